@@ -185,10 +185,17 @@ def axis_of(parameter: inspect.Parameter, annotation: Any) -> Axis:
 
 def axes_of(builder: Callable[..., Any]) -> tuple[Axis, ...]:
     """The axes of a builder: its keyword-only parameters, in the order they stand in."""
-    hints = typing.get_type_hints(builder, include_extras=True)
     parameters = inspect.signature(builder).parameters.values()
     keyword = [p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
-    return tuple(axis_of(p, hints.get(p.name)) for p in keyword)
+    return tuple(axis_of(p, _evaluated(p.annotation, builder)) for p in keyword)
+
+
+def _evaluated(annotation: Any, owner: Callable[..., Any]) -> Any:
+    # typing.get_type_hints would evaluate the positional parameters too, whose types may be
+    # imported for type checkers only.
+    if not isinstance(annotation, str):
+        return annotation
+    return eval(annotation, getattr(owner, "__globals__", {}))
 
 
 def resolve(owner: str, axes: Sequence[Axis], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,74 @@
+"""Pure functions over samples. Nothing is rounded here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+def mean(values: Sequence[float]) -> float:
+    """The arithmetic mean. Raises ValueError on no values."""
+    if not values:
+        raise ValueError("the mean of no values")
+    return math.fsum(values) / len(values)
+
+
+def deviation(values: Sequence[float]) -> float | None:
+    """The sample standard deviation (n - 1 in the denominator), None for fewer than two values."""
+    if len(values) < 2:
+        return None
+    centre = mean(values)
+    return math.sqrt(math.fsum((v - centre) ** 2 for v in values) / (len(values) - 1))
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """Linear interpolation between order statistics (Hyndman & Fan 1996, type 7).
+
+    Raises ValueError on no values, or a `share` outside 0 to 1.
+    """
+    if not values or not 0 <= share <= 1:
+        raise ValueError(f"the {share} quantile of {len(values)} values")
+    ordered = sorted(values)
+    place = share * (len(ordered) - 1)
+    below = math.floor(place)
+    if place == below:
+        return ordered[below]
+    return ordered[below] + (place - below) * (ordered[below + 1] - ordered[below])
+
+
+def median(values: Sequence[float]) -> float:
+    """The middle value. Raises ValueError on no values."""
+    return quantile(values, 0.5)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far a variant stands from the baseline: `value` in the metric's unit.
+
+    `spread` is the sample standard deviation of the paired differences over `pairs` seeds; None
+    where there are fewer than two, or where nothing is paired. `relative` is value / baseline,
+    None where the baseline is 0.
+    """
+
+    value: float
+    spread: float | None
+    pairs: int
+    relative: float | None
+
+
+def difference(value: float, baseline: float) -> Difference:
+    """Of two single numbers."""
+    delta = value - baseline
+    return Difference(delta, None, 1, delta / abs(baseline) if baseline else None)
+
+
+def paired_difference(values: Mapping[int, float], baseline: Mapping[int, float]) -> Difference | None:
+    """The mean of `values[seed] - baseline[seed]` over the seeds that both have; None without any."""
+    shared = sorted(values.keys() & baseline.keys())
+    if not shared:
+        return None
+    deltas = [values[seed] - baseline[seed] for seed in shared]
+    reference = mean([baseline[seed] for seed in shared])
+    relative = mean(deltas) / abs(reference) if reference else None
+    return Difference(mean(deltas), deviation(deltas), len(shared), relative)
