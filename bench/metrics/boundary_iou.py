@@ -1,0 +1,23 @@
+"""Mean intersection over union of the bands along the boundaries."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bench.confusion import mean_over_classes, ratio
+from bench.measurement import Evaluation, Reading
+from bench.registry import metric
+
+
+@metric(unit="", better="higher", kind="accuracy", tasks=("segmentation",))
+def boundary_iou(evaluation: Evaluation) -> Reading:
+    """Boundary IoU (Cheng et al. 2021, arXiv:2103.16562), over the data set, mean over classes.
+
+    A class's band is the part of its mask within d pixels (chessboard distance) of the mask's
+    contour; d is 2 % of the image diagonal, at least one pixel, as in the paper. Band
+    intersections and unions are summed over the images before they are divided, as miou does.
+    """
+    bands = evaluation.units["boundary"].sum(axis=0, dtype=np.float64)
+    reading = mean_over_classes(ratio(bands[:, 0], bands[:, 1]), evaluation.names)
+    width = {"band_px": evaluation.facts["boundary_band_px"]}
+    return Reading(reading.value, {**reading.detail, **width}, reading.error)

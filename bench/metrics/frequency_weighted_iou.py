@@ -1,0 +1,19 @@
+"""Intersection over union, classes weighted by how frequent they are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bench.confusion import class_iou, confusion_of
+from bench.measurement import Evaluation, Reading
+from bench.registry import metric
+
+
+@metric(unit="", better="higher", kind="accuracy", tasks=("segmentation",))
+def frequency_weighted_iou(evaluation: Evaluation) -> Reading:
+    """Sum of t_i IoU_i over the sum of t_i ("frequency weighted IU", Long et al. 2015, section 5)."""
+    confusion = confusion_of(evaluation)
+    frequency = confusion.sum(axis=1)
+    if not frequency.sum():
+        return Reading(None, error="no labelled pixel in the evaluation split")
+    return Reading(float(np.nansum(frequency * class_iou(confusion)) / frequency.sum()))

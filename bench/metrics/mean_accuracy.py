@@ -1,0 +1,19 @@
+"""Mean over classes of the share of their pixels that is found."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bench.confusion import confusion_of, mean_over_classes, ratio
+from bench.measurement import Evaluation, Reading
+from bench.registry import metric
+
+
+@metric(unit="", better="higher", kind="accuracy", tasks=("segmentation",))
+def mean_accuracy(evaluation: Evaluation) -> Reading:
+    """Mean over classes of n_ii / t_i (Long et al. 2015, section 5); a fraction.
+
+    A class without a labelled pixel is left out and named in `absent`.
+    """
+    confusion = confusion_of(evaluation)
+    return mean_over_classes(ratio(np.diag(confusion), confusion.sum(axis=1)), evaluation.names)

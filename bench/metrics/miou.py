@@ -1,0 +1,17 @@
+"""Mean intersection over union over the data set."""
+
+from __future__ import annotations
+
+from bench.confusion import class_iou, confusion_of, mean_over_classes
+from bench.measurement import Evaluation, Reading
+from bench.registry import metric
+
+
+@metric(unit="", better="higher", kind="accuracy", tasks=("segmentation",))
+def miou(evaluation: Evaluation) -> Reading:
+    """Mean over classes of n_ii / (t_i + p_i - n_ii), pixels summed over the whole data set.
+
+    "Mean IU" of Long et al. 2015, section 5; a fraction. Void pixels don't count. A class that
+    neither truth nor prediction has is left out and named in `absent`.
+    """
+    return mean_over_classes(class_iou(confusion_of(evaluation)), evaluation.names)
