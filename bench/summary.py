@@ -124,23 +124,36 @@ class Summary:
 
 
 def summarise(results: Results) -> Summary:
-    """Every cell that was asked for or measured. Raises ValueError on two keys for one cell."""
-    rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in results.frame.to_dict("records"):
-        rows.setdefault((str(row["variant"]), str(row["metric"])), []).append({str(k): v for k, v in row.items()})
+    """Every cell that was asked for or measured.
+
+    Raises ValueError on two keys for one cell, or a variant that the ablation does not have.
+    """
+    rows = _rows(results)
     asked: dict[tuple[str, str], list[int | None]] = {pair: [] for pair in rows}
     for variant, metric, seed in results.expected:
         asked.setdefault((variant, metric), []).append(seed)
+    strange = sorted({variant for variant, _ in asked} - set(results.variants))
+    if strange:
+        raise ValueError(f"results of a variant that '{results.name}' does not have: {', '.join(strange)}")
     cells = {pair: _cell(*pair, rows.get(pair, []), seeds) for pair, seeds in asked.items()}
     return Summary(results, tuple(_columns(results, rows)), cells)
 
 
+def _rows(results: Results) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for record in results.frame.to_dict("records"):
+        row = {str(name): value for name, value in record.items()}
+        groups.setdefault((row["variant"], row["metric"]), []).append(row)
+    return groups
+
+
 def axis_text(results: Results, variant: str, axis: str) -> str:
     """The variant's value on an axis, as text; empty where the variant has no such axis."""
-    rows = results.frame[results.frame["variant"] == variant]
-    if len(rows) and axis in rows and not _absent(rows[axis].iloc[0]):
-        return text_of(rows[axis].iloc[0])
-    return dict(stated_axes(variant)).get(axis, "")
+    stated = dict(stated_axes(variant))
+    if axis in stated or axis not in results.frame:
+        return stated.get(axis, "")
+    values = results.frame.loc[results.frame["variant"] == variant, axis].tolist()
+    return text_of(values[0]) if values and not _absent(values[0]) else ""
 
 
 def stated_axes(variant: str) -> list[tuple[str, str]]:
@@ -159,7 +172,7 @@ def _cell(variant: str, metric: str, rows: Sequence[dict[str, Any]], asked: Sequ
     keys: dict[int | None, str] = {}
     for row in rows:
         if keys.setdefault(_seed(row), row["key"]) != row["key"]:
-            raise ValueError(f"two results for {variant}, {metric}, seed {_seed(row)}: they differ in their key")
+            raise ValueError(f"two results with different keys for {variant}, {metric}, seed {_seed(row)}")
     good = [row for row in rows if _absent(row["error"])]
     ordered = sorted(good, key=lambda row: (_rank(_seed(row)), row["sample"]))
     errors = {_seed(row): str(row["error"]) for row in rows if not _absent(row["error"])}

@@ -1,0 +1,264 @@
+"""Results -> a table as Markdown, CSV, LaTeX or JSON lines. Only reads what was kept."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from bench.quantity import DELTA, heading, show, spread_words, style_of
+from bench.results import Results
+from bench.summary import Cell, Column, Summary, axis_text, summarise
+
+Format = Literal["md", "csv", "latex", "json"]
+EMPTY = "\N{EN DASH}"
+
+
+def table(results: Results, format: Format) -> str:
+    """One row per variant, in the ablation's order, excluded variants with their reason.
+
+    `md` and `latex` are for people: scaled and rounded. `csv` (a row per variant) and `json` (an
+    object per variant and metric, one a line) are exact, in base units. Raises ValueError for
+    another format, or where one cell has two results.
+    """
+    if format not in FORMATS:
+        raise ValueError(f"no table format is called '{format}' (there is: {', '.join(FORMATS)})")
+    return FORMATS[format](summarise(results))
+
+
+def markdown(summary: Summary) -> str:
+    """A pipe table and the notes under it."""
+    rows = [[markdown_text(text) for text in row] for row in displayed(summary)]
+    rules = ["---" if i <= len(summary.results.varied) else "---:" for i in range(len(rows[0]))]
+    lines = [_pipes(rows[0]), _pipes(rules), *(_pipes(row) for row in rows[1:])]
+    notes = [f"- {markdown_text(note)}" for note in notes_under(summary)]
+    return "\n".join([*lines, "", *notes]) + "\n"
+
+
+def displayed(summary: Summary) -> list[list[str]]:
+    """The table in words: a head, then a row per variant."""
+    results = summary.results
+    heads = [head_of(summary, column) for column in summary.columns]
+    rows = [["variant", *results.varied, *heads]]
+    for variant in results.variants:
+        axes = [axis_text(results, variant, axis) or EMPTY for axis in results.varied]
+        cells = [_text(summary, variant, column) for column in summary.columns]
+        rows.append([name_of(results, variant), *axes, *cells])
+    return rows
+
+
+def head_of(summary: Summary, column: Column) -> str:
+    """The heading, with what its numbers are where they are not single."""
+    words = spread_words(summary.of(column.metric))
+    return heading(summary, column) + (f", {words}" if words else "")
+
+
+def name_of(results: Results, variant: str) -> str:
+    return f"{variant} (baseline)" if variant == results.baseline else variant
+
+
+def _text(summary: Summary, variant: str, column: Column) -> str:
+    shown = show(summary, variant, column.metric, style_of(summary, column))
+    return shown.text if shown else EMPTY
+
+
+def notes_under(summary: Summary) -> list[str]:
+    """What the differences are, and the excluded variants, each with its reason."""
+    results = summary.results
+    notes = [f"{DELTA}: difference from {results.baseline}, paired by seed where there are seeds"]
+    return notes + [f"excluded: {variant}, because {because}" for variant, because in results.excluded]
+
+
+def markdown_text(text: str) -> str:
+    """With Markdown's own signs escaped. An underscore within a word means nothing to it, and stays."""
+    one_line = " ".join(text.split())
+    escaped = re.sub(r"([\\`*\[\]<>|#~])", r"\\\1", one_line)
+    return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", escaped)
+
+
+def _pipes(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+LATEX = {
+    "\\": r"\textbackslash{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "[": "{[}",
+    "]": "{]}",
+    DELTA: r"$\Delta$",
+    "\N{PLUS-MINUS SIGN}": r"$\pm$",
+    "\N{MINUS SIGN}": "$-$",
+    "\N{MULTIPLICATION SIGN}": r"$\times$",
+    "\N{MICRO SIGN}": r"$\mu$",
+    "\N{UPWARDS ARROW}": r"$\uparrow$",
+    "\N{DOWNWARDS ARROW}": r"$\downarrow$",
+    "\N{EN DASH}": "--",
+    "\N{HORIZONTAL ELLIPSIS}": r"\ldots{}",
+}
+
+
+def latex_text(text: str) -> str:
+    """With LaTeX's own signs escaped. A bracket is wrapped, since after `\\\\` it would be an argument."""
+    return "".join(LATEX.get(sign, sign) for sign in " ".join(text.split()))
+
+
+def latex(summary: Summary) -> str:
+    """A booktabs table with caption, label and the notes under it."""
+    head, *rows = [[latex_text(text) for text in row] for row in displayed(summary)]
+    columns = "l" * (1 + len(summary.results.varied)) + "r" * len(summary.columns)
+    notes = [rf"\par\smallskip\footnotesize {latex_text(note)}" for note in notes_under(summary)]
+    return "\n".join([
+        "% needs \\usepackage{booktabs}",
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{latex_text(summary.results.question)}}}",
+        rf"\label{{tab:{re.sub('[^A-Za-z0-9]+', '-', summary.results.name)}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        " & ".join(head) + r" \\",
+        r"\midrule",
+        *(" & ".join(row) + r" \\" for row in rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+        *notes,
+        r"\end{table}",
+        "",
+    ])  # fmt: skip
+
+
+CSV_PARTS = ("", "_unit", "_n", "_sd", "_q1", "_q3", "_difference", "_difference_sd", "_coverage", "_status", "_error")
+
+
+def csv_text(summary: Summary) -> str:
+    """A row per variant, excluded ones last; a metric's columns begin with its name. Nothing is rounded."""
+    rows = [_csv_row(summary, variant, "") for variant in summary.results.variants]
+    rows += [_csv_row(summary, variant, because) for variant, because in summary.results.excluded]
+    fields = _csv_fields(summary, rows)
+    out = io.StringIO()
+    writer = csv.DictWriter(out, fields, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def _csv_fields(summary: Summary, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The heads that some row uses, each metric's together."""
+    used = {key for row in rows for key in row}
+    parts = [f"{column.metric}{part}" for column in summary.columns for part in CSV_PARTS]
+    leading = ["variant", "baseline", "excluded", *summary.results.varied]
+    return leading + [part for part in parts if part in used]
+
+
+def _csv_row(summary: Summary, variant: str, excluded: str) -> dict[str, Any]:
+    results = summary.results
+    row: dict[str, Any] = {"variant": variant, "baseline": variant == results.baseline, "excluded": excluded}
+    row |= {axis: axis_text(results, variant, axis) for axis in results.varied}
+    for column in summary.columns:
+        cell = summary.cells.get((variant, column.metric))
+        row |= dict(_csv_cell(summary, column, cell)) if cell else {}
+    return row
+
+
+def _csv_cell(summary: Summary, column: Column, cell: Cell) -> Iterator[tuple[str, Any]]:
+    """Only the columns that this metric has something to say in."""
+    name, change = column.metric, summary.difference(cell.variant, column.metric)
+    yield name, _number(cell.value)
+    yield f"{name}_unit", column.unit
+    if cell.seeded or any(seed is not None for seed in cell.missing):
+        yield f"{name}_n", cell.count
+    if cell.spread is not None:
+        yield f"{name}_sd", _number(cell.spread)
+    if cell.quartiles:
+        yield from zip((f"{name}_q1", f"{name}_q3"), cell.quartiles, strict=True)
+    if change:
+        yield f"{name}_difference", _number(change.value)
+    if change and change.spread is not None:
+        yield f"{name}_difference_sd", _number(change.spread)
+    if cell.coverage < 1:
+        yield f"{name}_coverage", cell.coverage
+    if cell.status != "measured":
+        yield f"{name}_status", cell.status
+        yield f"{name}_error", "; ".join(dict.fromkeys(" ".join(m.split()) for _, m in cell.errors))
+
+
+def json_lines(summary: Summary) -> str:
+    """An object per variant and metric, one a line. `samples` stand as they came, `seeds` beside them."""
+    objects = [*_json_cells(summary), *_json_excluded(summary)]
+    return "".join(json.dumps(o, ensure_ascii=False, allow_nan=False) + "\n" for o in objects)
+
+
+def _json_cells(summary: Summary) -> Iterator[dict[str, Any]]:
+    for variant in summary.results.variants:
+        for column in summary.columns:
+            cell = summary.cells.get((variant, column.metric))
+            if cell is not None:
+                yield _json_cell(summary, column, cell)
+
+
+def _json_cell(summary: Summary, column: Column, cell: Cell) -> dict[str, Any]:
+    change = summary.difference(cell.variant, cell.metric)
+    return {
+        "variant": cell.variant,
+        "axes": {axis: axis_text(summary.results, cell.variant, axis) for axis in summary.results.varied},
+        "metric": cell.metric,
+        "value": _number(cell.value),
+        "unit": column.unit,
+        "better": column.better,
+        "kind": column.kind,
+        "spread": _number(cell.spread),
+        "quartiles": list(cell.quartiles) if cell.quartiles else None,
+        "n": cell.count,
+        "samples": [_number(value) for _, value in cell.samples],
+        "seeds": [seed for seed, _ in cell.samples],
+        "exact": cell.exact,
+        "difference": _number(change.value) if change else None,
+        "difference_spread": _number(change.spread) if change else None,
+        "pairs": change.pairs if change else None,
+        "coverage": cell.coverage,
+        "status": cell.status,
+        "error": "; ".join(dict.fromkeys(message for _, message in cell.errors)) or None,
+        "errors": [{"seed": seed, "error": message} for seed, message in cell.errors],
+        "not_measured": list(cell.missing),
+    }
+
+
+def _json_excluded(summary: Summary) -> Iterator[dict[str, Any]]:
+    for variant, because in summary.results.excluded:
+        for column in summary.columns:
+            yield {
+                "variant": variant,
+                "metric": column.metric,
+                "value": None,
+                "unit": column.unit,
+                "better": column.better,
+                "samples": [],
+                "error": None,
+                "status": "excluded",
+                "because": because,
+            }
+
+
+def _number(value: float | None) -> float | int | str | None:
+    """A whole number as an int; what JSON has no number for (inf, nan) as its name."""
+    if value is None:
+        return None
+    if not math.isfinite(value):
+        return str(value)
+    return int(value) if value.is_integer() and abs(value) < 2**53 else value
+
+
+FORMATS: Mapping[str, Callable[[Summary], str]] = {
+    "md": markdown,
+    "csv": csv_text,
+    "latex": latex,
+    "json": json_lines,
+}

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bench.statistics import deviation, difference, mean, median, paired_difference, quantile
+
+
+def test_mean_and_deviation_by_hand():
+    # mean (1 + 2 + 6) / 3 = 3; squared distances 4 + 1 + 9 = 14; 14 / (3 - 1) = 7
+    assert mean([1, 2, 6]) == 3
+    assert deviation([1, 2, 6]) == pytest.approx(7**0.5, rel=1e-15)
+
+
+def test_one_value_has_no_deviation():
+    assert deviation([4.0]) is None
+    assert deviation([]) is None
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.25, 0.5, 0.75, 0.999, 1])
+@pytest.mark.parametrize("count", [1, 2, 3, 10, 101])
+def test_quantile_agrees_with_numpy(share: float, count: int):
+    values = np.random.default_rng(count).normal(size=count).tolist()
+    assert quantile(values, share) == pytest.approx(float(np.quantile(values, share)), rel=1e-12, abs=1e-15)
+
+
+def test_no_values_have_no_mean_and_no_median():
+    for function in (mean, median):
+        with pytest.raises(ValueError, match=r"no values|0 values"):
+            function([])
+    with pytest.raises(ValueError, match=r"1\.5 quantile"):
+        quantile([1.0], 1.5)
+
+
+def test_difference_is_paired_by_seed():
+    # seed 3 has no partner: deltas are 0.2 - 0.1 and 0.6 - 0.3, baseline mean (0.1 + 0.3) / 2
+    found = paired_difference({0: 0.2, 1: 0.6, 3: 9.0}, {0: 0.1, 1: 0.3, 2: 5.0})
+    assert found is not None
+    assert found.value == pytest.approx(0.2)
+    assert found.spread == pytest.approx(deviation([0.1, 0.3]))
+    assert found.pairs == 2
+    assert found.relative == pytest.approx(1.0)
+
+
+def test_pairing_removes_what_seeds_share():
+    shift = {seed: 10.0 * seed for seed in range(5)}
+    found = paired_difference({s: v + 1 for s, v in shift.items()}, shift)
+    assert found is not None
+    assert (found.value, found.spread) == (1.0, 0.0)
+
+
+def test_nothing_to_pair():
+    assert paired_difference({0: 1.0}, {1: 1.0}) is None
+
+
+def test_single_numbers():
+    assert difference(3.0, 2.0).relative == 0.5
+    assert difference(-1.0, -2.0).relative == 0.5
+    assert difference(3.0, 0.0).relative is None

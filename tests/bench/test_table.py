@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import re
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from bench.quantity import brief, coverage_text, fixed, scale_of
+from bench.results import Results
+from bench.statistics import deviation, mean
+from bench.summary import stated_axes, summarise
+from bench.table import latex_text, markdown_text, table
+
+
+def columns_of(line: str) -> list[str]:
+    return [part.strip().replace("\\", "") for part in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def markdown_cells(results: Results) -> dict[tuple[str, str], str]:
+    head, _, *rest = table(results, "md").splitlines()
+    metrics = [name.split()[0].rstrip(",") for name in columns_of(head)]
+    rows = [columns_of(line) for line in rest if line.startswith("|")]
+    return {(row[0].removesuffix(" (baseline)"), m): text for row in rows for m, text in zip(metrics, row, strict=True)}
+
+
+def test_markdown_shows_every_expected_cell(synthetic: Results):
+    cells, summary = markdown_cells(synthetic), summarise(synthetic)
+    for variant, metric, _ in synthetic.expected:
+        text, status = cells[variant, metric], summary.cells[variant, metric].status
+        wanted = {"measured": r"\d", "partial": r"\d.*of 3 seeds", "error": "error: ", "not measured": "not measured"}
+        assert re.search(wanted[status], text), (variant, metric, text)
+
+
+def test_rows_stand_in_the_ablation_s_order(synthetic: Results):
+    rows = [columns_of(line)[0] for line in table(synthetic, "md").splitlines()[2:] if line.startswith("|")]
+    assert rows == [f"{synthetic.baseline} (baseline)", *synthetic.variants[1:]]
+
+
+def test_markdown_has_as_many_columns_in_every_row(synthetic: Results):
+    lines = [line for line in table(synthetic, "md").splitlines() if line.startswith("|")]
+    assert {len(columns_of(line)) for line in lines} == {1 + 2 + 6}
+
+
+def test_numbers_are_shown_scaled_with_spread_and_difference(synthetic: Results):
+    cells = markdown_cells(synthetic)
+    values = summarise(synthetic).cells["fcn(stride=8,skips=true)", "miou"].by_seed.values()
+    assert cells["fcn(stride=32,skips=false)", "params"] == "134.27"
+    assert cells["fcn(stride=8,skips=true)", "miou"].startswith(
+        f"{mean([*values]):.4f} ± {deviation([*values]):.4f} (Δ +"
+    )
+    assert "params (M parameters) ↓" in table(synthetic, "md")
+    assert "miou ↑, mean ± sd, n=3" in table(synthetic, "md")
+
+
+def test_a_count_that_covers_less_than_all_says_so(synthetic: Results):
+    assert "covers 97.3 % of operators" in markdown_cells(synthetic)[synthetic.variants[-1], "macs"]
+    assert "covers" not in markdown_cells(synthetic)[synthetic.baseline, "macs"]
+    assert coverage_text(0.99999) == "covers 99.9 % of operators"
+
+
+def test_csv_is_exact_and_reads_back(synthetic: Results):
+    read = pd.read_csv(io.StringIO(table(synthetic, "csv")), float_precision="round_trip").set_index("variant")
+    summary = summarise(synthetic)
+    assert [*read.index] == [*synthetic.variants, "fcn(stride=32,skips=true)"]
+    for (variant, metric), cell in summary.cells.items():
+        held = read.loc[variant, metric]
+        assert pd.isna(held) if cell.value is None else held == cell.value
+        status = read.loc[variant].get(f"{metric}_status")
+        assert pd.isna(status) == (cell.status == "measured")
+    assert read.loc["fcn(stride=32,skips=true)", "excluded"] == "there is nothing to fuse at stride 32 | <i>"
+    assert read.loc["fcn(stride=8,skips=true)", "stride"] == 8
+
+
+def test_csv_differences_are_paired(synthetic: Results):
+    read = pd.read_csv(io.StringIO(table(synthetic, "csv")), float_precision="round_trip").set_index("variant")
+    cells = summarise(synthetic).cells
+    name = "fcn(stride=8,skips=[pool4])"  # seed 2 failed, so only seeds 0 and 1 of the baseline count
+    mine, base = cells[name, "miou"].by_seed, cells[synthetic.baseline, "miou"].by_seed
+    assert read.loc[name, "miou_difference"] == pytest.approx(mean([mine[s] - base[s] for s in (0, 1)]), rel=1e-14)
+    assert read.loc[name, "miou_n"] == 2
+
+
+def test_json_has_one_object_a_line_for_every_cell(synthetic: Results):
+    objects = [json.loads(line) for line in table(synthetic, "json").splitlines()]
+    for o in objects:
+        assert {"variant", "metric", "value", "unit", "better", "samples", "error"} <= o.keys()
+    found = {(o["variant"], o["metric"]): o for o in objects}
+    assert len(found) == len(objects)
+    assert {(v, m) for v, m, _ in synthetic.expected} <= found.keys()
+    for pair, cell in summarise(synthetic).cells.items():
+        assert found[pair]["value"] == cell.value
+        assert list(zip(found[pair]["seeds"], found[pair]["samples"], strict=True)) == [*cell.samples]
+        assert found[pair]["status"] == cell.status
+    excluded = [o for o in objects if o["status"] == "excluded"]
+    assert {o["because"] for o in excluded} == {"there is nothing to fuse at stride 32 | <i>"}
+
+
+def test_latex_is_balanced_and_escaped(synthetic: Results):
+    text = table(synthetic, "latex")
+    assert text.isascii()
+    bare = re.sub(r"\\[{}]", "", text)
+    depth = 0
+    for sign in bare:
+        depth += (sign == "{") - (sign == "}")
+        assert depth >= 0
+    assert depth == 0
+    body = text.split(r"\midrule")[1].split(r"\bottomrule")[0]
+    assert {len(re.split(r"(?<!\\)&", row)) for row in body.strip().split("\\\\\n")} == {1 + 2 + 6}
+    assert not re.search(r"(?<!\\)[_#%]", text.split("\n", 1)[1])
+    assert r"\toprule" in text
+
+
+@pytest.mark.parametrize("sign", list(r"\&%$#_{}~^<>|[]"))
+def test_latex_escapes(sign: str):
+    assert latex_text(f"a{sign}b") not in (f"a{sign}b", "ab")
+
+
+def test_markdown_escapes_what_would_be_markup():
+    assert markdown_text("a|b *c* <i> `d` _e_ f_g") == r"a\|b \*c\* \<i\> \`d\` \_e\_ f_g"
+    assert markdown_text("two\nlines") == "two lines"
+
+
+def test_unknown_format(synthetic: Results):
+    with pytest.raises(ValueError, match=r"'xml'.*md, csv, latex, json"):
+        table(synthetic, "xml")  # type: ignore[arg-type]
+
+
+def test_two_results_for_one_cell_are_refused(synthetic: Results):
+    row = synthetic.frame.iloc[:1].assign(key="another")
+    doubled = dataclasses.replace(synthetic, frame=pd.concat([synthetic.frame, row]))
+    with pytest.raises(ValueError, match="two results"):
+        table(doubled, "md")
+
+
+def test_a_row_of_another_variant_is_refused_not_dropped(synthetic: Results):
+    row = synthetic.frame.iloc[:1].assign(variant="fcn(stride=4)")
+    with pytest.raises(ValueError, match=r"fcn\(stride=4\)"):
+        table(dataclasses.replace(synthetic, frame=pd.concat([synthetic.frame, row])), "md")
+
+
+@pytest.mark.parametrize("form", ["md", "csv", "latex", "json"])
+def test_nothing_measured_yet(synthetic: Results, form):
+    text = table(dataclasses.replace(synthetic, frame=synthetic.frame.iloc[:0]), form)
+    assert text.count("not measured") >= len({(v, m) for v, m, _ in synthetic.expected})
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "shown", "factor"),
+    [
+        (134_260_544, "parameters", "M parameters", 1e6),
+        (99_999, "px", "px", 1),
+        (125e9, "MACs", "G MACs", 1e9),
+        (0.0123, "s", "ms", 1e-3),
+        (0.000012, "s", "\N{MICRO SIGN}s", 1e-6),
+        (2.5, "s", "s", 1),
+        (3 * 1024**2, "B", "MiB", 1024**2),
+        (0.5, "1", "", 1),
+        (float("inf"), "dB", "dB", 1),
+    ],
+)
+def test_units(value: float, unit: str, shown: str, factor: float):
+    assert (scale_of([value, 0], unit).unit, scale_of([value, 0], unit).factor) == (shown, factor)
+
+
+def test_fixed_has_a_real_minus_and_no_negative_zero():
+    assert fixed(-0.25, 2) == "\N{MINUS SIGN}0.25"
+    assert fixed(-0.001, 2) == "0.00"
+    assert fixed(0.5, 1, sign=True) == "+0.5"
+
+
+def test_long_errors_are_cut_to_their_first_line():
+    assert brief("error: no\nsecond") == "no"
+    assert len(brief("x" * 200)) == 60
+
+
+def test_axes_in_a_name():
+    assert stated_axes("aspp(rates=[1,2],pool=true)") == [("rates", "[1,2]"), ("pool", "true")]
+    assert stated_axes("fcn") == []
+
+
+def test_tables_do_not_import_torch():
+    code = "import sys, bench.table, bench.summary; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
