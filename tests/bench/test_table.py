@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import dataclasses
 import io
 import json
@@ -64,12 +65,14 @@ def test_a_count_that_covers_less_than_all_says_so(synthetic: Results):
 
 
 def test_csv_is_exact_and_reads_back(synthetic: Results):
-    read = pd.read_csv(io.StringIO(table(synthetic, "csv")), float_precision="round_trip").set_index("variant")
+    text = table(synthetic, "csv")
+    read = pd.read_csv(io.StringIO(text)).set_index("variant")
+    exact = {row["variant"]: row for row in csv.DictReader(io.StringIO(text))}
     summary = summarise(synthetic)
     assert [*read.index] == [*synthetic.variants, "fcn(stride=32,skips=true)"]
     for (variant, metric), cell in summary.cells.items():
-        held = read.loc[variant, metric]
-        assert pd.isna(held) if cell.value is None else held == cell.value
+        held = exact[variant][metric]
+        assert held == "" if cell.value is None else float(held) == cell.value
         status = read.loc[variant].get(f"{metric}_status")
         assert pd.isna(status) == (cell.status == "measured")
     assert read.loc["fcn(stride=32,skips=true)", "excluded"] == "there is nothing to fuse at stride 32 | <i>"
@@ -77,7 +80,7 @@ def test_csv_is_exact_and_reads_back(synthetic: Results):
 
 
 def test_csv_differences_are_paired(synthetic: Results):
-    read = pd.read_csv(io.StringIO(table(synthetic, "csv")), float_precision="round_trip").set_index("variant")
+    read = pd.read_csv(io.StringIO(table(synthetic, "csv"))).set_index("variant")
     cells = summarise(synthetic).cells
     name = "fcn(stride=8,skips=[pool4])"  # seed 2 failed, so only seeds 0 and 1 of the baseline count
     mine, base = cells[name, "miou"].by_seed, cells[synthetic.baseline, "miou"].by_seed
