@@ -1,0 +1,50 @@
+"""What every data set's loader returns, and the error of one that is not there. No torch at import."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+IGNORE = 255
+"""The label of a pixel that is not counted, in every data set."""
+
+
+class DataNotFound(LookupError):  # noqa: N818 - what it says reads as one
+    """A data set is not where it was looked for; the message says where, its licence, and how to get it."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Labelled examples in memory.
+
+    `images`: uint8, (N, C, H, W). `targets`: tensors whose first axis is N; segmentation has `labels`,
+    uint8 (N, H, W). `names[label]` and `palette[label]` (red, green, blue) describe a class.
+    `ignore` is the label that is not counted. `optimum` maps a score to the best that is possible,
+    empty where nobody knows it; `miou@8` is the best for outputs of stride 8. `publishable`: whether
+    pictures of the examples may stand in a committed report.
+    Raises ValueError where images and targets don't belong together.
+    """
+
+    images: torch.Tensor
+    targets: Mapping[str, torch.Tensor]
+    names: tuple[str, ...]
+    ignore: int | None
+    palette: tuple[tuple[int, int, int], ...]
+    optimum: Mapping[str, float] = field(default_factory=dict)
+    publishable: bool = False
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4:
+            raise ValueError(f"images are (N, C, H, W), not {tuple(self.images.shape)}")
+        for name, target in self.targets.items():
+            if len(target) != len(self.images):
+                raise ValueError(f"{len(self.images)} images, but {len(target)} of target '{name}'")
+        if len(self.palette) != len(self.names):
+            raise ValueError(f"{len(self.names)} classes, but {len(self.palette)} colours")
+
+    def __len__(self) -> int:
+        return len(self.images)

@@ -1,0 +1,56 @@
+"""Where a data set's files are looked for, and what is said where they are not.
+
+A module that registers a data set kept in files has two functions beside the loader:
+`folders(root)`, the folders where it is looked for, and `files(root, split)`, its `Files`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from bench.data.examples import DataNotFound
+from bench.registry import Dataset
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of one split. `images[i]` goes with `labels[i]`; `lists` say which belong to the split."""
+
+    folder: Path
+    lists: tuple[Path, ...]
+    images: tuple[Path, ...]
+    labels: tuple[Path, ...]
+
+
+def locations(entry: Dataset, root: Path | None) -> list[Path]:
+    """The folders where the data set is looked for, in order; none where it is drawn or no root is given."""
+    if entry.embedded or root is None:
+        return []
+    folders: list[Path] = importlib.import_module(entry.module).folders(root)
+    return folders
+
+
+def files_of(entry: Dataset, root: Path | None, split: str) -> Files:
+    """The files of a split. Raises DataNotFound."""
+    files: Files = importlib.import_module(entry.module).files(root, split)
+    return files
+
+
+def not_found(name: str, looked: Sequence[Path], licence: str, get: str) -> DataNotFound:
+    """The error of a data set, or a file of it, that is at none of the places `looked`."""
+    searched = f"looked for {' and '.join(map(str, looked))}"
+    where = searched if looked else "no data folder given (--data or FOVBENCH_DATA)"
+    return DataNotFound(f"{name}: not found, {where}\nlicence: {licence}. To get it: {get}")
+
+
+def resolve(folder: Path, written: str) -> Path:
+    """A path of a list file by its last two parts under `folder`, whatever prefix another machine gave it."""
+    return folder.joinpath(*PurePosixPath(written.replace("\\", "/")).parts[-2:])
+
+
+def present(candidates: Sequence[Path]) -> Path | None:
+    """The first of these files that exists."""
+    return next((path for path in candidates if path.is_file()), None)

@@ -1,0 +1,39 @@
+"""What the phantoms share: streams of random numbers and noisy paint. Pixels are drawn with numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.uint8]
+Grid = npt.NDArray[np.bool_]
+Colour = tuple[int, int, int]
+
+SPLITS = ("train", "val")
+NOISE = 20
+"""Paint varies by at most this much around its colour (of 255), uniformly."""
+
+
+def stream(seed: int, split: str) -> np.random.Generator:
+    """A stream of random numbers of its own for each seed and split. Raises ValueError for no such split."""
+    if split not in SPLITS:
+        raise ValueError(f"a phantom has the splits {' and '.join(SPLITS)}, not '{split}'")
+    return np.random.default_rng((seed, SPLITS.index(split)))
+
+
+def noise(rng: np.random.Generator, count: int, shape: tuple[int, int, int]) -> Pixels:
+    """Uniform from 0 to 2 * NOISE: uint8 (count, C, H, W)."""
+    return rng.integers(0, 2 * NOISE + 1, (count, *shape), dtype=np.uint8)
+
+
+def paint(noisy: Pixels, where: Sequence[Grid], colours: Sequence[Colour]) -> Pixels:
+    """Add to `noisy` (N, C, H, W), in place, each colour where its mask (N, H, W) holds, less NOISE.
+
+    A pixel's colour becomes the given one ± NOISE. Channel c of an image takes component c mod 3.
+    """
+    for mask, colour in zip(where, colours, strict=True):
+        for channel in range(noisy.shape[1]):
+            noisy[:, channel] += mask * np.uint8(colour[channel % 3] - NOISE)
+    return noisy
