@@ -32,7 +32,7 @@ GAP = 2.0
 """Px that stay free between any two discs of different objects, and between discs and the image's edge."""
 
 NAMES = ("yellow", "blue")
-PALETTE = ((240, 200, 40), (40, 90, 210))
+PALETTE = ((230, 200, 40), (40, 90, 210))
 GROUND, OBJECT = (60, 70, 80), (150, 150, 150)
 CANDIDATES = 64
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -28,13 +28,13 @@ def load_images(paths: Sequence[Path], shape: tuple[int, int, int]) -> Pixels:
     return np.ascontiguousarray(loaded.reshape(len(paths), height, width, channels).transpose(0, 3, 1, 2))
 
 
-def load_labels(paths: Sequence[Path], size: tuple[int, int], table: Pixels) -> Pixels:
+def load_labels(paths: Sequence[Path], size: tuple[int, int], meaning: Mapping[int, int]) -> Pixels:
     """Label files resized to `size` (H, W), each by its nearest pixel: uint8 (N, H, W).
 
-    `table` (256) maps what a file holds to a label. Raises ValueError for a picture that is not one
-    of labels (one channel of 8 bits), OSError for an unreadable file.
+    `meaning` maps the values that a file may hold to labels. Raises ValueError for a file with another
+    value or that is no picture of one 8-bit channel, OSError for an unreadable one.
     """
-    return _stack(partial(_labels, size=(size[1], size[0]), table=table), paths)
+    return _stack(partial(_labels, size=(size[1], size[0]), meaning=meaning), paths)
 
 
 def _stack(read: Callable[[Path], Pixels], paths: Sequence[Path]) -> Pixels:
@@ -49,12 +49,17 @@ def _image(path: Path, mode: str, size: tuple[int, int]) -> Pixels:
         return np.asarray(image.convert(mode).resize(size, Image.Resampling.BILINEAR))
 
 
-def _labels(path: Path, size: tuple[int, int], table: Pixels) -> Pixels:
+def _labels(path: Path, size: tuple[int, int], meaning: Mapping[int, int]) -> Pixels:
     from PIL import Image
 
     with Image.open(path) as image:
         if image.mode not in ("L", "P"):
             raise ValueError(f"{path}: labels are pictures of one 8-bit channel, not of mode {image.mode}")
         values: npt.NDArray[Any] = np.asarray(image.resize(size, Image.Resampling.NEAREST))
+    unknown = np.setdiff1d(values, list(meaning))
+    if unknown.size:
+        raise ValueError(f"{path}: {unknown[0]} is no label (labels are {min(meaning)} to {max(meaning)})")
+    table = np.zeros(256, dtype=np.uint8)
+    table[list(meaning)] = list(meaning.values())
     labels: Pixels = table[values]
     return labels

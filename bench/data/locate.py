@@ -1,15 +1,16 @@
 """Where a data set's files are looked for, and what is said where they are not.
 
 A module that registers a data set kept in files has two functions beside the loader:
-`folders(root)`, the folders where it is looked for, and `files(root, split)`, its `Files`.
+`folders(root)`, the folders where it is looked for, and `files(root, split, **axes)`, its `Files`.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from bench.data.examples import DataNotFound
 from bench.registry import Dataset
@@ -33,9 +34,9 @@ def locations(entry: Dataset, root: Path | None) -> list[Path]:
     return folders
 
 
-def files_of(entry: Dataset, root: Path | None, split: str) -> Files:
+def files_of(entry: Dataset, root: Path | None, split: str, axes: Mapping[str, Any]) -> Files:
     """The files of a split. Raises DataNotFound."""
-    files: Files = importlib.import_module(entry.module).files(root, split)
+    files: Files = importlib.import_module(entry.module).files(root, split, **axes)
     return files
 
 

@@ -32,7 +32,10 @@ def paint(noisy: Pixels, where: Sequence[Grid], colours: Sequence[Colour]) -> Pi
     """Add to `noisy` (N, C, H, W), in place, each colour where its mask (N, H, W) holds, less NOISE.
 
     A pixel's colour becomes the given one ± NOISE. Channel c of an image takes component c mod 3.
+    Raises ValueError for a colour that the noise would carry out of 0 to 255.
     """
+    if not all(NOISE <= component <= 255 - NOISE for colour in colours for component in colour):
+        raise ValueError(f"components of colours lie between {NOISE} and {255 - NOISE}")
     for mask, colour in zip(where, colours, strict=True):
         for channel in range(noisy.shape[1]):
             noisy[:, channel] += mask * np.uint8(colour[channel % 3] - NOISE)
