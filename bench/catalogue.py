@@ -126,8 +126,9 @@ def _registering(decorator: ast.expr, names: dict[str, str]) -> bool:
 
 
 def _is_registered(node: ast.stmt, names: dict[str, str]) -> bool:
-    decorated = isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.decorator_list
-    return bool(decorated) and any(_registering(d, names) for d in node.decorator_list)  # type: ignore[union-attr]
+    if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        return False
+    return any(_registering(d, names) for d in node.decorator_list)
 
 
 def _execute_skeleton(tree: ast.Module, source: Source, names: dict[str, str], into: Registries) -> None:
@@ -212,7 +213,8 @@ def load(source: Source) -> ModuleType:
     if not source.module.startswith(_PLUGIN_PREFIX):
         return importlib.import_module(source.module)
     spec = importlib.util.spec_from_file_location(source.module, source.path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[source.module] = module
     try:

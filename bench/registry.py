@@ -109,9 +109,7 @@ class Axis:
             if self.kind == "choice" and isinstance(value, str):
                 hint = suggestion(value, [text_of(c) for c in self.choices])
                 hint = hint if "mean" in hint else ""
-            raise RegistryError(
-                f"axis '{self.name}' takes {self.accepts()}, not {text_of(value)!s}{hint}"
-            ) from None
+            raise RegistryError(f"axis '{self.name}' takes {self.accepts()}, not {text_of(value)!s}{hint}") from None
 
     def _convert(self, value: Any) -> Any:
         if self.kind == "choice":
@@ -276,7 +274,10 @@ class Task(Entry):
 
 @dataclass(frozen=True)
 class Dataset(Entry):
-    """Labelled examples. `call(root, split, shape, **axes)` loads them into memory."""
+    """Labelled examples. `call(root, split, shape, **axes)` loads them into memory.
+
+    `requires` are the axis values that a network needs to fit this data (`{"classes": 11}`).
+    """
 
     task: str
     licence: str
@@ -284,6 +285,7 @@ class Dataset(Entry):
     splits: tuple[str, ...]
     get: str = ""
     embedded: bool = False
+    requires: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -379,10 +381,11 @@ class Registries:
         splits: Sequence[str] = ("train", "val"),
         get: str = "",
         embedded: bool = False,
+        requires: Mapping[str, Any] | None = None,
     ) -> Callable[[F], F]:
         """Register the loader below as a data set for `task`; `get` tells a person how to obtain it."""
         extra = {"task": task, "licence": licence, "source": source, "get": get, "embedded": embedded}
-        return self._register(self.datasets, Dataset, extra | {"splits": tuple(splits)})
+        return self._register(self.datasets, Dataset, extra | {"splits": tuple(splits), "requires": requires or {}})
 
     def plot(self, *, order: int = 50) -> Callable[[F], F]:
         """Register the function below as a figure; figures stand in a report by `order`."""

@@ -26,9 +26,10 @@ def digest(path: Path) -> str:
     """Hash of one file's syntax tree without docstrings."""
     tree = parse(path)
     for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            if ast.get_docstring(node, clean=False) is not None:
-                node.body = node.body[1:] or [ast.Pass()]
+        match node:
+            case ast.Module() | ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
+                if ast.get_docstring(node, clean=False) is not None:
+                    node.body = node.body[1:] or [ast.Pass()]
     return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:16]
 
 
@@ -90,9 +91,9 @@ def _file_of(name: str, importer: str, path: Path) -> Path | None:
 
 
 @functools.cache
-def libraries(modules: tuple[tuple[str, Path], ...]) -> tuple[tuple[str, str], ...]:
-    """Installed version of every third-party library that the closures of `modules` import, and of torch."""
-    names = {"torch"}
+def libraries(modules: tuple[tuple[str, Path], ...], also: tuple[str, ...] = ()) -> tuple[tuple[str, str], ...]:
+    """Installed version of every third-party library that the closures of `modules` import, of torch, and of `also`."""
+    names = {"torch", *also}
     for module in modules:
         for name, path in closure(*module):
             names |= {found.split(".")[0] for found in _imports(name, path) if found}

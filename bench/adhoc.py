@@ -1,0 +1,88 @@
+"""`bench measure`: one network, measured now, in a process of its own; nothing is kept."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import targets
+from bench.ablation import Ablation
+from bench.catalogue import declarations
+from bench.executors.local import LocalExecutor
+from bench.measurement import Measurement, Variant, Workload
+from bench.recipe import Recipe
+from bench.registry import Architecture, Metric, RegistryError
+from bench.running import preload
+from bench.store import Store
+from bench.sweep import plan, run
+from bench.yamlfile import parse_value
+
+
+def measure_target(
+    target: str,
+    axes: Sequence[str],
+    *,
+    metrics: Sequence[str],
+    shape: tuple[int, ...],
+    batch: int,
+    device: str,
+    dtype: str,
+    threads: int,
+    timeout: float,
+    plugins: Sequence[str],
+) -> list[Measurement]:
+    """The measurements, in the order of `metrics`. Raises RegistryError for what does not exist."""
+    entry = targets.declared(target, plugins)
+    chosen = _metrics(entry, metrics, tuple(plugins))
+    ablation = Ablation(
+        name="measure",
+        path="measure",
+        question="",
+        source=entry.source,
+        variants=(_variant(entry, axes),),
+        excluded=(),
+        varied=(),
+        metrics=chosen,
+        workload=Workload(entry.task, "", (), shape, batch, device, dtype, threads),
+        recipe=Recipe(),
+        seeds=(0,),
+        timeout=timeout,
+        claims=(),
+        plugins=tuple(plugins),
+    )
+    found = _measured(ablation)
+    return [found[m.name] for m in chosen]
+
+
+def _metrics(entry: Architecture, names: Sequence[str], plugins: tuple[str, ...]) -> tuple[Metric, ...]:
+    registry = declarations(plugins).metrics
+    found = [registry.get(name) for name in names] or [m for m in registry if m.kind != "accuracy"]
+    for metric in found:
+        if metric.kind == "accuracy":
+            raise RegistryError(f"'{metric.name}' needs training: put it into an ablation and use bench run")
+        if names and entry.task and not metric.fits(entry.task):
+            raise RegistryError(f"'{metric.name}' is for {' and '.join(metric.tasks)}, not for {entry.task}")
+    return tuple(m for m in dict.fromkeys(found) if not entry.task or m.fits(entry.task))
+
+
+def _variant(entry: Architecture, axes: Sequence[str]) -> Variant:
+    given = {}
+    for text in axes:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise RegistryError(f"'{text}': write an axis as name=value")
+        given[name] = parse_value(value)
+    resolved = entry.resolve(given)
+    return Variant(entry.name, tuple(resolved.items()), tuple(name for name in resolved if name in given))
+
+
+def _measured(ablation: Ablation) -> dict[str, Measurement]:
+    with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "store.sqlite") as store:
+        made = plan(ablation, store)
+        executor = LocalExecutor(1, preload([made]))
+        try:
+            run(made, store, executor)
+        finally:
+            executor.stop()
+        return {m.metric: m for m, _, _ in store.measurements(made.keys)}

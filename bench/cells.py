@@ -1,0 +1,148 @@
+"""Cells and their keys: a hash of what a cell's value depends on, and of nothing else.
+
+static    resolved axes, input shape, sources of the family and of the metric, library versions
+speed     all of that, and batch, device, driver, library build, threads, dtype, clock policy
+accuracy  all of static, and task, data set with fingerprint, recipe, seed, dtype, kind of device
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench import targets
+from bench.ablation import Ablation
+from bench.catalogue import declarations, package_folder, source_of
+from bench.environment import device_facts, device_kind, torch_build
+from bench.measurement import Variant, Workload
+from bench.registry import Entry, Metric
+from bench.sources import closure, code_digest, digest, libraries
+
+Fingerprint = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number to measure. `trial` is the key of the training it needs, empty where it needs none."""
+
+    key: str
+    variant: Variant
+    workload: Workload
+    metric: str
+    kind: str
+    seed: int | None
+    trial: str = ""
+    parts: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+
+def hashed(parts: Mapping[str, Any]) -> str:
+    """The key that a set of parts gives: 20 hexadecimal digits."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=list)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def cells(ablation: Ablation, fingerprint: Fingerprint) -> Iterator[Cell]:
+    """Every cell that the ablation asks for: by kind of metric, variants in the ablation's order.
+
+    `fingerprint` maps each split of the data set to a digest of its data; empty where none is used.
+    """
+    maker = _Maker(ablation, fingerprint)
+    for kind in ("static", "speed", "accuracy"):
+        metrics = [m for m in ablation.metrics if m.kind == kind]
+        for variant in ablation.variants if metrics else ():
+            for seed in ablation.seeds if kind == "accuracy" else (None,):
+                for metric in metrics:
+                    yield maker.cell(variant, metric, seed)
+
+
+class _Maker:
+    """Makes the cells of one ablation; what they share is computed once."""
+
+    def __init__(self, ablation: Ablation, fingerprint: Fingerprint) -> None:
+        self.ablation, self.fingerprint = ablation, fingerprint
+        self.registries = declarations(ablation.plugins)
+        self.code = functools.cache(self._code)
+
+    def cell(self, variant: Variant, metric: Metric, seed: int | None) -> Cell:
+        parts = self.static(variant, metric)
+        trial = ""
+        if metric.kind == "speed":
+            parts |= self.speed()
+        elif metric.kind == "accuracy":
+            training = self.training(variant, seed)
+            trial = hashed(training)
+            parts = training | parts | {"code": training["code"] | parts["code"]}
+        work = self.ablation.workload
+        return Cell(hashed(parts), variant, work, metric.name, metric.kind, seed, trial, parts)
+
+    def static(self, variant: Variant, metric: Metric) -> dict[str, Any]:
+        return {
+            "metric": metric.name,
+            "architecture": variant.architecture,
+            "axes": dict(variant.axes),
+            "shape": list(self.ablation.workload.shape),
+            **self.code(variant.architecture, metric),
+        }
+
+    def _code(self, architecture: str, *entries: Entry) -> dict[str, Any]:
+        """Digests of the sources behind a family and `entries`, and the versions of the libraries they import."""
+        family = targets.declared(architecture, self.ablation.plugins)
+        found = [targets.source(family, self.ablation.plugins), *(source_of(e, self.ablation.plugins) for e in entries)]
+        modules = tuple((source.module, source.path) for source in found if source is not None)
+        subject = {"bench.subject": digest(package_folder("bench") / "subject.py")}
+        zoo = () if found[0] else (family.module,)
+        return {"code": code_digest(modules) | subject, "libraries": dict(libraries(modules, zoo))}
+
+    def speed(self) -> dict[str, Any]:
+        work = self.ablation.workload
+        machine = {**device_facts(work.device), "build": torch_build()}
+        return {"batch": work.batch, "dtype": work.dtype, "threads": work.threads, "machine": machine}
+
+    def training(self, variant: Variant, seed: int | None) -> dict[str, Any]:
+        """What a trained network depends on: everything but the metric that is read off it."""
+        work = self.ablation.workload
+        task, dataset = self.registries.tasks.get(work.task), self.registries.datasets.get(work.dataset)
+        code = self.code(variant.architecture, task, dataset)
+        return {
+            "architecture": variant.architecture,
+            "axes": dict(variant.axes),
+            "shape": list(work.shape),
+            "code": code["code"] | _training_code(),
+            "libraries": code["libraries"],
+            "task": work.task,
+            "dataset": {"name": work.dataset, **dict(work.dataset_axes)},
+            "fingerprint": dict(self.fingerprint),
+            "recipe": self.ablation.recipe.model_dump(),
+            "seed": seed,
+            "dtype": work.dtype,
+            "device": device_kind(work.device),
+        }
+
+
+@functools.cache
+def _training_code() -> dict[str, str]:
+    module, path = "bench.train", package_folder("bench") / "train.py"
+    return {name: digest(file) for name, file in closure(module, Path(path))}
+
+
+def difference(new: Mapping[str, Any], old: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Each part of a key that differs, as `code.bench.train: 1a2b -> 3c4d`."""
+    for name in sorted({*new, *old}):
+        there, here = old.get(name), new.get(name)
+        if isinstance(there, Mapping) and isinstance(here, Mapping):
+            yield from difference(here, there, f"{prefix}{name}.")
+        elif _plain(there) != _plain(here):
+            yield f"{prefix}{name}: {_shown(there)} -> {_shown(here)}"
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value, default=list))
+
+
+def _shown(value: Any) -> str:
+    return "absent" if value is None else json.dumps(value, default=list)

@@ -1,0 +1,87 @@
+"""From the store to what tables and reports read: the kept cells of one ablation and their provenance."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.ablation import Ablation
+from bench.catalogue import declarations
+from bench.measurement import Evaluation
+from bench.results import Results
+from bench.store import Store, load
+from bench.sweep import Plan
+
+
+def gather(plan: Plan, store: Store) -> Results:
+    """Everything that is kept of the plan's cells. Variants bear the names that this ablation gives them."""
+    ablation = plan.ablation
+    names = {p.cell.key: p.cell.variant.name for p in plan.planned}
+    frame = load(store.path, names)
+    frame["variant"] = frame["key"].map(names)
+    return Results(
+        name=ablation.name,
+        question=ablation.question,
+        source=ablation.source,
+        baseline=ablation.baseline.name,
+        variants=tuple(v.name for v in ablation.variants),
+        varied=ablation.varied,
+        excluded=tuple((v.name, because) for v, because in ablation.excluded),
+        frame=frame,
+        evaluations=_evaluations(plan, store),
+        provenance=_provenance(ablation, store, plan),
+        expected=tuple((p.cell.variant.name, p.cell.metric, p.cell.seed) for p in plan.planned),
+    )
+
+
+def _evaluations(plan: Plan, store: Store) -> dict[tuple[str, int], Evaluation]:
+    trials = {p.cell.trial: (p.cell.variant.name, p.cell.seed) for p in plan.planned if p.cell.trial}
+    found = ((named, store.evaluation(trial)) for trial, named in trials.items())
+    return {(name, seed or 0): evaluation for (name, seed), evaluation in found if evaluation is not None}
+
+
+def _provenance(ablation: Ablation, store: Store, plan: Plan) -> dict[str, Any]:
+    work = ablation.workload
+    registries = declarations(ablation.plugins)
+    metrics = {m.name: {"doc": m.summary, "unit": m.unit, "better": m.better, "kind": m.kind} for m in ablation.metrics}
+    workload = {"shape": list(work.shape), "batch": work.batch, "device": work.device, "dtype": work.dtype}
+    return {
+        "command": f"bench run {shlex.quote(ablation.path)}",
+        "file": Path(ablation.path).as_posix(),
+        "environment": _environment(plan, store),
+        "recipe": ablation.recipe.model_dump() if ablation.trains else {},
+        "dataset": _dataset(registries.datasets.get(work.dataset), ablation) if work.dataset else {},
+        "workload": {**workload, "threads": work.threads},
+        "seeds": list(ablation.seeds),
+        "metrics": metrics,
+        "claims": [claim.model_dump() for claim in ablation.claims],
+    }
+
+
+def _dataset(entry: Any, ablation: Ablation) -> Mapping[str, Any]:
+    train, held_out = entry.splits[:2]
+    told = {
+        "name": entry.name,
+        "licence": entry.licence,
+        "source": entry.source,
+        "train": train,
+        "evaluation": held_out,
+    }
+    return {**told, **dict(ablation.workload.dataset_axes)}
+
+
+def _environment(plan: Plan, store: Store) -> dict[str, Any]:
+    """What the kept measurements say of the machine; a fact with several values keeps all of them."""
+    facts: dict[str, set[str]] = {}
+    for measurement, _, _ in store.measurements(plan.keys):
+        for name, value in measurement.environment.items():
+            facts.setdefault(name, set()).add(_text(value))
+    return {name: " / ".join(sorted(values)) for name, values in sorted(facts.items())}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {v}" for k, v in sorted(value.items()) if v is not None)
+    return str(value)

@@ -1,0 +1,170 @@
+"""What runs inside a job's process: measure cells, or train once and read every metric off the result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from bench.catalogue import declarations, live
+from bench.cells import Cell
+from bench.environment import snapshot
+from bench.executors import Emit, Progress
+from bench.executors.local import cache_folder, described
+from bench.measurement import Evaluation, Measurement, Reading
+from bench.recipe import Recipe
+from bench.registry import Metric
+from bench.subject import Subject
+from bench.targets import runnable
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The evaluation of a trial, on its way to the store."""
+
+    trial: str
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class MeasureJob:
+    """Static or speed cells; the cells of one variant share its network and its recording."""
+
+    cells: tuple[Cell, ...]
+    plugins: tuple[str, ...] = ()
+
+    def __call__(self, emit: Emit) -> None:
+        for _, cells in groupby(self.cells, key=lambda cell: cell.variant):
+            self._variant(tuple(cells), emit)
+
+    def _variant(self, cells: tuple[Cell, ...], emit: Emit) -> None:
+        subject = _subject(cells[0], self.plugins)
+        for cell in cells:
+            emit(measured(cell, lambda metric: metric.call(subject), self.plugins))
+
+
+def _subject(cell: Cell, plugins: tuple[str, ...]) -> Subject:
+    family = runnable(cell.variant.architecture, plugins)
+    work = cell.workload
+    shared: dict[str, Any] = {"build": lambda: family.build(**cell.variant.values), "shape": work.shape}
+    if cell.kind == "static":
+        return Subject(**shared)
+    return Subject(**shared, batch=work.batch, device=work.device, dtype=work.dtype, threads=work.threads)
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """One trial: a variant trained from a seed, evaluated, and all its accuracy cells.
+
+    `evaluation` is what an earlier run kept of this trial; with it nothing is trained.
+    """
+
+    cells: tuple[Cell, ...]
+    recipe: Recipe
+    data: Path | None
+    plugins: tuple[str, ...] = ()
+    evaluation: Evaluation | None = None
+
+    def __call__(self, emit: Emit) -> None:
+        first = self.cells[0]
+        evaluation = self.evaluation
+        if evaluation is None:
+            evaluation = trained(first, self.recipe, self.data, emit, self.plugins)
+            emit(Evaluated(first.trial, evaluation))
+        told = {key: evaluation.facts.get(key) for key in ("mode", "seconds", "cpu_seconds", "refused")}
+        for cell in self.cells:
+            result = measured(cell, lambda metric: metric.call(evaluation), self.plugins)
+            spent = result.duration + float(told["seconds"] or 0)
+            emit(replace(result, duration=spent, detail={**result.detail, **told}))
+
+
+def trained(cell: Cell, recipe: Recipe, data: Path | None, emit: Emit, plugins: tuple[str, ...] = ()) -> Evaluation:
+    """Train the cell's variant by `recipe` from the cell's seed and evaluate it on the validation split."""
+    import torch
+
+    from bench.train import fit
+
+    work, declared = cell.workload, declarations(plugins)
+    family = runnable(cell.variant.architecture, plugins)
+    task: Any = live(declared.tasks.get(work.task), plugins).call
+    seed = cell.seed or 0
+    train, held_out = (_examples(cell, split, data, plugins) for split in _splits(cell, plugins))
+    torch.manual_seed(seed)
+    network = family.build(**cell.variant.values)
+    label = f"{cell.variant.name} seed {seed}"
+    result = fit(
+        network,
+        task,
+        train,
+        recipe,
+        seed=seed,
+        device=work.device,
+        threads=work.threads,
+        progress=lambda step, steps, loss: emit(Progress(label, step, steps, f"loss {loss:.4g}")),
+        cache=cache_folder(),
+    )
+    evaluation: Evaluation = task.evaluate(result.model, held_out, work.device, result.mode)
+    took = {"seconds": result.seconds, "cpu_seconds": result.cpu_seconds, "steps": result.steps}
+    facts = {**evaluation.facts, "mode": result.mode, "refused": dict(result.refused), **took}
+    return replace(evaluation, curves=result.curves, facts=facts)
+
+
+def _splits(cell: Cell, plugins: tuple[str, ...]) -> Sequence[str]:
+    """The split to train on and the one to judge on: the first and the second that the data set names."""
+    return declarations(plugins).datasets.get(cell.workload.dataset).splits[:2]
+
+
+def _examples(cell: Cell, split: str, data: Path | None, plugins: tuple[str, ...]) -> Any:
+    dataset = live(declarations(plugins).datasets.get(cell.workload.dataset), plugins)
+    return dataset.call(data, split, cell.workload.shape, **dict(cell.workload.dataset_axes))
+
+
+def measured(cell: Cell, read: Callable[[Metric], Any], plugins: tuple[str, ...] = ()) -> Measurement:
+    """The cell's measurement: what `read` gave, or the error that it raised."""
+    started = time.perf_counter()
+    entry = declarations(plugins).metrics.get(cell.metric)
+    try:
+        reading = _reading(read(live(entry, plugins)))
+    except Exception as error:
+        reading = Reading(None, error=described(error))
+    return measurement(cell, entry, reading, time.perf_counter() - started)
+
+
+def measurement(cell: Cell, metric: Metric, reading: Reading, duration: float) -> Measurement:
+    """A reading as a measurement of its cell; a single number of a static metric is exact."""
+    samples = tuple(_samples(reading.value))
+    return Measurement(
+        key=cell.key,
+        variant=cell.variant,
+        workload=cell.workload,
+        metric=metric.name,
+        unit=metric.unit,
+        better=metric.better,
+        samples=samples,
+        exact=cell.kind == "static",
+        seed=cell.seed,
+        duration=duration,
+        environment=snapshot(cell.workload.device),
+        error=reading.error or (None if samples or reading.detail else "failed: the metric gave no value"),
+        detail=reading.detail,
+    )
+
+
+def _reading(result: Any) -> Reading:
+    return result if isinstance(result, Reading) else Reading(result)
+
+
+def _samples(value: Any) -> Iterator[float]:
+    if value is None:
+        return
+    for sample in value if isinstance(value, (Sequence, tuple, list)) else (value,):
+        yield sample if isinstance(sample, int) else float(sample)
+
+
+def failure(cell: Cell, error: str, duration: float, plugins: tuple[str, ...] = ()) -> Measurement:
+    """The measurement of a cell that could not be measured, made where the death was seen."""
+    metric = declarations(plugins).metrics.get(cell.metric)
+    return measurement(cell, metric, Reading(None, error=error), duration)
