@@ -122,13 +122,13 @@ def within(one: Tensor, other: Tensor, cells: int) -> Tensor:
     start = max(cells, 0)
     height = min(one.shape[-2], other.shape[-2] + cells) - start
     width = min(one.shape[-1], other.shape[-1] + cells) - start
-    return window(one, start, height, width)
+    return cropped(one, start, height, width)
 
 
-def window(x: Tensor, start: int, height: int, width: int) -> Tensor:
-    """`height` x `width` cells of (..., H, W) from `start` on, in both axes. ValueError if there are fewer."""
+def cropped(x: Tensor, start: int, height: int, width: int) -> Tensor:
+    """The `height` x `width` cells from `start` on in both axes. Raises ValueError if there are fewer."""
     if start < 0 or height < 1 or width < 1 or x.shape[-2] < start + height or x.shape[-1] < start + width:
-        raise ValueError("the image is too small for this network: its maps do not cover each other")
+        raise ValueError(f"{height}x{width} cells from {start} on are not in a map of {tuple(x.shape[-2:])}")
     return x[..., start : start + height, start : start + width]
 
 
@@ -139,8 +139,7 @@ def _sequence(layers: Mapping[str, nn.Module]) -> nn.Sequential:
 class Inception(nn.Module):
     """1x1, 3x3, 5x5 and pooled paths side by side, at stride 1: (N, C, H, W) -> (N, out_channels, H, W).
 
-    `outputs` are the columns #1x1, #3x3 reduce, #3x3, #5x5 reduce, #5x5 and pool proj of Szegedy et al. 2015,
-    Table 1.
+    `outputs` in the order of INCEPTIONS, whose paper this is.
     """
 
     def __init__(self, inputs: int, outputs: tuple[int, ...], norm: Norm) -> None:
@@ -203,9 +202,6 @@ class Style:
         """AlexNet's local response normalisation; batch norm takes its place."""
         return {name: nn.LocalResponseNorm(5)} if self.norm == "none" else {}
 
-    def inception(self, name: str, inputs: int, *outputs: int) -> dict[str, nn.Module]:
-        return {name: Inception(self.size(inputs), tuple(self.size(o) for o in outputs), self.norm)}
-
     def converted(self, inputs: int, kernel: int) -> dict[str, nn.Module]:
         """fc6 and fc7 as convolutions: the window that fc6 saw becomes its kernel."""
         inputs, hidden = self.size(inputs), self.size(self.fc_channels)
@@ -246,9 +242,23 @@ def _vgg16(style: Style) -> dict[str, nn.Module]:
     return layers | style.converted(512, kernel=7)
 
 
+# Szegedy et al. 2015, Table 1: #1x1, #3x3 reduce, #3x3, #5x5 reduce, #5x5, pool proj
+INCEPTIONS: Mapping[str, tuple[int, ...]] = {
+    "3a": (64, 96, 128, 16, 32, 32),
+    "3b": (128, 128, 192, 32, 96, 64),
+    "4a": (192, 96, 208, 16, 48, 64),
+    "4b": (160, 112, 224, 24, 64, 64),
+    "4c": (128, 128, 256, 24, 64, 64),
+    "4d": (112, 144, 288, 32, 64, 64),
+    "4e": (256, 160, 320, 32, 128, 128),
+    "5a": (256, 160, 320, 32, 128, 128),
+    "5b": (384, 192, 384, 48, 128, 128),
+}
+
+
 def _googlenet(style: Style) -> dict[str, nn.Module]:
     """Szegedy et al. 2015, Table 1, without auxiliary heads, final average pooling and classifier."""
-    return (
+    layers = (
         style.first("conv1", 64, kernel=7, stride=2, padding=3)
         | style.pool("pool1", 3)
         | style.response_norm("norm1")
@@ -256,18 +266,14 @@ def _googlenet(style: Style) -> dict[str, nn.Module]:
         | style.conv("conv2", 64, 192, 3)
         | style.response_norm("norm2")
         | style.pool("pool2", 3)
-        | style.inception("inception_3a", 192, 64, 96, 128, 16, 32, 32)
-        | style.inception("inception_3b", 256, 128, 128, 192, 32, 96, 64)
-        | style.pool("pool3", 3)
-        | style.inception("inception_4a", 480, 192, 96, 208, 16, 48, 64)
-        | style.inception("inception_4b", 512, 160, 112, 224, 24, 64, 64)
-        | style.inception("inception_4c", 512, 128, 128, 256, 24, 64, 64)
-        | style.inception("inception_4d", 512, 112, 144, 288, 32, 64, 64)
-        | style.inception("inception_4e", 528, 256, 160, 320, 32, 128, 128)
-        | style.pool("pool4", 3)
-        | style.inception("inception_5a", 832, 256, 160, 320, 32, 128, 128)
-        | style.inception("inception_5b", 832, 384, 192, 384, 48, 128, 128)
     )
+    channels = style.size(192)
+    for name, outputs in INCEPTIONS.items():
+        block = Inception(channels, tuple(map(style.size, outputs)), style.norm)
+        layers[f"inception_{name}"], channels = block, block.out_channels
+        if pool := {"3b": "pool3", "4e": "pool4"}.get(name):
+            layers |= style.pool(pool, 3)
+    return layers
 
 
 def _googlenet_dense(style: Style) -> dict[str, nn.Module]:
@@ -328,9 +334,10 @@ def _channels_behind(layers: Iterable[nn.Module]) -> int:
 class TimmEncoder(nn.Module):
     """A timm network's maps at strides 8, 16 and 32: (N, 3, H, W) -> three (N, C, h, w).
 
-    Its layers are not ours to walk, so its cells are taken to tile the image (cell i covers pixels
-    s*i to s*i+s-1), as in every head that resizes with `align_corners=False`. `paper` padding puts 100 px of
-    zeros around the image. Raises RegistryError for an unknown name or one without these three strides.
+    Its layers are not ours to walk, so its cells are taken to tile the image (cell i of a map of stride s
+    covers pixels s*i to s*i+s-1), as in every head that resizes with `align_corners=False`. For that, zeros
+    fill the image up to a multiple of 32; `paper` padding puts 100 px of them around it first. Raises
+    RegistryError for an unknown name or one without these three strides.
     """
 
     def __init__(self, name: str, padding: Padding, dropout: float) -> None:
@@ -353,7 +360,9 @@ class TimmEncoder(nn.Module):
         self.grids = tuple(Grid((s - 1) / 2 - self.border, s) for s in STRIDES)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        maps = self.features(F.pad(image, [self.border] * 4) if self.border else image)
+        rest = [-(side + 2 * self.border) % STRIDES[-1] for side in image.shape[-2:]]
+        before, after = self.border, [self.border + r for r in rest]
+        maps = self.features(F.pad(image, [before, after[1], before, after[0]]))
         if self.channels_last:
             maps = [m.permute(0, 3, 1, 2) for m in maps]
         return (*maps[:-1], self.dropout(maps[-1]))
@@ -410,14 +419,14 @@ class FCN(nn.Module):
         self.receptive_field_taps = {"score": "score"} | {name: f"fuse_{name}.score" for name in fused}
 
     def forward(self, image: Tensor) -> Tensor:
-        """Raises ValueError where the image is too small for the backbone."""
+        """Raises torch's RuntimeError below 29 px for googlenet_average, whose maps are then too small."""
         pool3, pool4, deepest = self.encoder(image)
         scores = self.score(deepest)
         if self.fuse_pool4 is not None:
             scores = self.fuse_pool4(scores, pool4)
         if self.fuse_pool3 is not None:
             scores = self.fuse_pool3(scores, pool3)
-        return window(self.upscore(scores), self.border, image.shape[-2], image.shape[-1])
+        return cropped(self.upscore(scores), self.border, image.shape[-2], image.shape[-1])
 
 
 def score_layer(channels: int, classes: int) -> nn.Conv2d:

@@ -38,7 +38,7 @@ def convolution(
 
 
 def he_initialise(network: nn.Module) -> None:
-    """Normal weights of variance 2/fan_in for every convolution and linear layer (He et al. 2015); biases 0."""
+    """Normal weights of variance 2/fan_in in convolutions and linear layers (He et al. 2015); biases 0."""
     for layer in network.modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
