@@ -1,0 +1,159 @@
+"""What the figures share: their look, the variants' labels and colours, and SVG that follows the page's text colour."""
+
+from __future__ import annotations
+
+import io
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from bench.quantity import heading, style_of
+from bench.results import Results
+from bench.summary import Column, Summary, axis_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK = "#010203"
+"""Drawn with this colour, text and lines become the page's text colour, light or dark."""
+
+BASELINE = "#8a8a8a"
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8f6bd1")
+"""After Okabe & Ito 2008, told apart by colour-blind readers; none is close to white or to black."""
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+THEME = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.labelsize": 10,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "savefig.facecolor": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": INK,
+    "grid.alpha": 0.12,
+    "grid.linewidth": 0.8,
+    "axes.unicode_minus": True,
+    "image.composite_image": False,
+    "savefig.dpi": 150,
+}
+
+
+@contextmanager
+def theme() -> Iterator[None]:
+    """The look of every figure made inside."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(THEME)
+        yield
+
+
+def new(width: float, height: float, caption: str, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure of so many inches with its axes, row by row. The caption is what a reader who sees nothing hears."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.set_label(caption)
+    return figure, [*figure.subplots(rows, columns, squeeze=False).flat]
+
+
+def labels(results: Results) -> dict[str, str]:
+    """Each variant's short name: its values on the axes that vary; its whole name where that is not enough."""
+    short = {v: ", ".join(_axis_words(results, v)) or v for v in results.variants}
+    counts = [*short.values()]
+    chosen = {v: text if counts.count(text) == 1 else v for v, text in short.items()}
+    marked = {v: f"{text} (baseline)" if v == results.baseline else text for v, text in chosen.items()}
+    return {v: wrapped(text) for v, text in marked.items()}
+
+
+def _axis_words(results: Results, variant: str) -> list[str]:
+    pairs = [(axis, axis_text(results, variant, axis)) for axis in results.varied]
+    return [f"{axis}={value}" for axis, value in pairs if value]
+
+
+def wrapped(text: str, width: int = 30) -> str:
+    """In lines of at most so many characters, broken after commas where there are any."""
+    loose = re.sub(r",(?=\S)", ", ", text)
+    lines = textwrap.wrap(loose, width, break_on_hyphens=False)
+    return "\n".join(lines).replace(", ", ",") if loose != text else "\n".join(lines)
+
+
+def styles(results: Results) -> dict[str, dict[str, Any]]:
+    """Each variant's colour and marker; the baseline is grey."""
+    others = [v for v in results.variants if v != results.baseline]
+    found = {v: {"color": COLOURS[i % 7], "marker": MARKERS[1 + i % 7]} for i, v in enumerate(others)}
+    if len(others) > len(COLOURS):
+        found = {v: {"color": COLOURS[i % 7], "marker": MARKERS[i % 8]} for i, v in enumerate(others)}
+    return {results.baseline: {"color": BASELINE, "marker": "o"}, **found}
+
+
+def variant_rows(axes: Axes, results: Results) -> dict[str, int]:
+    """Make the y axis list the variants from the top; where each stands on it."""
+    names = labels(results)
+    axes.set_yticks(range(len(results.variants)), [names[v] for v in results.variants])
+    axes.set_ylim(len(results.variants) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    return {variant: i for i, variant in enumerate(results.variants)}
+
+
+def rows_height(results: Results) -> float:
+    """Inches for a row per variant, with room for names of several lines."""
+    lines = sum(text.count("\n") + 1 for text in labels(results).values())
+    return 0.26 * len(results.variants) + 0.17 * lines + 1.1
+
+
+def beside(axes: Axes, row: float, text: str, **look: Any) -> None:
+    """Text in the right margin of a row."""
+    axes.text(1.02, row, text, transform=axes.get_yaxis_transform(), va="center", ha="left", fontsize=9, **look)
+
+
+def legend_below(figure: Figure, handles: Sequence[Any], names: Sequence[str], columns: int) -> None:
+    """A legend outside of all axes."""
+    figure.legend(handles, names, loc="outside lower center", ncols=max(1, min(columns, len(names))))
+
+
+def scaled(summary: Summary, column: Column, values: Sequence[float]) -> list[float]:
+    """Values in the unit that the column is shown in."""
+    factor = style_of(summary, column).scale.factor
+    return [value / factor for value in values]
+
+
+def axis_title(summary: Summary, column: Column) -> str:
+    return heading(summary, column)
+
+
+def svg(figure: Figure, name: str) -> str:
+    """The figure as one SVG element: the same bytes each time, ids that no other figure has, ink as currentColor."""
+    import matplotlib
+
+    buffer = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    with matplotlib.rc_context({"svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", metadata=nothing)
+    element = buffer.getvalue()
+    element = element[element.index("<svg") :].strip()
+    element = re.sub(r"\s*<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
+    return _own_ids(element.replace(INK, "currentColor"), name)
+
+
+def _own_ids(element: str, name: str) -> str:
+    """Ids that something refers to get the figure's name in front, the others go."""
+    used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', element))
+    element = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", element)
+    return re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", element)

@@ -1,0 +1,71 @@
+"""How far each path of a network sees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from bench.figure import COLOURS, MARKERS, axis_title, beside, legend_below, new, rows_height, variant_rows
+from bench.registry import plot
+from bench.results import Results
+from bench.summary import Cell, summarise
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+METRIC = "receptive_field"
+WHOLE = "whole network"
+
+
+@plot(order=60)
+def receptive_field_paths(results: Results) -> Iterator[tuple[str, Figure]]:
+    """The receptive field of the whole network and of each named skip."""
+    summary = summarise(results)
+    cells = summary.of(METRIC)
+    fields = {cell.variant: fields_of(cell) for cell in cells if cell.samples}
+    names = list(dict.fromkeys(name for found in fields.values() for name in found))
+    if not any(size is not None for found in fields.values() for size in found.values()):
+        return
+    caption = "Receptive field of the whole network and of each named path, in input pixels"
+    figure, (axes,) = new(8.2, rows_height(results), caption)
+    rows = variant_rows(axes, results)
+    for cell in cells:
+        _row(axes, rows[cell.variant], fields.get(cell.variant), names, _why(cell))
+    axes.set_xlabel(axis_title(summary, summary.column(METRIC)))
+    axes.set_xlim(left=0)
+    axes.margins(x=0.05)
+    handles, texts = axes.get_legend_handles_labels()
+    unique = dict(zip(texts, handles, strict=True))
+    legend_below(figure, [unique[n] for n in names if n in unique], [n for n in names if n in unique], columns=5)
+    yield "receptive_field_paths", figure
+
+
+def fields_of(cell: Cell) -> dict[str, float | None]:
+    """Path -> extent in pixels along its longest axis; None is global."""
+    paths: Mapping[str, Any] = cell.details[0].get("paths", {}) if cell.details else {}
+    return {WHOLE: cell.value, **{name: _extent(size) for name, size in paths.items()}}
+
+
+def _extent(size: Any) -> float | None:
+    if isinstance(size, (list, tuple)):
+        return None if None in size else float(max(size))
+    return None if size is None else float(size)
+
+
+def _why(cell: Cell) -> str:
+    return "" if cell.samples else cell.status
+
+
+def _row(axes: Axes, row: int, found: Mapping[str, float | None] | None, names: list[str], why: str) -> None:
+    if found is None:
+        beside(axes, row, why, alpha=0.7)
+        return
+    sizes = [size for size in found.values() if size is not None]
+    axes.plot([min(sizes, default=0), max(sizes, default=0)], [row, row], color=COLOURS[0], alpha=0.3, zorder=1)
+    for name, size in found.items():
+        i = names.index(name)
+        look = {"color": COLOURS[i % 7], "marker": MARKERS[i % 8], "markersize": 7, "linestyle": "none"}
+        if size is not None:
+            axes.plot(size, row, label=name, zorder=2, **look)
+    beside(axes, row, " · ".join("global" if size is None else f"{size:g}" for size in found.values()))
