@@ -56,6 +56,7 @@ Points = tuple[Fraction, ...]
     licence="Apache-2.0: drawn by this program",
     source="fovbench, phantom with known answer",
     embedded=True,
+    requires={"classes": 2},
 )
 def boundaries(
     root: Path | None,

@@ -31,6 +31,7 @@ VOID = 11
     source="Brostow, Fauqueur & Cipolla 2009, Pattern Recognition Letters 30(2)",
     get=GET,
     splits=("train", "val", "test"),
+    requires={"classes": 11},
 )
 def camvid(root: Path | None, split: str, shape: tuple[int, int, int]) -> Examples:
     """Road scenes, 11 classes, void ignored; images and labels resized to `shape` (C, H, W).

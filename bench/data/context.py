@@ -44,6 +44,7 @@ Points = npt.NDArray[np.float64]
     licence="Apache-2.0: drawn by this program",
     source="fovbench, phantom with known answer",
     embedded=True,
+    requires={"classes": 2},
 )
 def context(
     root: Path | None,

@@ -28,6 +28,7 @@ NAMES = (
     licence=LICENCE,
     source="Everingham et al. 2010, International Journal of Computer Vision 88(2)",
     get=GET,
+    requires={"classes": 21},
 )
 def voc(root: Path | None, split: str, shape: tuple[int, int, int], *, year: Literal[2012, 2007] = 2012) -> Examples:
     """Photographs, 20 classes and background, borders ignored; resized to `shape` (C, H, W), aspect not kept.

@@ -1,0 +1,59 @@
+import itertools
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from bench import ablation as ablations
+from bench import sweep
+from bench.executors.local import LocalExecutor
+from bench.store import Store
+
+PLUGIN = str(Path(__file__).parent / "bench" / "trivial.py")
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes an ablation file and returns its path."""
+    numbers = itertools.count()
+
+    def write(text, name=None):
+        path = tmp_path / (name or f"ablation{next(numbers)}.yaml")
+        path.write_text(textwrap.dedent(text), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def load(write):
+    """Loads an ablation from its text, with the trivial plug-in."""
+    return lambda text, *overrides: ablations.load(write(text), overrides, [PLUGIN])
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store(tmp_path / "store.sqlite") as store:
+        yield store
+
+
+@pytest.fixture
+def run(store):
+    """Plans and runs an ablation on two local workers; gives (plan, summary)."""
+
+    def run(ablation, *, rerun=(), force=False, **options):
+        plan = sweep.plan(ablation, store, rerun=rerun, force=force)
+        executor = LocalExecutor(2)
+        try:
+            given = sweep.Options(workers=2, force=force, replace=force or bool(rerun), **options)
+            return plan, sweep.run(plan, store, executor, given)
+        finally:
+            executor.stop()
+
+    return run
+
+
+@pytest.fixture
+def plugin():
+    """The path of the plug-in with trivial architectures and metrics."""
+    return PLUGIN
