@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.ablation import Ablation
-from bench.catalogue import declarations
+from bench.catalogue import declarations, live
 from bench.cells import Cell, cells
 from bench.executors import Executor, Exit, Lane, Progress
 from bench.measurement import Measurement
@@ -22,6 +22,9 @@ from bench.worker import Evaluated, MeasureJob, TrainJob, failure
 
 BATCH = 256
 """Static cells in one process at most: enough to make its start negligible."""
+
+KILLED = "killed by SIGKILL"
+"""A kill comes from outside (the kernel short of memory, a person): such a cell gets one more try."""
 
 SORTS = ("failed", "oom", "timeout", "died", "diverged")
 """Sorts of errors; `--rerun failed` means all of them."""
@@ -87,13 +90,13 @@ def plan(
 def _fingerprint(ablation: Ablation, store: Store, data: Path | None, reading: bool) -> tuple[dict[str, str], str]:
     if not ablation.trains:
         return {}, ""
-    from bench.data.examples import fingerprint
+    from bench.data.fingerprint import fingerprint
 
     work = ablation.workload
     name = f"{work.dataset}{dict(work.dataset_axes)}{work.shape}"
-    dataset = declarations(ablation.plugins).datasets.get(work.dataset)
+    dataset = live(declarations(ablation.plugins).datasets.get(work.dataset), ablation.plugins)
     try:
-        told = {s: fingerprint(work.dataset, data, s, work.shape, dict(work.dataset_axes)) for s in dataset.splits[:2]}
+        told = {s: fingerprint(dataset, data, s, work.shape, dict(work.dataset_axes)) for s in dataset.splits[:2]}
     except LookupError:
         held = store.fingerprint(name) if reading else None
         if held is None:
@@ -307,10 +310,17 @@ class _Run:
         self, job: MeasureJob | TrainJob, left: tuple[Cell, ...], end: Exit, seconds: float
     ) -> Iterator[MeasureJob | TrainJob]:
         error = end.error or "died: the job ended without a result for this cell"
+        if KILLED in error and job.attempt == 1:
+            yield self._again(job, left, attempt=2)
+            return
         untrained = isinstance(job, TrainJob) and job.evaluation is None and left[0].trial not in self.evaluated
         guilty, innocent = (left, ()) if untrained else (left[:1], left[1:])
         self._keep([failure(cell, error, seconds, job.plugins) for cell in guilty])
-        if innocent and isinstance(job, TrainJob):
-            yield replace(job, cells=innocent, evaluation=job.evaluation or self.evaluated[innocent[0].trial])
-        elif innocent:
-            yield replace(job, cells=innocent)
+        if innocent:
+            yield self._again(job, innocent, attempt=1)
+
+    def _again(self, job: MeasureJob | TrainJob, cells: tuple[Cell, ...], attempt: int) -> MeasureJob | TrainJob:
+        if isinstance(job, TrainJob):
+            known = job.evaluation or self.evaluated.get(cells[0].trial)
+            return replace(job, cells=cells, evaluation=known, attempt=attempt)
+        return replace(job, cells=cells, attempt=attempt)

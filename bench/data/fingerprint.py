@@ -10,23 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from bench.data.locate import files_of
-from bench.registry import LIVE
+from bench.registry import Dataset
 
 WHOLE = 200_000_000
 """Bytes of images up to which every byte counts; beyond, an image counts by its size, start and end."""
 SAMPLE = 4096
 
 
-def fingerprint(name: str, root: Path | None, split: str, shape: tuple[int, ...], axes: Mapping[str, Any]) -> str:
-    """Hash of what a registered data set gives for these arguments, apart from the source of its loader.
+def fingerprint(entry: Dataset, root: Path | None, split: str, shape: tuple[int, ...], axes: Mapping[str, Any]) -> str:
+    """Hash of what a data set gives for these arguments, apart from the source of its loader.
 
     A drawn one: name, split, shape and axes. One in files: these, and name and content of the lists, the
     labels and the images of the split, wherever they lie and whatever their dates; of more than WHOLE
     bytes of images only size, first and last SAMPLE bytes of each. Digests are remembered in memory
-    by path, size and date. Raises DataNotFound; RegistryError for an unknown name.
+    by path, size and date. Raises DataNotFound.
     """
-    entry = LIVE.datasets.get(name)
-    asked = [name, split, list(shape), dict(sorted(axes.items()))]
+    asked = [entry.name, split, list(shape), dict(sorted(axes.items()))]
     digest = hashlib.sha256(json.dumps(asked).encode())
     if not entry.embedded:
         found = files_of(entry, root, split, axes)
