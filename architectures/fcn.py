@@ -101,9 +101,7 @@ def bilinear_kernel(classes: int, factor: int, kernel: int) -> Tensor:
     return torch.eye(classes)[:, :, None, None] * (tent[:, None] * tent[None, :])
 
 
-def upsampling_between(
-    coarse: Grid, fine: Grid, classes: int, learned: bool
-) -> tuple[BilinearUpsampling, Grid]:
+def upsampling_between(coarse: Grid, fine: Grid, classes: int, learned: bool) -> tuple[BilinearUpsampling, Grid]:
     """Upsampling from `coarse` to the stride of `fine`, so that its cells fall on cells of `fine`; its grid.
 
     The even kernel 2f does so for VGG-16, the odd one 2f-1 where the layers between have odd kernels
@@ -186,9 +184,7 @@ class Style:
         outputs = self.size(outputs)
         return convolution(name, 3, outputs, kernel, stride=stride, padding=padding, norm=self.norm)
 
-    def conv(
-        self, name: str, inputs: int, outputs: int, kernel: int, groups: int = 1
-    ) -> dict[str, nn.Module]:
+    def conv(self, name: str, inputs: int, outputs: int, kernel: int, groups: int = 1) -> dict[str, nn.Module]:
         """A convolution that keeps the size; channels before the width multiplier."""
         inputs, outputs = self.size(inputs), self.size(outputs)
         return convolution(name, inputs, outputs, kernel, padding=kernel // 2, groups=groups, norm=self.norm)
@@ -371,9 +367,7 @@ class TimmEncoder(nn.Module):
 class Fusion(nn.Module):
     """Coarse scores upsampled to a finer map, that map's own scores added where it is `scored`."""
 
-    def __init__(
-        self, coarse: Grid, fine: Grid, channels: int, classes: int, *, learned: bool, scored: bool
-    ) -> None:
+    def __init__(self, coarse: Grid, fine: Grid, channels: int, classes: int, *, learned: bool, scored: bool) -> None:
         super().__init__()
         self.upscore, grid = upsampling_between(coarse, fine, classes, learned)
         self.score = score_layer(channels, classes) if scored else None

@@ -86,8 +86,7 @@ def test_deconvolutions_have_the_weights_of_the_network_files_and_only_learned_o
     stride: int, weights: int
 ) -> None:
     count = {
-        how: sum(p.numel() for p in on_meta(stride=stride, upsampling=how).parameters())
-        for how in ("fixed", "learned")
+        how: sum(p.numel() for p in on_meta(stride=stride, upsampling=how).parameters()) for how in ("fixed", "learned")
     }
     assert count["learned"] - count["fixed"] == weights
 
@@ -282,6 +281,14 @@ def test_pool4_alone_is_the_net_whose_pool3_scores_are_zero() -> None:
     for p in whole.fuse_pool3.score.parameters():
         nn.init.zeros_(p)
     assert torch.equal(whole(image(96, 64)), partial(image(96, 64)))
+
+
+def test_scores_of_a_skip_are_added_as_they_are() -> None:
+    fusion = network(**SAME).fuse_pool4
+    nn.init.zeros_(fusion.score.weight)
+    nn.init.constant_(fusion.score.bias, 3.0)
+    coarse, skip = torch.randn(1, 3, 2, 3), torch.randn(1, fusion.score.in_channels, 4, 6)
+    torch.testing.assert_close(fusion(coarse, skip), fusion.upscore(coarse)[..., 1:5, 1:7] + 3)
 
 
 def test_fixed_and_learned_upsampling_start_equal_and_exchange_states() -> None:
