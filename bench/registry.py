@@ -54,7 +54,7 @@ class Fact:
     quantity: str
     value: float
     source: str
-    when: Mapping[str, Any] = field(default_factory=dict)
+    when: Mapping[str, Any] = field(default_factory=dict, hash=False)
     shape: tuple[int, ...] | None = None
     digits: int | None = None
     scale: float = 1.0
@@ -65,7 +65,7 @@ class Fact:
 class Constraint:
     """A combination of axis values that the architecture does not have, and why."""
 
-    when: Mapping[str, Any]
+    when: Mapping[str, Any] = field(hash=False)
     because: str
 
     def holds(self, axes: Mapping[str, Any]) -> bool:
@@ -285,7 +285,7 @@ class Dataset(Entry):
     splits: tuple[str, ...]
     get: str = ""
     embedded: bool = False
-    requires: Mapping[str, Any] = field(default_factory=dict)
+    requires: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ class MeasureJob:
 
     cells: tuple[Cell, ...]
     plugins: tuple[str, ...] = ()
+    attempt: int = 1
 
     def __call__(self, emit: Emit) -> None:
         for _, cells in groupby(self.cells, key=lambda cell: cell.variant):
@@ -67,6 +68,7 @@ class TrainJob:
     data: Path | None
     plugins: tuple[str, ...] = ()
     evaluation: Evaluation | None = None
+    attempt: int = 1
 
     def __call__(self, emit: Emit) -> None:
         first = self.cells[0]

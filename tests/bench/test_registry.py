@@ -22,7 +22,7 @@ def builder(
     return stride
 
 
-@pytest.fixture()
+@pytest.fixture
 def family():
     registries = Registries()
     rule = Constraint(when={"stride": 32, "skips": ("pool4",)}, because="it has no pool4 there")

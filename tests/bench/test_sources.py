@@ -11,8 +11,10 @@ def write(path, text):
 
 
 def test_comments_docstrings_and_layout_do_not_count(tmp_path):
-    one = write(tmp_path / "one.py", 'def f(x):\n    return x + 1\n')
-    two = write(tmp_path / "two.py", '"""Doc."""\n\n\ndef f(x):\n    """Doc."""\n    # why\n    return (x\n            + 1)\n')
+    one = write(tmp_path / "one.py", "def f(x):\n    return x + 1\n")
+    two = write(
+        tmp_path / "two.py", '"""Doc."""\n\n\ndef f(x):\n    """Doc."""\n    # why\n    return (x\n            + 1)\n'
+    )
     other = write(tmp_path / "other.py", "def f(x):\n    return x + 2\n")
     assert digest(one) == digest(two) != digest(other)
 

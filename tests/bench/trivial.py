@@ -22,9 +22,10 @@ def trivial(
     mode: Literal["even", "odd"] = "even",
     sizes: tuple[int, ...] = SIZES,
     flag: bool = False,
+    log: str = "",
 ):
     """Two numbers and a mode."""
-    return {"a": a, "b": b, "mode": mode, "sizes": sizes, "flag": flag}
+    return {"a": a, "b": b, "mode": mode, "sizes": sizes, "flag": flag, "log": log}
 
 
 @metric(unit="px", better="lower", kind="static")
@@ -35,8 +36,10 @@ def twice(subject):
 
 @metric(unit="px", better="higher", kind="static")
 def deadly(subject):
-    """a, unless a is 3 (the process dies), 4 (raises), 5 (hangs) or 6 (out of memory)."""
+    """a, unless a is 2 (killed), 3 (the process dies), 4 (raises), 5 (hangs) or 6 (out of memory)."""
     a = subject.build()["a"]
+    if a == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
     if a == 3:
         os.kill(os.getpid(), signal.SIGSEGV)
     if a == 4:
@@ -50,12 +53,12 @@ def deadly(subject):
 
 @metric(unit="s", better="lower", kind="speed")
 def pulse(subject):
-    """Writes when it began and ended to $PULSE, so that a test can see what overlapped."""
-    with open(os.environ["PULSE"], "a") as file:
-        file.write(f"+ {subject.build()['a']} {time.monotonic()}\n")
-        file.flush()
+    """Writes to the file `log` when it began and ended, so that a test can see what overlapped."""
+    built = subject.build()
+    with open(built["log"], "a") as file:
+        print("+", built["a"], file=file, flush=True)
         time.sleep(0.05)
-        file.write(f"- {subject.build()['a']} {time.monotonic()}\n")
+        print("-", built["a"], file=file)
     return [0.1, 0.2, 0.3]
 
 
@@ -63,3 +66,10 @@ def pulse(subject):
 def elsewhere(subject):
     """Fits segmentation only."""
     return 1
+
+
+@metric(unit="", better=None, kind="static")
+def slow(subject):
+    """Three times a, after two milliseconds."""
+    time.sleep(0.002)
+    return 3 * subject.build()["a"]
