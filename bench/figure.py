@@ -9,24 +9,25 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from bench.quantity import heading, style_of
+from bench.quantity import style_of
 from bench.results import Results
-from bench.summary import Column, Summary, axis_text
+from bench.summary import Column, Summary, axis_text, stated_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 INK = "#010203"
 """Drawn with this colour, text and lines become the page's text colour, light or dark."""
 
 BASELINE = "#8a8a8a"
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8f6bd1")
+COLOURS = ("#1a80c4", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8f6bd1")
 """After Okabe & Ito 2008, told apart by colour-blind readers; none is close to white or to black."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
-THEME = {
+THEME: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
@@ -72,25 +73,26 @@ def new(width: float, height: float, caption: str, rows: int = 1, columns: int =
     return figure, [*figure.subplots(rows, columns, squeeze=False).flat]
 
 
-def labels(results: Results) -> dict[str, str]:
-    """Each variant's short name: its values on the axes that vary; its whole name where that is not enough."""
-    short = {v: ", ".join(_axis_words(results, v)) or v for v in results.variants}
+def names(results: Results) -> dict[str, str]:
+    """Each variant's short name: its values on the axes that vary; on all that it states where they don't tell."""
+    short = {v: _words(_varied(results, v)) or v for v in results.variants}
     counts = [*short.values()]
-    chosen = {v: text if counts.count(text) == 1 else v for v, text in short.items()}
-    marked = {v: f"{text} (baseline)" if v == results.baseline else text for v, text in chosen.items()}
-    return {v: wrapped(text) for v, text in marked.items()}
+    told = {v: text if counts.count(text) == 1 else _words(stated_axes(v)) or v for v, text in short.items()}
+    return {v: f"{text} (baseline)" if v == results.baseline else text for v, text in told.items()}
 
 
-def _axis_words(results: Results, variant: str) -> list[str]:
-    pairs = [(axis, axis_text(results, variant, axis)) for axis in results.varied]
-    return [f"{axis}={value}" for axis, value in pairs if value]
+def _varied(results: Results, variant: str) -> list[tuple[str, str]]:
+    return [(axis, axis_text(results, variant, axis)) for axis in results.varied]
 
 
-def wrapped(text: str, width: int = 30) -> str:
-    """In lines of at most so many characters, broken after commas where there are any."""
-    loose = re.sub(r",(?=\S)", ", ", text)
-    lines = textwrap.wrap(loose, width, break_on_hyphens=False)
-    return "\n".join(lines).replace(", ", ",") if loose != text else "\n".join(lines)
+def _words(axes: Sequence[tuple[str, str]]) -> str:
+    return ", ".join(f"{axis}={value}" for axis, value in axes if value)
+
+
+def labels(results: Results, width: int = 32) -> dict[str, str]:
+    """The short names in lines of about so many characters; a longer word stays whole."""
+    wrap = textwrap.TextWrapper(width, break_on_hyphens=False, break_long_words=False)
+    return {v: wrap.fill(name) for v, name in names(results).items()}
 
 
 def styles(results: Results) -> dict[str, dict[str, Any]]:
@@ -104,8 +106,8 @@ def styles(results: Results) -> dict[str, dict[str, Any]]:
 
 def variant_rows(axes: Axes, results: Results) -> dict[str, int]:
     """Make the y axis list the variants from the top; where each stands on it."""
-    names = labels(results)
-    axes.set_yticks(range(len(results.variants)), [names[v] for v in results.variants])
+    texts = labels(results)
+    axes.set_yticks(range(len(results.variants)), [texts[v] for v in results.variants])
     axes.set_ylim(len(results.variants) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
@@ -123,19 +125,41 @@ def beside(axes: Axes, row: float, text: str, **look: Any) -> None:
     axes.text(1.02, row, text, transform=axes.get_yaxis_transform(), va="center", ha="left", fontsize=9, **look)
 
 
-def legend_below(figure: Figure, handles: Sequence[Any], names: Sequence[str], columns: int) -> None:
+def legend_below(figure: Figure, handles: Sequence[Any], texts: Sequence[str], columns: int) -> None:
     """A legend outside of all axes."""
-    figure.legend(handles, names, loc="outside lower center", ncols=max(1, min(columns, len(names))))
+    figure.legend(handles, texts, loc="outside lower center", ncols=max(1, min(columns, len(texts))))
+
+
+def variant_legend(figure: Figure, results: Results, shown: Sequence[str], **look: Any) -> None:
+    """A legend of these variants below the axes, in as many columns as their names leave room for."""
+    from matplotlib.lines import Line2D
+
+    texts, looks = names(results), styles(results)
+    handles = [Line2D([], [], **{**looks[v], **look}) for v in shown]
+    longest = max(len(texts[v]) for v in shown)
+    legend_below(figure, handles, [texts[v] for v in shown], columns=1 if longest > 48 else 2)
+
+
+def legend_height(results: Results) -> float:
+    """Inches that the variants' legend takes."""
+    columns = 1 if max(map(len, names(results).values())) > 48 else 2
+    return 0.19 * -(-len(results.variants) // columns) + 0.2
+
+
+def log_ticks(axis: Axis) -> None:
+    """A logarithmic axis with plain numbers at 1, 2 and 5."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
 
 
 def scaled(summary: Summary, column: Column, values: Sequence[float]) -> list[float]:
     """Values in the unit that the column is shown in."""
     factor = style_of(summary, column).scale.factor
     return [value / factor for value in values]
-
-
-def axis_title(summary: Summary, column: Column) -> str:
-    return heading(summary, column)
 
 
 def svg(figure: Figure, name: str) -> str:

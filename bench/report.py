@@ -5,16 +5,19 @@ Rendering the same results again gives the same bytes: nothing here knows the ti
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 from bench.catalogue import declarations, live
 from bench.figure import svg, theme
-from bench.quantity import ARROWS, Shown, heading, number_text, show, spread_words, style_of
+from bench.quantity import ARROWS, PLAIN, Shown, number_text, show, spread_words, style_of
+from bench.registry import text_of
 from bench.results import Results
 from bench.summary import Cell, Column, Summary, axis_text, summarise
 from bench.table import EMPTY, markdown, markdown_text
@@ -35,15 +38,22 @@ class Figure:
 
     @property
     def inline(self) -> str:
-        """For a page that sets the text's colour: as wide as there is room, with its caption as name."""
-        return _opened(self.element, f'role="img" aria-label="{jinja2.utils.htmlsafe_json_dumps(self.caption)[1:-1]}"')
+        """For a page that sets the text's colour: as wide as there is room, named by its caption."""
+        head, body = self._parts()
+        look = f'style="max-width:calc(1.15 * {head["width"]})" role="img" aria-label="{escape(self.caption)}"'
+        return f'<svg viewBox="{head["viewBox"]}" {look}>{body}'.replace("xlink:href", "href")
 
     @property
     def standalone(self) -> str:
         """For a file of its own, dark where the reader's system is."""
-        opened = _opened(self.element, f'class="{GENERATED}"', namespaces=True)
-        start = opened.index(">") + 1
-        return '<?xml version="1.0" encoding="utf-8"?>\n' + opened[:start] + STANDALONE + opened[start:] + "\n"
+        head, body = self._parts()
+        attributes = " ".join(f'{name}="{value}"' for name, value in head.items())
+        return f'<?xml version="1.0" encoding="utf-8"?>\n<svg {attributes} class="{GENERATED}">{STANDALONE}{body}\n'
+
+    def _parts(self) -> tuple[dict[str, str], str]:
+        """The attributes of the SVG element, and all that follows its opening tag."""
+        tag, _, body = self.element.partition(">")
+        return dict(re.findall(r'([\w:]+)="([^"]*)"', tag)), body
 
 
 @dataclass(frozen=True)
@@ -115,7 +125,7 @@ def page_of(results: Results, plugins: Sequence[str] = ()) -> Page:
     return Page(
         results=results,
         headline=tuple(headline(summary)),
-        heads=tuple((heading(summary, c), spread_words(summary.of(c.metric))) for c in summary.columns),
+        heads=tuple(_head(summary, column) for column in summary.columns),
         rows=tuple(_row(summary, variant) for variant in results.variants),
         table=markdown(summary),
         figures=tuple(figures(results, plugins)),
@@ -178,6 +188,12 @@ def _cells(summary: Summary) -> Iterator[Cell]:
                 yield summary.cells[variant, column.metric]
 
 
+def _head(summary: Summary, column: Column) -> tuple[str, str]:
+    """The metric with its arrow, and what stands small below it: unit, and what the numbers are."""
+    below = (style_of(summary, column).scale.unit, spread_words(summary.of(column.metric)))
+    return f"{column.metric} {ARROWS.get(column.better or '', '')}".strip(), ", ".join(part for part in below if part)
+
+
 def _row(summary: Summary, variant: str) -> Row:
     results = summary.results
     axes = tuple(axis_text(results, variant, axis) or EMPTY for axis in results.varied)
@@ -189,10 +205,9 @@ def _entry(summary: Summary, variant: str, column: Column) -> Entry:
     shown = show(summary, variant, column.metric, style_of(summary, column))
     if cell is None or cell.value is None:
         return Entry(shown, "", "")
+    unit = "" if column.unit in PLAIN else f" {column.unit}"
     samples = ", ".join(f"seed {seed}: {value!r}" for seed, value in sorted(cell.seeded.items()))
-    return Entry(
-        shown, repr(cell.value), f"{cell.value!r} {column.unit}".strip() + (f" ({samples})" if samples else "")
-    )
+    return Entry(shown, repr(cell.value), f"{cell.value!r}{unit}" + (f" ({samples})" if samples else ""))
 
 
 def _failures(summary: Summary) -> Iterator[tuple[str, str, str, str]]:
@@ -212,7 +227,7 @@ def command(results: Results) -> str:
 
 def _definition(summary: Summary, column: Column) -> Definition:
     arrow = f"{column.better} {ARROWS[column.better]}" if column.better else "neither"
-    again = f"{command(summary.results)} --only {column.metric}"
+    again = f"{command(summary.results)} --only {column.metric} --force"
     return Definition(column.metric, column.unit or EMPTY, arrow, column.kind or EMPTY, column.doc or EMPTY, again)
 
 
@@ -234,19 +249,7 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
         for key in sorted(value):
             yield from _flat(f"{name}.{key}", value[key])
     else:
-        yield name, ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-
-
-def _opened(element: str, attributes: str, namespaces: bool = False) -> str:
-    """The SVG element with these attributes; without namespaces it is HTML's own and takes the room it gets."""
-    end = element.index(">")
-    head, rest = element[:end], element[end:]
-    if namespaces:
-        return f"{head} {attributes}{rest}"
-    kept = [part for part in head.split('" ') if not part.startswith(("xmlns", "width=", "height=", "version="))]
-    width = next(part for part in head.split('" ') if part.startswith("width=")).partition('="')[2]
-    joined = '" '.join(part.removeprefix("<svg ") for part in kept).removesuffix('"')
-    return f'<svg {joined}" style="max-width:{width}" {attributes}{rest}'.replace("xlink:href", "href")
+        yield name, text_of(value)
 
 
 def _templates() -> jinja2.Environment:
@@ -270,12 +273,9 @@ def markdown_code(text: str) -> str:
     return f"{fence}{pad}{one_line}{pad}{fence}"
 
 
-def breakable(text: str) -> str:
-    """With places where a browser may break the line: after a comma, an opening bracket, an equals sign."""
-    from markupsafe import Markup, escape
-
-    safe = str(escape(text))
-    return Markup(safe.replace(",", ",<wbr>").replace("(", "(<wbr>").replace("_", "_<wbr>"))
+def breakable(text: str) -> Markup:
+    """With places where a browser may break the line: within a name: after a bracket, underscore, comma, dot."""
+    return Markup(re.sub(r"([(_]|,(?=\S)|\.(?=[A-Za-z]))", r"\1<wbr>", str(escape(text))))
 
 
 def _write(path: Path, text: str) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bench.figure import BASELINE, INK, axis_title, beside, legend_below, new, rows_height, styles, variant_rows
-from bench.quantity import number_text, show, style_of
+from bench.figure import BASELINE, INK, beside, legend_below, new, rows_height, styles, variant_rows
+from bench.quantity import Style, heading, number_text, show, style_of
 from bench.registry import plot
 from bench.results import Results
 from bench.summary import Cell, Summary, summarise
@@ -28,39 +28,55 @@ def accuracy(results: Results) -> Iterator[tuple[str, Figure]]:
     rows = variant_rows(axes, results)
     for cell in summary.of(column.metric):
         _row(axes, summary, cell, rows[cell.variant])
+    known = _optimum(axes, results, column.metric, rows)
     _baseline(axes, summary, column.metric)
-    _optimum(axes, results, column.metric, rows)
-    axes.set_xlabel(axis_title(summary, column))
-    handles, names = axes.get_legend_handles_labels()
-    unique = dict(zip(names, handles, strict=True))
-    legend_below(figure, [*unique.values()], [*unique], columns=4)
+    axes.set_xlabel(heading(summary, column))
+    axes.margins(x=0.06)
+    _legend(figure, seeds=any(c.seeded for c in summary.of(column.metric)), optimum=known)
     yield "accuracy", figure
 
 
 def _row(axes: Axes, summary: Summary, cell: Cell, row: int) -> None:
     style = style_of(summary, summary.column(cell.metric))
-    shown = show(summary, cell.variant, cell.metric, style)
     if cell.value is None:
+        shown = show(summary, cell.variant, cell.metric, style)
         beside(axes, row, shown.text if shown else "", alpha=0.7)
         return
     colour = styles(summary.results)[cell.variant]["color"]
-    values = [cell.by_seed[seed] for seed in sorted(cell.seeded)] or [cell.value]
-    places = [row + 0.24 * (i - (len(values) - 1) / 2) / max(1, len(values) - 1) for i in range(len(values))]
-    axes.scatter(values, places, s=16, color=colour, alpha=0.55, linewidths=0, label="one seed")
-    look = {"color": colour, "marker": "D", "markersize": 6, "capsize": 4, "linewidth": 2}
-    axes.errorbar(cell.value, row, xerr=cell.spread, label="mean ± sd", **look)
-    beside(axes, row, number_text(cell, style) + (" *" if cell.status == "partial" else ""))
+    values = [cell.seeded[seed] for seed in sorted(cell.seeded)]
+    axes.scatter(values, [row + 0.28] * len(values), s=20, marker="|", color=colour, linewidths=1.6)
+    axes.errorbar(cell.value, row, xerr=cell.spread, color=colour, marker="D", markersize=6, capsize=4, linewidth=2)
+    beside(axes, row, _words(cell, style))
+
+
+def _words(cell: Cell, style: Style) -> str:
+    asked = len(cell.seeded) + len(cell.errors) + len(cell.missing)
+    return number_text(cell, style) + (f" ({cell.count} of {asked} seeds)" if cell.status == "partial" else "")
 
 
 def _baseline(axes: Axes, summary: Summary, metric: str) -> None:
     cell = summary.cells.get((summary.results.baseline, metric))
     if cell is not None and cell.value is not None:
-        axes.axvline(cell.value, color=BASELINE, linestyle="--", linewidth=1.2, zorder=0, label="baseline's mean")
+        axes.axvline(cell.value, color=BASELINE, linestyle="--", linewidth=1.2, zorder=0)
 
 
-def _optimum(axes: Axes, results: Results, metric: str, rows: dict[str, int]) -> None:
-    """A phantom's best possible score, which is known in closed form."""
-    known = {(v, e.facts.get("optimum", {}).get(metric)) for (v, _), e in results.evaluations.items()}
-    for variant, value in sorted((v, float(o)) for v, o in known if o is not None and v in rows):
-        ends = (rows[variant] - 0.42, rows[variant] + 0.42)
-        axes.plot([value] * 2, ends, color=INK, linewidth=1.4, linestyle=":", label="best possible (known)")
+def _optimum(axes: Axes, results: Results, metric: str, rows: dict[str, int]) -> bool:
+    """Draw a phantom's best possible scores, which are known in closed form; whether there are any."""
+    told = {(v, e.facts.get("optimum", {}).get(metric)) for (v, _), e in results.evaluations.items()}
+    known = sorted((v, float(best)) for v, best in told if best is not None)
+    for variant, best in known:
+        axes.plot([best] * 2, [rows[variant] - 0.42, rows[variant] + 0.42], color=INK, linewidth=1.4, linestyle=":")
+    return bool(known)
+
+
+def _legend(figure: Figure, seeds: bool, optimum: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = {
+        "mean ± sd": Line2D([], [], color=INK, marker="D", markersize=6, linewidth=2) if seeds else None,
+        "one seed": Line2D([], [], color=INK, marker="|", linestyle="none") if seeds else None,
+        "baseline": Line2D([], [], color=BASELINE, linestyle="--", linewidth=1.2),
+        "best possible (known)": Line2D([], [], color=INK, linewidth=1.4, linestyle=":") if optimum else None,
+    }
+    shown = {name: handle for name, handle in handles.items() if handle is not None}
+    legend_below(figure, [*shown.values()], [*shown], columns=4)

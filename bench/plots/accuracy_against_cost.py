@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bench.figure import axis_title, labels, legend_below, new, scaled, styles
+from bench.figure import legend_height, log_ticks, new, scaled, styles, variant_legend
+from bench.quantity import coverage_text, heading
 from bench.registry import plot
 from bench.results import Results
 from bench.summary import Column, Summary, summarise
@@ -24,17 +25,17 @@ def accuracy_against_cost(results: Results) -> Iterator[tuple[str, Figure]]:
     if main is None or not costs:
         return
     columns, lines = min(3, len(costs)), math.ceil(len(costs) / 3)
-    caption = f"{main.metric} against {', '.join(c.metric for c in costs)}, a marker per variant"
-    legend = 0.2 * len(results.variants) + 0.2
-    figure, panels = new(max(5.4, 3.1 * columns), 3.0 * lines + legend, caption, lines, columns)
-    for axes, cost in zip(panels, costs, strict=False):
-        _panel(axes, summary, main, cost)
+    caption = f"{main.metric} against {', '.join(c.metric for c in costs)}, a marker per variant; bars: sd over seeds"
+    figure, panels = new(max(5.4, 3.0 * columns), 3.0 * lines + legend_height(results), caption, lines, columns)
+    shown = [_panel(axes, summary, main, cost) for axes, cost in zip(panels, costs, strict=False)]
     for axes in panels[len(costs) :]:
         axes.remove()
-    for axes in panels[::columns]:
-        axes.set_ylabel(axis_title(summary, main))
-    handles, names = panels[0].get_legend_handles_labels()
-    legend_below(figure, handles, names, columns=1 if max(map(len, names)) > 45 else 2)
+    for i, axes in enumerate(panels[: len(costs)]):
+        axes.sharey(panels[0]) if i else None
+        axes.set_ylabel(heading(summary, main) if i % columns == 0 else "")
+        axes.tick_params(labelleft=i % columns == 0)
+    anywhere = set().union(*shown)
+    variant_legend(figure, results, [v for v in results.variants if v in anywhere], linestyle="none", markersize=7)
     yield "accuracy_against_cost", figure
 
 
@@ -42,25 +43,26 @@ def _is_cost(summary: Summary, column: Column) -> bool:
     return column.kind in ("static", "speed") and column.better == "lower" and bool(summary.measured(column.metric))
 
 
-def _panel(axes: Axes, summary: Summary, main: Column, cost: Column) -> None:
-    names, looks = labels(summary.results), styles(summary.results)
-    for variant in summary.results.variants:
-        x, y = summary.cells.get((variant, cost.metric)), summary.cells.get((variant, main.metric))
-        name = names[variant].replace("\n", " ")
-        known = x is not None and y is not None and x.value is not None and y.value is not None
-        if not known or x is None or y is None or x.value is None or y.value is None:
-            axes.plot([], [], linestyle="none", label=name, **looks[variant])
-            continue
-        (place,) = scaled(summary, cost, [x.value])
-        look = {"markersize": 7, "capsize": 3, "linewidth": 1.2, "linestyle": "none"}
-        axes.errorbar(place, y.value, yerr=y.spread, label=name, **look, **looks[variant])
-    _fit(axes, summary, cost)
+def _panel(axes: Axes, summary: Summary, main: Column, cost: Column) -> set[str]:
+    """Draw the variants that have both numbers, and say which they are."""
+    costs = {cell.variant: cell.value for cell in summary.measured(cost.metric) if cell.value is not None}
+    looks = styles(summary.results)
+    found = [cell for cell in summary.measured(main.metric) if cell.variant in costs]
+    for cell in found:
+        (place,) = scaled(summary, cost, [costs[cell.variant]])
+        colour, marker = looks[cell.variant]["color"], looks[cell.variant]["marker"]
+        axes.errorbar(place, cell.value or 0.0, yerr=cell.spread, color=colour, marker=marker, markersize=7, capsize=3)
+    _fit(axes, summary, cost, [*costs.values()])
+    return {cell.variant for cell in found}
 
 
-def _fit(axes: Axes, summary: Summary, cost: Column) -> None:
-    values = [cell.value for cell in summary.measured(cost.metric) if cell.value is not None]
-    partial = any(cell.coverage < 1 for cell in summary.measured(cost.metric))
-    axes.set_xlabel(axis_title(summary, cost) + (", not all operators covered" if partial else ""))
+def _fit(axes: Axes, summary: Summary, cost: Column, values: list[float]) -> None:
+    coverage = min(cell.coverage for cell in summary.measured(cost.metric))
+    warning = f"\n{coverage_text(coverage)} or more" if coverage < 1 else ""
+    axes.set_xlabel(heading(summary, cost) + warning)
     axes.margins(x=0.12, y=0.12)
     if min(values) > 0 and max(values) / min(values) >= 20:
         axes.set_xscale("log")
+        log_ticks(axes.xaxis)
+    else:
+        axes.locator_params(axis="x", nbins=4)

@@ -15,6 +15,7 @@ from bench.statistics import mean, paired_difference
 from bench.summary import Cell, Column, Summary, summarise
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 ANNOTATED = 24
@@ -28,7 +29,7 @@ def per_class(results: Results) -> Iterator[tuple[str, Figure]]:
     if column is None:
         return
     names = _classes(summary, column)
-    caption = f"{column.metric} of each class: difference from the baseline, whose own values stand below the names"
+    caption = f"{column.metric} of each class: difference from the baseline, whose own values stand in brackets"
     figure, (axes,) = new(max(7.0, 3.2 + 0.56 * len(names)), rows_height(results) + 0.3, caption)
     _heat(axes, summary, column, names)
     yield "per_class", figure
@@ -51,7 +52,7 @@ def _others(summary: Summary, column: Column) -> list[Cell]:
     return [c for c in cells if c.variant != summary.results.baseline and c.seeded]
 
 
-def _heat(axes, summary: Summary, column: Column, names: list[str]) -> None:  # type: ignore[no-untyped-def]
+def _heat(axes: Axes, summary: Summary, column: Column, names: list[str]) -> None:
     import pandas as pd
     import seaborn as sns
 
@@ -67,7 +68,8 @@ def _heat(axes, summary: Summary, column: Column, names: list[str]) -> None:  # 
     with warnings.catch_warnings():  # seaborn 0.13 calls what matplotlib 3.11 announces to deprecate one day
         warnings.simplefilter("ignore", PendingDeprecationWarning)
         sns.heatmap(frame, ax=axes, **look, **annotation)
-    axes.collections[0].colorbar.outline.set_visible(False)
+    for bar_axes in axes.figure.axes[1:]:
+        bar_axes.spines[:].set_visible(False)
     axes.tick_params(length=0, colors=INK)
     axes.tick_params(axis="x", rotation=45, labelsize=9)
     axes.tick_params(axis="y", rotation=0)

@@ -70,7 +70,7 @@ def _picture(image: Image) -> Image:
 
 
 def _painted(labels: Image, palette: Image) -> Image:
-    return palette[labels]  # type: ignore[no-any-return]
+    return palette[labels]
 
 
 def _row(row: Sequence[Axes], name: str, pictures: Sequence[Image]) -> None:
@@ -85,6 +85,6 @@ def _row(row: Sequence[Axes], name: str, pictures: Sequence[Image]) -> None:
 def _legend(figure: Figure, names: Sequence[str], palette: Image) -> None:
     from matplotlib.patches import Patch
 
-    colours = [tuple(float(c) / 255 for c in palette[i]) for i in range(len(names))]
-    patches = [Patch(facecolor=c) for c in [*colours, tuple(v / 255 for v in VOID)]]
+    colours = ["#" + bytes(palette[i]).hex() for i in range(len(names))]
+    patches = [Patch(facecolor=colour) for colour in [*colours, "#" + bytes(VOID).hex()]]
     legend_below(figure, patches, [*names, "void"], columns=6)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bench.figure import COLOURS, MARKERS, axis_title, beside, legend_below, new, rows_height, variant_rows
+from bench.figure import COLOURS, MARKERS, beside, legend_below, new, rows_height, variant_rows
+from bench.quantity import heading
 from bench.registry import plot
 from bench.results import Results
 from bench.summary import Cell, summarise
@@ -32,7 +33,7 @@ def receptive_field_paths(results: Results) -> Iterator[tuple[str, Figure]]:
     rows = variant_rows(axes, results)
     for cell in cells:
         _row(axes, rows[cell.variant], fields.get(cell.variant), names, _why(cell))
-    axes.set_xlabel(axis_title(summary, summary.column(METRIC)))
+    axes.set_xlabel(heading(summary, summary.column(METRIC)))
     axes.set_xlim(left=0)
     axes.margins(x=0.05)
     handles, texts = axes.get_legend_handles_labels()
@@ -65,7 +66,7 @@ def _row(axes: Axes, row: int, found: Mapping[str, float | None] | None, names: 
     axes.plot([min(sizes, default=0), max(sizes, default=0)], [row, row], color=COLOURS[0], alpha=0.3, zorder=1)
     for name, size in found.items():
         i = names.index(name)
-        look = {"color": COLOURS[i % 7], "marker": MARKERS[i % 8], "markersize": 7, "linestyle": "none"}
+        look: dict[str, Any] = {"color": COLOURS[i % 7], "marker": MARKERS[i % 8], "markersize": 7, "linestyle": "none"}
         if size is not None:
             axes.plot(size, row, label=name, zorder=2, **look)
     beside(axes, row, " · ".join("global" if size is None else f"{size:g}" for size in found.values()))

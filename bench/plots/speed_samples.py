@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bench.figure import INK, axis_title, beside, new, rows_height, scaled, styles, variant_rows
-from bench.quantity import show, style_of
+from bench.figure import INK, beside, new, rows_height, scaled, styles, variant_rows
+from bench.quantity import heading, show, style_of
 from bench.registry import plot
 from bench.results import Results
 from bench.statistics import quantile
@@ -34,7 +34,8 @@ def _figure(summary: Summary, column: Column) -> Figure:
     rows = variant_rows(axes, summary.results)
     for cell in summary.of(column.metric):
         _row(axes, summary, column, cell, rows[cell.variant])
-    axes.set_xlabel(axis_title(summary, column))
+    axes.margins(x=0.04)
+    axes.set_xlabel(heading(summary, column))
     return figure
 
 
@@ -50,7 +51,7 @@ def _row(axes: Axes, summary: Summary, column: Column, cell: Cell, row: int) -> 
     colour = styles(summary.results)[cell.variant]["color"]
     places = row + np.random.default_rng(0).uniform(-0.3, 0.3, len(values))
     many = len(values) > RASTERISED
-    axes.scatter(values, places, s=7, color=colour, alpha=0.45, linewidths=0, rasterized=many)
+    axes.scatter(values, places, s=8, color=colour, alpha=0.6, linewidths=0, rasterized=many)
     low, first, middle, third, high = (quantile(values, share) for share in (0.05, 0.25, 0.5, 0.75, 0.95))
     axes.plot([low, high], [row, row], color=INK, linewidth=1.2)
     axes.plot([first, third], [row, row], color=INK, linewidth=5, solid_capstyle="butt")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from bench.figure import labels, legend_below, new, styles
+from bench.figure import legend_height, log_ticks, new, styles, variant_legend
 from bench.registry import plot
 from bench.results import Results
 
@@ -28,17 +28,16 @@ def training_curves(results: Results) -> Iterator[tuple[str, Figure]]:
     if frame.empty:
         return
     names = list(dict.fromkeys(frame["curve"]))
-    variants = frame["variant"].nunique()
+    shown = [variant for variant in results.variants if variant in set(frame["variant"])]
     caption = (
         f"{', '.join(names)} over training steps: mean over the seeds, band from the least to the greatest "
         f"of them, after averaging each run over {BLOCKS} blocks of steps"
     )
-    figure, panels = new(8.2, 3.2 * len(names) + 0.2 * variants + 0.2, caption, rows=len(names))
+    figure, panels = new(8.2, 3.2 * len(names) + legend_height(results), caption, rows=len(names))
     for axes, name in zip(panels, names, strict=True):
         _panel(axes, results, frame[frame["curve"] == name])
         axes.set_ylabel(name)
-    handles, texts = panels[0].get_legend_handles_labels()
-    legend_below(figure, handles, texts, columns=1 if max(map(len, texts)) > 45 else 2)
+    variant_legend(figure, results, shown, marker="", linewidth=1.8)
     yield "training_curves", figure
 
 
@@ -61,21 +60,11 @@ def thinned(values: np.ndarray[Any, Any], blocks: int = BLOCKS) -> list[float]:
 def _panel(axes: Axes, results: Results, frame: pd.DataFrame) -> None:
     import seaborn as sns
 
-    names = {variant: text.replace("\n", " ") for variant, text in labels(results).items()}
-    shown = [variant for variant in results.variants if variant in set(frame["variant"])]
-    sns.lineplot(
-        frame.assign(variant=frame["variant"].map(names)),
-        x="step",
-        y="value",
-        hue="variant",
-        hue_order=[names[variant] for variant in shown],
-        palette=[styles(results)[variant]["color"] for variant in shown],
-        errorbar=("pi", 100),
-        err_kws={"alpha": 0.18, "linewidth": 0},
-        linewidth=1.8,
-        ax=axes,
-    )
-    axes.get_legend().remove()
+    colours = {variant: look["color"] for variant, look in styles(results).items()}
+    band: dict[str, Any] = {"errorbar": ("pi", 100), "err_kws": {"alpha": 0.18, "linewidth": 0}}
+    who = {"hue": "variant", "hue_order": results.variants, "palette": colours, "legend": False}
+    sns.lineplot(frame, x="step", y="value", ax=axes, linewidth=1.8, **band, **who)
     least, greatest = frame["value"].min(), frame["value"].max()
     if least > 0 and greatest / least > 10:
         axes.set_yscale("log")
+        log_ticks(axes.yaxis)

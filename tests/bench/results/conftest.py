@@ -1,0 +1,143 @@
+"""Made-up results of an ablation, with everything that a report must cope with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.measurement import Evaluation
+from bench.results import Results
+
+CLASSES = (
+    "sky",
+    "building",
+    "pole",
+    "road",
+    "pavement",
+    "tree",
+    "sign_symbol",
+    "fence",
+    "car",
+    "pedestrian",
+    "bicyclist",
+)
+SEEDS = (0, 1, 2)
+POINTS = {
+    "fcn(stride=32,skips=false)": (32, "false", 0.401),
+    "fcn(stride=16,skips=false)": (16, "false", 0.437),
+    "fcn(stride=16,skips=true)": (16, "true", 0.472),
+    "fcn(stride=8,skips=false)": (8, "false", 0.452),
+    "fcn(stride=8,skips=true)": (8, "true", 0.523),
+    "fcn(stride=8,skips=[pool4])": (8, "[pool4]", 0.497),
+    "fcn(stride=8,skips=true,backbone=timm:tf_efficientnetv2_b0.in1k)": (8, "true", 0.561),
+}
+NAMES = tuple(POINTS)
+METRICS = {
+    "params": ("parameters", "lower", "static"),
+    "macs": ("MACs", "lower", "static"),
+    "receptive_field": ("px", None, "static"),
+    "latency": ("s", "lower", "speed"),
+    "miou": ("1", "higher", "accuracy"),
+    "boundary_iou": ("1", "higher", "accuracy"),
+}
+FAILED = {("fcn(stride=16,skips=true)", "latency", None): "out of memory: tried 12 | 4 GiB\nTraceback <module>"}
+FAILED[("fcn(stride=8,skips=[pool4])", "miou", 2)] = "diverged: loss is nan at step 312"
+FAILED[("fcn(stride=8,skips=[pool4])", "boundary_iou", 2)] = "diverged: loss is nan at step 312"
+MISSING = {("fcn(stride=8,skips=false)", "receptive_field", None), (NAMES[-1], "boundary_iou", 1)}
+MISSING |= {("fcn(stride=16,skips=true)", "boundary_iou", seed) for seed in SEEDS}
+
+
+def expected() -> tuple[tuple[str, str, int | None], ...]:
+    return tuple(
+        (variant, metric, seed)
+        for variant in NAMES
+        for metric, (_, _, kind) in METRICS.items()
+        for seed in (SEEDS if kind == "accuracy" else (None,))
+    )
+
+
+def reading(variant: str, metric: str, seed: int | None) -> tuple[list[float], bool, dict[str, Any]]:
+    """Samples, whether they are exact, and the detail of one cell."""
+    random = np.random.default_rng([NAMES.index(variant), sorted(METRICS).index(metric), 99 if seed is None else seed])
+    stride, skips, score = POINTS[variant]
+    if metric == "params":
+        return [134_266_069 + 11_000 * NAMES.index(variant) ** 3], True, {}
+    if metric == "macs":
+        odd = {"coverage": 0.9731} if variant == NAMES[-1] else {"coverage": 1.0}
+        return [125_312_000_123 - 7_000_000_019 * NAMES.index(variant)], True, odd
+    if metric == "receptive_field":
+        paths = {"pool4": 100, "pool3": 44} if stride == 8 and skips == "true" else {}
+        return [404], True, {"paths": paths}
+    if metric == "latency":
+        return list(0.012 * (1 + NAMES.index(variant) / 9) * np.exp(np.abs(random.normal(0, 0.1, 60)))), False, {}
+    value = (score if metric == "miou" else score / 2) + random.normal(0, 0.006)
+    spread = random.normal(0, 0.05, len(CLASSES)) + np.linspace(0.35, -0.35, len(CLASSES))
+    per_class = {name: float(np.clip(value + d, 0, 1)) for name, d in zip(CLASSES, spread, strict=True)}
+    return [float(value)], True, {"per_class": per_class} if metric == "miou" else {}
+
+
+def rows() -> Iterator[dict[str, Any]]:
+    for variant, metric, seed in expected():
+        if (variant, metric, seed) in MISSING:
+            continue
+        unit, better, kind = METRICS[metric]
+        error = FAILED.get((variant, metric, seed))
+        samples, exact, detail = ([np.nan], True, {}) if error else reading(variant, metric, seed)
+        stride, skips, _ = POINTS[variant]
+        shared = {"architecture": "fcn", "variant": variant, "stride": stride, "skips": skips, "metric": metric}
+        shared |= {"unit": unit, "better": better, "kind": kind, "seed": seed, "exact": exact, "error": error}
+        shared |= {"task": "segmentation", "dataset": "context", "device": "cpu", "dtype": "float32"}
+        shared |= {"mode": "bf16" if kind == "accuracy" else "fp32", "duration": 1.5, "detail": detail}
+        shared |= {"created": "2026-01-02T03:04:05", "key": f"{variant}/{metric}/{seed}"}
+        yield from ({**shared, "sample": i, "value": v} for i, v in enumerate(samples))
+
+
+def evaluation(variant: str, seed: int) -> Evaluation:
+    random = np.random.default_rng([seed, NAMES.index(variant)])
+    step = np.arange(1, 801)
+    loss = 2.4 * np.exp(-step / (80 + 10 * NAMES.index(variant))) + 0.3 + random.normal(0, 0.05, 800)
+    rate = 3e-3 * np.minimum(step / 80, 0.5 * (1 + np.cos(np.pi * step / 800)))
+    truths = (np.add.outer(np.arange(60), np.arange(80)) // 20 % 11)[None].repeat(3, 0).astype(np.uint8)
+    truths[:, :4] = 255
+    outputs = np.where(random.random(truths.shape) < 0.1, 3, truths % 11).astype(np.uint8)
+    images = np.stack([truths * 20, 200 - truths % 11 * 9, truths % 11 * 23], axis=1).astype(np.uint8)
+    samples = {"image": images, "truth": truths, "prediction": outputs}
+    palette = np.random.default_rng(3).integers(0, 255, (len(CLASSES), 3)).tolist()
+    optimum = {"miou": 0.61 if "stride=8" in variant else 0.55}
+    facts = {"publishable": True, "optimum": optimum, "palette": palette}
+    return Evaluation("segmentation", {}, CLASSES, {"step": step, "loss": loss, "lr": rate}, samples, facts)
+
+
+def made_up() -> Results:
+    kept = {(v, s): evaluation(v, s) for v in NAMES for s in SEEDS if (v, "miou", s) not in FAILED}
+    frame = pd.DataFrame(list(rows()))
+    return Results(
+        name="fcn_skips",
+        question="Do skip connections sharpen an FCN, and what do they cost? 100 % <b>real</b> & more_",
+        source="Long, Shelhamer & Darrell 2015",
+        baseline=NAMES[0],
+        variants=NAMES,
+        varied=("stride", "skips"),
+        excluded=(("fcn(stride=32,skips=true)", "there is nothing to fuse at stride 32 | <i>"),),
+        frame=frame.assign(seed=frame["seed"].astype("Int64")),
+        evaluations=kept,
+        provenance={
+            "command": "bench run ablations/fcn_skips.yaml",
+            "file": "ablations/fcn_skips.yaml",
+            "environment": {"torch": "2.14.1", "threads": 1, "device": {"name": "cpu", "cores": 2}},
+            "recipe": {"steps": 800, "lr": 3e-3, "augment": True},
+            "dataset": {"name": "context", "licence": "Apache-2.0", "source": "generated"},
+            "metrics": {"miou": {"doc": "Mean intersection over union, over the data set."}},
+        },
+        expected=expected(),
+    )
+
+
+@pytest.fixture(scope="session")
+def synthetic() -> Results:
+    """Seven variants, three seeds, errors, cells not measured, an excluded variant, a long name."""
+    return made_up()

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import QuadMesh
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+from bench.catalogue import declarations, live
+from bench.figure import labels, names, styles, theme
+from bench.plots.per_class import per_class
+from bench.plots.predictions import predictions
+from bench.plots.receptive_field_paths import fields_of, receptive_field_paths
+from bench.plots.training_curves import thinned, training_curves
+from bench.results import Results
+from bench.statistics import mean
+from bench.summary import summarise
+
+PLOTS = [entry.name for entry in declarations().plots if entry.module.startswith("bench.")]
+
+
+def drawn(name: str, results: Results) -> dict[str, Figure]:
+    with theme():
+        return dict(live(declarations().plots.get(name)).call(results))
+
+
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+
+
+@pytest.fixture(scope="module")
+def figures(synthetic: Results) -> dict[str, dict[str, Figure]]:
+    return {name: drawn(name, synthetic) for name in PLOTS}
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_every_plot_has_a_figure_with_a_caption(name: str, figures: dict[str, dict[str, Figure]]):
+    assert figures[name]
+    assert all(len(str(figure.get_label())) > 20 for figure in figures[name].values())
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_where_there_is_nothing_there_is_no_figure(name: str, synthetic: Results):
+    assert drawn(name, dataclasses.replace(synthetic, frame=synthetic.frame.iloc[:0], evaluations={})) == {}
+
+
+def level_texts(figure: Figure) -> list[tuple[str, Bbox]]:
+    """What stands level or upright, with its box in pixels; labels of ticks outside of the view are not drawn."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    axes = [axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]
+    ticks = [(tick, sorted(axis.get_view_interval())) for axis in axes for tick in axis.get_major_ticks()]
+    hidden = {id(tick.label1) for tick, (low, high) in ticks if not low <= tick.get_loc() <= high}
+    found = [t for t in figure.findobj(Text) if t.get_text() and t.get_visible() and id(t) not in hidden]
+    return [(t.get_text(), t.get_window_extent(canvas.get_renderer())) for t in found if t.get_rotation() % 90 == 0]
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_no_label_lies_on_another_or_is_cut_off(name: str, figures: dict[str, dict[str, Figure]]):
+    for figure in figures[name].values():
+        boxes, (width, height) = level_texts(figure), figure.bbox.size
+        for text, box in boxes:
+            assert min(box.x0, box.y0, width - box.x1, height - box.y1) > -1, f"{text!r} is cut off"
+        for (one, a), (other, b) in itertools.combinations(boxes, 2):
+            overlap = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
+            assert min(overlap) < 1.5, f"{one!r} lies on {other!r}"
+
+
+def test_ablation_of_many_variants_keeps_them_apart(synthetic: Results):
+    many = tuple(f"fcn(stride={i})" for i in range(30))
+    looks = styles(dataclasses.replace(synthetic, variants=many, baseline=many[0]))
+    assert len({(look["color"], look["marker"]) for look in looks.values()}) == 30
+
+
+def test_names_tell_variants_apart(synthetic: Results):
+    assert len(set(names(synthetic).values())) == len(synthetic.variants)
+    assert names(synthetic)[synthetic.baseline] == "stride=32, skips=false (baseline)"
+    assert "backbone=timm:tf_efficientnetv2_b0.in1k" in labels(synthetic)[synthetic.variants[-1]].split("\n")
+
+
+def test_accuracy_shows_mean_spread_and_gaps(synthetic: Results):
+    shown = texts(drawn("accuracy", synthetic)["accuracy"])
+    values = [*summarise(synthetic).cells[synthetic.baseline, "miou"].by_seed.values()]
+    assert any(text.startswith(f"{mean(values):.4f} ± ") for text in shown)
+    assert any(text.endswith("(2 of 3 seeds)") for text in shown)
+    assert "best possible (known)" in shown
+
+
+def test_accuracy_of_data_without_a_known_optimum_has_no_such_line(synthetic: Results):
+    plain = {key: dataclasses.replace(e, facts={}) for key, e in synthetic.evaluations.items()}
+    figures = drawn("accuracy", dataclasses.replace(synthetic, evaluations=plain))
+    assert "best possible (known)" not in texts(figures["accuracy"])
+
+
+def test_cost_axis_says_what_it_does_not_cover(synthetic: Results):
+    shown = texts(drawn("accuracy_against_cost", synthetic)["accuracy_against_cost"])
+    assert any("covers 97.3 % of operators" in text for text in shown)
+
+
+def test_per_class_differences_are_paired(synthetic: Results):
+    ((_, figure),) = per_class(synthetic)
+    mesh = next(c for c in figure.axes[0].collections if isinstance(c, QuadMesh))
+    cells = summarise(synthetic).cells
+    name = "fcn(stride=8,skips=[pool4])"
+    mine, base = ([d["per_class"]["sky"] for d in cells[v, "miou"].details][:2] for v in (name, synthetic.baseline))
+    shown = np.asarray(mesh.get_array()).reshape(6, -1)[synthetic.variants.index(name) - 1, 0]
+    assert shown == pytest.approx(mean([a - b for a, b in zip(mine, base, strict=True)]))
+
+
+def test_pictures_that_may_not_be_shown_are_not(synthetic: Results):
+    hidden = {
+        key: dataclasses.replace(e, facts={**e.facts, "publishable": False}) for key, e in synthetic.evaluations.items()
+    }
+    assert dict(predictions(dataclasses.replace(synthetic, evaluations=hidden))) == {}
+
+
+def test_predictions_are_painted_with_the_palette(synthetic: Results):
+    ((_, figure),) = predictions(synthetic)
+    held = synthetic.evaluations[synthetic.baseline, 0]
+    truth = np.asarray(figure.axes[3].images[0].get_array())
+    assert (truth[0, 0] == (128, 128, 128)).all()
+    label = held.samples["truth"][0, 10, 10]
+    assert truth[10, 10].tolist() == held.facts["palette"][label]
+
+
+def test_global_paths_are_named_not_dropped(synthetic: Results):
+    detail = {"paths": {"pool4": None, "tall": [3, 9]}}
+    cell = dataclasses.replace(summarise(synthetic).cells[synthetic.baseline, "receptive_field"], details=(detail,))
+    assert fields_of(cell) == {"whole network": 404.0, "pool4": None, "tall": 9.0}
+    frame = synthetic.frame.copy()
+    chosen = (frame["metric"] == "receptive_field") & frame["detail"].map(lambda d: bool(d.get("paths")))
+    frame.loc[chosen, "detail"] = frame.loc[chosen, "detail"].map(lambda _: detail)
+    ((_, figure),) = receptive_field_paths(dataclasses.replace(synthetic, frame=frame))
+    assert "404 · global · 9" in texts(figure)
+
+
+def test_thinning_keeps_the_mean():
+    values = np.random.default_rng(0).normal(size=800)
+    assert len(thinned(values, 40)) == 40
+    assert mean(thinned(values, 40)) == pytest.approx(values.mean())
+    assert thinned(np.array([1.0, 2.0])) == [1.0, 2.0]
+
+
+def test_curves_show_every_trained_variant(synthetic: Results):
+    ((_, figure),) = training_curves(synthetic)
+    assert len(figure.axes[0].lines) == len(synthetic.variants)
+    assert all(math.isfinite(y) for line in figure.axes[0].lines for y in line.get_ydata())
