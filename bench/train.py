@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.precision import MODES, Mode
+from bench.modes import MODES, Mode
+from bench.precision import admit
 from bench.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -87,9 +88,11 @@ def fit(
     is called about twice a second. `cache` is where admissions of fast modes are kept.
     Raises Diverged where the loss or a weight is no longer finite.
     """
-    wall, cpu = time.perf_counter(), time.process_time()
     with _threads(threads), _seeded(seed, device):
-        mode = MODES[recipe.mode]
+        model = model.to(device)
+        admission = admit(model, examples.images.shape[1:], recipe.batch, device, recipe.mode, cache)
+        mode = MODES[admission.mode]
+        wall, cpu = time.perf_counter(), time.process_time()
         descent = _descent(model, task, recipe, device, mode)
         batches = _batches(task, examples, recipe, device, mode, torch.Generator().manual_seed(seed))
         curves = _descend(descent, batches, recipe, device, progress)
@@ -100,6 +103,7 @@ def fit(
         cpu_seconds=time.process_time() - cpu,
         mode=mode.name,
         steps=recipe.steps,
+        refused=admission.refused,
     )
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.measurement import Evaluation
-from bench.precision import MODES
+from bench.modes import MODES
 from bench.registry import task
 
 if TYPE_CHECKING:

@@ -1,0 +1,43 @@
+"""A stopwatch that waits for the device: one interface for CPU and CUDA."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Lap:
+    """The time one call took, in seconds: elapsed on the device, and CPU time of all threads of the process."""
+
+    elapsed: float
+    cpu: float
+
+
+def lap(call: Callable[[], object], device: str) -> Lap:
+    """Time `call`, from an idle device until the device has finished its work.
+
+    On CUDA `elapsed` lies between two events on the current stream; elsewhere it is wall-clock time.
+    """
+    return _cuda_lap(call, torch.device(device)) if torch.device(device).type == "cuda" else _cpu_lap(call)
+
+
+def _cpu_lap(call: Callable[[], object]) -> Lap:
+    cpu, start = time.process_time(), time.perf_counter()
+    call()
+    return Lap(time.perf_counter() - start, time.process_time() - cpu)
+
+
+def _cuda_lap(call: Callable[[], object], device: torch.device) -> Lap:
+    with torch.cuda.device(device):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        torch.cuda.synchronize()
+        cpu = time.process_time()
+        begin.record()
+        call()
+        end.record()
+        end.synchronize()
+        return Lap(begin.elapsed_time(end) / 1e3, time.process_time() - cpu)
