@@ -1,0 +1,15 @@
+"""Elements computed in one forward pass."""
+
+from __future__ import annotations
+
+from bench.measurement import Reading
+from bench.registry import metric
+from bench.structure.graph import activations as counted
+from bench.subject import Subject
+
+
+@metric(name="activations", unit="elements", better="lower", kind="static")
+def activations(subject: Subject) -> Reading:
+    """Elements that convolutions and matrix products yield for one image (arXiv:2103.06877)."""
+    found = counted(subject.tape)
+    return Reading(found["products"] / subject.batch, {k: n / subject.batch for k, n in found.items()})

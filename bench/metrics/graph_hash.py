@@ -1,0 +1,15 @@
+"""Identity of the computation."""
+
+from __future__ import annotations
+
+from bench.measurement import Reading
+from bench.registry import metric
+from bench.structure.graph import graph_hash as hashed
+from bench.subject import Subject
+
+
+@metric(unit="hash", better=None, kind="static")
+def graph_hash(subject: Subject) -> Reading:
+    """Canonical hash of the graph, without names and weights: first 48 bits; all of it in the detail."""
+    whole = hashed(subject.tape)
+    return Reading(int(whole[:12], 16), {"hash": whole})

@@ -1,0 +1,22 @@
+"""Multiply-accumulates of one forward pass."""
+
+from __future__ import annotations
+
+from bench.measurement import Reading
+from bench.registry import metric
+from bench.structure.costs import costs
+from bench.subject import Subject
+
+
+@metric(unit="MACs", better="lower", kind="static")
+def macs(subject: Subject) -> Reading:
+    """Multiply-accumulates of one image's forward pass: convolutions and matrix products."""
+    counted = costs(subject.tape)
+    batch = subject.batch
+    detail = {
+        "coverage": counted.coverage,
+        "uncounted": list(counted.uncounted),
+        "live": counted.live / batch,
+        "operators": {o.name: o.macs / batch for o in counted.operators if o.macs},
+    }
+    return Reading(counted.macs / batch, detail)

@@ -1,0 +1,15 @@
+"""Operators executed in one forward pass."""
+
+from __future__ import annotations
+
+from bench.measurement import Reading
+from bench.registry import metric
+from bench.structure.graph import op_counts as counted
+from bench.subject import Subject
+
+
+@metric(unit="operators", better="lower", kind="static")
+def op_counts(subject: Subject) -> Reading:
+    """Operators executed in one forward pass, views included; by name in the detail."""
+    found = counted(subject.tape)
+    return Reading(sum(found.values()), found)

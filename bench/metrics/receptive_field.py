@@ -1,0 +1,166 @@
+"""The receptive field of an output position: which input pixels can change it, exactly.
+
+Structural: a pixel belongs to the field when some channel of it can change some channel of the output
+position for generic weights, in eval mode. Masks that the forward pass multiplies into weights count;
+every position of a max-pool window counts; interpolation taps of weight exactly zero do not; reflect,
+replicate and circular padding point at real pixels, zero padding at none; max-unpooling reads the value
+and the whole pooling window that chose its index; normalisation over space and attention read all they
+normalise over; batch norm in eval is pointwise. Attention masks count where they are minus infinity
+or boolean, not where they are finite (Swin's -100). Nothing is run on real data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.measurement import Reading
+from bench.registry import metric
+
+if TYPE_CHECKING:
+    import torch
+
+    from bench.structure.fields import Phases, Question, Size
+    from bench.subject import Subject
+
+
+@dataclass(frozen=True)
+class Field:
+    """The receptive field of one output position.
+
+    `box`: ((start, stop), ...) half-open per spatial axis, clipped to the input; None if nothing is
+    reached. `mask`: boolean array over the input's spatial axes. `density`: reached share of the box.
+    `inexact`: operators that gave an upper bound only (data-dependent ones); `exact` when there are none.
+    """
+
+    box: tuple[tuple[int, int], ...] | None
+    mask: np.ndarray
+    density: float
+    inexact: tuple[str, ...]
+    question: Question = field(repr=False, compare=False)
+
+    @property
+    def exact(self) -> bool:
+        """Whether the mask is the field itself, and no upper bound."""
+        return not self.inexact
+
+    @cached_property
+    def phases(self) -> Phases | None:
+        """Extents over all phases of this output on an unbounded input; None where the field is global."""
+        from bench.structure.fields import unbounded
+
+        return unbounded(self.question)
+
+    @property
+    def extent(self) -> tuple[Size, Size] | None:
+        """(min, max) over the phases of this output, on an unbounded input; None where global."""
+        return None if self.phases is None else (self.phases.minimum, self.phases.maximum)
+
+    @cached_property
+    def paths(self) -> Mapping[str, Size]:
+        """The size at the output of each named skip: `model.receptive_field_taps = {name: module path}`."""
+        from bench.structure.fields import unbounded
+
+        asked = self.question
+        if asked.source is not None or asked.sink is not None:
+            return {}
+        found = {}
+        for name, path in asked.tape.taps.items():
+            reached = unbounded(replace(asked, sink=path, position=None, axes=None))
+            found[name] = None if reached is None else reached.maximum
+        return found
+
+    @cached_property
+    def size(self) -> Size:
+        """Extent per axis on an unbounded input: an int where all axes agree; None where global.
+
+        The largest over all phases of the output. A network with named skips is reported as papers do:
+        the largest field of its prediction grids, before they are upsampled (404 for every FCN-VGG16;
+        `extent` has the field of its upsampled output).
+        """
+        if self.paths:
+            sizes = list(self.paths.values())
+            return None if None in sizes else max(sizes, key=lambda s: s if isinstance(s, tuple) else (s,))
+        return None if self.phases is None else self.phases.maximum
+
+    @cached_property
+    def local(self) -> Field:
+        """The same position with all global edges cut: normalisation, squeeze-and-excitation, attention."""
+        from bench.structure.supports import CUTS
+
+        return _answer(replace(self.question, cut=frozenset(CUTS)))
+
+
+def receptive_field(
+    model: torch.nn.Module,
+    shape: Sequence[Any],
+    output: int | str = 0,
+    position: Sequence[int] | None = None,
+    *,
+    axes: Sequence[int] | None = None,
+    input: int = 0,
+    cut: Sequence[str] = (),
+    source: str | None = None,
+    sink: str | None = None,
+    training: bool = False,
+) -> Field:
+    """The receptive field of `position` of an output of `model`.
+
+    `shape`: the input's, (C, ...), without batch; or one for each input. `output`: the place of the
+    output among the tensors of the network's result, or its name there. `position`: one number for
+    each axis it indexes, None for the centre (n // 2). `axes`: the output's axes that it indexes, the
+    batch being 0; by default the last ones, and the token axis of (N, L, C). `input`: which input.
+    `cut`: global edges to leave out, of `normalisation`, `squeeze_excitation`, `attention`,
+    `global_pooling`. `source`, `sink`: layers by name instead of the input and the output (`name#k`
+    for the k-th run of a shared one). `training`: with batch statistics.
+
+    Raises StructureError where the network can't be recorded, or an operator has no rule.
+    """
+    from bench.structure.fields import Question, checked_cut
+    from bench.structure.network import network_of, shapes_of
+
+    return _answer(
+        Question(
+            network_of(model, training),
+            shapes_of(shape),
+            output,
+            None if position is None else tuple(int(p) for p in position),
+            None if axes is None else tuple(axes),
+            input,
+            checked_cut(cut),
+            source,
+            sink,
+        )
+    )
+
+
+def _answer(question: Question) -> Field:
+    support = question.support(question.place)
+    box, mask = support.box(question.from_axes), support.mask(question.from_axes)
+    spanned = 1
+    for start, stop in box or ():
+        spanned *= stop - start
+    return Field(box, mask, float(mask.sum() / spanned) if box else 0.0, support.inexact, question)
+
+
+@metric(name="receptive_field", unit="px", better=None, kind="static")
+def measured(subject: Subject) -> Reading:
+    """Receptive field at the centre of the output, on an unbounded input, per axis."""
+    found = receptive_field(subject.model, subject.shape)
+    size = found.size
+    detail = {
+        "axes": list(size) if isinstance(size, tuple) else size,
+        "global": size is None,
+        "box": found.box,
+        "density": found.density,
+        "exact": found.exact,
+        "inexact": list(found.inexact),
+        "extent": found.extent,
+        "local": found.local.size if size is None else size,
+        **found.paths,
+    }
+    return Reading(max(size) if isinstance(size, tuple) else size, detail)

@@ -1,0 +1,53 @@
+"""How published tables count, each as a function of a recording: our MACs are none of them by accident."""
+
+from __future__ import annotations
+
+import math
+
+from bench.structure.costs import costs
+from bench.structure.tape import Tape
+
+
+def torchvision_gflops(tape: Tape) -> float:
+    """torchvision's `_ops`: convolutions and matrix products, one per MAC, in units of 1e9."""
+    return costs(tape).macs / 1e9
+
+
+def twice_macs(tape: Tape) -> int:
+    """FLOPs as two per MAC and nothing else: papers on transformers, torch's own counter."""
+    return 2 * costs(tape).macs
+
+
+def hrnet_gflops(tape: Tape) -> float:
+    """HRNet's tables: MACs in units of 1024**3, called GFLOPs there."""
+    return costs(tape).macs / 1024**3
+
+
+def mmcv_gflops(tape: Tape) -> float:
+    """mmcv's counter: MACs plus one per bias, element of a norm (two if affine), activation and pooled input.
+
+    It hooks modules, so products inside attention and functional calls are not counted.
+    """
+    total = 0
+    for node in tape.executed:
+        out = math.prod(tape.values[node.outputs[0]].shape) if node.outputs else 0
+        if node.name in ("convolution", "addmm", "mm"):
+            total += _with_bias(tape, node, out)
+        elif node.name == "native_batch_norm":
+            total += 2 * out
+        elif node.name in ("relu", "hardtanh", "leaky_relu", "elu"):
+            total += out
+        elif "pool" in node.name:
+            total += math.prod(tape.values[node.inputs[0]].shape)
+    return total / 1e9
+
+
+def _with_bias(tape: Tape, node: object, out: int) -> int:
+    from bench.structure.costs import cost_of
+    from bench.structure.tape import Node
+
+    assert isinstance(node, Node)
+    counted = cost_of(tape, node)
+    assert counted is not None
+    macs, flops = counted
+    return macs + (flops - 2 * macs)

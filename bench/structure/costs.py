@@ -1,0 +1,288 @@
+"""What a network computes: multiply-accumulates and floating-point operations, by operator, with coverage.
+
+**MAC**: one multiplication whose product is added to a sum, in a convolution, a transposed convolution
+or a matrix product (attention's included). Taps that fall on padding count, additions of a bias don't:
+
+- convolution: output elements x input channels per group x kernel positions
+- transposed convolution: input elements x output channels per group x kernel positions
+- matrix product (..., i, k) by (..., k, j): batch x i x k x j
+
+**FLOP**: one addition, multiplication, division, comparison, or evaluation of an elementary function
+(exp, log, root, power, sine, tanh, erf). A MAC is two; a bias adds one per output element. Beyond them:
+
+- pointwise operators: 1 per output element; activations by their formula (`ACTIVATIONS`)
+- normalisation: 2 per element where statistics are fixed; else 6 for mean (1), variance (3) and
+  normalising (2), and 2 more for an affine map
+- softmax: 5 per element (maximum, difference, exp, sum, quotient)
+- pooling: maximum: window - 1 per output element; average: window (its sum, and one division)
+- interpolation with t taps: 2t - 1 per output element; nearest: 0
+- reductions: 1 per input element; variance 4, norms 2; cumulative sums 1
+- sorting: n log2(n) comparisons per row; Fourier transforms: 5 n log2(n) per complex row, half for real
+- data movement (views, joins, padding, indexing, copies, fills): 0
+
+An operator without a rule is not accounted for: `coverage` is the share of executed operators that
+have one, and `uncounted` names the others. Operators are those of the meta device, where attention is
+a chain of matrix products and a softmax.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+from bench.structure.tape import Node, Ref, Tape
+
+Count = tuple[int, int]
+"""(MACs, FLOPs)."""
+
+ACTIVATIONS: Mapping[str, int] = {
+    "sigmoid": 4,  # negate, exp, add, divide
+    "silu": 5,  # sigmoid, multiply
+    "gelu": 5,  # 0.5 x (1 + erf(x / sqrt 2))
+    "log_sigmoid_forward": 4,
+    "softplus": 3,
+    "mish": 5,
+    "elu": 3,
+    "celu": 3,
+    "selu": 4,
+    "leaky_relu": 2,
+    "_prelu_kernel": 2,
+    "hardtanh": 2,
+    "clamp": 2,
+    "hardswish": 5,
+    "hardsigmoid": 4,
+    "lerp": 3,
+    "addcmul": 3,
+    "addcdiv": 3,
+}
+"""Per element, by their formulas; every other pointwise operator is one."""
+
+_MOVES = (
+    "view _unsafe_view reshape _reshape_alias expand permute transpose t unsqueeze squeeze slice select "
+    "narrow split split_with_sizes unsafe_split unbind diagonal unfold as_strided detach alias clone "
+    "contiguous _to_copy copy lift_fresh lift cat stack repeat repeat_interleave flip roll "
+    "constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d "
+    "replication_pad2d replication_pad3d pixel_shuffle pixel_unshuffle channel_shuffle "
+    "native_channel_shuffle im2col max_unpool2d max_unpool3d index_select gather embedding index "
+    "_unsafe_index scatter index_put _unsafe_index_put index_copy index_fill masked_fill where tril triu "
+    "view_as_real view_as_complex _conj resolve_conj upsample_nearest1d upsample_nearest2d "
+    "upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d "
+    "zeros ones full empty arange linspace eye zeros_like ones_like empty_like full_like rand_like "
+    "randn_like new_zeros new_ones new_empty new_full new_empty_strided fill zero scalar_tensor rand "
+    "randn randint randperm bernoulli uniform normal empty_strided one_hot take masked_scatter "
+    "_local_scalar_dense complex real imag"
+)
+MOVES = frozenset(_MOVES.split())
+"""Operators that move or fill data and compute nothing."""
+TAPS = {
+    "upsample_linear1d": 2,
+    "upsample_bilinear2d": 4,
+    "upsample_trilinear3d": 8,
+    "upsample_bicubic2d": 16,
+    "grid_sampler_2d": 4,
+    "grid_sampler_3d": 8,
+}
+_ONCE = (
+    "sum mean amax amin prod max min any all argmax argmin logsumexp nansum "
+    "cumsum cumprod cummax cummin logcumsumexp scatter_add index_add col2im"
+)
+PER_INPUT = {
+    **dict.fromkeys(_ONCE.split(), 1),
+    **dict.fromkeys(("var", "std", "var_mean", "std_mean"), 4),
+    **dict.fromkeys(("norm", "linalg_vector_norm"), 2),
+    **dict.fromkeys(("softmax", "_softmax", "log_softmax", "_log_softmax", "_safe_softmax"), 5),
+}
+"""FLOPs per input element."""
+
+
+@dataclass(frozen=True)
+class Operator:
+    """All executions of one operator: how many, what they compute, whether a rule covers them."""
+
+    name: str
+    count: int
+    macs: int
+    flops: int
+    counted: bool
+
+
+@dataclass(frozen=True)
+class Costs:
+    """The counts of one forward pass.
+
+    `live`: MACs without the weights that a mask sets to zero. `by_module`: MACs by the module that
+    an operator stands in.
+    """
+
+    macs: int
+    flops: int
+    live: int
+    operators: tuple[Operator, ...]
+    by_module: Mapping[str, int]
+
+    @property
+    def coverage(self) -> float:
+        """Share of executed operators that are accounted for."""
+        total = sum(o.count for o in self.operators)
+        return sum(o.count for o in self.operators if o.counted) / total if total else 1.0
+
+    @property
+    def uncounted(self) -> tuple[str, ...]:
+        """Operators without a rule."""
+        return tuple(o.name for o in self.operators if not o.counted)
+
+
+def costs(tape: Tape) -> Costs:
+    """Counts MACs and FLOPs of a recording, its batch included."""
+    if "costs" not in tape.scratch:
+        tape.scratch["costs"] = _costs(tape)
+    found: Costs = tape.scratch["costs"]
+    return found
+
+
+def _costs(tape: Tape) -> Costs:
+    table: dict[str, Operator] = {}
+    modules: dict[str, int] = {}
+    live = 0
+    for node in tape.executed:
+        counted = cost_of(tape, node)
+        macs, flops = counted or (0, 0)
+        held = table.get(node.name, Operator(node.name, 0, 0, 0, counted is not None))
+        table[node.name] = Operator(
+            node.name, held.count + 1, held.macs + macs, held.flops + flops, held.counted and counted is not None
+        )
+        if macs:
+            modules[node.module] = modules.get(node.module, 0) + macs
+            live += _live(tape, node, macs)
+    operators = tuple(sorted(table.values(), key=lambda o: (-o.flops, o.name)))
+    return Costs(sum(o.macs for o in operators), sum(o.flops for o in operators), live, operators, modules)
+
+
+def cost_of(tape: Tape, node: Node) -> Count | None:
+    """(MACs, FLOPs) of one operator; None where there is no rule for it."""
+    if node.name in COUNTS:
+        return COUNTS[node.name](tape, node)
+    if node.name in MOVES:
+        return 0, 0
+    if node.name in PER_INPUT and not (node.name in ("max", "min") and len(node.inputs) > 1):
+        return 0, PER_INPUT[node.name] * _numel(tape, node.inputs[0])
+    if node.name in TAPS:
+        return 0, (2 * TAPS[node.name] - 1) * _numel(tape, node.outputs[0])
+    if torch.Tag.pointwise in node.op.tags:
+        return 0, ACTIVATIONS.get(node.name, 1) * _numel(tape, node.outputs[0])
+    return None
+
+
+def _numel(tape: Tape, value: int) -> int:
+    return math.prod(tape.values[value].shape)
+
+
+def _convolution(tape: Tape, node: Node) -> Count:
+    bound = node.bind()
+    x, out = bound["input"].id, node.outputs[0]
+    weight = tape.values[bound["weight"].id].shape
+    # (out, in / groups, kernel) or, transposed, (in, out / groups, kernel)
+    macs = _numel(tape, x if bound["transposed"] else out) * math.prod(weight[1:])
+    return macs, 2 * macs + (_numel(tape, out) if isinstance(bound["bias"], Ref) else 0)
+
+
+def _product(tape: Tape, node: Node) -> Count:
+    added = node.name in ("addmm", "baddbmm", "addmv")
+    inner = tape.values[node.inputs[int(added)]].shape[-1]
+    out = _numel(tape, node.outputs[0])
+    return out * inner, 2 * out * inner + (out if added else 0)
+
+
+def _batch_norm(tape: Tape, node: Node) -> Count:
+    bound = node.bind()
+    n = _numel(tape, bound["input"].id)
+    if not bound.get("training", False):
+        return 0, 2 * n
+    return 0, (6 + 2 * isinstance(bound["weight"], Ref)) * n
+
+
+def _norm(tape: Tape, node: Node) -> Count:
+    return 0, (6 + 2 * isinstance(node.bind()["weight"], Ref)) * _numel(tape, node.inputs[0])
+
+
+def _pool(dims: int, average: bool) -> Callable[[Tape, Node], Count]:
+    def count(tape: Tape, node: Node) -> Count:
+        kernel = list(node.bind()["kernel_size"])
+        window = math.prod(kernel * dims if len(kernel) == 1 else kernel)
+        return 0, _numel(tape, node.outputs[0]) * (window if average else window - 1)
+
+    return count
+
+
+def _adaptive(dims: int, average: bool) -> Callable[[Tape, Node], Count]:
+    def count(tape: Tape, node: Node) -> Count:
+        own, out = tape.values[node.inputs[0]].shape, tape.values[node.outputs[0]].shape
+        bins = math.prod(_bins(n, o) for n, o in zip(own[-dims:], out[-dims:], strict=True))
+        total = bins * math.prod(out[:-dims])
+        return 0, total if average else total - math.prod(out)
+
+    return count
+
+
+def _bins(size: int, out: int) -> int:
+    """The lengths of all bins along an axis, added up."""
+    return sum(-(-(o + 1) * size // out) - o * size // out for o in range(out))
+
+
+def _sort(tape: Tape, node: Node) -> Count:
+    shape = tape.values[node.inputs[0]].shape
+    dim = node.bind().get("dim")
+    n = shape[dim] if isinstance(dim, int) and shape else math.prod(shape)
+    return 0, math.prod(shape) * max(math.ceil(math.log2(n)), 1) if n else 0
+
+
+def _fourier(tape: Tape, node: Node) -> Count:
+    complex_side = node.outputs[0] if node.name == "_fft_r2c" else node.inputs[0]
+    signal = node.inputs[0] if node.name == "_fft_r2c" else node.outputs[0]
+    shape = tape.values[signal].shape
+    n = math.prod(shape[d] for d in node.args[1])
+    each = 5 if node.name == "_fft_c2c" else 2.5
+    assert tape.values[complex_side].dtype.is_complex
+    return 0, round(each * math.prod(shape) * math.log2(n)) if n > 1 else 0
+
+
+COUNTS: dict[str, Callable[[Tape, Node], Count]] = {
+    "convolution": _convolution,
+    **dict.fromkeys(("mm", "bmm", "addmm", "baddbmm", "mv", "addmv", "dot"), _product),
+    **dict.fromkeys(
+        (
+            "native_batch_norm",
+            "_native_batch_norm_legit",
+            "_native_batch_norm_legit_no_training",
+            "_batch_norm_no_update",
+        ),
+        _batch_norm,
+    ),
+    **dict.fromkeys(("native_layer_norm", "native_group_norm", "_fused_rms_norm"), _norm),
+    **{f"max_pool{d}d_with_indices": _pool(d, False) for d in (2, 3)},
+    **{f"avg_pool{d}d": _pool(d, True) for d in (1, 2, 3)},
+    **{f"_adaptive_avg_pool{d}d": _adaptive(d, True) for d in (2, 3)},
+    **{f"adaptive_avg_pool{d}d": _adaptive(d, True) for d in (1,)},
+    **{f"adaptive_max_pool{d}d": _adaptive(d, False) for d in (2, 3)},
+    **dict.fromkeys(("sort", "topk", "argsort", "kthvalue", "median"), _sort),
+    **dict.fromkeys(("_fft_r2c", "_fft_c2c", "_fft_c2r"), _fourier),
+}
+
+
+def _live(tape: Tape, node: Node, macs: int) -> int:
+    """MACs on weights that no mask has set to zero."""
+    from bench.structure.supports import Supports
+
+    if "reader" not in tape.scratch:
+        tape.scratch["reader"] = Supports(tape, tape.inputs[0])
+    reader: Supports = tape.scratch["reader"]
+    for weight in node.inputs[:3]:
+        if weight in reader.live or (tape.values[weight].node < 0 and weight not in tape.constants):
+            continue
+        nonzero = reader.nonzero(weight) if len(tape.values[weight].shape) > 1 else None
+        if nonzero is not None:
+            return macs * int(nonzero.sum()) // nonzero.size
+    return macs

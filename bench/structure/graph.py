@@ -1,0 +1,124 @@
+"""Facts of the recorded graph: its canonical hash, parameters, operators, strides."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from bench.structure.tape import Node, Ref, Tape
+
+
+def graph_hash(tape: Tape) -> str:
+    """SHA-256 of what the outputs are computed from, in hex.
+
+    Independent of the names of modules and parameters, of the values of weights and running
+    statistics, and of whether an operator works in place. Shapes, types, constants of operators, tied
+    weights, and the values of masks and index tables are part of it; dead branches are not.
+    """
+    numbers: dict[int, int] = {}
+    digest = hashlib.sha256()
+    for value in _reached(tape):
+        numbers[value] = len(numbers)
+        digest.update(_line(tape, value, numbers).encode())
+    digest.update(repr([numbers[v] for _, v in tape.outputs]).encode())
+    return digest.hexdigest()
+
+
+def _reached(tape: Tape) -> list[int]:
+    """The values that the outputs depend on, each after what it is computed from."""
+    order: list[int] = []
+    seen: set[int] = set()
+    pending = [v for _, v in reversed(tape.outputs)]
+    while pending:
+        value = pending[-1]
+        sources = [] if value in seen else _sources(tape, value)
+        fresh = [s for s in sources if s not in seen]
+        if fresh:
+            pending.extend(reversed(fresh))
+            continue
+        pending.pop()
+        if value not in seen:
+            seen.add(value)
+            order.append(value)
+    return order
+
+
+def _sources(tape: Tape, value: int) -> tuple[int, ...]:
+    node = tape.values[value].node
+    return tape.nodes[node].inputs if node >= 0 else ()
+
+
+def _line(tape: Tape, value: int, numbers: Mapping[int, int]) -> str:
+    held = tape.values[value]
+    about = f"{held.shape} {held.dtype}"
+    if held.node < 0:
+        kind = f"input {tape.inputs.index(value)}" if value in tape.inputs else _leaf(tape, value)
+        return f"{kind} {about}\n"
+    node = tape.nodes[held.node]
+    kwargs = {k: _plain(v, numbers) for k, v in sorted(node.kwargs.items()) if k != "device"}
+    written = f"write %{numbers[node.inputs[1]]} through " if node.role == "scatter" else ""
+    return f"{written}{node.name} {_plain(node.args, numbers)} {kwargs} {held.slot} {about}\n"
+
+
+def _plain(tree: Any, numbers: Mapping[int, int]) -> Any:
+    if isinstance(tree, Ref):
+        return f"%{numbers[tree.id]}"
+    if isinstance(tree, (tuple, list)):
+        return [_plain(item, numbers) for item in tree]
+    return str(tree)
+
+
+def _leaf(tape: Tape, value: int) -> str:
+    constant = tape.constants.get(value)
+    if constant is None:
+        return "parameter"
+    return f"constant {_digest(constant)}" if is_table(constant) else "statistics"
+
+
+def is_table(constant: torch.Tensor) -> bool:
+    """Whether a constant's values are part of the structure: an index, a mask of zeros and ones, or -inf."""
+    if not constant.is_floating_point():
+        return True
+    binary = bool(((constant == 0) | (constant == 1)).all())
+    return bool(torch.isinf(constant).any()) or (binary and len(torch.unique(constant)) == 2)
+
+
+def _digest(constant: torch.Tensor) -> str:
+    plain = constant.detach().cpu().contiguous()
+    return hashlib.sha256(plain.reshape(-1).view(torch.uint8).numpy().tobytes()).hexdigest()
+
+
+def parameter_shapes(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
+    """Parameters by name; tied ones once."""
+    return {name: tuple(p.shape) for name, p in model.named_parameters()}
+
+
+def op_counts(tape: Tape) -> dict[str, int]:
+    """How often each operator was executed, most often first."""
+    return dict(Counter(node.name for node in tape.executed).most_common())
+
+
+def activations(tape: Tape) -> dict[str, int]:
+    """Elements that were computed: by convolutions, by these and matrix products, by all operators.
+
+    `products` is the count of Dollar et al. 2021 (arXiv:2103.06877) as fvcore extends it to linear
+    layers and attention; `all` leaves out views, which compute nothing.
+    """
+    sizes = {"convolutions": 0, "products": 0, "all": 0}
+    for node in tape.executed:
+        own = {v: tape.values[v] for v in node.outputs if tape.values[v].storage not in _held(tape, node)}
+        total = sum(torch.Size(v.shape).numel() for v in own.values())
+        sizes["all"] += total
+        if node.name in ("convolution", "mm", "bmm", "addmm", "baddbmm"):
+            sizes["products"] += total
+        if node.name == "convolution":
+            sizes["convolutions"] += total
+    return sizes
+
+
+def _held(tape: Tape, node: Node) -> set[int]:
+    return {tape.values[i].storage for i in node.inputs}

@@ -1,0 +1,95 @@
+"""A network with the recordings that were made of it, so that a second question costs no second recording."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from bench.structure.supports import Supports
+from bench.structure.tape import StructureError, Tape, record
+
+Shapes = tuple[tuple[int, ...], ...]
+
+_networks: weakref.WeakKeyDictionary[torch.nn.Module, Network] = weakref.WeakKeyDictionary()
+
+
+@dataclass
+class Network:
+    """Recordings of one model by input shapes, valid while its `state` is the same."""
+
+    model: weakref.ref[torch.nn.Module]
+    state: tuple[Any, ...]
+    training: bool
+    tapes: dict[Shapes, Tape] = field(default_factory=dict)
+    readers: dict[tuple[int, int, frozenset[str]], Supports] = field(default_factory=dict)
+
+    def tape(self, shapes: Shapes) -> Tape:
+        """The recording at these input shapes, batch axis included."""
+        if shapes not in self.tapes:
+            model = self.model()
+            if model is None:
+                raise StructureError("the network is gone: keep it while you ask about its field")
+            self.tapes[shapes] = record(model, shapes, training=self.training)
+        return self.tapes[shapes]
+
+    def supports(self, tape: Tape, source: int, cut: frozenset[str]) -> Supports:
+        """The rules of a recording for one source and one choice of edges left out."""
+        key = (id(tape), source, cut)
+        if key not in self.readers:
+            self.readers[key] = Supports(tape, source, cut)
+        return self.readers[key]
+
+
+def network_of(model: torch.nn.Module, training: bool) -> Network:
+    """The model's recordings, fresh ones where the model has changed since."""
+    state = (training, *_state(model))
+    held = _networks.get(model)
+    if held is None or held.state != state or _consulted_changed(held):
+        held = _networks[model] = Network(weakref.ref(model), state, training)
+    return held
+
+
+def _state(model: torch.nn.Module) -> tuple[Any, ...]:
+    """What a recording depends on, as far as it can be told without running the model."""
+    found: list[Any] = []
+    for module in model.modules():
+        held = module.__dict__
+        found.append(id(module))
+        found.extend((k, _fingerprint(v)) for k, v in held.items() if k[0] != "_" and k != "training")
+        for group in (held["_parameters"], held["_buffers"]):
+            found.extend((k, _tensor(t)) for k, t in group.items())
+        found.extend(id(h) for kind in ("_forward_hooks", "_forward_pre_hooks") for h in held[kind].values())
+    return tuple(found)
+
+
+def _tensor(t: torch.Tensor | None) -> Any:
+    return None if t is None else (id(t), t._version, t.shape, t.requires_grad, t.dtype)
+
+
+def _fingerprint(value: Any) -> Any:
+    if isinstance(value, (int, float, str, bool, type(None))):
+        return value
+    if isinstance(value, (tuple, list)):
+        return tuple(_fingerprint(v) for v in value)
+    if isinstance(value, dict):
+        return tuple((str(k), _fingerprint(v)) for k, v in value.items())
+    return id(value)
+
+
+def _consulted_changed(network: Network) -> bool:
+    """Whether a constant that was looked into holds other values now (`.data` writes leave no trace)."""
+    for tape in network.tapes.values():
+        for value, copy in tape.scratch.get("consulted", {}).items():
+            if not torch.equal(tape.constants[value], copy):
+                return True
+    return False
+
+
+def shapes_of(shape: Sequence[Any]) -> Shapes:
+    """One shape (C, ...) or several, each with a batch axis of one in front."""
+    several = [shape] if all(isinstance(n, int) for n in shape) else list(shape)
+    return tuple((1, *map(int, s)) for s in several)

@@ -1,0 +1,100 @@
+"""The set of elements of a tensor after its shape has changed, row-major order kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from bench.structure import bits
+from bench.structure.terms import Term, Terms, union
+
+Group = tuple[tuple[int, ...], tuple[int, ...]]
+"""Dimensions of either shape, by place, that hold the same run of elements."""
+
+
+@lru_cache(maxsize=4096)
+def groups(old: tuple[int, ...], new: tuple[int, ...]) -> tuple[Group, ...]:
+    """The finest split of two shapes of equal size into runs that correspond."""
+    found: list[Group] = []
+    i = j = 0
+    while i < len(old) or j < len(new):
+        mine, theirs = [], []
+        a = b = 1
+        if i < len(old):
+            mine, a, i = [i], old[i], i + 1
+        if j < len(new):
+            theirs, b, j = [j], new[j], j + 1
+        while a != b or (not mine and not theirs):
+            if a < b or not mine:
+                mine.append(i)
+                a, i = a * old[i], i + 1
+            else:
+                theirs.append(j)
+                b, j = b * new[j], j + 1
+        found.append((tuple(mine), tuple(theirs)))
+    return tuple(found)
+
+
+def reshaped(terms: Terms, shape: tuple[int, ...], target: tuple[int, ...]) -> Terms:
+    """Elements of a tensor of `shape` as elements of the same tensor viewed in `target`."""
+    if shape == target:
+        return terms
+    parts = groups(shape, target)
+    return union(t for term in terms for t in _reshape_term(term, parts, shape, target))
+
+
+def _reshape_term(
+    term: Term, parts: Sequence[Group], shape: tuple[int, ...], target: tuple[int, ...]
+) -> list[Term]:
+    made: list[Term] = [()]
+    for mine, theirs in parts:
+        own = tuple(term[d] for d in mine)
+        pieces = _convert(own, tuple(shape[d] for d in mine), tuple(target[d] for d in theirs))
+        made = [m + p for m in made for p in pieces]
+    return made
+
+
+@lru_cache(maxsize=16384)
+def _convert(term: Term, sizes: tuple[int, ...], target: tuple[int, ...]) -> Terms:
+    """One run of elements from some dimensions into others."""
+    if len(sizes) == len(target) == 1:
+        return (term,)
+    if all(b == bits.full(n) for b, n in zip(term, sizes, strict=True)):
+        return (tuple(bits.full(n) for n in target),)
+    return unflattened(flattened(term, sizes), target)
+
+
+def flattened(term: Term, sizes: Sequence[int]) -> int:
+    """A product as one set of row-major places."""
+    flat, inner = 1, 1
+    for b, n in zip(reversed(term), reversed(sizes), strict=True):
+        flat = bits.spread(b, inner) * flat
+        inner *= n
+    return flat
+
+
+def unflattened(flat: int, sizes: tuple[int, ...]) -> Terms:
+    """A set of row-major places as products: equal rows share one."""
+    if not sizes:
+        return ((),)
+    if len(sizes) == 1:
+        return ((flat,),)
+    inner = 1
+    for n in sizes[1:]:
+        inner *= n
+    alike: dict[int, int] = {}
+    for i, row in enumerate(_rows(flat, inner, sizes[0])):
+        if row:
+            alike[row] = alike.get(row, 0) | 1 << i
+    return union((own, *rest) for row, own in alike.items() for rest in unflattened(row, sizes[1:]))
+
+
+def _rows(flat: int, inner: int, count: int) -> list[int]:
+    """A set cut into `count` runs of `inner` places, without shifting the whole of it each time."""
+    if count == 1:
+        return [flat]
+    if not flat:
+        return [0] * count
+    half = count // 2
+    low = flat & bits.full(half * inner)
+    return _rows(low, inner, half) + _rows(flat >> half * inner, inner, count - half)

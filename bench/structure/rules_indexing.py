@@ -1,0 +1,119 @@
+"""Operators that pick elements by index: exact for constant indices, bounds for computed ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from bench.structure import bits
+from bench.structure.rules_pointwise import Maps
+from bench.structure.rules_views import changed, dimension, everything, termwise
+from bench.structure.supports import Map, Supports, rule
+from bench.structure.tape import Node, Ref
+from bench.structure.terms import Term, union
+
+
+@rule("index_select")
+def index_select(graph: Supports, node: Node) -> Maps:
+    """Position o reads index[o]; any position where the index is computed."""
+    x, index = node.inputs[:2]
+    d = dimension(graph, x, node.args[1])
+    return _along(graph, node, x, index, d)
+
+
+def _along(graph: Supports, node: Node, x: int, index: int, d: int) -> Maps:
+    size, known = graph.shape(x)[d], graph.constant(index)
+    if known is not None:
+        rows = tuple(1 << int(i) % size for i in known.reshape(-1))
+        return [(x, termwise(lambda t: changed(t, d, bits.images(t[d], rows))))]
+    graph.bounded(node)
+    anywhere = termwise(lambda t: changed(t, d, bits.full(size)))
+    return [(x, anywhere), (index, termwise(lambda t: (t[d],)))]
+
+
+@rule("gather", "take_along_dim")
+def gather(graph: Supports, node: Node) -> Maps:
+    """Any position of the row, as a bound; the index at the same place."""
+    x, index = node.inputs[:2]
+    d = dimension(graph, x, node.args[1])
+    graph.bounded(node)
+    size = graph.shape(x)[d]
+    return [
+        (x, termwise(lambda t: changed(t, d, bits.full(size)))),
+        (index, lambda terms, slot: terms),
+    ]
+
+
+@rule("embedding")
+def embedding(graph: Supports, node: Node) -> Maps:
+    """Every entry of the table may be chosen; the index at the same place."""
+    table, index = node.inputs[:2]
+    size = graph.shape(table)[0]
+    if graph.constant(index) is None and table in graph.live:
+        graph.bounded(node)
+    return [
+        (table, termwise(lambda t: (bits.full(size), t[-1]))),
+        (index, termwise(lambda t: t[:-1])),
+    ]
+
+
+@rule("index", "_unsafe_index")
+def index(graph: Supports, node: Node) -> Maps:
+    """Advanced indexing: exact for one constant index or boolean mask, else a bound."""
+    x, given = node.inputs[0], list(node.args[1])
+    places = [d for d, i in enumerate(given) if isinstance(i, Ref)]
+    chosen = [given[d].id for d in places]
+    if len(places) == 1 and len(graph.shape(chosen[0])) == 1:
+        return _along(graph, node, x, chosen[0], places[0])
+    tensors = [graph.constant(c) for c in chosen]
+    if any(t is None or t.dtype == torch.bool for t in tensors):
+        graph.bounded(node)
+        return [(i, everything(graph, i)) for i in node.inputs]
+    return [(x, _picked(graph, node, places, [t for t in tensors if t is not None]))]
+
+
+def _picked(graph: Supports, node: Node, places: list[int], tensors: list[Any]) -> Map:
+    """Several constant indices, broadcast together: looked up element by element."""
+    shape = graph.shape(node.inputs[0])
+    together = torch.broadcast_tensors(*tensors)  # type: ignore[no-untyped-call]
+    spread = together[0].shape
+    adjacent = places == list(range(places[0], places[-1] + 1))
+    first = places[0] if adjacent else 0
+    flat = [[int(i) % shape[d] for i in t.reshape(-1)] for d, t in zip(places, together, strict=True)]
+
+    def one(term: Term) -> list[Term]:
+        own, rest = term[first : first + len(spread)], (*term[:first], *term[first + len(spread) :])
+        return [_place(rest, places, [f[k] for f in flat], len(shape)) for k in _flat(own, spread)]
+
+    return lambda terms, slot: union(u for t in terms for u in one(t))
+
+
+def _flat(own: Term, spread: Any) -> list[int]:
+    from bench.structure.reshaping import flattened
+
+    return bits.members(flattened(own, tuple(spread)))
+
+
+def _place(rest: Term, places: list[int], positions: list[int], rank: int) -> Term:
+    free = iter(rest)
+    at = dict(zip(places, positions, strict=True))
+    return tuple(1 << at[d] if d in at else next(free) for d in range(rank))
+
+
+WRITES = (
+    "scatter scatter_add scatter_reduce index_add index_copy index_fill index_put _unsafe_index_put masked_scatter"
+    " index_reduce put take masked_select nonzero"
+)
+
+
+@rule(*WRITES.split())
+def write(graph: Supports, node: Node) -> Maps:
+    """What stood there before, and anything that may have been written: a bound."""
+    graph.bounded(node)
+    before: Map = lambda terms, slot: terms  # noqa: E731
+    own = graph.shape(node.inputs[0]) == graph.shape(node.outputs[0])
+    first: tuple[int, Map] = (node.inputs[0], before if own else everything(graph, node.inputs[0]))
+    return [first, *((i, everything(graph, i)) for i in node.inputs[1:])]
+
+

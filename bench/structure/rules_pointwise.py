@@ -1,0 +1,158 @@
+"""Operators whose output element reads the element at the same place of each (broadcast) input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench.structure.bits import full
+from bench.structure.supports import Map, Supports, rule
+from bench.structure.tape import Node, Ref
+from bench.structure.terms import Terms, union
+
+Maps = list[tuple[int, Map]]
+
+
+def refs(tree: Any) -> list[int]:
+    """The values among a node's arguments."""
+    if isinstance(tree, Ref):
+        return [tree.id]
+    if isinstance(tree, (tuple, list)):
+        return [i for item in tree for i in refs(item)]
+    return []
+
+
+def broadcast(graph: Supports, value: int, output: int) -> Map:
+    """Same place, where the input's dimension is not 1; dimensions in front are dropped."""
+    shape, target = graph.shape(value), graph.shape(output)
+    if shape == target:
+        return lambda terms, slot: terms
+    lead = len(target) - len(shape)
+    single = [i for i, n in enumerate(shape) if n == 1 and target[lead + i] != 1]
+
+    def down(terms: Terms, slot: int) -> Terms:
+        found = []
+        for term in terms:
+            kept = list(term[lead:])
+            for i in single:
+                kept[i] = 1
+            found.append(tuple(kept))
+        return union(found) if len(found) > 1 else tuple(found)
+
+    return down
+
+
+def is_gate(graph: Supports, value: int, output: int) -> bool:
+    """Whether a value of one element per channel spans a map's spatial axes."""
+    shape, target = graph.shape(value), graph.shape(output)
+    return (len(shape) == len(target) >= 3 and _spans(shape[2:], target[2:])) or (
+        len(shape) == len(target) == 4 and _spans(shape[1:3], target[1:3]) and shape[3] == target[3]
+    )
+
+
+def _spans(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
+    return all(n == 1 for n in small) and any(n > 1 for n in large)
+
+
+def broadcast_array(array: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray | None:
+    return None if array is None else np.broadcast_to(array, shape)
+
+
+@rule("pointwise")
+def pointwise(graph: Supports, node: Node) -> Maps:
+    """Every input at the same place."""
+    return [(i, broadcast(graph, i, node.outputs[0])) for i in dict.fromkeys(node.inputs)]
+
+
+@rule("mul", "div")
+def mul(graph: Supports, node: Node) -> Maps:
+    """As pointwise; a factor that is structurally zero hides the other one."""
+    output = node.outputs[0]
+    factors = [a for a in node.args[:2] if isinstance(a, Ref)]
+    if any(not isinstance(a, Ref) and a == 0 for a in node.args[:2]) and node.name == "mul":
+        return []
+    maps: Maps = []
+    for factor in factors:
+        if "squeeze_excitation" in graph.cut and is_gate(graph, factor.id, output):
+            continue
+        others = [f.id for f in factors if f is not factor]
+        maps.append((factor.id, _hidden(graph, factor.id, others, output)))
+    return maps
+
+
+def _hidden(graph: Supports, value: int, others: list[int], output: int) -> Map:
+    plain = broadcast(graph, value, output)
+    arrays = [broadcast_array(graph.nonzero(o), graph.shape(output)) for o in others]
+    if all(a is None for a in arrays):
+        return plain
+    return lambda terms, slot: plain(graph.restricted(terms, arrays[0]), slot)
+
+
+@rule("masked_fill")
+def masked_fill(graph: Supports, node: Node) -> Maps:
+    """The element where the mask is false; the mask everywhere."""
+    output, (x, mask) = node.outputs[0], node.inputs[:2]
+    known = graph.constant(mask)
+    plain = broadcast(graph, x, output)
+    maps: Maps = [(v, broadcast(graph, v, output)) for v in node.inputs[1:]]
+    if known is None:
+        return [(x, plain), *maps]
+    keep = np.broadcast_to(~known.bool().numpy(), graph.shape(output))
+    return [(x, lambda terms, slot: plain(graph.restricted(terms, keep), slot)), *maps]
+
+
+@rule("where")
+def where(graph: Supports, node: Node) -> Maps:
+    """A constant condition tells which side is read."""
+    output = node.outputs[0]
+    known = graph.constant(node.inputs[0])
+    maps: Maps = [(node.inputs[0], broadcast(graph, node.inputs[0], output))]
+    for side, argument in enumerate(node.args[1:3]):
+        if isinstance(argument, Ref):
+            maps.append((argument.id, _side(graph, argument.id, known, side, output)))
+    return maps
+
+
+def _side(graph: Supports, value: int, known: torch.Tensor | None, side: int, output: int) -> Map:
+    plain = broadcast(graph, value, output)
+    if known is None:
+        return plain
+    chosen = known.bool().numpy() if side == 0 else ~known.bool().numpy()
+    array = np.broadcast_to(chosen, graph.shape(output))
+    return lambda terms, slot: plain(graph.restricted(terms, array), slot)
+
+
+@rule("_to_copy", "native_dropout", "dropout", "feature_dropout", "alpha_dropout", "lift", "rrelu_with_noise")
+def same(graph: Supports, node: Node) -> Maps:
+    """The first input, at the same place."""
+    return [(node.inputs[0], lambda terms, slot: terms)]
+
+
+@rule("copy")
+def copy(graph: Supports, node: Node) -> Maps:
+    """What is copied; what was there before is gone."""
+    return [(node.inputs[1], broadcast(graph, node.inputs[1], node.outputs[0]))]
+
+
+FACTORIES = (
+    "zeros_like ones_like empty_like full_like rand_like randn_like randint_like new_zeros new_ones new_empty"
+    " new_full new_empty_strided fill zero bernoulli uniform normal random exponential empty zeros ones full"
+    " arange linspace rand randn randint randperm eye scalar_tensor empty_strided multinomial"
+)
+
+
+@rule(*FACTORIES.split())
+def factory(graph: Supports, node: Node) -> Maps:
+    """Only the shape of an input is read; `fill_` and random fills read a fill value at most."""
+    if node.name != "fill" or len(node.inputs) < 2:
+        return []
+    size = len(graph.shape(node.inputs[1]))
+    return [(node.inputs[1], lambda terms, slot: (tuple([full(1)] * size),))]
+
+
+@rule("clamp", "clip")
+def clamp(graph: Supports, node: Node) -> Maps:
+    """As pointwise, bounds included."""
+    return pointwise(graph, node)

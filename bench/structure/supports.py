@@ -1,0 +1,225 @@
+"""Which elements of one value can change an element of another: sets carried backwards over a tape.
+
+An element belongs to the support when it can change the output for generic weights, in eval mode. No
+tensor arithmetic takes place: each operator maps sets of its outputs to sets of its inputs, exactly,
+or as an upper bound that bears the operator's name, or it raises StructureError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from importlib import import_module
+
+import numpy as np
+import torch
+
+from bench.structure.constants import LARGEST, STRUCTURAL, evaluate, fixed, generic
+from bench.structure.tape import Node, StructureError, Tape, Value
+from bench.structure.terms import Terms, both, of_array, union
+
+Map = Callable[[Terms, int], Terms]
+"""(elements of an output, which output) to the elements of one input that they read."""
+
+Rule = Callable[["Supports", Node], list[tuple[int, Map]]]
+"""The inputs of a node that matter, each with its map."""
+
+RULES: dict[str, Rule] = {}
+RULE_FILES = ("pointwise", "windows", "resample", "views", "mixing", "indexing")
+CUTS = ("normalisation", "squeeze_excitation", "attention", "global_pooling")
+LIMIT = 4096
+"""Terms of one set beyond which it is rounded up to a product, and marked inexact."""
+
+
+def rule(*names: str) -> Callable[[Rule], Rule]:
+    """The rule of the operators with these names."""
+
+    def register(function: Rule) -> Rule:
+        RULES.update(dict.fromkeys(names, function))
+        return function
+
+    return register
+
+
+@dataclass(frozen=True)
+class Support:
+    """What an output reads of one value. `inexact` names the operators that gave an upper bound only."""
+
+    terms: Terms
+    shape: tuple[int, ...]
+    inexact: tuple[str, ...] = ()
+
+    def mask(self, axes: Sequence[int]) -> np.ndarray:
+        """Boolean array over `axes`: reached at some place of the other axes."""
+        from bench.structure.terms import to_array
+
+        flat = union(tuple(t[a] for a in axes) for t in self.terms)
+        return to_array(flat, [self.shape[a] for a in axes])
+
+    def box(self, axes: Sequence[int]) -> tuple[tuple[int, int], ...] | None:
+        """The smallest box around it, ((start, stop), ...), or None where nothing is reached."""
+        from bench.structure.bits import bounds
+
+        if not self.terms:
+            return None
+        ends = [[bounds(t[a]) for t in self.terms] for a in axes]
+        return tuple((min(s for s, _ in e), max(s for _, s in e)) for e in ends)
+
+
+@dataclass
+class Supports:
+    """The rules of one tape, made when first needed and kept for every further position.
+
+    `source`: the value that is asked about. `cut`: which global edges to leave out (see `CUTS`).
+    """
+
+    tape: Tape
+    source: int
+    cut: frozenset[str] = frozenset()
+    _maps: dict[int, list[tuple[int, Map]]] = field(default_factory=dict)
+    _structures: dict[int, np.ndarray | None] = field(default_factory=dict)
+    _bounded: dict[int, str] = field(default_factory=dict)
+
+    @cached_property
+    def live(self) -> frozenset[int]:
+        """The values that the source can reach."""
+        reached = {self.source}
+        for node in self.tape.nodes:
+            if not reached.isdisjoint(node.inputs):
+                reached.update(node.outputs)
+        return frozenset(reached)
+
+    def of(self, sink: int, terms: Terms) -> Support:
+        """What the elements `terms` of `sink` read of the source."""
+        pending: dict[int, Terms] = {sink: terms} if sink in self.live else {}
+        inexact: set[str] = set()
+        found: Terms = pending.pop(sink, ()) if sink == self.source else ()
+        for node in reversed(self.tape.nodes[: self.tape.values[sink].node + 1]):
+            for slot, output in enumerate(node.outputs):
+                wanted = pending.pop(output, None)
+                if wanted:
+                    self._through(node, slot, wanted, pending, inexact)
+        return Support(found or pending.get(self.source, ()), self.shape(self.source), tuple(sorted(inexact)))
+
+    def _through(self, node: Node, slot: int, wanted: Terms, pending: dict[int, Terms], inexact: set[str]) -> None:
+        if self.source in node.outputs and node.outputs[slot] == self.source:
+            pending[self.source] = wanted
+            return
+        maps = self._maps.get(node.index)
+        if maps is None:
+            maps = self._maps[node.index] = self._compiled(node)
+        for value, function in maps:
+            read = function(wanted, slot)
+            if read and node.index in self._bounded:
+                inexact.add(self._bounded[node.index])
+            if not read:
+                continue
+            held = pending.get(value)
+            pending[value] = self._limited(read if held is None else union((*held, *read)), node, inexact)
+
+    def _limited(self, terms: Terms, node: Node, inexact: set[str]) -> Terms:
+        if len(terms) <= LIMIT:
+            return terms
+        inexact.add(f"{node.where()} (a set of {len(terms)} products)")
+        hull = list(terms[0])
+        for term in terms[1:]:
+            hull = [a | b for a, b in zip(hull, term, strict=True)]
+        return (tuple(hull),)
+
+    def _compiled(self, node: Node) -> list[tuple[int, Map]]:
+        _load_rules()
+        found = RULES.get("scatter through a view" if node.role == "scatter" else node.name)
+        if found is None and torch.Tag.pointwise in node.op.tags:
+            found = RULES["pointwise"]
+        if found is None:
+            raise StructureError(f"no rule says what {node.where()} reads: its receptive field is unknown")
+        return [(v, m) for v, m in found(self, node) if v in self.live]
+
+    # -- what rules ask ------------------------------------------------------------------------------
+
+    def shape(self, value: int) -> tuple[int, ...]:
+        return self.tape.values[value].shape
+
+    def value(self, value: int) -> Value:
+        return self.tape.values[value]
+
+    def bounded(self, node: Node) -> None:
+        """The rule of `node` gives an upper bound."""
+        self._bounded[node.index] = node.where()
+
+    def constant(self, value: int) -> torch.Tensor | None:
+        """The tensor behind a value that depends on nothing but buffers."""
+        return evaluate(self.tape, value)
+
+    def nonzero(self, value: int) -> np.ndarray | None:
+        """Where a value is not structurally zero; None where it is zero nowhere."""
+        if value not in self._structures:
+            self._structures[value] = self._structure(value)
+        return self._structures[value]
+
+    def _structure(self, value: int) -> np.ndarray | None:
+        if not self._shaped(value):
+            return None
+        array = (generic(self.tape, value) != 0).numpy()
+        return None if array.all() else array
+
+    def _shaped(self, value: int) -> bool:
+        """Whether a value may hold structural zeros: a constant with zeros or a mask stands behind it."""
+        held = self.tape.values[value]
+        if int(np.prod(held.shape, dtype=np.int64)) > LARGEST:
+            return False
+        if fixed(self.tape, value):
+            constant = self.constant(value)
+            return constant is not None and bool((constant == 0).any())
+        if held.node < 0:
+            return False
+        node = self.tape.nodes[held.node]
+        if node.name not in STRUCTURAL:
+            return False
+        return self._hands_on_zeros(node)
+
+    def _hands_on_zeros(self, node: Node) -> bool:
+        if node.role == "scatter":
+            return any(self._shaped(i) for i in node.inputs)
+        if node.name in ("tril", "triu", "zero", "zeros_like"):
+            return True
+        if node.name in ("masked_fill", "where"):
+            return any(fixed(self.tape, i) for i in node.inputs) or any(self._shaped(i) for i in node.inputs)
+        if node.name in ("softmax", "_softmax", "_safe_softmax"):
+            return self.masked(node.inputs[0])
+        if node.name == "add" and len(node.inputs) == 2:
+            return all(self._shaped(i) for i in node.inputs)
+        if node.name in ("exp", "mean", "sum"):
+            return False
+        return any(self._shaped(i) for i in node.inputs)
+
+    def masked(self, value: int) -> bool:
+        """Whether some elements of a value are minus infinity whatever the input."""
+        held = self.tape.values[value]
+        if fixed(self.tape, value):
+            constant = self.constant(value)
+            return constant is not None and constant.is_floating_point() and bool((constant == -torch.inf).any())
+        if held.node < 0 or self.tape.nodes[held.node].name not in STRUCTURAL:
+            return False
+        node = self.tape.nodes[held.node]
+        if node.name in ("masked_fill", "where") and any(fixed(self.tape, i) for i in node.inputs):
+            return True
+        return any(self.masked(i) for i in node.inputs)
+
+    def finite(self, value: int) -> np.ndarray | None:
+        """Where a value is not structurally minus infinity; None where that is everywhere."""
+        if not self.masked(value):
+            return None
+        array = (generic(self.tape, value) != -torch.inf).numpy()
+        return None if array.all() else array
+
+    def restricted(self, terms: Terms, array: np.ndarray | None) -> Terms:
+        """The elements of `terms` where `array` is true."""
+        return terms if array is None else both(terms, of_array(array))
+
+
+@lru_cache(maxsize=1)
+def _load_rules() -> None:
+    for name in RULE_FILES:
+        import_module(f"bench.structure.rules_{name}")
