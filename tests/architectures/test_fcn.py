@@ -22,6 +22,7 @@ from architectures.fcn import (
     load_classifier,
     window_classifier,
 )
+from bench.metrics.receptive_field import receptive_field
 from bench.registry import LIVE, Fact, RegistryError
 
 FCN = LIVE.architectures.get("fcn")
@@ -158,8 +159,15 @@ def field_of(net: nn.Module, tap: str, side: int) -> tuple[int, int]:
 @pytest.mark.parametrize("fact", facts("receptive_field"))
 def test_receptive_fields_are_the_published_ones(fact: Fact) -> None:
     net = positive(network(**fact.when, width=0.01, fc_channels=100, classes=2))
-    tap = net.receptive_field_taps[fact.quantity.split("/")[1]]
+    tap = net.receptive_field_taps[fact.quantity.partition("/")[2] or "score"]
     assert field_of(net, tap, side=int(fact.value) + 160) == (fact.value, fact.value)
+
+
+@pytest.mark.parametrize("fact", facts("receptive_field"))
+def test_the_harness_finds_the_same_receptive_fields(fact: Fact) -> None:
+    field = receptive_field(network(**fact.when, width=0.01, fc_channels=100, classes=2), (3, 224, 224))
+    part = fact.quantity.partition("/")[2]
+    assert (field.paths[part] if part else field.size) == fact.value
 
 
 def test_taps_name_the_score_layers_there_are() -> None:
