@@ -71,6 +71,7 @@ def snapshot(device: str) -> dict[str, Any]:
     return {**device_facts(device), **machine, "versions": versions}
 
 
+@functools.cache
 def _installed(name: str) -> str | None:
     try:
         return importlib.metadata.version(name)

@@ -30,6 +30,10 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fovbench"
 
 
+class WorkerError(RuntimeError):
+    """Processes cannot be started here at all: no cell's fault, and no reason to go on."""
+
+
 class LocalExecutor:
     """At most `workers` processes at once; `preload` names the modules that the fork server imports."""
 
@@ -80,6 +84,10 @@ def _followed(process: Any, pipe: Connection, receive: Emit, timeout: float) -> 
             tag, item = pipe.recv()
         except (EOFError, ConnectionError):
             process.join()
+            if deadline is None and process.exitcode > 0:
+                raise WorkerError(
+                    f"a worker process could not start (exit status {process.exitcode}); see its error above"
+                )
             return Exit(_death(process.exitcode))
         if tag == _ENDED:
             return Exit(item)

@@ -1,0 +1,39 @@
+"""pytest-benchmark over every registered architecture: one forward pass, timed by a synchronising timer."""
+
+import pytest
+import torch
+
+from bench.catalogue import declarations, live
+
+SMALL = {"width": 0.125, "fc_channels": 32, "padding": "same", "norm": "batch"}
+
+
+def variants():
+    """Every family at its defaults, made small by those of its axes that do so."""
+    for family in declarations().architectures:
+        axes = {axis.name for axis in family.axes}
+        yield pytest.param(family, {k: v for k, v in SMALL.items() if k in axes}, id=family.name)
+
+
+def device():
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def synchronised():
+    """Seconds, when everything that was asked of the device has been done."""
+    if device() == "cuda":
+        torch.cuda.synchronize()
+    import time
+
+    return time.perf_counter()
+
+
+@pytest.mark.benchmark(timer=synchronised, warmup=True, group="forward")
+@pytest.mark.parametrize(("family", "axes"), list(variants()))
+def test_forward(family, axes, benchmark):
+    torch.manual_seed(0)
+    network = live(family).build(**axes).eval().to(device())
+    image = torch.randn(1, 3, 128, 128, device=device())
+    with torch.inference_mode():
+        output = benchmark(network, image)
+    assert torch.isfinite(output).all()
