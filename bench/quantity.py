@@ -16,6 +16,7 @@ ARROWS = {"higher": "\N{UPWARDS ARROW}", "lower": "\N{DOWNWARDS ARROW}"}
 BYTES = {"B", "byte", "bytes"}
 SECONDS = {"s", "second", "seconds"}
 PLAIN = {"", "1"}
+HASH = "hash"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Style:
     decimals: int
 
     def text(self, value: float, sign: bool = False) -> str:
+        if self.scale.unit == HASH:
+            return f"{int(value):012x}"
         return fixed(value / self.scale.factor, self.decimals, sign)
 
 
@@ -45,6 +48,8 @@ def scale_of(values: Sequence[float], unit: str) -> Scale:
     """
     largest = max((abs(v) for v in values if math.isfinite(v)), default=0.0)
     plain = "" if unit in PLAIN else unit
+    if unit == HASH:
+        return Scale(1.0, HASH)
     if unit in BYTES:
         return _up(largest, 1024, ("B", "KiB", "MiB", "GiB", "TiB"))
     if unit in SECONDS and 0 < largest < 1:
@@ -134,9 +139,9 @@ def show(summary: Summary, variant: str, metric: str, style: Style) -> Shown | N
 
 
 def number_text(cell: Cell, style: Style) -> str:
-    """`134.35`, `0.521 ± 0.003` over seeds, or `12.31 [12.10, 12.92]`: median and quartiles."""
+    """`134.35`, `0.521 ± 0.003` over seeds, `12.31 [12.10, 12.92]` (median and quartiles), or `global`."""
     if cell.value is None:
-        return ""
+        return cell.words
     if cell.quartiles:
         low, high = map(style.text, cell.quartiles)
         return f"{style.text(cell.value)} [{low}, {high}]"
@@ -156,6 +161,8 @@ def difference_text(cell: Cell, change: Difference, style: Style) -> str:
 
 
 def _relative(change: Difference, style: Style) -> str:
+    if style.scale.unit == HASH:
+        return "differs" if change.value else "same"
     if change.value == 0:
         return f"{PLUS_MINUS}0"
     if change.relative is None:
@@ -173,8 +180,8 @@ def usual_count(cells: Sequence[Cell]) -> int:
 
 def notes_of(cell: Cell, usual: int) -> list[str]:
     """What a reader must know beside the number, or instead of it."""
-    notes = [coverage_text(cell.coverage)] if cell.samples and cell.coverage < 1 else []
-    asked = len(cell.by_seed) + len(cell.errors) + len(cell.missing)
+    notes = [coverage_text(cell.coverage)] if cell.answered and cell.coverage < 1 else []
+    asked = len(cell.answered) + len(cell.errors) + len(cell.missing)
     several = asked > 1 and cell.status in ("partial", "error")
     for message, seeds in _by_message(cell).items():
         who = f"{len(seeds)} of {asked} seeds: " if several else ""

@@ -15,7 +15,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from bench.catalogue import declarations, live
-from bench.figure import svg, theme
+from bench.figure import names, svg, theme
 from bench.quantity import ARROWS, PLAIN, Shown, number_text, show, spread_words, style_of
 from bench.registry import text_of
 from bench.results import Results
@@ -166,13 +166,15 @@ def _best(summary: Summary, main: Column) -> str:
     shown = show(summary, cell.variant, cell.metric, style)
     words = "Highest" if main.better == "higher" else "Lowest"
     over = f" over {cell.count} seeds" if cell.count > 1 else " from one seed" if cell.seeded else ""
-    change = f", {shown.difference} against the baseline" if shown and shown.difference else ", the baseline itself"
-    return f"{words} {main.metric}: {cell.variant} with {number_text(cell, style)}{over}{change}."
+    change = f", {shown.difference} against the baseline" if shown and shown.difference else ""
+    return (
+        f"{words} {main.metric}: {names(summary.results)[cell.variant]} with {number_text(cell, style)}{over}{change}."
+    )
 
 
 def _completeness(summary: Summary) -> str:
     cells = [*_cells(summary)]
-    done = sum(len(cell.by_seed) for cell in cells)
+    done = sum(len(cell.answered) for cell in cells)
     failed, missing = sum(len(cell.errors) for cell in cells), sum(len(cell.missing) for cell in cells)
     excluded = len(summary.results.excluded)
     return (
@@ -233,8 +235,9 @@ def _definition(summary: Summary, column: Column) -> Definition:
 
 def provenance(results: Results) -> Iterator[tuple[str, str]]:
     """Where the numbers come from, as (name, value), nested names joined by a dot."""
-    for name in ("command", "file", "dataset", "recipe", "environment"):
-        yield from _flat(name, results.provenance.get(name, EMPTY))
+    for name in ("command", "file", "seeds", "workload", "dataset", "recipe", "environment"):
+        if name in results.provenance:
+            yield from _flat(name, results.provenance[name])
     for name in ("task", "dataset", "device", "dtype", "mode"):
         values = sorted({str(value) for value in results.frame[name].dropna()})
         if values:

@@ -28,11 +28,13 @@ class Cell:
     """All samples of one variant and metric, seed by seed, as they came.
 
     `errors` are (seed, message) of what failed, `missing` the seeds asked for that have no row.
+    `answered` are the seeds that have a result, be it no number: a receptive field may be global.
     """
 
     variant: str
     metric: str
     samples: tuple[tuple[int | None, float], ...]
+    answered: tuple[int | None, ...]
     exact: bool
     errors: tuple[tuple[int | None, str], ...]
     missing: tuple[int | None, ...]
@@ -79,9 +81,16 @@ class Cell:
         return min((float(d["coverage"]) for d in self.details if "coverage" in d), default=1.0)
 
     @property
+    def words(self) -> str:
+        """What a result without a number says instead; empty where there is a number, or no result."""
+        if self.samples or not self.answered:
+            return ""
+        return "global" if any(detail.get("global") is True for detail in self.details) else "no number"
+
+    @property
     def status(self) -> str:
         """`measured`, `partial`, `error` or `not measured`."""
-        if not self.samples:
+        if not self.answered:
             return "error" if self.errors else "not measured"
         return "partial" if self.errors or self.missing else "measured"
 
@@ -175,11 +184,13 @@ def _cell(variant: str, metric: str, rows: Sequence[dict[str, Any]], asked: Sequ
             raise ValueError(f"two results with different keys for {variant}, {metric}, seed {_seed(row)}")
     good = [row for row in rows if _absent(row["error"])]
     ordered = sorted(good, key=lambda row: (_rank(_seed(row)), row["sample"]))
+    numbers = [(_seed(row), float(row["value"])) for row in ordered if not _absent(row["value"])]
     errors = {_seed(row): str(row["error"]) for row in rows if not _absent(row["error"])}
     return Cell(
         variant=variant,
         metric=metric,
-        samples=tuple((_seed(row), float(row["value"])) for row in ordered),
+        samples=tuple(numbers),
+        answered=tuple(dict.fromkeys(_seed(row) for row in ordered)),
         exact=bool(good) and all(bool(row["exact"]) for row in good),
         errors=tuple(sorted(errors.items(), key=lambda item: _rank(item[0]))),
         missing=tuple(seed for seed in asked if seed not in keys),

@@ -135,7 +135,20 @@ def latex(summary: Summary) -> str:
     ])  # fmt: skip
 
 
-CSV_PARTS = ("", "_unit", "_n", "_sd", "_q1", "_q3", "_difference", "_difference_sd", "_coverage", "_status", "_error")
+CSV_PARTS = (
+    "",
+    "_unit",
+    "_words",
+    "_n",
+    "_sd",
+    "_q1",
+    "_q3",
+    "_difference",
+    "_difference_sd",
+    "_coverage",
+    "_status",
+    "_error",
+)
 
 
 def csv_text(summary: Summary) -> str:
@@ -173,6 +186,8 @@ def _csv_cell(summary: Summary, column: Column, cell: Cell) -> Iterator[tuple[st
     name, change = column.metric, summary.difference(cell.variant, column.metric)
     yield name, _number(cell.value)
     yield f"{name}_unit", column.unit
+    if cell.words:
+        yield f"{name}_words", cell.words
     if cell.seeded or any(seed is not None for seed in cell.missing):
         yield f"{name}_n", cell.count
     if cell.spread is not None:
@@ -217,6 +232,7 @@ def _json_cell(summary: Summary, column: Column, cell: Cell) -> dict[str, Any]:
         "spread": _number(cell.spread),
         "quartiles": list(cell.quartiles) if cell.quartiles else None,
         "n": cell.count,
+        "words": cell.words or None,
         "samples": [_number(value) for _, value in cell.samples],
         "seeds": [seed for seed, _ in cell.samples],
         "exact": cell.exact,

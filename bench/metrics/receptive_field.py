@@ -161,6 +161,7 @@ def measured(subject: Subject) -> Reading:
         "inexact": list(found.inexact),
         "extent": found.extent,
         "local": found.local.size if size is None else size,
+        "paths": dict(found.paths),
         **found.paths,
     }
     return Reading(max(size) if isinstance(size, tuple) else size, detail)

@@ -23,7 +23,9 @@ def accuracy(results: Results) -> Iterator[tuple[str, Figure]]:
     column = summary.main()
     if column is None:
         return
-    caption = f"{column.metric} of each variant: every seed, their mean and sample standard deviation"
+    several = any(cell.spread is not None for cell in summary.of(column.metric))
+    what = "every seed, their mean and sample standard deviation" if several else "one seed"
+    caption = f"{column.metric} of each variant: {what}"
     figure, (axes,) = new(8.2, rows_height(results), caption)
     rows = variant_rows(axes, results)
     for cell in summary.of(column.metric):
@@ -32,7 +34,7 @@ def accuracy(results: Results) -> Iterator[tuple[str, Figure]]:
     _baseline(axes, summary, column.metric)
     axes.set_xlabel(heading(summary, column))
     axes.margins(x=0.06)
-    _legend(figure, seeds=any(c.seeded for c in summary.of(column.metric)), optimum=known)
+    _legend(figure, several, known)
     yield "accuracy", figure
 
 
@@ -43,7 +45,7 @@ def _row(axes: Axes, summary: Summary, cell: Cell, row: int) -> None:
         beside(axes, row, shown.text if shown else "", alpha=0.7)
         return
     colour = styles(summary.results)[cell.variant]["color"]
-    values = [cell.seeded[seed] for seed in sorted(cell.seeded)]
+    values = [*cell.seeded.values()] if cell.spread is not None else []
     axes.scatter(values, [row + 0.28] * len(values), s=20, marker="|", color=colour, linewidths=1.6)
     axes.errorbar(cell.value, row, xerr=cell.spread, color=colour, marker="D", markersize=6, capsize=4, linewidth=2)
     beside(axes, row, _words(cell, style))
@@ -69,12 +71,12 @@ def _optimum(axes: Axes, results: Results, metric: str, rows: dict[str, int]) ->
     return bool(known)
 
 
-def _legend(figure: Figure, seeds: bool, optimum: bool) -> None:
+def _legend(figure: Figure, several: bool, optimum: bool) -> None:
     from matplotlib.lines import Line2D
 
     handles = {
-        "mean ± sd": Line2D([], [], color=INK, marker="D", markersize=6, linewidth=2) if seeds else None,
-        "one seed": Line2D([], [], color=INK, marker="|", linestyle="none") if seeds else None,
+        "mean ± sd": Line2D([], [], color=INK, marker="D", markersize=6, linewidth=2) if several else None,
+        "one seed": Line2D([], [], color=INK, marker="|", linestyle="none") if several else None,
         "baseline": Line2D([], [], color=BASELINE, linestyle="--", linewidth=1.2),
         "best possible (known)": Line2D([], [], color=INK, linewidth=1.4, linestyle=":") if optimum else None,
     }

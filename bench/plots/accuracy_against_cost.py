@@ -25,7 +25,8 @@ def accuracy_against_cost(results: Results) -> Iterator[tuple[str, Figure]]:
     if main is None or not costs:
         return
     columns, lines = min(3, len(costs)), math.ceil(len(costs) / 3)
-    caption = f"{main.metric} against {', '.join(c.metric for c in costs)}, a marker per variant; bars: sd over seeds"
+    bars = "; bars: sd over seeds" if any(cell.spread for cell in summary.of(main.metric)) else ""
+    caption = f"{main.metric} against {', '.join(c.metric for c in costs)}, a marker per variant{bars}"
     figure, panels = new(max(5.4, 3.0 * columns), 3.0 * lines + legend_height(results), caption, lines, columns)
     shown = [_panel(axes, summary, main, cost) for axes, cost in zip(panels, costs, strict=False)]
     for axes in panels[len(costs) :]:
@@ -65,4 +66,4 @@ def _fit(axes: Axes, summary: Summary, cost: Column, values: list[float]) -> Non
         axes.set_xscale("log")
         log_ticks(axes.xaxis)
     else:
-        axes.locator_params(axis="x", nbins=4)
+        axes.locator_params(axis="x", nbins=3)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ANNOTATED = 24
+LEVEL = 4
 
 
 @plot(order=40)
@@ -71,10 +72,10 @@ def _heat(axes: Axes, summary: Summary, column: Column, names: list[str]) -> Non
     for bar_axes in axes.figure.axes[1:]:
         bar_axes.spines[:].set_visible(False)
     axes.tick_params(length=0, colors=INK)
-    axes.tick_params(axis="x", rotation=45, labelsize=9)
+    axes.tick_params(axis="x", rotation=45 if len(names) > LEVEL else 0, labelsize=9)
     axes.tick_params(axis="y", rotation=0)
     axes.grid(visible=False)
-    for label in axes.get_xticklabels():
+    for label in axes.get_xticklabels() if len(names) > LEVEL else ():
         label.set_horizontalalignment("right")
         label.set_rotation_mode("anchor")
 

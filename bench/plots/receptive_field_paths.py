@@ -24,7 +24,7 @@ def receptive_field_paths(results: Results) -> Iterator[tuple[str, Figure]]:
     """The receptive field of the whole network and of each named skip."""
     summary = summarise(results)
     cells = summary.of(METRIC)
-    fields = {cell.variant: fields_of(cell) for cell in cells if cell.samples}
+    fields = {cell.variant: fields_of(cell) for cell in cells if cell.answered}
     names = list(dict.fromkeys(name for found in fields.values() for name in found))
     if not any(size is not None for found in fields.values() for size in found.values()):
         return
@@ -55,7 +55,7 @@ def _extent(size: Any) -> float | None:
 
 
 def _why(cell: Cell) -> str:
-    return "" if cell.samples else cell.status
+    return "" if cell.answered else cell.status
 
 
 def _row(axes: Axes, row: int, found: Mapping[str, float | None] | None, names: list[str], why: str) -> None:
@@ -65,8 +65,13 @@ def _row(axes: Axes, row: int, found: Mapping[str, float | None] | None, names: 
     sizes = [size for size in found.values() if size is not None]
     axes.plot([min(sizes, default=0), max(sizes, default=0)], [row, row], color=COLOURS[0], alpha=0.3, zorder=1)
     for name, size in found.items():
-        i = names.index(name)
-        look: dict[str, Any] = {"color": COLOURS[i % 7], "marker": MARKERS[i % 8], "markersize": 7, "linestyle": "none"}
         if size is not None:
-            axes.plot(size, row, label=name, zorder=2, **look)
+            axes.plot(size, row, label=name, zorder=2, linestyle="none", **_look(names.index(name)))
     beside(axes, row, " · ".join("global" if size is None else f"{size:g}" for size in found.values()))
+
+
+def _look(i: int) -> dict[str, Any]:
+    """An open circle for the whole network, so that a path as wide as that is seen inside of it."""
+    if i == 0:
+        return {"color": COLOURS[0], "marker": "o", "markersize": 12, "fillstyle": "none", "markeredgewidth": 1.8}
+    return {"color": COLOURS[i % 7], "marker": MARKERS[i % 8], "markersize": 7}

@@ -176,15 +176,16 @@ def test_nothing_measured_yet(synthetic: Results, tmp_path: Path):
 
 def test_headline_names_the_best_variant(synthetic: Results):
     best, complete = headline(summarise(synthetic))
-    assert best.startswith(f"Highest miou: {synthetic.variants[-1]} with ")
+    assert best.startswith("Highest miou: stride=8, skips=true, backbone=timm:tf_efficientnetv2_b0.in1k with 0.5")
+    assert best.endswith(" against the baseline.")
     assert "62 of 70" in complete
 
 
 def test_headline_of_a_metric_that_is_better_lower(synthetic: Results):
     frame = synthetic.frame.assign(better="lower")
-    assert next(headline(summarise(dataclasses.replace(synthetic, frame=frame)))).startswith(
-        f"Lowest miou: {synthetic.baseline} with "
-    )
+    best = next(headline(summarise(dataclasses.replace(synthetic, frame=frame))))
+    assert best.startswith("Lowest miou: stride=32, skips=false (baseline) with ")
+    assert "against" not in best
 
 
 def test_provenance_is_flat_and_sorted(synthetic: Results):

@@ -146,6 +146,34 @@ def test_a_row_of_another_variant_is_refused_not_dropped(synthetic: Results):
         table(dataclasses.replace(synthetic, frame=pd.concat([synthetic.frame, row])), "md")
 
 
+def changed(results: Results, metric: str, **columns: object) -> Results:
+    frame = results.frame.astype({"detail": object, "value": float}).copy()
+    for name, value in columns.items():
+        rows = frame.index[frame["metric"] == metric]
+        frame[name] = frame[name].astype(object)
+        for i, row in enumerate(rows):
+            frame.at[row, name] = value[i] if isinstance(value, list) else value
+    return dataclasses.replace(results, frame=frame)
+
+
+def test_a_result_without_a_number_is_said_in_words(synthetic: Results):
+    whole = changed(synthetic, "receptive_field", value=float("nan"), detail={"global": True})
+    assert markdown_cells(whole)[synthetic.baseline, "receptive_field"] == "global"
+    assert markdown_cells(whole)["fcn(stride=8,skips=false)", "receptive_field"] == "not measured"
+    objects = [json.loads(line) for line in table(whole, "json").splitlines()]
+    found = next(o for o in objects if (o["variant"], o["metric"]) == (synthetic.baseline, "receptive_field"))
+    assert (found["value"], found["words"], found["status"]) == (None, "global", "measured")
+    assert ",global," in table(whole, "csv")
+
+
+def test_a_hash_is_compared_not_subtracted(synthetic: Results):
+    values = [float(0xABC0 + (i > 1)) for i in range(6)]
+    cells = markdown_cells(changed(synthetic, "receptive_field", value=values, unit="hash"))
+    assert cells[synthetic.variants[0], "receptive_field"] == "00000000abc0"
+    assert cells[synthetic.variants[1], "receptive_field"] == "00000000abc0 (Δ same)"
+    assert cells[synthetic.variants[2], "receptive_field"] == "00000000abc1 (Δ differs)"
+
+
 @pytest.mark.parametrize("form", ["md", "csv", "latex", "json"])
 def test_nothing_measured_yet(synthetic: Results, form):
     text = table(dataclasses.replace(synthetic, frame=synthetic.frame.iloc[:0]), form)
