@@ -19,7 +19,7 @@ from bench.figure import names, svg, theme
 from bench.quantity import ARROWS, PLAIN, Shown, number_text, show, spread_words, style_of
 from bench.registry import text_of
 from bench.results import Results
-from bench.summary import Cell, Column, Summary, axis_text, summarise
+from bench.summary import Cell, Column, Summary, axis_text, shared_words, short_name, summarise
 from bench.table import EMPTY, markdown, markdown_text
 
 GENERATED = "fovbench-figure"
@@ -67,6 +67,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Row:
+    name: str
     variant: str
     baseline: bool
     axes: tuple[str, ...]
@@ -94,6 +95,7 @@ class Page:
     heads: tuple[tuple[str, str], ...]
     rows: tuple[Row, ...]
     table: str
+    shared: str
     figures: tuple[Figure, ...]
     failures: tuple[tuple[str, str, str, str], ...]
     missing: tuple[tuple[str, str, str], ...]
@@ -128,6 +130,7 @@ def page_of(results: Results, plugins: Sequence[str] = ()) -> Page:
         heads=tuple(_head(summary, column) for column in summary.columns),
         rows=tuple(_row(summary, variant) for variant in results.variants),
         table=markdown(summary),
+        shared=shared_words(results),
         figures=tuple(figures(results, plugins)),
         failures=tuple(_failures(summary)),
         missing=tuple((c.variant, c.metric, _seeds(c.missing)) for c in _cells(summary) if c.missing),
@@ -177,10 +180,8 @@ def _completeness(summary: Summary) -> str:
     done = sum(len(cell.answered) for cell in cells)
     failed, missing = sum(len(cell.errors) for cell in cells), sum(len(cell.missing) for cell in cells)
     excluded = len(summary.results.excluded)
-    return (
-        f"{done} of {done + failed + missing} cells measured, {failed} failed, {missing} not measured; "
-        f"{excluded} variant{'' if excluded == 1 else 's'} excluded with a reason."
-    )
+    reason = f"; {excluded} variant{'' if excluded == 1 else 's'} excluded with a reason" if excluded else ""
+    return f"{done} of {done + failed + missing} cells measured, {failed} failed, {missing} not measured{reason}."
 
 
 def _cells(summary: Summary) -> Iterator[Cell]:
@@ -199,7 +200,8 @@ def _head(summary: Summary, column: Column) -> tuple[str, str]:
 def _row(summary: Summary, variant: str) -> Row:
     results = summary.results
     axes = tuple(axis_text(results, variant, axis) or EMPTY for axis in results.varied)
-    return Row(variant, variant == results.baseline, axes, tuple(_entry(summary, variant, c) for c in summary.columns))
+    cells = tuple(_entry(summary, variant, column) for column in summary.columns)
+    return Row(short_name(results, variant), variant, variant == results.baseline, axes, cells)
 
 
 def _entry(summary: Summary, variant: str, column: Column) -> Entry:

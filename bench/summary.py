@@ -165,6 +165,26 @@ def axis_text(results: Results, variant: str, axis: str) -> str:
     return text_of(values[0]) if values and not _absent(values[0]) else ""
 
 
+def shared_axes(results: Results) -> dict[str, str]:
+    """What all variants state alike, and so need not be repeated for each; nothing of a single variant."""
+    first, *others = ([*stated_axes(variant)] for variant in results.variants)
+    return {axis: value for axis, value in first if others and all((axis, value) in other for other in others)}
+
+
+def short_name(results: Results, variant: str) -> str:
+    """The variant's name with `…` for what all variants share: `fcn(stride=8,…)`."""
+    shared = shared_axes(results)
+    own = [f"{axis}={value}" for axis, value in stated_axes(variant) if shared.get(axis) != value]
+    told = own + ["\N{HORIZONTAL ELLIPSIS}"] * any(axis in shared for axis, _ in stated_axes(variant))
+    return f"{variant.partition('(')[0]}({','.join(told)})" if told else variant
+
+
+def shared_words(results: Results) -> str:
+    """What `…` in a short name stands for; empty where nothing is shared."""
+    shared = ", ".join(f"{axis}={value}" for axis, value in shared_axes(results).items())
+    return f"\N{HORIZONTAL ELLIPSIS} in a variant's name: {shared}" if shared else ""
+
+
 def stated_axes(variant: str) -> list[tuple[str, str]]:
     """The axes in a variant's canonical name: `fcn(stride=8,rates=[1,2])` has two."""
     inner = variant.partition("(")[2].removesuffix(")")

@@ -12,10 +12,16 @@ from typing import Any, Literal
 
 from bench.quantity import DELTA, heading, show, spread_words, style_of
 from bench.results import Results
-from bench.summary import Cell, Column, Summary, axis_text, summarise
+from bench.summary import Cell, Column, Summary, axis_text, shared_words, short_name, summarise
 
 Format = Literal["md", "csv", "latex", "json"]
 EMPTY = "\N{EN DASH}"
+Naming = Callable[[Results, str], str]
+
+
+def full_name(results: Results, variant: str) -> str:
+    """The canonical name."""
+    return variant
 
 
 def table(results: Results, format: Format) -> str:
@@ -39,7 +45,7 @@ def markdown(summary: Summary) -> str:
     return "\n".join([*lines, "", *notes]) + "\n"
 
 
-def displayed(summary: Summary) -> list[list[str]]:
+def displayed(summary: Summary, named: Naming = full_name) -> list[list[str]]:
     """The table in words: a head, then a row per variant."""
     results = summary.results
     heads = [head_of(summary, column) for column in summary.columns]
@@ -47,7 +53,8 @@ def displayed(summary: Summary) -> list[list[str]]:
     for variant in results.variants:
         axes = [axis_text(results, variant, axis) or EMPTY for axis in results.varied]
         cells = [_text(summary, variant, column) for column in summary.columns]
-        rows.append([name_of(results, variant), *axes, *cells])
+        mark = " (baseline)" if variant == results.baseline else ""
+        rows.append([named(results, variant) + mark, *axes, *cells])
     return rows
 
 
@@ -57,20 +64,16 @@ def head_of(summary: Summary, column: Column) -> str:
     return heading(summary, column) + (f", {words}" if words else "")
 
 
-def name_of(results: Results, variant: str) -> str:
-    return f"{variant} (baseline)" if variant == results.baseline else variant
-
-
 def _text(summary: Summary, variant: str, column: Column) -> str:
     shown = show(summary, variant, column.metric, style_of(summary, column))
     return shown.text if shown else EMPTY
 
 
-def notes_under(summary: Summary) -> list[str]:
+def notes_under(summary: Summary, named: Naming = full_name) -> list[str]:
     """What the differences are, and the excluded variants, each with its reason."""
     results = summary.results
-    notes = [f"{DELTA}: difference from {results.baseline}, paired by seed where there are seeds"]
-    return notes + [f"excluded: {variant}, because {because}" for variant, because in results.excluded]
+    notes = [f"{DELTA}: difference from {named(results, results.baseline)}, paired by seed where there are seeds"]
+    return notes + [f"excluded: {named(results, variant)}, because {because}" for variant, because in results.excluded]
 
 
 def markdown_text(text: str) -> str:
@@ -113,9 +116,10 @@ def latex_text(text: str) -> str:
 
 def latex(summary: Summary) -> str:
     """A booktabs table with caption, label and the notes under it."""
-    head, *rows = [[latex_text(text) for text in row] for row in displayed(summary)]
+    head, *rows = [[latex_text(text) for text in row] for row in displayed(summary, short_name)]
     columns = "l" * (1 + len(summary.results.varied)) + "r" * len(summary.columns)
-    notes = [rf"\par\smallskip\footnotesize {latex_text(note)}" for note in notes_under(summary)]
+    told = [note for note in (shared_words(summary.results), *notes_under(summary, short_name)) if note]
+    notes = [rf"\par\smallskip\footnotesize {latex_text(note)}" for note in told]
     return "\n".join([
         "% needs \\usepackage{booktabs}",
         r"\begin{table}",

@@ -28,12 +28,12 @@ def predictions(results: Results) -> Iterator[tuple[str, Figure]]:
     if not shown:
         return
     first = next(iter(shown.values()))
-    samples = min(COUNT, len(first.samples["image"]))
-    height, width = first.samples["truth"].shape[1:]
+    samples = min(COUNT, len(first.samples["images"]))
+    height, width = first.samples["truths"].shape[1:]
     names, palette = labels(results), _palette(first)
-    rows = {"image": [_picture(i) for i in first.samples["image"]]}
-    rows["truth"] = [_painted(t, palette) for t in first.samples["truth"]]
-    rows |= {names[v]: [_painted(p, palette) for p in e.samples["prediction"]] for v, e in shown.items()}
+    rows = {"image": [_picture(image) for image in first.samples["images"]]}
+    rows["truth"] = [_painted(truth, palette) for truth in first.samples["truths"]]
+    rows |= {names[v]: [_painted(output, palette) for output in e.samples["outputs"]] for v, e in shown.items()}
     wide = 6.0 / samples
     high = wide * height / width + 0.06
     caption = "A few images of the evaluation split, their truth, and each variant's prediction (its first seed)"
@@ -48,7 +48,7 @@ def _first(results: Results, variant: str) -> Evaluation | None:
     """The evaluation of the variant's first seed, where it has pictures that may be shown."""
     seeds = sorted(seed for name, seed in results.evaluations if name == variant)
     held = results.evaluations[variant, seeds[0]] if seeds else None
-    parts = {"image", "truth", "prediction"}
+    parts = {"images", "truths", "outputs"}
     return held if held and held.facts.get("publishable") is True and parts <= held.samples.keys() else None
 
 
@@ -65,8 +65,8 @@ def _palette(evaluation: Evaluation) -> Image:
 
 
 def _picture(image: Image) -> Image:
-    """(C, H, W) bytes to (H, W, 3)."""
-    return image.transpose(1, 2, 0).repeat(3 // image.shape[0], axis=2)
+    """(H, W, C) bytes of one or three channels to (H, W, 3)."""
+    return image.repeat(3 // image.shape[2], axis=2)
 
 
 def _painted(labels: Image, palette: Image) -> Image:

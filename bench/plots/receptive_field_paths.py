@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -25,14 +26,15 @@ def receptive_field_paths(results: Results) -> Iterator[tuple[str, Figure]]:
     summary = summarise(results)
     cells = summary.of(METRIC)
     fields = {cell.variant: fields_of(cell) for cell in cells if cell.answered}
-    names = list(dict.fromkeys(name for found in fields.values() for name in found))
+    names = sorted({name for found in fields.values() for name in found}, key=lambda n: _order(n, fields))
     if not any(size is not None for found in fields.values() for size in found.values()):
         return
     caption = "Receptive field of the whole network and of each named path, in input pixels"
     figure, (axes,) = new(8.2, rows_height(results), caption)
     rows = variant_rows(axes, results)
     for cell in cells:
-        _row(axes, rows[cell.variant], fields.get(cell.variant), names, _why(cell))
+        found = fields.get(cell.variant, {})
+        _row(axes, rows[cell.variant], {name: found[name] for name in names if name in found}, names, cell.status)
     axes.set_xlabel(heading(summary, summary.column(METRIC)))
     axes.set_xlim(left=0)
     axes.margins(x=0.05)
@@ -54,13 +56,15 @@ def _extent(size: Any) -> float | None:
     return None if size is None else float(size)
 
 
-def _why(cell: Cell) -> str:
-    return "" if cell.answered else cell.status
+def _order(name: str, fields: Mapping[str, Mapping[str, float | None]]) -> tuple[bool, float, str]:
+    """The whole network first, then the paths from the widest to the narrowest; a global one is the widest."""
+    sizes = [found[name] for found in fields.values() if name in found]
+    return name != WHOLE, -max(math.inf if size is None else size for size in sizes), name
 
 
-def _row(axes: Axes, row: int, found: Mapping[str, float | None] | None, names: list[str], why: str) -> None:
-    if found is None:
-        beside(axes, row, why, alpha=0.7)
+def _row(axes: Axes, row: int, found: Mapping[str, float | None], names: list[str], status: str) -> None:
+    if not found:
+        beside(axes, row, status, alpha=0.7)
         return
     sizes = [size for size in found.values() if size is not None]
     axes.plot([min(sizes, default=0), max(sizes, default=0)], [row, row], color=COLOURS[0], alpha=0.3, zorder=1)

@@ -104,8 +104,8 @@ def evaluation(variant: str, seed: int) -> Evaluation:
     truths = (np.add.outer(np.arange(60), np.arange(80)) // 20 % 11)[None].repeat(3, 0).astype(np.uint8)
     truths[:, :4] = 255
     outputs = np.where(random.random(truths.shape) < 0.1, 3, truths % 11).astype(np.uint8)
-    images = np.stack([truths * 20, 200 - truths % 11 * 9, truths % 11 * 23], axis=1).astype(np.uint8)
-    samples = {"image": images, "truth": truths, "prediction": outputs}
+    images = np.stack([truths * 20, 200 - truths % 11 * 9, truths % 11 * 23], axis=-1).astype(np.uint8)
+    samples = {"images": images, "truths": truths, "outputs": outputs}
     palette = np.random.default_rng(3).integers(0, 255, (len(CLASSES), 3)).tolist()
     optimum = {"miou": 0.61 if "stride=8" in variant else 0.55}
     facts = {"publishable": True, "optimum": optimum, "palette": palette}

@@ -125,7 +125,7 @@ def test_predictions_are_painted_with_the_palette(synthetic: Results):
     held = synthetic.evaluations[synthetic.baseline, 0]
     truth = np.asarray(figure.axes[3].images[0].get_array())
     assert (truth[0, 0] == (128, 128, 128)).all()
-    label = held.samples["truth"][0, 10, 10]
+    label = held.samples["truths"][0, 10, 10]
     assert truth[10, 10].tolist() == held.facts["palette"][label]
 
 

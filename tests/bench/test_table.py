@@ -14,7 +14,7 @@ import pytest
 from bench.quantity import brief, coverage_text, fixed, scale_of
 from bench.results import Results
 from bench.statistics import deviation, mean
-from bench.summary import stated_axes, summarise
+from bench.summary import shared_words, short_name, stated_axes, summarise
 from bench.table import latex_text, markdown_text, table
 
 
@@ -207,6 +207,16 @@ def test_fixed_has_a_real_minus_and_no_negative_zero():
 def test_long_errors_are_cut_to_their_first_line():
     assert brief("error: no\nsecond") == "no"
     assert len(brief("x" * 200)) == 60
+
+
+def test_short_names_leave_out_what_all_share(synthetic: Results):
+    names = ("net(a=1,b=[1,2],c=x)", "net(a=2,b=[1,2],c=x)")
+    pair = dataclasses.replace(synthetic, variants=names, baseline=names[0])
+    assert [short_name(pair, name) for name in names] == ["net(a=1,…)", "net(a=2,…)"]
+    assert shared_words(pair) == "… in a variant's name: b=[1,2], c=x"
+    alone = dataclasses.replace(synthetic, variants=names[:1], baseline=names[0])
+    assert (short_name(alone, names[0]), shared_words(alone)) == (names[0], "")
+    assert short_name(synthetic, synthetic.baseline) == synthetic.baseline
 
 
 def test_axes_in_a_name():
