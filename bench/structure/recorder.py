@@ -338,7 +338,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _turn(self, func: Any, args: Any, kwargs: Any) -> Any:
         """An operator that changes a tensor's own shape (`unsqueeze_`): the plain one, as a view."""
-        plain = getattr(getattr(torch.ops.aten, base_name(func)), func._overloadname, None)
+        packet = getattr(torch.ops.aten, base_name(func))
+        plain = next((o for o in map(packet.__getattr__, packet.overloads()) if _takes_same(o, func)), None)
         if plain is None or not _schema(plain).views:
             raise StructureError(f"{_at(self._here())}aten.{func.__name__} changes a tensor's memory")
         inputs: list[int] = []
@@ -464,6 +465,11 @@ def _leaves_meta(func: Any, kwargs: dict[str, Any]) -> bool:
     if func is not torch.ops.aten._to_copy.default or kwargs.get("device") is None:
         return False
     return torch.device(kwargs["device"]).type != "meta"
+
+
+def _takes_same(op: torch._ops.OpOverload, other: torch._ops.OpOverload) -> bool:
+    """Whether two operators take arguments of the same names."""
+    return [a.name for a in op._schema.arguments] == [a.name for a in other._schema.arguments]
 
 
 def _whole(t: torch.Tensor) -> bool:

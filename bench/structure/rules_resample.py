@@ -108,8 +108,11 @@ def _probe(
     op: Any, dims: int, axis: int, size: int, out: int, scale: float | None, corners: Any, dtype: Any, colours: int
 ) -> np.ndarray:
     """(colours, out): the weight with which pixels of each colour enter each output."""
-    shape, target = [1] * dims, [1] * dims
+    # Two identical columns: torch's antialiased kernels go wrong on maps of width one.
+    shape, target = [2] * dims, [2] * dims
     shape[axis], target[axis] = size, out
+    along = [1] * dims
+    along[axis] = size
     factors: list[float | None] = [None] * dims
     factors[axis] = scale
     pixels = torch.arange(size)
@@ -117,8 +120,9 @@ def _probe(
         image = (pixels[None] % colours == torch.arange(colours)[:, None]).to(dtype)
         arguments = [] if "nearest" in op._schema.name else [bool(corners)]
         kernel = getattr(torch.ops.aten, op._schema.name.split("::")[-1]).default
-        made = kernel(image.reshape(1, colours, *shape), target, *arguments, *factors)
-    return np.asarray((made.reshape(colours, out) != 0).numpy())
+        image = image.reshape(1, colours, *along).expand(1, colours, *shape).contiguous()
+        made = kernel(image, target, *arguments, *factors).movedim(2 + axis, 2)
+    return np.asarray((made.reshape(colours, out, -1)[:, :, 0] != 0).numpy())
 
 
 # -- padding ---------------------------------------------------------------------------------------------
