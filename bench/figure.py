@@ -48,6 +48,7 @@ THEME: dict[Any, Any] = {
     "grid.alpha": 0.12,
     "grid.linewidth": 0.8,
     "axes.unicode_minus": True,
+    "axes.formatter.useoffset": False,
     "image.composite_image": False,
     "savefig.dpi": 150,
 }

@@ -24,10 +24,11 @@ def accuracy_against_cost(results: Results) -> Iterator[tuple[str, Figure]]:
     main, costs = summary.main(), [c for c in summary.columns if _is_cost(summary, c)]
     if main is None or not costs:
         return
-    columns, lines = min(3, len(costs)), math.ceil(len(costs) / 3)
+    columns = 2 if len(costs) == 4 else min(3, len(costs))
+    lines = math.ceil(len(costs) / columns)
     bars = "; bars: sd over seeds" if any(cell.spread for cell in summary.of(main.metric)) else ""
     caption = f"{main.metric} against {', '.join(c.metric for c in costs)}, a marker per variant{bars}"
-    figure, panels = new(max(5.4, 3.0 * columns), 3.0 * lines + legend_height(results), caption, lines, columns)
+    figure, panels = new(max(6.0, 3.0 * columns), 3.0 * lines + legend_height(results), caption, lines, columns)
     shown = [_panel(axes, summary, main, cost) for axes, cost in zip(panels, costs, strict=False)]
     for axes in panels[len(costs) :]:
         axes.remove()

@@ -61,15 +61,29 @@ def level_texts(figure: Figure) -> list[tuple[str, Bbox]]:
     return [(t.get_text(), t.get_window_extent(canvas.get_renderer())) for t in found if t.get_rotation() % 90 == 0]
 
 
+def check_labels(figure: Figure) -> None:
+    boxes, (width, height) = level_texts(figure), figure.bbox.size
+    for text, box in boxes:
+        assert min(box.x0, box.y0, width - box.x1, height - box.y1) > -1, f"{text!r} is cut off"
+    for (one, a), (other, b) in itertools.combinations(boxes, 2):
+        overlap = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
+        assert min(overlap) < 1.5, f"{one!r} lies on {other!r}"
+
+
 @pytest.mark.parametrize("name", PLOTS)
 def test_no_label_lies_on_another_or_is_cut_off(name: str, figures: dict[str, dict[str, Figure]]):
     for figure in figures[name].values():
-        boxes, (width, height) = level_texts(figure), figure.bbox.size
-        for text, box in boxes:
-            assert min(box.x0, box.y0, width - box.x1, height - box.y1) > -1, f"{text!r} is cut off"
-        for (one, a), (other, b) in itertools.combinations(boxes, 2):
-            overlap = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
-            assert min(overlap) < 1.5, f"{one!r} lies on {other!r}"
+        check_labels(figure)
+
+
+def test_costs_that_hardly_differ_are_still_told_apart(synthetic: Results):
+    frame = synthetic.frame.copy()
+    for metric in ("params", "macs"):
+        rows = frame["metric"] == metric
+        frame.loc[rows, "value"] = [20_464_768.0 + 2_304 * i for i in range(rows.sum())]
+    figure = drawn("accuracy_against_cost", dataclasses.replace(synthetic, frame=frame))["accuracy_against_cost"]
+    check_labels(figure)
+    assert any(text.startswith("20.47") for text in texts(figure))
 
 
 def test_ablation_of_many_variants_keeps_them_apart(synthetic: Results):
