@@ -12,7 +12,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from bench import targets
@@ -60,6 +59,12 @@ def cells(ablation: Ablation, fingerprint: Fingerprint) -> Iterator[Cell]:
                     yield maker.cell(variant, metric, seed)
 
 
+def networks(ablation: Ablation) -> list[Cell]:
+    """One static cell for each variant, standing for the network itself: what `effect` looks at."""
+    maker = _Maker(ablation, {})
+    return [maker.network(variant) for variant in ablation.variants]
+
+
 class _Maker:
     """Makes the cells of one ablation; what they share is computed once."""
 
@@ -79,6 +84,17 @@ class _Maker:
             parts = training | parts | {"code": training["code"] | parts["code"]}
         work = self.ablation.workload
         return Cell(hashed(parts), variant, work, metric.name, metric.kind, seed, trial, parts)
+
+    def network(self, variant: Variant) -> Cell:
+        work = self.ablation.workload
+        parts = {
+            "architecture": variant.architecture,
+            "axes": dict(variant.axes),
+            "shape": list(work.shape),
+            **self.code(variant.architecture),
+            "instrument": _closure("bench.effect", "effect.py"),
+        }
+        return Cell(hashed(parts), variant, work, "", "static", None)
 
     def static(self, variant: Variant, metric: Metric) -> dict[str, Any]:
         return {
@@ -112,7 +128,7 @@ class _Maker:
             "architecture": variant.architecture,
             "axes": dict(variant.axes),
             "shape": list(work.shape),
-            "code": code["code"] | _training_code(),
+            "code": code["code"] | _closure("bench.train", "train.py"),
             "libraries": code["libraries"],
             "task": work.task,
             "dataset": {"name": work.dataset, **dict(work.dataset_axes)},
@@ -125,9 +141,8 @@ class _Maker:
 
 
 @functools.cache
-def _training_code() -> dict[str, str]:
-    module, path = "bench.train", package_folder("bench") / "train.py"
-    return {name: digest(file) for name, file in closure(module, Path(path))}
+def _closure(module: str, file: str) -> dict[str, str]:
+    return {name: digest(path) for name, path in closure(module, package_folder("bench") / file)}
 
 
 def difference(new: Mapping[str, Any], old: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

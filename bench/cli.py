@@ -392,6 +392,7 @@ def _plan_rows(plan: Plan) -> Iterable[dict[str, Any]]:
 @only_option
 @rerun_option
 @force_option
+@click.option("--allow-noop", default="", metavar="REASON", help="Run although two variants are the same network.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.option("--no-report", is_flag=True, help="Don't render the report at the end.")
 def run(
@@ -421,7 +422,8 @@ def run(
     _known_metrics(ablations, how["only"])
     _known_sorts(how["rerun"])
     with Store(store) as kept:
-        job = Job(ablations, kept, data, how["only"], how["rerun"], how["force"], how["workers"], how["budget"])
+        how.pop("timeout")
+        job = Job(ablations, kept, data, **how)
         if dry_run:
             for plan in job.plans(reading=True):
                 click.echo(_described(plan))

@@ -32,6 +32,7 @@ class Job:
     force: bool = False
     workers: int | None = None
     budget: float | None = None
+    allow_noop: str = ""
 
     def plans(self, reading: bool = False) -> list[Plan]:
         """Every ablation planned; whatever is wrong with one shows before any is run."""
@@ -64,6 +65,7 @@ def _run_one(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: 
         budget=ends - time.monotonic(),
         force=job.force,
         replace=job.force or bool(job.rerun),
+        allow_noop=job.allow_noop,
         notify=reporter,
     )
     try:

@@ -53,6 +53,8 @@ CREATE TABLE IF NOT EXISTS measurement (
 CREATE UNIQUE INDEX IF NOT EXISTS one_live_row ON measurement (key) WHERE live = 1;
 CREATE INDEX IF NOT EXISTS by_metric ON measurement (metric, architecture);
 CREATE TABLE IF NOT EXISTS evaluation (trial TEXT PRIMARY KEY, facts TEXT NOT NULL, arrays BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS signature (key TEXT PRIMARY KEY, facts TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS note (ablation TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS claim (key TEXT PRIMARY KEY, owner TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS fingerprint (dataset TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 """
@@ -190,6 +192,28 @@ class Store:
         """Give back what `owner` claimed and did not measure."""
         with self._transaction() as connection:
             connection.execute("DELETE FROM claim WHERE owner = ?", (owner,))
+
+    def signatures(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """What was recorded of the networks of those keys."""
+        wanted = set(keys)
+        rows = self._read("SELECT key, facts FROM signature")
+        return {key: json.loads(facts) for key, facts in rows if key in wanted}
+
+    def add_signatures(self, found: Mapping[str, Mapping[str, Any]]) -> None:
+        """Keep what networks are, by key."""
+        with self._transaction() as connection:
+            rows = [(key, _json(facts)) for key, facts in found.items()]
+            connection.executemany("INSERT OR REPLACE INTO signature VALUES (?, ?)", rows)
+
+    def note(self, ablation: str) -> str:
+        """What a person said about this ablation's run (`--allow-noop`), or nothing."""
+        rows = self._read("SELECT text FROM note WHERE ablation = ?", (ablation,))
+        return rows[0][0] if rows else ""
+
+    def add_note(self, ablation: str, text: str) -> None:
+        """Keep a person's reason beside the ablation's results."""
+        with self._transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (ablation, text))
 
     def durations(self) -> dict[tuple[str, str], list[float]]:
         """Seconds that cells took, by (metric, architecture); failures left out."""

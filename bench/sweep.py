@@ -14,11 +14,12 @@ from typing import Any
 
 from bench.ablation import Ablation
 from bench.catalogue import declarations, live
-from bench.cells import Cell, cells
+from bench.cells import Cell, cells, networks
+from bench.effect import NoEffect, Signature, alike, told
 from bench.executors import Executor, Exit, Lane, Progress
 from bench.measurement import Measurement
 from bench.store import Row, Store, running, this_run
-from bench.worker import Evaluated, MeasureJob, TrainJob, failure
+from bench.worker import Evaluated, MeasureJob, SignatureJob, TrainJob, failure
 
 BATCH = 256
 """Static cells in one process at most: enough to make its start negligible."""
@@ -149,6 +150,7 @@ class Options:
     budget: float = math.inf
     force: bool = False
     replace: bool = False
+    allow_noop: str = ""
     notify: Callable[[Any], None] = field(default=lambda event: None)
 
 
@@ -171,6 +173,54 @@ def run(plan: Plan, store: Store, executor: Executor, options: Options = Options
     return _Run(plan, store, executor, options).run()
 
 
+def check_effects(plan: Plan, store: Store, executor: Executor, options: Options) -> None:
+    """Refuse an ablation with two variants that differ in name only. Raises NoEffect."""
+    ablation = plan.ablation
+    cells = {cell.key: cell for cell in networks(ablation)}
+    known = {key: Signature(**facts) for key, facts in store.signatures(cells).items()}
+    missing = [replace(cell, parts={}) for key, cell in cells.items() if key not in known]
+    known |= _signatures(missing, (), plan, store, executor, options)
+    by_variant = {cell.variant: known[key] for key, cell in cells.items()}
+    unread = [s for group in alike(by_variant) for s in map(by_variant.__getitem__, group) if not s.values]
+    if unread:
+        asked = [replace(cells[s.key], parts={}) for s in unread]
+        known |= _signatures(asked, tuple(unread), plan, store, executor, options)
+    twins = alike({cell.variant: known[key] for key, cell in cells.items()})
+    if twins and not options.allow_noop:
+        raise NoEffect(told(twins, ablation.path))
+    if twins:
+        store.add_note(ablation.name, f"variants that are the same network were allowed: {options.allow_noop}")
+
+
+def _signatures(
+    cells: Sequence[Cell],
+    known: tuple[Signature, ...],
+    plan: Plan,
+    store: Store,
+    executor: Executor,
+    options: Options,
+) -> dict[str, Signature]:
+    """Look at networks in processes of their own; one that dies is said to have been left unchecked."""
+    found: dict[str, Signature] = {}
+    ablation, size = plan.ablation, max(1, min(BATCH, math.ceil(len(cells) / options.workers)))
+    jobs = [cells[start : start + size] for start in range(0, len(cells), size)]
+    futures = [
+        executor.submit(
+            SignatureJob(tuple(job), ablation.plugins, known),
+            lambda signature: found.update({signature.key: signature}),
+            timeout=ablation.timeout,
+        )
+        for job in jobs
+    ]
+    for future, job in zip(futures, jobs, strict=True):
+        error = future.result().error or "no answer"
+        for cell in job:
+            found.setdefault(cell.key, Signature(cell.key, error=error))
+    if found:
+        store.add_signatures({key: signature.facts() for key, signature in found.items()})
+    return found
+
+
 class _Run:
     """The state of one run: what is pending, in flight, and kept."""
 
@@ -186,6 +236,8 @@ class _Run:
         self.by_key = {cell.key: cell for cell in plan.due}
 
     def run(self) -> Summary:
+        if self.plan.due:
+            check_effects(self.plan, self.store, self.executor, self.options)
         self.options.notify(Began(len(self.plan.due)))
         try:
             self._own_cells()

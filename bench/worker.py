@@ -11,6 +11,7 @@ from typing import Any
 
 from bench.catalogue import declarations, live
 from bench.cells import Cell
+from bench.effect import Signature, signature, values
 from bench.environment import snapshot
 from bench.executors import Emit, Progress
 from bench.executors.local import cache_folder, described
@@ -54,6 +55,27 @@ def _subject(cell: Cell, plugins: tuple[str, ...]) -> Subject:
     if cell.kind == "static":
         return Subject(**shared)
     return Subject(**shared, batch=work.batch, device=work.device, dtype=work.dtype, threads=work.threads)
+
+
+@dataclass(frozen=True)
+class SignatureJob:
+    """What the networks of these cells are; those already `known` get their values read."""
+
+    cells: tuple[Cell, ...]
+    plugins: tuple[str, ...] = ()
+    known: tuple[Signature, ...] = ()
+
+    def __call__(self, emit: Emit) -> None:
+        known = {found.key: found for found in self.known}
+        for cell in self.cells:
+            emit(self._signature(cell, known.get(cell.key)))
+
+    def _signature(self, cell: Cell, known: Signature | None) -> Signature:
+        try:
+            subject = _subject(cell, self.plugins)
+            return replace(known, values=values(subject)) if known else signature(cell.key, subject)
+        except Exception as error:
+            return Signature(cell.key, error=described(error))
 
 
 @dataclass(frozen=True)
