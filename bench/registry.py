@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, Literal, TypeVar, Union
 
+PREFIXES = {1.0: "", 1e3: "k", 1e6: "M", 1e9: "G"}
 Better = Literal["higher", "lower"] | None
 Kind = Literal["static", "speed", "accuracy"]
 
@@ -48,7 +49,9 @@ class Fact:
     """A published number that the entry must reproduce: `when` names the axis values it holds for.
 
     `quantity` is a metric's name, or `metric/part` for a named part of its detail
-    (`receptive_field/pool4`). `value` is the exact integer, or the number as printed.
+    (`receptive_field/pool4`). `value` is the exact integer, or the number as printed: with `digits`
+    decimals, in units of `scale`. A `convention` of `bench.structure.conventions` counts in place of the
+    metric, as the table did that printed the number. A `disputed` one is known not to agree; `note` says why.
     """
 
     quantity: str
@@ -58,7 +61,21 @@ class Fact:
     shape: tuple[int, ...] | None = None
     digits: int | None = None
     scale: float = 1.0
+    convention: str = ""
+    disputed: bool = False
     note: str = ""
+
+    def __post_init__(self) -> None:
+        if self.scale not in PREFIXES:
+            raise RegistryError(f"a fact's scale is one of {', '.join(map(str, PREFIXES))}, not {self.scale}")
+        if self.disputed and not self.note:
+            raise RegistryError(f"a disputed fact needs a note that says why: {self.quantity} of {self.source}")
+
+    @property
+    def printed(self) -> str:
+        """The number as its source prints it: `134 M`, `181.37 G`, `404`."""
+        number = f"{self.value:,}" if self.digits is None else f"{self.value:,.{self.digits}f}"
+        return f"{number} {PREFIXES[self.scale]}".rstrip()
 
 
 @dataclass(frozen=True)

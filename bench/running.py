@@ -43,7 +43,7 @@ class Job:
 def run_all(job: Job, announce: Callable[[Plan], None], reports: Path | None) -> bool:
     """Run every ablation and print its report's path; whether any cell failed or was left."""
     plans = job.plans()
-    workers = job.workers or _workers(plans)
+    workers = job.workers or workers_for(plans)
     executor = LocalExecutor(workers, preload(plans))
     ends = time.monotonic() + (job.budget or math.inf)
     failed = False
@@ -87,7 +87,7 @@ def _report(job: Job, each: Plan, folder: Path) -> None:
     print(render(gather(fresh, job.store), folder), flush=True)
 
 
-def _workers(plans: Sequence[Plan]) -> int:
+def workers_for(plans: Sequence[Plan]) -> int:
     """As many as the cores can serve at the workloads' threads; one where a GPU is shared."""
     work = [each.ablation.workload for each in plans]
     if any(device_kind(w.device) != "cpu" for w in work):

@@ -39,7 +39,7 @@ class MeasureJob:
     attempt: int = 1
 
     def __call__(self, emit: Emit) -> None:
-        for _, cells in groupby(self.cells, key=lambda cell: cell.variant):
+        for _, cells in groupby(self.cells, key=lambda cell: (cell.variant, cell.workload)):
             self._variant(tuple(cells), emit)
 
     def _variant(self, cells: tuple[Cell, ...], emit: Emit) -> None:
