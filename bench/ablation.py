@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,7 @@ class Ablation:
     timeout: float
     claims: tuple[Claim, ...]
     plugins: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
 
     @property
     def baseline(self) -> Variant:
@@ -124,7 +125,8 @@ def load(path: str | Path, overrides: Sequence[str] = (), plugins: Sequence[str]
     file = find(path)
     document = override(read(file), overrides)
     checked = _validated(document)
-    return _Checker(document, checked, tuple(plugins)).ablation(file.stem)
+    found = _Checker(document, checked, tuple(plugins)).ablation(file.stem)
+    return replace(found, overrides=tuple(overrides))
 
 
 def find(path: str | Path) -> Path:

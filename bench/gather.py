@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from bench.ablation import Ablation
 from bench.catalogue import declarations
+from bench.cells import networks
+from bench.effect import Moved, Signature, ledger
 from bench.measurement import Evaluation
 from bench.results import Results
 from bench.store import Store, load
@@ -32,8 +34,18 @@ def gather(plan: Plan, store: Store) -> Results:
         frame=frame,
         evaluations=_evaluations(plan, store),
         provenance=_provenance(ablation, store, plan),
+        ledger=tuple(_ledger(ablation, store)),
+        claims=tuple((claim.says, claim.source) for claim in ablation.claims),
+        notes=tuple(text for text in (store.note(ablation.name), plan.note) if text),
         expected=tuple((p.cell.variant.name, p.cell.metric, p.cell.seed) for p in plan.planned),
     )
+
+
+def _ledger(ablation: Ablation, store: Store) -> Iterator[Moved]:
+    cells = networks(ablation)
+    kept = store.signatures(cell.key for cell in cells)
+    known = {cell.variant: Signature(**kept[cell.key]) for cell in cells if cell.key in kept}
+    return ledger(known, ablation.baseline)
 
 
 def _evaluations(plan: Plan, store: Store) -> dict[tuple[str, int], Evaluation]:
@@ -48,16 +60,31 @@ def _provenance(ablation: Ablation, store: Store, plan: Plan) -> dict[str, Any]:
     metrics = {m.name: {"doc": m.summary, "unit": m.unit, "better": m.better, "kind": m.kind} for m in ablation.metrics}
     workload = {"shape": list(work.shape), "batch": work.batch, "device": work.device, "dtype": work.dtype}
     return {
-        "command": f"bench run {shlex.quote(ablation.path)}",
-        "file": Path(ablation.path).as_posix(),
+        "command": shlex.join(_command(ablation)),
+        "file": _shown(ablation.path),
         "environment": _environment(plan, store),
         "recipe": ablation.recipe.model_dump() if ablation.trains else {},
         "dataset": _dataset(registries.datasets.get(work.dataset), ablation) if work.dataset else {},
         "workload": {**workload, "threads": work.threads},
         "seeds": list(ablation.seeds),
         "metrics": metrics,
-        "claims": [claim.model_dump() for claim in ablation.claims],
     }
+
+
+def _command(ablation: Ablation) -> list[str]:
+    """What measures this again; where its data lie is the reader's to say."""
+    settings = [word for override in ablation.overrides for word in ("--set", override)]
+    plugins = [word for plugin in ablation.plugins for word in ("--plugin", _shown(plugin))]
+    return ["bench", "run", _shown(ablation.path), *settings, *plugins]
+
+
+def _shown(path: str) -> str:
+    """A path as it stands below the working directory; elsewhere only its name, which tells nothing of a machine."""
+    given = Path(path)
+    if not given.is_absolute():
+        return given.as_posix()
+    inside = given.is_relative_to(Path.cwd())
+    return given.relative_to(Path.cwd()).as_posix() if inside else given.name
 
 
 def _dataset(entry: Any, ablation: Ablation) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from bench.catalogue import declarations, live
+from bench.effect import Moved
 from bench.figure import names, svg, theme
 from bench.quantity import ARROWS, PLAIN, Shown, number_text, show, spread_words, style_of
 from bench.registry import text_of
@@ -102,6 +103,7 @@ class Page:
     definitions: tuple[Definition, ...]
     provenance: tuple[tuple[str, str], ...]
     repair: str
+    ledger: tuple[tuple[str, ...], ...]
 
 
 def render(results: Results, folder: str | Path, plugins: Sequence[str] = ()) -> Path:
@@ -137,6 +139,7 @@ def page_of(results: Results, plugins: Sequence[str] = ()) -> Page:
         definitions=tuple(_definition(summary, column) for column in summary.columns),
         provenance=tuple(provenance(results)),
         repair=f"{command(results)} --rerun failed",
+        ledger=tuple(_moved(line, names(results)) for line in results.ledger),
     )
 
 
@@ -212,6 +215,19 @@ def _entry(summary: Summary, variant: str, column: Column) -> Entry:
     unit = "" if column.unit in PLAIN else f" {column.unit}"
     samples = ", ".join(f"seed {seed}: {value!r}" for seed, value in sorted(cell.seeded.items()))
     return Entry(shown, repr(cell.value), f"{cell.value!r}{unit}" + (f" ({samples})" if samples else ""))
+
+
+def _moved(line: Moved, short: Mapping[str, str]) -> tuple[str, ...]:
+    """A line of the confound ledger: variant, parameters, MACs, receptive field, note."""
+    if line.note:
+        return short[line.variant], EMPTY, EMPTY, EMPTY, line.note
+    field = "global" if line.field is None else f"{text_of(line.field)} px"
+    sizes = (_with_change(line.params, line.params_change), _with_change(round(line.macs), line.macs_change))
+    return short[line.variant], *sizes, field, ""
+
+
+def _with_change(value: int, change: float | None) -> str:
+    return f"{value:,}" + (f" ({change:+.2%})" if change else "")
 
 
 def _failures(summary: Summary) -> Iterator[tuple[str, str, str, str]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bench.effect import Moved
 from bench.measurement import Evaluation
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ class Results:
     `provenance`: `command` (what was run), `file` (the ablation's path), and the mappings `environment`,
     `recipe`, `dataset` (`name`, `licence`, ...) and `metrics`
     (name -> {`doc`, `unit`, `better`, `kind`}; read where a metric has no row yet, and for definitions).
+
+    `ledger` is the confound ledger: what each variant moved besides the axis that was meant. `claims` are
+    pairs of (what the source says, where); `notes` what a person said when running it.
     """
 
     name: str
@@ -42,3 +46,6 @@ class Results:
     evaluations: Mapping[tuple[str, int], Evaluation]
     provenance: Mapping[str, Any]
     expected: tuple[tuple[str, str, int | None], ...]
+    ledger: tuple[Moved, ...] = ()
+    claims: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()

@@ -38,10 +38,11 @@ def table(results: Results, format: Format) -> str:
 
 def markdown(summary: Summary) -> str:
     """A pipe table and the notes under it."""
-    rows = [[markdown_text(text) for text in row] for row in displayed(summary)]
+    rows = [[markdown_text(text) for text in row] for row in displayed(summary, short_name)]
     rules = ["---" if i <= len(summary.results.varied) else "---:" for i in range(len(rows[0]))]
     lines = [_pipes(rows[0]), _pipes(rules), *(_pipes(row) for row in rows[1:])]
-    notes = [f"- {markdown_text(note)}" for note in notes_under(summary)]
+    said = [text for text in (shared_words(summary.results),) if text]
+    notes = [f"- {markdown_text(note)}" for note in (*said, *notes_under(summary, short_name))]
     return "\n".join([*lines, "", *notes]) + "\n"
 
 

@@ -64,11 +64,20 @@ def _baseline(axes: Axes, summary: Summary, metric: str) -> None:
 
 def _optimum(axes: Axes, results: Results, metric: str, rows: dict[str, int]) -> bool:
     """Draw a phantom's best possible scores, which are known in closed form; whether there are any."""
-    told = {(v, e.facts.get("optimum", {}).get(metric)) for (v, _), e in results.evaluations.items()}
-    known = sorted((v, float(best)) for v, best in told if best is not None)
-    for variant, best in known:
-        axes.plot([best] * 2, [rows[variant] - 0.42, rows[variant] + 0.42], color=INK, linewidth=1.4, linestyle=":")
-    return bool(known)
+    strides = _strides(results)
+    for (variant, _), evaluation in sorted(results.evaluations.items()):
+        known = evaluation.facts.get("optimum", {})
+        best = known.get(f"{metric}@{strides.get(variant)}", known.get(metric))
+        if best is not None and variant in rows:
+            ends = [rows[variant] - 0.42, rows[variant] + 0.42]
+            axes.plot([best] * 2, ends, color=INK, linewidth=1.4, linestyle=":")
+    return any(e.facts.get("optimum", {}).get(metric) is not None for e in results.evaluations.values())
+
+
+def _strides(results: Results) -> dict[str, int]:
+    """Output stride of each variant whose stride was measured: a coarse output has a bound of its own."""
+    rows = results.frame[results.frame["metric"] == "output_stride"].dropna(subset=["value"])
+    return {variant: int(value) for variant, value in zip(rows["variant"], rows["value"], strict=True)}
 
 
 def _legend(figure: Figure, several: bool, optimum: bool) -> None:
