@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from bench.modes import MODES, Mode
 from bench.precision import admit
 from bench.recipe import Recipe
+from bench.stopwatch import thread_count
 
 if TYPE_CHECKING:
     from bench.data.examples import Examples
@@ -88,7 +89,7 @@ def fit(
     is called about twice a second. `cache` is where admissions of fast modes are kept.
     Raises Diverged where the loss or a weight is no longer finite.
     """
-    with _threads(threads), _seeded(seed, device):
+    with thread_count(threads), _seeded(seed, device):
         model = model.to(device)
         admission = admit(model, examples.images.shape[1:], recipe.batch, device, recipe.mode, cache)
         mode = MODES[admission.mode]
@@ -286,16 +287,6 @@ def _near(examples: Examples, device: str) -> tuple[Tensor, Mapping[str, Tensor]
     if torch.device(device).type != "cuda" or size > torch.cuda.mem_get_info(device)[0] / 4:
         return examples.images, examples.targets
     return examples.images.to(device), {name: t.to(device) for name, t in examples.targets.items()}
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager
