@@ -450,7 +450,14 @@ def _read(
 @bench.command()
 @click.argument("name", metavar="ABLATION")
 @ablation_options
-@click.option("--format", "form", type=click.Choice(["md", "csv", "latex", "json"]), default="md", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["md", "csv", "latex", "json"]),
+    default="md",
+    show_default=True,
+    help="md and latex are rounded for people, csv and json exact.",
+)
 def table(name: str, store: Path, form: Any, **asked: Any) -> None:
     """Print the table of ABLATION.
 
@@ -466,7 +473,9 @@ def table(name: str, store: Path, form: Any, **asked: Any) -> None:
 @bench.command()
 @click.argument("names", metavar="[ABLATION]...", nargs=-1)
 @ablation_options
-@click.option("--out", type=click.Path(path_type=Path), default=Path("reports"), show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("reports"), show_default=True, help="Folder of the reports."
+)
 def report(names: tuple[str, ...], store: Path, out: Path, **asked: Any) -> None:
     """Write reports/ABLATION/index.md and index.html.
 
