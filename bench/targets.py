@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from bench.catalogue import Source, declarations, live, load, plugin_source, source_of
 from bench.registry import Architecture, RegistryError, axes_of, suggestion
+from bench.zoo import torchvision_axes
 
 ZOOS = ("timm", "torchvision")
 
@@ -19,13 +21,15 @@ ZOOS = ("timm", "torchvision")
 def declared(name: str, plugins: Sequence[str] = ()) -> Architecture:
     """The architecture that `name` means. Raises RegistryError with the nearest name.
 
-    Nothing is imported for registered names and for the zoos; `file:callable` is imported.
+    Nothing is imported for registered names and for the zoos; `file:callable` is imported. torchvision's
+    axes are the plain parameters of its builders; timm's models have none.
     """
     head, colon, rest = name.partition(":")
     if not colon:
         return declarations(tuple(plugins)).architectures.get(name)
     if head in ZOOS:
-        return Architecture(name, _not_live, head, (), task="", source=f"{head}, {rest}")
+        axes = torchvision_axes(rest) if head == "torchvision" else ()
+        return Architecture(name, _not_live, head, axes, task="", source=f"{head}, {rest}")
     return _callable(name, plugins)
 
 
@@ -38,7 +42,7 @@ def runnable(name: str, plugins: Sequence[str] = ()) -> Architecture:
     builder = {"timm": _timm, "torchvision": _torchvision}.get(head)
     if builder is None:
         return entry
-    return Architecture(name, builder(rest), head, (), task=entry.task, source=entry.source)
+    return replace(entry, call=builder(rest))
 
 
 def source(entry: Architecture, plugins: Sequence[str] = ()) -> Source | None:
@@ -75,13 +79,10 @@ def _timm(name: str) -> Callable[[], Any]:
     return lambda: timm.create_model(name, pretrained=False)
 
 
-def _torchvision(name: str) -> Callable[[], Any]:
+def _torchvision(name: str) -> Callable[..., Any]:
     from torchvision import models
 
-    known = [n for n in models.list_models() if not n.startswith(("quantized", "raft"))]
-    if name not in known:
-        raise RegistryError(f"torchvision has no model '{name}'{suggestion(name, known)}")
-    extra = {"weights": None}
+    extra: dict[str, Any] = {"weights": None}
     if name in models.list_models(models.segmentation) or name in models.list_models(models.detection):
         extra["weights_backbone"] = None
-    return lambda: models.get_model(name, **extra)
+    return lambda **axes: models.get_model(name, **extra, **{k: v for k, v in axes.items() if v is not None})

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 
 from bench.structure.costs import costs
-from bench.structure.tape import Tape
+from bench.structure.tape import Node, Ref, Tape
 
 
 def torchvision_gflops(tape: Tape) -> float:
@@ -51,3 +52,33 @@ def _with_bias(tape: Tape, node: object, out: int) -> int:
     assert counted is not None
     macs, flops = counted
     return macs + (flops - 2 * macs)
+
+
+def fvcore_gflops(tape: Tape) -> float:
+    """fvcore's table, timm's "GMACs": one per MAC, some other operators by element, in units of 1e9.
+
+    A norm costs one per element with fixed statistics, four with its own, and one more for an affine map;
+    adaptive average pooling one per input element, nearest and bilinear interpolation one and four per
+    output element. A global average pooling is recorded as a mean, so every mean counts as one.
+    """
+    return (costs(tape).macs + sum(_fvcore_extra(tape, node) for node in tape.executed)) / 1e9
+
+
+def _fvcore_extra(tape: Tape, node: Node) -> int:
+    if node.name in _FVCORE_NORMS:
+        affine = isinstance(node.bind()["weight"], Ref)
+        return (_FVCORE_NORMS[node.name] + affine) * math.prod(tape.values[node.inputs[0]].shape)
+    if node.name in ("_adaptive_avg_pool2d", "mean"):
+        return math.prod(tape.values[node.inputs[0]].shape)
+    if node.name in ("upsample_nearest2d", "upsample_bilinear2d"):
+        taps = 4 if node.name == "upsample_bilinear2d" else 1
+        return taps * math.prod(tape.values[node.outputs[0]].shape)
+    return 0
+
+
+_FVCORE_NORMS = {"native_batch_norm": 1, "native_group_norm": 4, "native_layer_norm": 4}
+
+CONVENTIONS: Mapping[str, Callable[[Tape], float]] = {
+    count.__name__: count for count in (torchvision_gflops, twice_macs, hrnet_gflops, mmcv_gflops, fvcore_gflops)
+}
+"""By name, as a `Fact` states them."""

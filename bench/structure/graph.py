@@ -102,6 +102,26 @@ def op_counts(tape: Tape) -> dict[str, int]:
     return dict(Counter(node.name for node in tape.executed).most_common())
 
 
+PRODUCTS = ("convolution", "mm", "bmm", "addmm", "baddbmm")
+
+
+def depth(tape: Tape) -> int:
+    """Layers with parameters on the longest path to an output: convolutions and matrix products.
+
+    A product with a fixed weight (bilinear upsampling), or of two maps (attention), is no such layer.
+    """
+    layers = dict.fromkeys(tape.inputs, 0)
+    weights = set(tape.parameters.values())
+    for node in tape.nodes:
+        passed = [layers[v] for v in node.inputs if v in layers]
+        learned = any(v in weights for v in node.inputs)
+        if passed:
+            layers |= dict.fromkeys(node.outputs, max(passed) + (learned and node.name in PRODUCTS))
+        elif learned:
+            weights |= set(node.outputs)
+    return max((layers[v] for _, v in tape.outputs if v in layers), default=0)
+
+
 def activations(tape: Tape) -> dict[str, int]:
     """Elements that were computed: by convolutions, by these and matrix products, by all operators.
 
@@ -113,7 +133,7 @@ def activations(tape: Tape) -> dict[str, int]:
         own = {v: tape.values[v] for v in node.outputs if tape.values[v].storage not in _held(tape, node)}
         total = sum(torch.Size(v.shape).numel() for v in own.values())
         sizes["all"] += total
-        if node.name in ("convolution", "mm", "bmm", "addmm", "baddbmm"):
+        if node.name in PRODUCTS:
             sizes["products"] += total
         if node.name == "convolution":
             sizes["convolutions"] += total

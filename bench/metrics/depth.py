@@ -1,0 +1,14 @@
+"""Layers on the longest path."""
+
+from __future__ import annotations
+
+from bench.measurement import Reading
+from bench.registry import metric
+from bench.structure.graph import depth as longest
+from bench.subject import Subject
+
+
+@metric(unit="layers", better=None, kind="static")
+def depth(subject: Subject) -> Reading:
+    """Convolutions and matrix products with parameters on the longest path from input to output."""
+    return Reading(longest(subject.tape))
