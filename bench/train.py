@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from bench.data.examples import Examples
 
 Targets = dict[str, Tensor]
+Loss = Callable[[Any, Mapping[str, Tensor]], Tensor]
 Progress = Callable[[int, int, float], None]
 
 
@@ -40,11 +42,17 @@ class Task(Protocol):
 
     @staticmethod
     def loss(outputs: Any, targets: Mapping[str, Tensor]) -> Tensor:
-        """The number to minimise, unless the network has a `loss(outputs, targets)` of its own."""
+        """The number to minimise, unless the network has a `loss(outputs, targets)` of its own.
+
+        A task whose classes can be balanced takes their weights as a third argument, and has
+        `class_weights(examples, balance)` to make them.
+        """
 
 
 class Diverged(ArithmeticError):  # noqa: N818 - says what happened, as StopIteration does
     """Training came to a loss, or left weights, that are not finite."""
+
+    sort = "diverged"
 
     def __init__(self, step: int, loss: float) -> None:
         super().__init__(f"diverged at step {step}: loss {loss}")
@@ -94,7 +102,7 @@ def fit(
         admission = admit(model, examples.images.shape[1:], recipe.batch, device, recipe.mode, cache)
         mode = MODES[admission.mode]
         wall, cpu = time.perf_counter(), time.process_time()
-        descent = _descent(model, task, recipe, device, mode)
+        descent = _descent(model, _loss(model, task, examples, recipe, device), recipe, device, mode)
         batches = _batches(task, examples, recipe, device, mode, torch.Generator().manual_seed(seed))
         curves = _descend(descent, batches, recipe, device, progress)
     return Trained(
@@ -113,7 +121,7 @@ class _Descent:
     """What one optimizer step works on."""
 
     model: nn.Module
-    loss: Callable[[Any, Mapping[str, Tensor]], Tensor]
+    loss: Loss
     optimizer: torch.optim.Optimizer
     mode: Mode
     device: str
@@ -168,12 +176,23 @@ def _tensors(model: nn.Module) -> Iterator[Tensor]:
     yield from model.buffers()
 
 
-def _descent(model: nn.Module, task: type[Task], recipe: Recipe, device: str, mode: Mode) -> _Descent:
+def _loss(model: nn.Module, task: type[Task], examples: Examples, recipe: Recipe, device: str) -> Loss:
+    """The network's own loss if it has one, else the task's. ValueError where it cannot be balanced as wanted."""
+    own = getattr(model, "loss", None)
+    if not recipe.balance:
+        return own if callable(own) else task.loss
+    if callable(own) or not hasattr(task, "class_weights"):
+        owner = type(model).__name__ if callable(own) else task.__name__
+        raise ValueError(f"balance is {recipe.balance:g}, but the loss of {owner} has no classes to weigh")
+    weights = task.class_weights(examples, recipe.balance).to(device)
+    return functools.partial(task.loss, weights=weights)
+
+
+def _descent(model: nn.Module, loss: Loss, recipe: Recipe, device: str, mode: Mode) -> _Descent:
     model = model.to(device=device, memory_format=mode.layout).train()  # type: ignore[call-overload]
-    own_loss = getattr(model, "loss", None)
     return _Descent(
         model=model,
-        loss=own_loss if callable(own_loss) else task.loss,
+        loss=loss,
         optimizer=_optimizer(model, recipe),
         mode=mode,
         device=device,

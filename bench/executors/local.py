@@ -134,7 +134,10 @@ def described(error: BaseException) -> str:
     first = (str(error).splitlines() or [""])[0].strip()
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return f"oom: {first or 'out of memory'}"
-    return f"{getattr(error, 'sort', 'failed')}: {type(error).__name__}: {first}".rstrip(": ")
+    sort = getattr(error, "sort", "")
+    if sort:
+        return f"{sort}: {first.removeprefix(sort).strip()}"
+    return f"failed: {type(error).__name__}: {first}".rstrip(": ")
 
 
 def _detach() -> None:
