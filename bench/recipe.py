@@ -23,6 +23,9 @@ class Recipe(BaseModel):
     average: float = Field(default=0.0, ge=0, lt=1, description="decay of the weights' moving average; 0: none")
     clip: float = Field(default=0.0, ge=0, description="largest gradient norm; 0: no clipping")
     augment: bool = Field(default=True, description="the task's augmentation of the training examples")
+    balance: float = Field(
+        default=0.0, ge=0, le=1, description="classes weigh their frequency to minus this power; 0: all the same"
+    )
     mode: Literal["auto", "fp32", "bf16", "channels_last", "bf16+channels_last"] = Field(
         default="auto", description="auto: the fastest mode whose gradients agree with fp32 on this device"
     )

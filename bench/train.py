@@ -181,11 +181,12 @@ def _loss(model: nn.Module, task: type[Task], examples: Examples, recipe: Recipe
     own = getattr(model, "loss", None)
     if not recipe.balance:
         return own if callable(own) else task.loss
-    if callable(own) or not hasattr(task, "class_weights"):
+    class_weights = getattr(task, "class_weights", None)
+    if callable(own) or class_weights is None:
         owner = type(model).__name__ if callable(own) else task.__name__
         raise ValueError(f"balance is {recipe.balance:g}, but the loss of {owner} has no classes to weigh")
-    weights = task.class_weights(examples, recipe.balance).to(device)
-    return functools.partial(task.loss, weights=weights)
+    weighted: Callable[..., Tensor] = task.loss
+    return functools.partial(weighted, weights=class_weights(examples, recipe.balance).to(device))
 
 
 def _descent(model: nn.Module, loss: Loss, recipe: Recipe, device: str, mode: Mode) -> _Descent:

@@ -47,11 +47,20 @@ class Segmentation:
         return _relit(images, generator), {**targets, "labels": labels.to(torch.uint8)}
 
     @staticmethod
-    def loss(outputs: Outputs, targets: Mapping[str, Tensor]) -> Tensor:
-        """Cross-entropy averaged over the batch's labelled pixels; 0 where it has none."""
-        labels = targets["labels"].long()
-        total = F.cross_entropy(scores_of(outputs).float(), labels, ignore_index=VOID, reduction="sum")
+    def loss(outputs: Outputs, targets: Mapping[str, Tensor], weights: Tensor | None = None) -> Tensor:
+        """Cross-entropy, with `weights` (C,) of the classes, averaged over labelled pixels; 0 where there are none."""
+        labels, scores = targets["labels"].long(), scores_of(outputs).float()
+        total = F.cross_entropy(scores, labels, weight=weights, ignore_index=VOID, reduction="sum")
         return total / (labels != VOID).sum().clamp(min=1)
+
+    @staticmethod
+    def class_weights(examples: Examples, balance: float) -> Tensor:
+        """Weights (C,) of the classes: frequency^-balance, 1 on average over pixels; 0 for a class without pixels."""
+        labels = examples.targets["labels"]
+        count = torch.bincount(labels[labels != VOID].long(), minlength=len(examples.names)).float()
+        frequency = count / count.sum()
+        weights = torch.where(count > 0, frequency.clamp(min=1e-12) ** -balance, 0.0)
+        return weights / (weights * frequency).sum()
 
     @staticmethod
     def evaluate(
@@ -141,10 +150,10 @@ def _band(mask: Tensor, void: Tensor, width: int) -> Tensor:
 
 
 def _zoomed_grid(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Where grid_sample reads (B, H, W, 2): a window of 1/1.5 to 1/0.75 of the size, half of them mirrored."""
+    """Where grid_sample reads (B, H, W, 2): windows 1/1.3 to 1/0.9 as large as the image, half of them mirrored."""
     count, _, height, width = images.shape
     draw = torch.rand(count, 4, 1, generator=generator).to(images.device)
-    extent = 1 / (0.75 * (1.5 / 0.75) ** draw[:, 0])
+    extent = 1 / (0.9 * (1.3 / 0.9) ** draw[:, 0])
     mirror = (draw[:, 1] < 0.5).to(images.dtype) * 2 - 1
     centre = (2 * draw[:, 2:] - 1) * (1 - extent).abs()[:, None]
     x = mirror * (centre[:, 0] + extent * _centres(width, images.device))

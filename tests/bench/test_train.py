@@ -23,7 +23,7 @@ def stripes(count: int = 12, size: int = 16) -> Any:
     labels = torch.randint(0, 2, (count, 1, size), generator=generator, dtype=torch.uint8)
     labels = labels.expand(-1, size, -1).contiguous()
     images = (labels[:, None] * 200).expand(-1, 3, -1, -1).contiguous()
-    return SimpleNamespace(images=images, targets={"labels": labels})
+    return SimpleNamespace(images=images, targets={"labels": labels}, names=("dark", "bright"))
 
 
 def network(seed: int = 0) -> nn.Module:
@@ -121,6 +121,14 @@ class OwnLoss(nn.Module):
 
 def test_a_network_may_own_its_loss() -> None:
     assert trained(model=OwnLoss()).curves["loss"].tolist() == [42.0] * 12
+
+
+def test_balance_weighs_the_classes_and_a_network_with_its_own_loss_refuses_it() -> None:
+    balanced = RECIPE.model_copy(update={"balance": 0.5, "augment": False})
+    plain = RECIPE.model_copy(update={"augment": False})
+    assert trained(balanced).curves["loss"][0] != trained(plain).curves["loss"][0]
+    with pytest.raises(ValueError, match="loss of OwnLoss has no classes to weigh"):
+        trained(balanced, model=OwnLoss())
 
 
 def test_average_lags_behind_the_weights_and_covers_batch_norms_buffers() -> None:

@@ -143,6 +143,20 @@ def test_loss_of_a_batch_without_labelled_pixels_is_zero_with_zero_gradient() ->
     assert not scores.grad.any()
 
 
+def test_class_weights_by_hand() -> None:
+    labels = torch.tensor([[[0, 0, 0, 0, 0, 0, 0, 0, 0, 1, VOID]]], dtype=torch.uint8)
+    weights = Segmentation.class_weights(examples(labels, labels, 3), 0.5)
+    # frequencies 0.9, 0.1, 0: raw weights 0.9^-0.5, 0.1^-0.5, 0; their mean over pixels is 0.9^0.5 + 0.1^0.5
+    mean = 0.9**0.5 + 0.1**0.5
+    assert weights.tolist() == pytest.approx([0.9**-0.5 / mean, 0.1**-0.5 / mean, 0])
+
+
+def test_weights_scale_the_loss_of_their_class() -> None:
+    labels = torch.tensor([[[0, 1, 1, VOID]]], dtype=torch.uint8)
+    loss = Segmentation.loss(torch.zeros(1, 2, 1, 4), {"labels": labels}, torch.tensor([3.0, 0.5]))
+    assert loss.item() == pytest.approx(math.log(2) * (3 + 0.5 + 0.5) / 3)
+
+
 def augmented(labels: torch.Tensor, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Labels drawn into an image, the image augmented, and both come back."""
     image = labels[:, None].float().expand(-1, 3, -1, -1).contiguous()
