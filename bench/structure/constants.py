@@ -1,8 +1,9 @@
 """Values that a tape fixes before any input is seen, and the exact zeros that they leave behind.
 
-`evaluate` gives a value that depends on buffers and on nothing else. `generic` gives a value for
-parameters and activations drawn at random, so that what is exactly zero in it is zero for (almost)
-every network of this structure: the taps that a mask removes from a weight, masked attention scores.
+`evaluate` gives a value that depends on buffers and on nothing else. `Zeros` tells where other values
+are zero whatever the input: parts of the tape are run with parameters and activations drawn at random,
+and what is exactly zero then is zero for (almost) every network of this structure: the taps that a mask
+removes from a weight, masked attention scores.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
-from bench.structure.tape import Node, Ref, StructureError, Value
+from bench.structure.tape import Node, Ref, Value
 
 LARGEST = 1 << 27
 """Elements of the largest tensor that is looked into."""
@@ -42,51 +43,119 @@ class Recording(Protocol):
     def frozen(self) -> Mapping[int, torch.Tensor]: ...
 
 
-def fixed(tape: Recording, value: int, memo: dict[int, bool] | None = None) -> bool:
-    """Whether a value depends on constants alone: no input, no weight, no random number."""
-    memo = {} if memo is None else memo
-    if value not in memo:
-        held = tape.values[value]
-        if held.node < 0:
-            memo[value] = value in tape.constants or _mask_parameter(tape, value)
-        else:
-            node = tape.nodes[held.node]
-            random = torch.Tag.nondeterministic_seeded in node.op.tags
-            memo[value] = not random and all(fixed(tape, i, memo) for i in node.inputs)
-    return memo[value]
+def fixed_values(tape: Recording) -> set[int]:
+    """The values that depend on constants alone: on no input, no weight, no random number."""
+    found = set(tape.constants)
+    found.update(v for v, p in tape.frozen.items() if is_mask(p))
+    for node in tape.nodes:
+        if torch.Tag.nondeterministic_seeded not in node.op.tags and found.issuperset(node.inputs):
+            found.update(v for v in node.outputs if v >= 0)
+    return found
 
 
-def _mask_parameter(tape: Recording, value: int) -> bool:
-    """A frozen parameter of zeros and ones, both present: a mask that its author kept as a parameter."""
-    held = tape.frozen.get(value)
-    if held is None or held.is_meta or held.numel() > LARGEST:
+def is_mask(held: torch.Tensor) -> bool:
+    """Zeros and ones, both present: a mask, where a frozen parameter holds it."""
+    if held.is_meta or held.numel() > LARGEST:
         return False
-    ones, zeros = held == 1, held == 0
-    return bool(ones.any()) and bool(zeros.any()) and bool((ones | zeros).all())
+    start = held.reshape(-1)[:1024]
+    return _binary(start) and _binary(held) and bool((held == 1).any()) and bool((held == 0).any())
 
 
-def evaluate(tape: Recording, value: int, memo: dict[int, torch.Tensor] | None = None) -> torch.Tensor | None:
+def _binary(held: torch.Tensor) -> bool:
+    return bool(((held == 0) | (held == 1)).all())
+
+
+def evaluate(tape: Recording, value: int, fixed: set[int] | None = None) -> torch.Tensor | None:
     """The real tensor behind a value that depends on constants alone, else None."""
-    if not fixed(tape, value) or _elements(tape.values[value]) > LARGEST:
+    fixed = fixed_values(tape) if fixed is None else fixed
+    if value not in fixed or _elements(tape.values[value]) > LARGEST:
         return None
     with _disable_current_modes(), torch.no_grad():
-        return _Evaluation(tape, memo if memo is not None else {}, None)(value)
+        return _Evaluation(tape, fixed, set())(value)
 
 
-def generic(tape: Recording, value: int) -> torch.Tensor:
-    """A value in float64, where all that is neither constant nor structural is drawn from (0.5, 1.5)."""
-    with _disable_current_modes(), torch.no_grad():
-        return _Evaluation(tape, {}, torch.Generator().manual_seed(0))(value)
+class Zeros:
+    """Where the values of a tape are zero, or minus infinity, whatever the input and the weights."""
+
+    def __init__(self, tape: Recording) -> None:
+        self.tape, self.fixed = tape, fixed_values(tape)
+        self._constants: dict[int, torch.Tensor | None] = {}
+        self._generic: dict[int, torch.Tensor] = {}
+        self.zero: set[int] = set()
+        self.infinite: set[int] = set()
+        for node in tape.nodes:
+            if node.name in STRUCTURAL and not self.fixed.issuperset(node.inputs):
+                self._look(node)
+
+    def constant(self, value: int) -> torch.Tensor | None:
+        """The tensor behind a value that depends on constants alone."""
+        if value not in self._constants:
+            self._constants[value] = evaluate(self.tape, value, self.fixed)
+        return self._constants[value]
+
+    def has_zeros(self, value: int) -> bool:
+        """Whether some element is structurally zero, as far as can be told without looking at all."""
+        if value not in self.fixed:
+            return value in self.zero
+        known = self.constant(value)
+        return known is not None and bool((known == 0).any())
+
+    def has_infinities(self, value: int) -> bool:
+        """Whether some element is minus infinity whatever the input."""
+        if value not in self.fixed:
+            return value in self.infinite
+        known = self.constant(value)
+        return known is not None and known.is_floating_point() and bool((known == -torch.inf).any())
+
+    def generic(self, value: int) -> torch.Tensor:
+        """A value in float64, where all that is neither constant nor structural is drawn from (0.5, 1.5)."""
+        if value not in self._generic:
+            with _disable_current_modes(), torch.no_grad():
+                self._generic[value] = _Evaluation(self.tape, self.fixed, self.zero | self.infinite)(value)
+        return self._generic[value]
+
+    def _look(self, node: Node) -> None:
+        outputs = [v for v in node.outputs if v >= 0]
+        if max(_elements(self.tape.values[v]) for v in outputs) > LARGEST:
+            return
+        if self._yields_zeros(node):
+            self.zero.update(outputs)
+        if self._yields_infinities(node):
+            self.infinite.update(outputs)
+
+    def _yields_zeros(self, node: Node) -> bool:
+        if node.name in ("tril", "triu"):
+            return True
+        if node.name in ("masked_fill", "where"):
+            return any(i in self.fixed or self.has_zeros(i) for i in node.inputs)
+        if node.name in ("softmax", "_softmax", "_safe_softmax", "exp"):
+            return self.has_infinities(node.inputs[0])
+        if node.name in ("add", "sub"):
+            return len(node.inputs) == 2 and all(self.has_zeros(i) for i in node.inputs)
+        if node.name in ("mean", "sum") or node.name in COMPARISONS:
+            return False
+        return any(self.has_zeros(i) for i in node.inputs)
+
+    def _yields_infinities(self, node: Node) -> bool:
+        if node.name in ("masked_fill", "where"):
+            return any(i in self.fixed or self.has_infinities(i) for i in node.inputs)
+        if node.name in ("softmax", "_softmax", "_safe_softmax", "exp", "tril", "triu") or node.name in COMPARISONS:
+            return False
+        return any(self.has_infinities(i) for i in node.inputs)
+
+
+COMPARISONS = frozenset(
+    ("eq", "ne", "lt", "le", "gt", "ge", "logical_not", "logical_and", "logical_or", "bitwise_not", "bitwise_and")
+)
 
 
 class _Evaluation:
-    """Runs a part of the tape on real tensors; `generator` fills what is not constant."""
+    """Runs a part of the tape on real tensors; what is neither `fixed` nor `structural` is drawn."""
 
-    def __init__(
-        self, tape: Recording, memo: dict[int, torch.Tensor], generator: torch.Generator | None
-    ) -> None:
-        self.tape, self.memo, self.generator = tape, memo, generator
-        self.fixed: dict[int, bool] = {}
+    def __init__(self, tape: Recording, fixed: set[int], structural: set[int]) -> None:
+        self.tape, self.fixed, self.structural = tape, fixed, structural
+        self.memo: dict[int, torch.Tensor] = {}
+        self.generator = torch.Generator().manual_seed(0)
 
     def __call__(self, value: int) -> torch.Tensor:
         if value not in self.memo:
@@ -95,19 +164,15 @@ class _Evaluation:
 
     def _compute(self, value: int) -> None:
         held = self.tape.values[value]
-        known = fixed(self.tape, value, self.fixed)
-        structural = held.node >= 0 and self.tape.nodes[held.node].name in STRUCTURAL
-        if held.node < 0 and known:
+        if value in self.fixed and held.node < 0:
             source = self.tape.constants.get(value)
             self.memo[value] = (self.tape.frozen[value] if source is None else source).detach().cpu()
-        elif known or structural:
+        elif value in self.fixed or value in self.structural:
             self._run(self.tape.nodes[held.node])
         else:
             self.memo[value] = self._drawn(held)
 
     def _drawn(self, held: Value) -> torch.Tensor:
-        if self.generator is None or _elements(held) > LARGEST:
-            raise StructureError(f"a value of {_elements(held)} elements is too large to look for zeros in")
         drawn = torch.rand(held.shape, generator=self.generator, dtype=torch.float64) + 0.5
         return drawn if held.dtype.is_floating_point else drawn.to(held.dtype)
 

@@ -50,6 +50,10 @@ ACTIVATIONS: Mapping[str, int] = {
     "selu": 4,
     "leaky_relu": 2,
     "_prelu_kernel": 2,
+    "glu": 5,  # sigmoid, multiply
+    "floor_divide": 1,
+    "bucketize": 1,
+    "native_dropout": 2,
     "hardtanh": 2,
     "clamp": 2,
     "hardswish": 5,
@@ -171,7 +175,7 @@ def cost_of(tape: Tape, node: Node) -> Count | None:
         return 0, PER_INPUT[node.name] * _numel(tape, node.inputs[0])
     if node.name in TAPS:
         return 0, (2 * TAPS[node.name] - 1) * _numel(tape, node.outputs[0])
-    if torch.Tag.pointwise in node.op.tags:
+    if torch.Tag.pointwise in node.op.tags or node.name in ACTIVATIONS:
         return 0, ACTIVATIONS.get(node.name, 1) * _numel(tape, node.outputs[0])
     return None
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, is_dataclass
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, is_dataclass, replace
 from functools import cache
 from typing import Any
 
 import torch
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
@@ -18,6 +20,7 @@ from bench.structure.shapes import SHAPES
 from bench.structure.tape import Call, Node, Ref, Storage, StructureError, Tape, Value, base_name
 from bench.structure.twins import parameter_twins, standing_in, twin
 
+_ITEM = torch.ops.aten._local_scalar_dense.default
 _CELL, _OWN = "_fovbench_cell", "_fovbench_own"
 Geometry = tuple[Any, ...]
 Step = tuple[torch._ops.OpOverload, tuple[Any, ...], dict[str, Any], int]
@@ -62,11 +65,33 @@ def _schema(op: torch._ops.OpOverload) -> _Schema:
     return _Schema(tuple(written), views, torch.Tag.nondeterministic_seeded in op.tags)
 
 
+class HiddenTableError(StructureError):
+    """A tensor was made where no operator is seen: torch turns a list given as an index into one."""
+
+
+class Tables(TorchFunctionMode):
+    """Turns lists given as an index into tensors, in sight of the recorder."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (torch.Tensor.__getitem__, torch.Tensor.__setitem__):
+            args = (args[0], _tabled(args[1]), *args[2:])
+        return func(*args, **(kwargs or {}))
+
+
+def _tabled(index: Any) -> Any:
+    if isinstance(index, tuple):
+        return tuple(torch.tensor(i) if isinstance(i, list) else i for i in index)
+    return torch.tensor(index) if isinstance(index, list) else index
+
+
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records one run of one model; used once."""
 
-    def __init__(self, model: torch.nn.Module, shape_or_inputs: Sequence[Any], training: bool) -> None:
+    def __init__(
+        self, model: torch.nn.Module, shape_or_inputs: Sequence[Any], training: bool, tables: bool = False
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.tables = Tables() if tables else nullcontext()
         self.model, self.training = model, training
         self.values: list[Value] = []
         self.nodes: list[Node] = []
@@ -104,7 +129,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _forward(self) -> Any:
         hooks = [register_module_forward_pre_hook(self._enter), register_module_forward_hook(self._leave)]
         try:
-            with torch.no_grad(), self:
+            with torch.no_grad(), self.tables, self:
                 return self.model(*self.inputs)
         except StructureError:
             raise
@@ -183,12 +208,14 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def identify(self, t: torch.Tensor) -> int:
         """The id of the value that `t` has now."""
-        t = self._stand_in(t)
+        return self._identified(self._stand_in(t))
+
+    def _identified(self, t: torch.Tensor) -> int:
         cell = self._lookup(t)
         if cell is None:
             value = self._cell(t, "constant")
             if t.is_meta:
-                raise StructureError("a meta tensor made outside the network came in: its values are unknown")
+                raise HiddenTableError(f"{_at(self._here())}a table of unknown values came in on the meta device")
             self.constants[value] = t.detach()
             return value
         view = cell.views.get(_geometry(t)) or self._stray_view(cell, t)
@@ -281,12 +308,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        tensors = [self._stand_in(t) for t in _tensors((args, kwargs))]
-        if func is torch.ops.aten._local_scalar_dense.default:
+        tensors = _tensors(args)
+        if kwargs:
+            _collect(kwargs, tensors)
+        if func is _ITEM:
             return self._asked_for(tensors[0])
         if _leaves_meta(func, kwargs) and (known := evaluate(self, self.identify(tensors[0]))) is not None:
             return known.to(kwargs.get("dtype") or known.dtype)
-        if tensors and not any(t.is_meta for t in tensors) and self._untouched(tensors):
+        meta = not tensors or any(self._stand_in(t).is_meta for t in tensors) or _enters_meta(kwargs)
+        if not meta and self._untouched(tensors):
             return self._really(func, args, kwargs)
         return self._record(func, args, kwargs)
 
@@ -321,20 +351,35 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _record(self, func: Any, args: Any, kwargs: Any) -> Any:
         if torch.Tag.inplace_view in func.tags:
             return self._turn(func, args, kwargs)
-        schema = _schema(func)
         inputs: list[int] = []
-        noted = _mapped((args, kwargs), lambda t: self._ref(t, inputs))
-        written = [kwargs[w] if isinstance(w, str) else args[w] for w in schema.written]
-        result = self._execute(func, args, kwargs, written)
-        flat = [result] if isinstance(result, torch.Tensor) else list(_tensors(result))
+        noted, plain = self._operands(args, inputs)
+        options, plain_options = self._operands(kwargs, inputs) if kwargs else (kwargs, kwargs)
+        written = [kwargs[w] if isinstance(w, str) else args[w] for w in _schema(func).written]
+        result = self._returned(func, written) if written else self._execute(func, plain, plain_options, bool(inputs))
+        flat = [result] if isinstance(result, torch.Tensor) else _tensors(result)
         index = len(self.nodes)
-        node = Node(index, func, noted[0], noted[1], tuple(inputs), (), self._here())
-        self.nodes.append(node)
-        outputs = self._outputs(node, args, flat, written)
-        object.__setattr__(node, "outputs", outputs)
+        self.nodes.append(Node(index, func, noted, options, tuple(inputs), (), self._here()))
+        outputs = self._outputs(self.nodes[index], args, flat, written)
+        self.nodes[index] = Node(index, func, noted, options, tuple(inputs), outputs, self._here())
         for t, value in zip(written, outputs, strict=False):
             self._write(self._stand_in(t), value)
         return result
+
+    def _operands(self, tree: Any, inputs: list[int]) -> tuple[Any, Any]:
+        """Arguments as they stand on the tape, and as they are on the meta device."""
+        if isinstance(tree, torch.Tensor):
+            t = self._stand_in(tree)
+            inputs.append(self._identified(t))
+            return Ref(inputs[-1]), t if t.is_meta else twin(t)
+        if type(tree) in (tuple, list):
+            if not tree or type(tree[0]) is int:
+                return tree, tree
+            pairs = [self._operands(item, inputs) for item in tree]
+            return type(tree)([n for n, _ in pairs]), type(tree)([p for _, p in pairs])
+        if type(tree) is dict:
+            both = {key: self._operands(item, inputs) for key, item in tree.items()}
+            return {k: n for k, (n, _) in both.items()}, {k: p for k, (_, p) in both.items()}
+        return tree, tree
 
     def _turn(self, func: Any, args: Any, kwargs: Any) -> Any:
         """An operator that changes a tensor's own shape (`unsqueeze_`): the plain one, as a view."""
@@ -343,35 +388,28 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if plain is None or not _schema(plain).views:
             raise StructureError(f"{_at(self._here())}aten.{func.__name__} changes a tensor's memory")
         inputs: list[int] = []
-        noted = _mapped((args, kwargs), lambda t: self._ref(t, inputs))
+        noted, _ = self._operands(args, inputs)
         turned = plain(*args, **kwargs)
-        node = Node(len(self.nodes), plain, noted[0], noted[1], tuple(inputs), (), self._here())
+        node = Node(len(self.nodes), plain, noted, kwargs, tuple(inputs), (), self._here())
         self.nodes.append(node)
-        object.__setattr__(node, "outputs", (self._fresh(node, turned, 0, args[0]),))
+        self.nodes[-1] = replace(node, outputs=(self._fresh(node, turned, 0, args[0]),))
         return func(*args, **kwargs)
 
-    def _ref(self, t: torch.Tensor, inputs: list[int]) -> Ref:
-        inputs.append(self.identify(t))
-        return Ref(inputs[-1])
+    def _returned(self, func: Any, written: list[Any]) -> Any:
+        """What an operator that writes returns: the tensors it writes to, untouched."""
+        if any(not isinstance(t, torch.Tensor) for t in written):
+            raise StructureError(f"{_at(self._here())}aten.{func.__name__} writes to a list of tensors")
+        return written[0] if len(written) == 1 else tuple(written)
 
-    def _execute(self, func: Any, args: Any, kwargs: Any, written: list[Any]) -> Any:
-        """The result on the meta device; what the operator writes to is returned, never touched."""
-        if written:
-            if any(not isinstance(t, torch.Tensor) for t in written):
-                raise StructureError(f"{_at(self._here())}aten.{func.__name__} writes to a list of tensors")
-            return written[0] if len(written) == 1 else tuple(written)
+    def _execute(self, func: Any, args: Any, kwargs: Any, reads: bool) -> Any:
+        """The result on the meta device; what a network creates is created there."""
         shape = SHAPES.get(func)
-        args, kwargs = _mapped((args, kwargs), self._meta)
         if shape is not None:
             return shape(*args, **kwargs)
-        if "device" in kwargs or not _tensors(args):
-            kwargs["device"] = torch.device("meta")
-        kwargs.pop("pin_memory", None)
+        if not reads or "device" in kwargs:
+            kwargs = {**kwargs, "device": torch.device("meta")}
+            kwargs.pop("pin_memory", None)
         return func(*args, **kwargs)
-
-    def _meta(self, t: torch.Tensor) -> torch.Tensor:
-        t = self._stand_in(t)
-        return t if t.is_meta else twin(t)
 
     def _outputs(
         self, node: Node, args: Any, flat: list[torch.Tensor], written: list[Any]
@@ -450,14 +488,9 @@ def _collect(tree: Any, found: list[torch.Tensor]) -> None:
             _collect(item, found)
 
 
-def _mapped(tree: Any, change: Callable[[torch.Tensor], Any]) -> Any:
-    if isinstance(tree, torch.Tensor):
-        return change(tree)
-    if type(tree) in (tuple, list):
-        return type(tree)([_mapped(item, change) for item in tree])
-    if type(tree) is dict:
-        return {key: _mapped(item, change) for key, item in tree.items()}
-    return tree
+def _enters_meta(kwargs: dict[str, Any]) -> bool:
+    """Whether the result is asked for on the device where the input stands."""
+    return kwargs.get("device") is not None and torch.device(kwargs["device"]).type == "meta"
 
 
 def _leaves_meta(func: Any, kwargs: dict[str, Any]) -> bool:

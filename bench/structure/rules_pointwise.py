@@ -60,7 +60,7 @@ def broadcast_array(array: np.ndarray | None, shape: tuple[int, ...]) -> np.ndar
     return None if array is None else np.broadcast_to(array, shape)
 
 
-@rule("pointwise")
+@rule("pointwise", "hardswish", "log_sigmoid_forward", "prelu", "floor_divide", "complex", "real", "imag", "bucketize")
 def pointwise(graph: Supports, node: Node) -> Maps:
     """Every input at the same place."""
     return [(i, broadcast(graph, i, node.outputs[0])) for i in dict.fromkeys(node.inputs)]
@@ -122,6 +122,22 @@ def _side(graph: Supports, value: int, known: torch.Tensor | None, side: int, ou
     chosen = known.bool().numpy() if side == 0 else ~known.bool().numpy()
     array = np.broadcast_to(chosen, graph.shape(output))
     return lambda terms, slot: plain(graph.restricted(terms, array), slot)
+
+
+@rule("glu")
+def glu(graph: Supports, node: Node) -> Maps:
+    """Both halves of a dimension."""
+    x = node.inputs[0]
+    shape = graph.shape(x)
+    d = int(node.bind()["dim"]) % len(shape)
+    half = shape[d] // 2
+    return [(x, lambda terms, slot: union((*t[:d], t[d] | t[d] << half, *t[d + 1 :]) for t in terms))]
+
+
+@rule("_prelu_kernel")
+def prelu(graph: Supports, node: Node) -> Maps:
+    """The element and its slope."""
+    return pointwise(graph, node)
 
 
 @rule("_to_copy", "native_dropout", "dropout", "feature_dropout", "alpha_dropout", "lift", "rrelu_with_noise")

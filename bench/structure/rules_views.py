@@ -148,7 +148,7 @@ def starts(graph: Supports, node: Node) -> tuple[int, list[int]]:
 
 def _parts(graph: Supports, node: Node, size: int) -> list[int]:
     bound = node.bind()
-    if node.name == "split_with_sizes":
+    if node.name.endswith("split_with_sizes"):
         return list(bound["split_sizes"])
     step = bound.get("split_size")
     if not isinstance(step, int):
@@ -345,7 +345,7 @@ def _inside(
         d, index = _chosen(graph, node, part)
         outside = bits.full(shape[d]) & ~(1 << index)
         return _only(d, outside), _layer(d, index)
-    if node.name in ("split", "split_with_sizes"):
+    if node.name.removeprefix("unsafe_") in ("split", "split_with_sizes"):
         d, first = starts(graph, node)
         keep = bits.full(small[d]) << first[part]
         return _only(d, bits.full(shape[d]) & ~keep), _stretch(d, first[part], small[d])

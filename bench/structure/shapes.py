@@ -10,10 +10,6 @@ import torch
 aten = torch.ops.aten
 
 
-def _like(x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-    return torch.empty_like(x)
-
-
 def _batch_norm(
     x: torch.Tensor, w: Any, b: Any, mean: Any, var: Any, training: bool, *rest: Any
 ) -> tuple[torch.Tensor, ...]:
@@ -38,13 +34,45 @@ def _resized(x: torch.Tensor, size: Any, *rest: Any) -> torch.Tensor:
     return torch.empty((*x.shape[:2], *size), device="meta", dtype=x.dtype)
 
 
+def _pair(op: Any) -> Callable[..., torch.Tensor]:
+    """The result of a binary operator on two contiguous tensors, one of which has the result's shape."""
+
+    def result(a: Any, b: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if isinstance(a, torch.Tensor) and a.is_contiguous() and a.dtype.is_floating_point:
+            if not isinstance(b, torch.Tensor):
+                if isinstance(b, (int, float)):
+                    return torch.empty_like(a)
+            elif a.dtype is b.dtype and b.is_contiguous():
+                if a.shape == b.shape or _fits(b.shape, a.shape):
+                    return torch.empty_like(a)
+                if _fits(a.shape, b.shape):
+                    return torch.empty_like(b)
+        made: torch.Tensor = op(a, b, *args, **kwargs)
+        return made
+
+    return result
+
+
+def _fits(small: torch.Size, large: torch.Size) -> bool:
+    """Whether broadcasting the one gives the other."""
+    if len(small) > len(large) or not small:
+        return False
+    return all(s in (1, n) for s, n in zip(reversed(small), reversed(large)))
+
+
+def _unary(x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    return torch.empty_like(x)
+
+
+BINARY = (aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor, aten.mul.Scalar, aten.add.Scalar)
+UNARY = ("relu", "sigmoid", "tanh", "silu", "gelu", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "_softmax")
+
 SHAPES: dict[Any, Callable[..., Any]] = {
     aten.native_batch_norm.default: _batch_norm,
     aten.native_layer_norm.default: _layer_norm,
     aten.native_group_norm.default: _group_norm,
-    aten.gelu.default: _like,
-    aten.silu.default: _like,
-    aten.hardtanh.default: _like,
+    **{op: _pair(op) for op in BINARY},
+    **{getattr(aten, name).default: _unary for name in UNARY},
     aten.upsample_nearest2d.default: _resized,
     aten.upsample_bilinear2d.default: _resized,
     aten.upsample_bicubic2d.default: _resized,

@@ -15,7 +15,7 @@ from importlib import import_module
 import numpy as np
 import torch
 
-from bench.structure.constants import LARGEST, STRUCTURAL, evaluate, fixed, generic
+from bench.structure.constants import Zeros
 from bench.structure.tape import Node, StructureError, Tape, Value
 from bench.structure.terms import Terms, both, of_array, union
 
@@ -148,70 +148,30 @@ class Supports:
         """The rule of `node` gives an upper bound."""
         self._bounded[node.index] = node.where()
 
+    @cached_property
+    def zeros(self) -> Zeros:
+        """What the tape's constants leave behind."""
+        if "zeros" not in self.tape.scratch:
+            self.tape.scratch["zeros"] = Zeros(self.tape)
+        found: Zeros = self.tape.scratch["zeros"]
+        return found
+
     def constant(self, value: int) -> torch.Tensor | None:
         """The tensor behind a value that depends on nothing but buffers."""
-        return evaluate(self.tape, value)
+        return self.zeros.constant(value)
 
     def nonzero(self, value: int) -> np.ndarray | None:
         """Where a value is not structurally zero; None where it is zero nowhere."""
         if value not in self._structures:
-            self._structures[value] = self._structure(value)
+            array = (self.zeros.generic(value) != 0).numpy() if self.zeros.has_zeros(value) else None
+            self._structures[value] = None if array is None or array.all() else array
         return self._structures[value]
-
-    def _structure(self, value: int) -> np.ndarray | None:
-        if not self._shaped(value):
-            return None
-        array = (generic(self.tape, value) != 0).numpy()
-        return None if array.all() else array
-
-    def _shaped(self, value: int) -> bool:
-        """Whether a value may hold structural zeros: a constant with zeros or a mask stands behind it."""
-        held = self.tape.values[value]
-        if int(np.prod(held.shape, dtype=np.int64)) > LARGEST:
-            return False
-        if fixed(self.tape, value):
-            constant = self.constant(value)
-            return constant is not None and bool((constant == 0).any())
-        if held.node < 0:
-            return False
-        node = self.tape.nodes[held.node]
-        if node.name not in STRUCTURAL:
-            return False
-        return self._hands_on_zeros(node)
-
-    def _hands_on_zeros(self, node: Node) -> bool:
-        if node.role == "scatter":
-            return any(self._shaped(i) for i in node.inputs)
-        if node.name in ("tril", "triu", "zero", "zeros_like"):
-            return True
-        if node.name in ("masked_fill", "where"):
-            return any(fixed(self.tape, i) for i in node.inputs) or any(self._shaped(i) for i in node.inputs)
-        if node.name in ("softmax", "_softmax", "_safe_softmax"):
-            return self.masked(node.inputs[0])
-        if node.name == "add" and len(node.inputs) == 2:
-            return all(self._shaped(i) for i in node.inputs)
-        if node.name in ("exp", "mean", "sum"):
-            return False
-        return any(self._shaped(i) for i in node.inputs)
-
-    def masked(self, value: int) -> bool:
-        """Whether some elements of a value are minus infinity whatever the input."""
-        held = self.tape.values[value]
-        if fixed(self.tape, value):
-            constant = self.constant(value)
-            return constant is not None and constant.is_floating_point() and bool((constant == -torch.inf).any())
-        if held.node < 0 or self.tape.nodes[held.node].name not in STRUCTURAL:
-            return False
-        node = self.tape.nodes[held.node]
-        if node.name in ("masked_fill", "where") and any(fixed(self.tape, i) for i in node.inputs):
-            return True
-        return any(self.masked(i) for i in node.inputs)
 
     def finite(self, value: int) -> np.ndarray | None:
         """Where a value is not structurally minus infinity; None where that is everywhere."""
-        if not self.masked(value):
+        if not self.zeros.has_infinities(value):
             return None
-        array = (generic(self.tape, value) != -torch.inf).numpy()
+        array = (self.zeros.generic(value) != -torch.inf).numpy()
         return None if array.all() else array
 
     def restricted(self, terms: Terms, array: np.ndarray | None) -> Terms:

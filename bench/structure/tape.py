@@ -170,6 +170,9 @@ def record(
     the same object afterwards, down to its flags, buffers and attributes. Raises StructureError where
     the control flow asks for data, or the network can't run on this shape.
     """
-    from bench.structure.recorder import Recorder
+    from bench.structure.recorder import HiddenTableError, Recorder
 
-    return Recorder(model, shape_or_inputs, training).run()
+    try:
+        return Recorder(model, shape_or_inputs, training).run()
+    except HiddenTableError:
+        return Recorder(model, shape_or_inputs, training, tables=True).run()

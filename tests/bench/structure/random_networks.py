@@ -90,9 +90,7 @@ def _conv(r: random.Random, shape: tuple[int, ...]) -> nn.Module | None:
         return None
     mode = r.choice(["zeros", "zeros", "reflect", "circular", "replicate"])
     padding = r.choice([0, 1]) if min(shape[2:]) > 1 else 0
-    return nn.Conv2d(
-        shape[1], groups * r.choice([1, 2]), kernel, stride, padding, dilation, groups, padding_mode=mode
-    )
+    return nn.Conv2d(shape[1], groups * r.choice([1, 2]), kernel, stride, padding, dilation, groups, padding_mode=mode)
 
 
 def _transposed(r: random.Random, shape: tuple[int, ...]) -> nn.Module:

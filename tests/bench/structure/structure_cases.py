@@ -190,7 +190,8 @@ CASES: dict[str, Callable[[], nn.Module]] = {
     "transposed stride beyond kernel": lambda: nn.ConvTranspose2d(2, 2, 2, 3),
     "transposed dilated grouped": lambda: nn.ConvTranspose2d(2, 4, 3, 2, 2, groups=2, dilation=2),
     "dynamic conv": lambda: Run(
-        lambda s, x: F.conv2d(x, s.head(x[:, :, :3, :3]).reshape(2, 2, 1, 1)), head=nn.Sequential(nn.Flatten(), nn.Linear(18, 4))
+        lambda s, x: F.conv2d(x, s.head(x[:, :, :3, :3]).reshape(2, 2, 1, 1)),
+        head=nn.Sequential(nn.Flatten(), nn.Linear(18, 4)),
     ),
     "unfold and fold": lambda: plain(
         lambda x: F.fold(F.unfold(x, (3, 2), padding=1, stride=(2, 1)), x.shape[-2:], (3, 2), padding=1, stride=(2, 1))
@@ -228,9 +229,7 @@ CASES: dict[str, Callable[[], nn.Module]] = {
     "wide bilinear": lambda: plain(lambda x: F.interpolate(x.repeat(1, 1, 3, 3), size=(61, 80), mode="bilinear")),
     "pixel shuffle": lambda: nn.Sequential(conv(2, 8, 1), nn.PixelShuffle(2)),
     "pixel unshuffle": lambda: nn.PixelUnshuffle(3),
-    "pixel shuffle keeps channels apart": lambda: Run(
-        lambda s, x: F.pixel_shuffle(torch.cat([x, x.roll(2, 3)], 1), 2)
-    ),
+    "pixel shuffle keeps channels apart": lambda: Run(lambda s, x: F.pixel_shuffle(torch.cat([x, x.roll(2, 3)], 1), 2)),
     # padding
     "zero pad": lambda: nn.ZeroPad2d((1, 2, 3, 0)),
     "crop by padding": lambda: nn.ZeroPad2d((-1, -2, 1, -3)),
@@ -280,9 +279,7 @@ CASES: dict[str, Callable[[], nn.Module]] = {
     "local response": lambda: nn.Sequential(conv(2, 6, 3, padding=1, groups=2), nn.LocalResponseNorm(3)),
     # normalisation
     "batch norm": lambda: nn.Sequential(conv(2, 3, 3, padding=1), nn.BatchNorm2d(3)),
-    "layer norm over channels": lambda: plain(
-        lambda x: F.layer_norm(x.permute(0, 2, 3, 1), (2,)).permute(0, 3, 1, 2)
-    ),
+    "layer norm over channels": lambda: plain(lambda x: F.layer_norm(x.permute(0, 2, 3, 1), (2,)).permute(0, 3, 1, 2)),
     "layer norm over a row": lambda: nn.LayerNorm(12),
     "group norm": lambda: nn.Sequential(conv(2, 4, 1, groups=2), nn.GroupNorm(2, 4)),
     "instance norm": lambda: nn.InstanceNorm2d(2, affine=True),
@@ -303,9 +300,7 @@ CASES: dict[str, Callable[[], nn.Module]] = {
     "fft2": lambda: plain(lambda x: torch.fft.fft2(x).abs()),
     "banded matrix": lambda: Buffered(lambda s, x: x @ s.m, m=torch.eye(12) + torch.eye(12).roll(1, 0)),
     "constant mask on activations": lambda: Buffered(lambda s, x: x * s.m, m=(torch.arange(12) % 3 > 0).float()),
-    "where constant": lambda: Buffered(
-        lambda s, x: torch.where(s.m, x, x.flip(3)), m=torch.arange(12) % 3 > 0
-    ),
+    "where constant": lambda: Buffered(lambda s, x: torch.where(s.m, x, x.flip(3)), m=torch.arange(12) % 3 > 0),
     # picking
     "constant index": lambda: Buffered(lambda s, x: x[:, :, s.i], i=torch.tensor([3, 3, 0, 8])),
     "index select": lambda: Buffered(lambda s, x: x.index_select(3, s.i), i=torch.tensor([11, 0, 5])),
@@ -326,9 +321,7 @@ CASES_1D: dict[str, Callable[[], nn.Module]] = {
     "pools": lambda: nn.Sequential(nn.MaxPool1d(3, 2, 1), nn.AvgPool1d(2, 1), nn.AdaptiveAvgPool1d(5)),
     "linear up": lambda: nn.Upsample(scale_factor=2.5, mode="linear"),
     "pads": lambda: nn.Sequential(nn.ReflectionPad1d(4), nn.ReplicationPad1d((1, 2)), nn.ConstantPad1d(1, 3.0)),
-    "lstm": lambda: Run(
-        lambda s, x: s.rnn(x.transpose(1, 2))[0].transpose(1, 2), rnn=nn.LSTM(2, 3, batch_first=True)
-    ),
+    "lstm": lambda: Run(lambda s, x: s.rnn(x.transpose(1, 2))[0].transpose(1, 2), rnn=nn.LSTM(2, 3, batch_first=True)),
 }
 CASES_3D: dict[str, Callable[[], nn.Module]] = {
     "conv3d": lambda: nn.Conv3d(2, 3, (1, 3, 3), (1, 2, 1), (0, 1, 1)),

@@ -49,9 +49,7 @@ def _generic(model: nn.Module, seed: int) -> nn.Module:
     return net
 
 
-def _one_draw(
-    net: nn.Module, shape: Sequence[int], seed: int, pick: Callable[..., torch.Tensor] | None
-) -> np.ndarray:
+def _one_draw(net: nn.Module, shape: Sequence[int], seed: int, pick: Callable[..., torch.Tensor] | None) -> np.ndarray:
     channels, *space = shape
     generator = torch.Generator().manual_seed(100 + seed)
     x = torch.rand(1, *shape, generator=generator, dtype=torch.float64) + 0.1
