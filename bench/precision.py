@@ -170,7 +170,7 @@ def _process(
     request.write_bytes(pickle.dumps(packed))
     results.write_text("")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    command = [sys.executable, "-m", probe.__name__, str(request), str(results)]
+    command = [sys.executable, "-P", "-m", probe.__name__, str(request), str(results)]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     lines = [json.loads(line) for line in results.read_text().splitlines()]
     found = {(int(t["layer"]), t["mode"]): Trial(**t) for t in lines if "begin" not in t}

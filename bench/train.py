@@ -279,7 +279,11 @@ class _Losses:
 def _batches(
     task: type[Task], examples: Examples, recipe: Recipe, device: str, mode: Mode, generator: torch.Generator
 ) -> Iterator[tuple[Tensor, Targets]]:
-    """Endless batches on the device: gathered as bytes, then prepared and augmented there."""
+    """Endless batches on the device: gathered as bytes, then prepared and augmented there.
+
+    In the training thread: on a CPU all of it takes 4 to 7 % of a step, and a thread that did it ahead won
+    nothing (105 against 103 ms a step of the small FCN-8s, a free core beside); on a GPU the bytes lie there.
+    """
     images, targets = _near(examples, device)
     for index in shuffled(len(images), recipe.batch, generator):
         chosen = index.to(images.device)

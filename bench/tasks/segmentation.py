@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.measurement import Evaluation
-from bench.modes import MODES
 from bench.registry import task
 
 if TYPE_CHECKING:
@@ -68,10 +67,11 @@ class Segmentation:
     ) -> Evaluation:
         """What the network says of every image: confusion (N, C, C) and boundary bands (N, C, 2).
 
-        Raises ValueError where the scores don't have the labels' size or a label is no class.
+        It is asked in fp32, whatever `mode` it was trained in, so that all variants are judged by the same
+        arithmetic. Raises ValueError where the scores don't have the labels' size or a label is no class.
         """
         truth = examples.targets["labels"]
-        predictions = predict(model, examples.images, device, mode, batch)
+        predictions = predict(model, examples.images, device, batch)
         if predictions.shape != truth.shape:
             raise ValueError(f"scores of size {tuple(predictions.shape)} for labels {tuple(truth.shape)}")
         classes, width = len(examples.names), band_width(*truth.shape[-2:])
@@ -96,15 +96,13 @@ def scores_of(outputs: Outputs) -> Tensor:
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, images: Tensor, device: str, mode: str, batch: int) -> Tensor:
+def predict(model: nn.Module, images: Tensor, device: str, batch: int) -> Tensor:
     """The class of the highest score at every pixel, uint8 (N, H, W) on the CPU; the model in eval mode."""
-    fast, was_training = MODES[mode], model.training
-    model.eval()
+    was_training = model.training
+    model.to(memory_format=torch.contiguous_format).eval()
     predictions = []
     for chunk in torch.split(images, batch):
-        inputs = Segmentation.prepare(chunk.to(device)).contiguous(memory_format=fast.layout)
-        with fast.autocast(device):
-            scores = scores_of(model(inputs))
+        scores = scores_of(model(Segmentation.prepare(chunk.to(device))))
         predictions.append(scores.argmax(dim=1).to("cpu", torch.uint8))
     model.train(was_training)
     return torch.cat(predictions)
