@@ -186,12 +186,17 @@ def _shown(sort: str, row: dict[str, Any], plugins: tuple[str, ...]) -> dict[str
         for a in entry.axes
     ]
     facts = [
-        {"quantity": f.quantity, "value": f.value, "when": dict(f.when), "source": f.source}
+        {"quantity": f.quantity, "value": f.value, "when": dict(f.when), "source": f.source, **_small_print(f)}
         for f in getattr(entry, "facts", ())
     ]
     pattern = re.compile(rf"\b{re.escape(entry.name)}\b")
     users = [f.stem for f in sorted(Path("ablations").glob("*.yaml")) if pattern.search(_without_comments(f))]
     return {**row, "module": entry.module, "axes": axes, "facts": facts, "ablations": users}
+
+
+def _small_print(fact: Any) -> dict[str, Any]:
+    told = {"printed": fact.printed, "shape": fact.shape, "convention": fact.convention}
+    return {**told, "disputed": fact.disputed, "note": fact.note}
 
 
 def _without_comments(file: Path) -> str:
@@ -219,7 +224,9 @@ def _columns(row: Mapping[str, Any]) -> str:
             f"  (default {row['default']})" if row["default"] else "  (needed)"
         )
     when = ", ".join(f"{k}={v}" for k, v in row["when"].items())
-    return f"{row['quantity']:24} {row['value']:<14} {when:32} {row['source']}"
+    counted = f"{row['quantity']} ({row['convention']})" if row["convention"] else row["quantity"]
+    doubt = "  (disputed)" if row["disputed"] else ""
+    return f"{counted:24} {row['printed']:>14}  {when:38} {row['source']}{doubt}"
 
 
 @bench.command()
@@ -263,14 +270,7 @@ def _print_measurements(measurements: Sequence[Any]) -> None:
     if measurements:
         click.secho(measurements[0].variant.name, bold=True)
     for m in measurements:
-        value = (
-            f"error: {m.error}"
-            if m.error
-            else f"{m.value:,}"
-            if m.exact
-            else f"{m.value:.4g} (median of {len(m.samples)})"
-        )
-        click.echo(f"  {m.metric:28} {value} {'' if m.error else m.unit}".rstrip())
+        click.echo(f"  {m.metric:28} {_value_text(m)}")
         for name, part in m.detail.items():
             if not isinstance(part, (list, tuple)) and part not in ({}, None):
                 click.echo(f"    {name:26} {_inline(part)}")
@@ -589,6 +589,34 @@ def why(name: str, cell: str | None, store: Path, **asked: Any) -> None:
 def _nearest(cell: Any, kept: Store, difference: Callable[..., Iterable[str]]) -> list[str]:
     earlier = [list(difference(cell.parts, parts)) for _, parts in kept.parts(cell.variant.architecture, cell.metric)]
     return min(earlier, key=len, default=["never measured"])
+
+
+COLOURS = {None: None, "reproduced": "green", "disputed": "yellow", "off": "red", "broken": "red"}
+
+
+@bench.command()
+@click.argument("target", default="", metavar="[ARCHITECTURE]")
+@plugin
+@json_option
+def verify(target: str, plugins: tuple[str, ...], as_json: bool) -> None:
+    """Recompute published numbers: reproduced, or off by how much.
+
+    ARCHITECTURE is a registered name, timm:NAME, torchvision:NAME, timm or torchvision. Default: all.
+
+    \b
+    exit 0 reproduced, or disputed as declared · 1 off · 2 usage · 4 could not be measured
+    """
+    from bench.verify import exit_code, lines, summary
+    from bench.verify import verify as checked
+
+    checks = checked(target, plugins)
+    if as_json:
+        _print_json(vars(check) for check in checks)
+    else:
+        for status, line in lines(checks):
+            click.secho(line, fg=COLOURS[status], bold=status is None)
+        click.echo(summary(checks))
+    raise SystemExit(exit_code(checks))
 
 
 @bench.group()

@@ -85,4 +85,6 @@ def _torchvision(name: str) -> Callable[..., Any]:
     extra: dict[str, Any] = {"weights": None}
     if name in models.list_models(models.segmentation) or name in models.list_models(models.detection):
         extra["weights_backbone"] = None
-    return lambda **axes: models.get_model(name, **extra, **{k: v for k, v in axes.items() if v is not None})
+    if any(axis.name == "init_weights" for axis in torchvision_axes(name)):
+        extra["init_weights"] = True  # what None means, which warns
+    return lambda **axes: models.get_model(name, **extra | {k: v for k, v in axes.items() if v is not None})
