@@ -8,7 +8,7 @@ removes from a weight, masked attention scores.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -39,6 +39,8 @@ class Recording(Protocol):
     def nodes(self) -> Sequence[Node]: ...
     @property
     def constants(self) -> Mapping[int, torch.Tensor]: ...
+    @property
+    def hidden(self) -> Collection[int]: ...
     @property
     def frozen(self) -> Mapping[int, torch.Tensor]: ...
 
@@ -81,11 +83,21 @@ class Zeros:
         self.tape, self.fixed = tape, fixed_values(tape)
         self._constants: dict[int, torch.Tensor | None] = {}
         self._generic: dict[int, torch.Tensor] = {}
+        self.unknown = self._unknown()
         self.zero: set[int] = set()
         self.infinite: set[int] = set()
         for node in tape.nodes:
             if node.name in STRUCTURAL and not self.fixed.issuperset(node.inputs):
                 self._look(node)
+
+    def _unknown(self) -> set[int]:
+        """Constants without values (buffers of a network on the meta device), and what is made of them."""
+        unknown = set(self.tape.hidden)
+        found = unknown | self.fixed
+        for node in self.tape.nodes if unknown else ():
+            if found.issuperset(node.inputs):
+                found.update(node.outputs)
+        return found - self.fixed
 
     def constant(self, value: int) -> torch.Tensor | None:
         """The tensor behind a value that depends on constants alone."""

@@ -97,6 +97,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.nodes: list[Node] = []
         self.constants: dict[int, torch.Tensor] = {}
         self.frozen: dict[int, torch.Tensor] = {}
+        self.hidden: tuple[int, ...] = ()
         self.calls: dict[str, list[Call]] = {}
         self.path: list[tuple[str, tuple[int, ...]]] = []
         self.kinds: list[tuple[int, int, Any]] = []
@@ -119,9 +120,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         parameters = {n: self._leaf(p, "parameter") for p, n in names.items()}
         self.frozen.update({parameters[n]: p for n, p in self.model.named_parameters() if not p.requires_grad})
         inputs = tuple(self._leaf(x, "input") for x in self.inputs)
-        buffers = {n: self.identify(b) for n, b in self.model.named_buffers()}
+        hidden = {b: twin(b) for b in self.model.buffers() if b.is_meta}
+        known = {b: self._leaf(t, "constant") for b, t in hidden.items()}
+        self.hidden = tuple(known.values())
+        buffers = {n: known[b] if b in known else self.identify(b) for n, b in self.model.named_buffers()}
         self.known = {id(m): name for name, m in self.model.named_modules()}
-        with standing_in(self.model, twins, self.training):
+        with standing_in(self.model, twins, self.training, hidden):
             result = self._forward()
             outputs = tuple((name, self.identify(t)) for name, t in leaves(result))
         return self._tape(inputs, outputs, parameters, buffers)
@@ -158,6 +162,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             parameters=parameters,
             buffers=buffers,
             constants=self.constants,
+            hidden=self.hidden,
             frozen=self.frozen,
             calls={path: tuple(calls) for path, calls in self.calls.items()},
             storages=tuple(storages),

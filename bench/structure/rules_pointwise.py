@@ -78,6 +78,8 @@ def mul(graph: Supports, node: Node) -> Maps:
         if "squeeze_excitation" in graph.cut and is_gate(graph, factor.id, output):
             continue
         others = [f.id for f in factors if f is not factor]
+        if any(graph.unknown(o) for o in others):
+            graph.bounded(node)
         maps.append((factor.id, _hidden(graph, factor.id, others, output)))
     return maps
 

@@ -132,6 +132,8 @@ def _blocks(channels: int, outer: int, inner: int) -> int:
 def convolution(graph: Supports, node: Node) -> Maps:
     """Window times channels of the group; weights and bias too, where they depend on the input."""
     c = Convolution(graph, node)
+    if graph.unknown(c.w):
+        graph.bounded(node)
     maps: Maps = [(c.x, c.inputs), (c.w, c.weights)]
     if c.bias is not None:
         maps.append((c.bias, lambda terms, slot: union((t[1],) for t in terms)))

@@ -156,6 +156,10 @@ class Supports:
         found: Zeros = self.tape.scratch["zeros"]
         return found
 
+    def unknown(self, value: int) -> bool:
+        """Whether a value is a constant that the tape does not know: it may hold zeros."""
+        return value in self.zeros.unknown
+
     def constant(self, value: int) -> torch.Tensor | None:
         """The tensor behind a value that depends on nothing but buffers."""
         return self.zeros.constant(value)

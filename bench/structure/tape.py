@@ -115,7 +115,8 @@ class Tape:
     """What was executed. Ids index `values`; nodes stand in order of execution.
 
     `parameters` and `buffers` map names to value ids; `constants` holds real tensors by value id
-    (buffers, and tensors the network made itself); `frozen` real parameters that are not trained.
+    (buffers, and tensors the network made itself); `hidden` are buffers without values, of a network that
+    was built on the meta device; `frozen` real parameters that are not trained.
     `calls` holds every run of each named module, `""` being the network. `outputs` are the tensors
     of the network's result, named by their place in it. `taps` are the network's named skips.
     """
@@ -127,6 +128,7 @@ class Tape:
     parameters: Mapping[str, int]
     buffers: Mapping[str, int]
     constants: Mapping[int, torch.Tensor]
+    hidden: tuple[int, ...]
     frozen: Mapping[int, torch.Tensor]
     calls: Mapping[str, tuple[Call, ...]]
     storages: tuple[Storage, ...]

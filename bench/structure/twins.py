@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,13 +32,18 @@ def parameter_twins(model: torch.nn.Module) -> dict[torch.nn.Parameter, torch.nn
 
 @contextmanager
 def standing_in(
-    model: torch.nn.Module, twins: dict[torch.nn.Parameter, torch.nn.Parameter], training: bool
+    model: torch.nn.Module,
+    twins: dict[torch.nn.Parameter, torch.nn.Parameter],
+    training: bool,
+    buffers: Mapping[torch.Tensor, torch.Tensor] | None = None,
 ) -> Iterator[None]:
-    """Parameters replaced by `twins`, the mode set; every attribute of every module restored at the end."""
+    """Parameters (and `buffers`) replaced by twins, the mode set; every module as it was at the end."""
     saved = [_snapshot(module) for module in model.modules()]
     try:
         for module in model.modules():
             _replace(module, twins)
+            for name, b in module._buffers.items() if buffers else ():
+                module._buffers[name] = b if b is None or buffers is None else buffers.get(b, b)
         if any(m.training is not training for m in model.modules()):
             model.train(training)
         yield

@@ -8,7 +8,7 @@ up and down) let every position of a max-pool window win and keep coincidences f
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -18,16 +18,14 @@ DRAWS = 6
 TOLERANCE = 1e-9
 
 
-def dependence(
-    model: nn.Module, shape: Sequence[int], *, draws: int = DRAWS, pick: Callable[..., torch.Tensor] | None = None
-) -> np.ndarray:
+def dependence(model: nn.Module, shape: Sequence[int], *, draws: int = DRAWS, batch: int = 1) -> np.ndarray:
     """Boolean (input pixels..., output shape without batch...): which pixel moves which output element.
 
-    The output may be reduced to one tensor by `pick`.
+    `batch` copies are run at once, for networks that keep the entries of a batch apart.
     """
     found: np.ndarray | None = None
     for draw in range(draws):
-        moved = _one_draw(_generic(model, draw), shape, draw, pick)
+        moved = _one_draw(_generic(model, draw), shape, draw, batch)
         found = moved if found is None else found | moved
     assert found is not None
     return found
@@ -49,7 +47,7 @@ def _generic(model: nn.Module, seed: int) -> nn.Module:
     return net
 
 
-def _one_draw(net: nn.Module, shape: Sequence[int], seed: int, pick: Callable[..., torch.Tensor] | None) -> np.ndarray:
+def _one_draw(net: nn.Module, shape: Sequence[int], seed: int, size: int) -> np.ndarray:
     channels, *space = shape
     generator = torch.Generator().manual_seed(100 + seed)
     x = torch.rand(1, *shape, generator=generator, dtype=torch.float64) + 0.1
@@ -61,8 +59,7 @@ def _one_draw(net: nn.Module, shape: Sequence[int], seed: int, pick: Callable[..
     for q in range(pixels):
         batch[q, :, q] += strength
     with torch.no_grad():
-        result = [net(row.reshape(1, *shape)) for row in batch]
-        out = torch.cat([pick(r) if pick else r for r in result])
+        out = torch.cat([net(rows.reshape(-1, *shape)) for rows in batch.split(size)])
     scale = out[-1].abs().max().clamp_min(1e-3)
     moved = ((out[:-1] - out[-1]).abs() > TOLERANCE * scale).numpy()
     return moved.reshape(*space, *out.shape[1:])

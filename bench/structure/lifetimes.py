@@ -1,0 +1,172 @@
+"""Peak memory by kind, estimated from when storages are made and dropped, without running on data.
+
+Every storage that the forward pass (and, in training, the backward pass) makes on the meta device is
+followed from its birth to the moment its last reference goes, autograd's included, which keeps exactly
+what the backward pass needs. Workspace that kernels take for themselves (cuDNN, im2col) and memory that
+an allocator holds back are not in it. Attention counts as the meta device runs it: with its L x L scores.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from bench.structure.recorder import leaves
+from bench.structure.tape import StructureError, Tape
+from bench.structure.twins import parameter_twins, standing_in, twin
+
+OPTIMIZER_STATE: Mapping[str, int] = {"adamw": 2, "adam": 2, "sgd": 1, "plain": 0}
+"""Tensors that an optimizer keeps for each parameter: two moments, one momentum, none."""
+
+_NUMBER = "_fovbench_number"
+Kind = Literal["forward", "backward", "gradient"]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes by kind at the moment of the peak, weights and optimizer state included.
+
+    `activations`: the input and what the forward pass made. `workspace`: what the backward pass made
+    that is no parameter's gradient.
+    """
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    workspace: int
+
+    @property
+    def peak(self) -> int:
+        """All kinds together."""
+        return self.weights + self.gradients + self.optimizer + self.activations + self.workspace
+
+
+def inference(tape: Tape, granularity: int = 1) -> Memory:
+    """The peak of the recorded forward pass. `granularity`: bytes an allocator rounds up to (CUDA: 512)."""
+    held = [s for s in tape.storages if s.kind in ("input", "activation")]
+    moments = {s.born for s in held}
+    peak = max((sum(_rounded(s.size, granularity) for s in held if _alive(s, m)) for m in moments), default=0)
+    weights = sum(_rounded(s.size, granularity) for s in tape.storages if s.kind in ("parameter", "constant"))
+    return Memory(weights, 0, 0, peak, 0)
+
+
+def _alive(storage: Any, moment: int) -> bool:
+    return storage.born <= moment and (storage.died is None or storage.died >= moment)
+
+
+def _rounded(size: int, granularity: int) -> int:
+    return -(-size // granularity) * granularity
+
+
+def training(
+    model: torch.nn.Module, shape: Sequence[int], *, optimizer: str = "adamw", granularity: int = 1
+) -> Memory:
+    """The peak of one training step on an input of `shape` (N, C, ...): forward, backward of the sum.
+
+    The optimizer's state is there already, as in every step but the first; its own temporaries are not
+    counted. Raises StructureError for an unknown optimizer, or where the network can't be run on meta.
+    """
+    if optimizer not in OPTIMIZER_STATE:
+        raise StructureError(f"no optimizer '{optimizer}' (there is: {', '.join(OPTIMIZER_STATE)})")
+    twins = parameter_twins(model)
+    buffers = {b: twin(b) for b in model.buffers()}
+    follower = Follower(granularity)
+    for held in (*twins.values(), *buffers.values()):
+        setattr(held.untyped_storage(), _NUMBER, -1)
+    with standing_in(model, twins, True, buffers):
+        _step(model, shape, follower)
+    weights = sum(_rounded(_bytes(t), granularity) for t in (*twins.values(), *buffers.values()))
+    trained = sum(_rounded(_bytes(p), granularity) for p in twins.values() if p.requires_grad)
+    follower.mark(p.grad for p in twins.values() if p.grad is not None)
+    sums = follower.peak()
+    return Memory(
+        weights, sums["gradient"], OPTIMIZER_STATE[optimizer] * trained, sums["forward"], sums["backward"]
+    )
+
+
+def _step(model: torch.nn.Module, shape: Sequence[int], follower: Follower) -> None:
+    floating = (p.dtype for p in model.parameters() if p.is_floating_point())
+    x = torch.empty(tuple(shape), device="meta", dtype=next(floating, torch.float32))
+    follower.follow(x)
+    try:
+        with torch.enable_grad(), follower:
+            result = model(x)
+            outputs = [t for _, t in leaves(result) if t.requires_grad]
+            if not outputs:
+                raise StructureError("no output of the network depends on a trained parameter")
+            loss = outputs[0].sum()
+            for t in outputs[1:]:
+                loss = loss + t.sum()
+            follower.kind = "backward"
+            loss.backward()  # type: ignore[no-untyped-call]
+    except StructureError:
+        raise
+    except Exception as error:
+        raise StructureError(f"a training step cannot be followed: {type(error).__name__}: {error}") from error
+
+
+def _bytes(t: torch.Tensor) -> int:
+    return t.numel() * t.element_size()
+
+
+class Follower(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes when storages are made and dropped."""
+
+    def __init__(self, granularity: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.kind: Kind = "forward"
+        self.kinds: list[Kind] = []
+        self.sizes: list[int] = []
+        self.events: list[tuple[int, int]] = []
+        self.granularity = granularity
+        self.alive: list[weakref.ref[Any]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        reads = any(isinstance(t, torch.Tensor) for t in torch.utils._pytree.tree_leaves((args, kwargs)))
+        if "device" in kwargs or not reads:
+            kwargs["device"] = torch.device("meta")
+            kwargs.pop("pin_memory", None)
+        args, kwargs = torch.utils._pytree.tree_map_only(torch.Tensor, _on_meta, (args, kwargs))
+        result = func(*args, **kwargs)
+        for t in torch.utils._pytree.tree_leaves(result):
+            if isinstance(t, torch.Tensor):
+                self.follow(t)
+        return result
+
+    def follow(self, t: torch.Tensor) -> None:
+        """Note the birth of a storage not seen before, and its death when it comes."""
+        storage = t.untyped_storage()
+        if hasattr(storage, _NUMBER):
+            return
+        number = len(self.sizes)
+        setattr(storage, _NUMBER, number)
+        self.kinds.append(self.kind)
+        self.sizes.append(_rounded(storage.nbytes(), self.granularity))
+        self.events.append((number, 1))
+        self.alive.append(weakref.ref(storage, lambda _: self.events.append((number, -1))))
+
+    def mark(self, gradients: Iterator[torch.Tensor]) -> None:
+        """These storages are parameters' gradients."""
+        for t in gradients:
+            self.kinds[getattr(t.untyped_storage(), _NUMBER)] = "gradient"
+
+    def peak(self) -> dict[Kind, int]:
+        """Bytes by kind when their sum was largest."""
+        now: dict[Kind, int] = {"forward": 0, "backward": 0, "gradient": 0}
+        best = dict(now)
+        for number, change in self.events:
+            now[self.kinds[number]] += change * self.sizes[number]
+            if sum(now.values()) > sum(best.values()):
+                best = dict(now)
+        return best
+
+
+def _on_meta(t: torch.Tensor) -> torch.Tensor:
+    return t if t.is_meta else twin(t)
