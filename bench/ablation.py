@@ -278,7 +278,7 @@ class _Checker:
                 for index, value in enumerate(values):
                     self.checked_value(architecture, [section], {axis: value}, index)
                 parsed = [next(a for a in architecture.axes if a.name == axis).parse(v) for v in values]
-                if len(set(parsed)) < len(parsed):
+                if section != "zip" and len(set(parsed)) < len(parsed):
                     raise self.fail([section, axis], f"'{section}.{axis}' lists a value twice")
         lengths = {axis: len(values) for axis, values in self.file.zip.items()}
         if len(set(lengths.values())) > 1:
@@ -293,7 +293,7 @@ class _Checker:
             path = [*section, name] if index is None else [*section, name, index]
             if name not in known:
                 message = f"'{architecture.name}' has no axis '{name}'{suggestion(name, list(known))}"
-                raise self.fail(path, message)
+                raise self.fail([*section, name], message)
             try:
                 known[name].parse(value)
             except RegistryError as error:

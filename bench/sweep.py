@@ -6,7 +6,7 @@ import math
 import queue
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -118,18 +118,29 @@ def _status(cell: Cell, row: Row | None, rerun: Sequence[str], force: bool) -> P
     return Planned(cell, "due" if again else "failed", row.error)
 
 
-def estimate(due: Iterable[Cell], store: Store) -> tuple[float, int]:
-    """(seconds on one worker, cells without precedent) by the medians of earlier cells of the same sort."""
-    history = store.durations()
+def estimate(due: Sequence[Cell], store: Store) -> tuple[float, int]:
+    """(seconds on one worker, cells without precedent), by the medians of earlier cells of the same sort.
+
+    A training's time is taken to grow with its steps, its batch and its pixels.
+    """
+    history: dict[tuple[str, str], list[float]] = {}
+    for metric, architecture, seconds, parts in store.durations() if due else ():
+        history.setdefault((metric, architecture), []).append(seconds / _work(parts))
     seconds, unknown, trials = 0.0, 0, set()
     for cell in due:
-        spent = history.get((cell.metric, cell.variant.architecture))
         if cell.trial and cell.trial in trials:
             continue
         trials.add(cell.trial)
+        spent = history.get((cell.metric, cell.variant.architecture))
         unknown += spent is None
-        seconds += statistics.median(spent) if spent else 0.0
+        seconds += statistics.median(spent) * _work(cell.parts) if spent else 0.0
     return seconds, unknown
+
+
+def _work(parts: Mapping[str, Any]) -> float:
+    """Pixels that a training sees; 1 for what needs none."""
+    recipe = parts.get("recipe")
+    return float(recipe["steps"] * recipe["batch"] * math.prod(parts["shape"][1:])) if recipe else 1.0
 
 
 @dataclass(frozen=True)
