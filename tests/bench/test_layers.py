@@ -19,7 +19,7 @@ GROUND = {
     "environment",
     "yamlfile",
 }
-TOP = {"cli", "sweep", "report", "running", "adhoc", "worker", "gather", "progress"}
+TOP = {"cli", "sweep", "report", "running", "adhoc", "worker", "gather", "progress", "verify"}
 NO_TORCH = {"registry", "measurement", "recipe", "store", "statistics", "gate", "report", "plots", "table", "results"}
 
 

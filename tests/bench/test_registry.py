@@ -2,7 +2,7 @@ from typing import Annotated, Literal
 
 import pytest
 
-from bench.registry import Bounds, Constraint, Registries, RegistryError, text_of
+from bench.registry import Bounds, Constraint, Fact, Registries, RegistryError, text_of
 
 
 def builder(
@@ -103,3 +103,15 @@ def test_an_annotation_that_is_no_schema_is_an_error():
 )
 def test_values_stand_in_names_as_in_yaml(value, text):
     assert text_of(value) == text
+
+
+def test_a_fact_is_printed_as_its_source_prints_it():
+    assert Fact("params", 134346581, "s").printed == "134,346,581"
+    assert Fact("params", 134, "s", digits=0, scale=1e6).printed == "134 M"
+    assert Fact("macs", 15.47, "s", digits=3).printed == "15.470"
+
+
+@pytest.mark.parametrize(("more", "told"), [({"scale": 2.0}, "scale"), ({"disputed": True}, "note")])
+def test_a_fact_that_says_too_little_is_refused(more, told):
+    with pytest.raises(RegistryError, match=told):
+        Fact("params", 1, "s", **more)
