@@ -493,6 +493,33 @@ def report(names: tuple[str, ...], store: Path, out: Path, **asked: Any) -> None
 
 
 @bench.command()
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@json_option
+def compare(a: Path, b: Path, as_json: bool) -> None:
+    """Compare two result sets, nothing dropped.
+
+    A and B are results stores, or tables that `bench table --format csv` wrote.
+    """
+    from bench.compare import compare as joined
+    from bench.compare import read
+
+    lines = joined(read(a), read(b))
+    if as_json:
+        _print_json(vars(line) for line in lines)
+        return
+    for line in lines:
+        change = f"({line.change:+.6g})" if line.change else line.error or ""
+        click.echo(f"{line.status:9} {line.variant}  {line.metric}  {_or_dash(line.a)} -> {_or_dash(line.b)} {change}")
+    counts = {status: sum(line.status == status for line in lines) for status in dict.fromkeys(x.status for x in lines)}
+    click.echo(", ".join(f"{count} {status}" for status, count in counts.items()) or "both are empty")
+
+
+def _or_dash(value: float | None) -> str:
+    return "–" if value is None else f"{value:.10g}"
+
+
+@bench.command()
 @click.argument("name", metavar="ABLATION")
 @ablation_options
 def accept(name: str, store: Path, **asked: Any) -> None:
