@@ -24,7 +24,7 @@ from bench.registry import metric
 if TYPE_CHECKING:
     import torch
 
-    from bench.structure.fields import Phases, Question, Size
+    from bench.structure.fields import Phases, Question, Size, Unbounded
     from bench.subject import Subject
 
 
@@ -49,11 +49,16 @@ class Field:
         return not self.inexact
 
     @cached_property
-    def phases(self) -> Phases | None:
-        """Extents over all phases of this output on an unbounded input; None where the field is global."""
+    def unbounded(self) -> Unbounded:
+        """The field on an unbounded input, or the reason why there is none."""
         from bench.structure.fields import unbounded
 
         return unbounded(self.question)
+
+    @property
+    def phases(self) -> Phases | None:
+        """Extents over all phases of this output on an unbounded input; None where the field is global."""
+        return self.unbounded.phases
 
     @property
     def extent(self) -> tuple[Size, Size] | None:
@@ -70,8 +75,8 @@ class Field:
             return {}
         found = {}
         for name, path in asked.tape.taps.items():
-            reached = unbounded(replace(asked, sink=path, position=None, axes=None))
-            found[name] = None if reached is None else reached.maximum
+            phases = unbounded(replace(asked, sink=path, position=None, axes=None)).phases
+            found[name] = None if phases is None else phases.maximum
         return found
 
     @cached_property
@@ -125,6 +130,7 @@ def receptive_field(
 
     return _answer(
         Question(
+            model,
             network_of(model, training),
             shapes_of(shape),
             output,
@@ -155,6 +161,7 @@ def measured(subject: Subject) -> Reading:
     detail = {
         "axes": list(size) if isinstance(size, tuple) else size,
         "global": size is None,
+        "why": found.unbounded.reason,
         "box": found.box,
         "density": found.density,
         "exact": found.exact,

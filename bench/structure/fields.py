@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import torch
 
 from bench.structure.bits import full
 from bench.structure.network import Network, Shapes
@@ -39,6 +40,7 @@ class Phases:
 class Question:
     """Which elements of which value are asked about, on which input."""
 
+    model: torch.nn.Module
     network: Network
     shapes: Shapes
     output: int | str = 0
@@ -51,7 +53,7 @@ class Question:
 
     @cached_property
     def tape(self) -> Tape:
-        return self.network.tape(self.shapes)
+        return self.network.tape(self.model, self.shapes)
 
     @cached_property
     def from_value(self) -> int:
@@ -148,42 +150,46 @@ def checked_cut(cut: Sequence[str]) -> frozenset[str]:
 # -- on an unbounded input -----------------------------------------------------------------------------
 
 
-def unbounded(question: Question) -> Phases | None:
-    """Extents over all phases of the output, the same at two sizes of input; None where there are none.
+@dataclass(frozen=True)
+class Unbounded:
+    """The field on an unbounded input: its `phases`, or None and the reason why there are none."""
 
-    The input is enlarged until the field around the centre no longer touches the border. None means
-    that it always does, that it grows with the input, or that the network takes no larger input.
+    phases: Phases | None
+    reason: str = ""
+
+
+def unbounded(question: Question) -> Unbounded:
+    """Extents over all phases of the output, the same at two sizes of input.
+
+    The input is enlarged until the field around the centre no longer touches the border.
     """
     if not question.to_axes or not question.from_axes:
-        return None
-    for small, large in _growing(question):
-        period = _period(small, large)
-        found = _phases(small, period) if period else None
-        if period and found is not None:
-            confirmed = _phases(large, period)
-            if confirmed is not None and _equal(found, confirmed):
-                return found
-    return None
-
-
-def _growing(question: Question) -> Iterator[tuple[Question, Question]]:
-    """Pairs of sizes, the second twice the first, as far as the network can take them."""
+        return Unbounded(None, "the output or the input has no spatial axes")
     factor = 1
-    longest = max((n for s in question.shapes for n in s[2:]), default=LARGEST_INPUT)
+    longest = max(n for s in question.shapes for n in s[2:])
     while factor == 1 or longest * factor * 2 <= LARGEST_INPUT:
         small, large = question.scaled(factor), question.scaled(2 * factor)
-        if not (_recordable(small) and _recordable(large)):
-            return
-        yield small, large
+        refused = _refused(small) or _refused(large)
+        if refused:
+            return Unbounded(None, f"the network takes no larger input: {refused}")
+        period = _period(small, large)
+        if period is None:
+            return Unbounded(None, "the output does not grow with the input")
+        found = _phases(small, period)
+        confirmed = _phases(large, period) if found else None
+        if found and confirmed and _equal(found, confirmed):
+            return Unbounded(found)
         factor *= 4
+    return Unbounded(None, f"global: the field grows with the input, up to {longest * factor // 2} px")
 
 
-def _recordable(question: Question) -> bool:
+def _refused(question: Question) -> str:
+    """Why the network cannot be recorded on this input; empty where it can."""
     try:
         _ = question.tape
-    except StructureError:
-        return False
-    return True
+    except StructureError as error:
+        return str(error)
+    return ""
 
 
 def _period(small: Question, large: Question) -> tuple[int, ...] | None:

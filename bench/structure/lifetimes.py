@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.structure.recorder import leaves
 from bench.structure.tape import StructureError, Tape
-from bench.structure.twins import parameter_twins, standing_in, twin
+from bench.structure.twins import Parts, parameter_twins, standing_in, twin
 
 OPTIMIZER_STATE: Mapping[str, int] = {"adamw": 2, "adam": 2, "sgd": 1, "plain": 0}
 """Tensors that an optimizer keeps for each parameter: two moments, one momentum, none."""
@@ -74,12 +74,13 @@ def training(
     """
     if optimizer not in OPTIMIZER_STATE:
         raise StructureError(f"no optimizer '{optimizer}' (there is: {', '.join(OPTIMIZER_STATE)})")
-    twins = parameter_twins(model)
-    buffers = {b: twin(b) for b in model.buffers()}
+    parts = Parts(model)
+    twins = parameter_twins(parts)
+    buffers = {b: twin(b) for b in parts.buffers}
     follower = Follower(granularity)
     for held in (*twins.values(), *buffers.values()):
         setattr(held.untyped_storage(), _NUMBER, -1)
-    with standing_in(model, twins, True, buffers):
+    with standing_in(model, parts, twins, True, buffers):
         _step(model, shape, follower)
     weights = sum(_rounded(_bytes(t), granularity) for t in (*twins.values(), *buffers.values()))
     trained = sum(_rounded(_bytes(p), granularity) for p in twins.values() if p.requires_grad)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from bench.structure.supports import Supports
-from bench.structure.tape import StructureError, Tape, record
+from bench.structure.tape import Tape, record
 
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -21,18 +21,14 @@ _networks: weakref.WeakKeyDictionary[torch.nn.Module, Network] = weakref.WeakKey
 class Network:
     """Recordings of one model by input shapes, valid while its `state` is the same."""
 
-    model: weakref.ref[torch.nn.Module]
     state: tuple[Any, ...]
     training: bool
     tapes: dict[Shapes, Tape] = field(default_factory=dict)
     readers: dict[tuple[int, int, frozenset[str]], Supports] = field(default_factory=dict)
 
-    def tape(self, shapes: Shapes) -> Tape:
-        """The recording at these input shapes, batch axis included."""
+    def tape(self, model: torch.nn.Module, shapes: Shapes) -> Tape:
+        """The recording of the model at these input shapes, batch axis included."""
         if shapes not in self.tapes:
-            model = self.model()
-            if model is None:
-                raise StructureError("the network is gone: keep it while you ask about its field")
             self.tapes[shapes] = record(model, shapes, training=self.training)
         return self.tapes[shapes]
 
@@ -49,8 +45,11 @@ def network_of(model: torch.nn.Module, training: bool) -> Network:
     state = (training, *_state(model))
     held = _networks.get(model)
     if held is None or held.state != state or _consulted_changed(held):
-        held = _networks[model] = Network(weakref.ref(model), state, training)
+        held = _networks[model] = Network(state, training)
     return held
+
+
+_PLAIN = (int, bool, str, float, type(None))
 
 
 def _state(model: torch.nn.Module) -> tuple[Any, ...]:
@@ -71,7 +70,7 @@ def _tensor(t: torch.Tensor | None) -> Any:
 
 
 def _fingerprint(value: Any) -> Any:
-    if isinstance(value, (int, float, str, bool, type(None))):
+    if type(value) in _PLAIN:
         return value
     if isinstance(value, (tuple, list)):
         return tuple(_fingerprint(v) for v in value)

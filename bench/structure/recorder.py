@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from bench.structure.constants import evaluate
 from bench.structure.shapes import SHAPES
 from bench.structure.tape import Call, Node, Ref, Storage, StructureError, Tape, Value, base_name
-from bench.structure.twins import parameter_twins, standing_in, twin
+from bench.structure.twins import Parts, parameter_twins, standing_in, twin, uncollected
 
 _ITEM = torch.ops.aten._local_scalar_dense.default
 _CELL, _OWN = "_fovbench_cell", "_fovbench_own"
@@ -109,26 +109,36 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.known: dict[int, str] = {}
         self.inputs = _inputs(model, shape_or_inputs)
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing here is ever compiled, and torch's guard against that costs more than the recording."""
+        return False
+
     # -- the run ---------------------------------------------------------------------------------
 
     def run(self) -> Tape:
         """The tape of one forward pass."""
-        twins = parameter_twins(self.model)
-        names = {twins[p]: name for name, p in self.model.named_parameters()}
-        for p, meta in twins.items():
-            self.strays[p.untyped_storage()._cdata] = (p, meta)
-        parameters = {n: self._leaf(p, "parameter") for p, n in names.items()}
-        self.frozen.update({parameters[n]: p for n, p in self.model.named_parameters() if not p.requires_grad})
+        parts = Parts(self.model)
+        twins = parameter_twins(parts)
+        parameters = {name: self._parameter(p, twins[p]) for p, name in parts.parameters.items()}
         inputs = tuple(self._leaf(x, "input") for x in self.inputs)
-        hidden = {b: twin(b) for b in self.model.buffers() if b.is_meta}
+        hidden = {b: twin(b) for b in parts.buffers if b.is_meta}
         known = {b: self._leaf(t, "constant") for b, t in hidden.items()}
         self.hidden = tuple(known.values())
-        buffers = {n: known[b] if b in known else self.identify(b) for n, b in self.model.named_buffers()}
-        self.known = {id(m): name for name, m in self.model.named_modules()}
-        with standing_in(self.model, twins, self.training, hidden):
+        buffers = {n: known[b] if b in known else self._identified(b) for b, n in parts.buffers.items()}
+        self.known = {id(m): name for name, m in parts.modules}
+        with standing_in(self.model, parts, twins, self.training, hidden), uncollected():
             result = self._forward()
             outputs = tuple((name, self.identify(t)) for name, t in leaves(result))
         return self._tape(inputs, outputs, parameters, buffers)
+
+    def _parameter(self, p: torch.nn.Parameter, meta: torch.nn.Parameter) -> int:
+        value = self._leaf(meta, "parameter")
+        if not p.is_meta:
+            self.strays[p.untyped_storage()._cdata] = (p, meta)
+        if not p.requires_grad:
+            self.frozen[value] = p
+        return value
 
     def _forward(self) -> Any:
         hooks = [register_module_forward_pre_hook(self._enter), register_module_forward_hook(self._leave)]
@@ -196,7 +206,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         cell.views[_geometry(t)] = _View((), 0, value)
         if t.is_meta:
             setattr(storage, _CELL, cell)
-            self.alive.append(weakref.ref(storage, lambda _: self.died.setdefault(number, len(self.nodes))))
+            if kind == "activation":
+                self.alive.append(weakref.ref(storage, lambda _: self.died.setdefault(number, len(self.nodes))))
         else:
             self.real[storage._cdata] = (cell, t)
         return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 from bench.structure import bits
 from bench.structure.terms import Term, Terms, union
@@ -39,18 +40,38 @@ def reshaped(terms: Terms, shape: tuple[int, ...], target: tuple[int, ...]) -> T
     """Elements of a tensor of `shape` as elements of the same tensor viewed in `target`."""
     if shape == target:
         return terms
-    parts = groups(shape, target)
-    return union(t for term in terms for t in _reshape_term(term, parts, shape, target))
+    every = _full(shape)
+    if every in terms:
+        return (_full(target),)
+    parts = _sized(shape, target)
+    return union(t for term in terms for t in _reshape_term(term, parts))
 
 
-def _reshape_term(
-    term: Term, parts: Sequence[Group], shape: tuple[int, ...], target: tuple[int, ...]
-) -> list[Term]:
+@lru_cache(maxsize=4096)
+def _full(shape: tuple[int, ...]) -> Term:
+    return tuple(bits.full(n) for n in shape)
+
+
+@lru_cache(maxsize=4096)
+def _sized(shape: tuple[int, ...], target: tuple[int, ...]) -> tuple[tuple[int, int, Any, Any], ...]:
+    """Runs that correspond, as (first, last + 1) of the one shape and the sizes of both."""
+    found = []
+    first = 0
+    for mine, theirs in groups(shape, target):
+        sizes, targets = tuple(shape[d] for d in mine), tuple(target[d] for d in theirs)
+        found.append((first, first + len(mine), sizes, targets))
+        first += len(mine)
+    return tuple(found)
+
+
+def _reshape_term(term: Term, parts: tuple[tuple[int, int, Any, Any], ...]) -> list[Term]:
     made: list[Term] = [()]
-    for mine, theirs in parts:
-        own = tuple(term[d] for d in mine)
-        pieces = _convert(own, tuple(shape[d] for d in mine), tuple(target[d] for d in theirs))
-        made = [m + p for m in made for p in pieces]
+    for first, last, sizes, targets in parts:
+        own = term[first:last]
+        if len(sizes) == len(targets) == 1:
+            made = [m + own for m in made]
+        else:
+            made = [m + p for m in made for p in _convert(own, sizes, targets)]
     return made
 
 

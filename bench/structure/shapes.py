@@ -8,6 +8,44 @@ from typing import Any
 import torch
 
 aten = torch.ops.aten
+_CONVOLUTION: Any = aten.convolution.default
+
+
+def _like(x: torch.Tensor) -> torch.Tensor:
+    """`empty_like`, whose meta kernel is written in Python."""
+    return torch.empty(x.shape, dtype=x.dtype, device="meta") if x.is_contiguous() else torch.empty_like(x)
+
+
+def _convolution(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    transposed: bool,
+    extra: Any,
+    groups: int,
+) -> torch.Tensor:
+    """floor((n + 2p - d(k - 1) - 1) / s) + 1 for a convolution in the plain layout; torch's kernel else."""
+    sizes = _positions(x, weight, stride, padding, dilation) if _plain(x, weight, groups) and not transposed else []
+    if not sizes or min(sizes) < 1:
+        made: torch.Tensor = _CONVOLUTION(x, weight, bias, stride, padding, dilation, transposed, extra, groups)
+        return made
+    return torch.empty((x.shape[0], weight.shape[0], *sizes), dtype=x.dtype, device="meta")
+
+
+def _plain(x: torch.Tensor, weight: torch.Tensor, groups: int) -> bool:
+    fits = x.dim() == weight.dim() and x.shape[1] == weight.shape[1] * groups and x.dtype is weight.dtype
+    return fits and x.is_contiguous() and weight.is_contiguous()
+
+
+def _positions(x: torch.Tensor, weight: torch.Tensor, stride: Any, padding: Any, dilation: Any) -> list[int]:
+    """Output extents; none where a parameter is not given for each axis."""
+    if not len(stride) == len(padding) == len(dilation) == weight.dim() - 2:
+        return []
+    axes = zip(x.shape[2:], weight.shape[2:], stride, padding, dilation, strict=True)
+    return [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in axes]
 
 
 def _batch_norm(
@@ -15,19 +53,19 @@ def _batch_norm(
 ) -> tuple[torch.Tensor, ...]:
     channels = x.shape[1] if training else 0
     saved = torch.empty((channels,), device="meta", dtype=x.dtype)
-    return torch.empty_like(x), saved, torch.empty_like(saved)
+    return _like(x), saved, _like(saved)
 
 
 def _layer_norm(x: torch.Tensor, shape: Any, *rest: Any) -> tuple[torch.Tensor, ...]:
     saved = torch.empty((*x.shape[: x.dim() - len(shape)], *[1] * len(shape)), device="meta", dtype=x.dtype)
-    return torch.empty(x.shape, device="meta", dtype=x.dtype), saved, torch.empty_like(saved)
+    return torch.empty(x.shape, device="meta", dtype=x.dtype), saved, _like(saved)
 
 
 def _group_norm(
     x: torch.Tensor, w: Any, b: Any, n: int, c: int, hw: int, groups: int, eps: float
 ) -> tuple[torch.Tensor, ...]:
     saved = torch.empty((n, groups), device="meta", dtype=x.dtype)
-    return torch.empty_like(x), saved, torch.empty_like(saved)
+    return _like(x), saved, _like(saved)
 
 
 def _resized(x: torch.Tensor, size: Any, *rest: Any) -> torch.Tensor:
@@ -41,12 +79,12 @@ def _pair(op: Any) -> Callable[..., torch.Tensor]:
         if isinstance(a, torch.Tensor) and a.is_contiguous() and a.dtype.is_floating_point:
             if not isinstance(b, torch.Tensor):
                 if isinstance(b, (int, float)):
-                    return torch.empty_like(a)
+                    return _like(a)
             elif a.dtype is b.dtype and b.is_contiguous():
                 if a.shape == b.shape or _fits(b.shape, a.shape):
-                    return torch.empty_like(a)
+                    return _like(a)
                 if _fits(a.shape, b.shape):
-                    return torch.empty_like(b)
+                    return _like(b)
         made: torch.Tensor = op(a, b, *args, **kwargs)
         return made
 
@@ -61,13 +99,14 @@ def _fits(small: torch.Size, large: torch.Size) -> bool:
 
 
 def _unary(x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-    return torch.empty_like(x)
+    return _like(x)
 
 
 BINARY = (aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor, aten.mul.Scalar, aten.add.Scalar)
 UNARY = ("relu", "sigmoid", "tanh", "silu", "gelu", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "_softmax")
 
 SHAPES: dict[Any, Callable[..., Any]] = {
+    aten.convolution.default: _convolution,
     aten.native_batch_norm.default: _batch_norm,
     aten.native_layer_norm.default: _layer_norm,
     aten.native_group_norm.default: _group_norm,

@@ -38,8 +38,8 @@ def strides(model: torch.nn.Module, shape: Sequence[int]) -> Strides:
     network takes one size only, input extent over map extent.
     """
     network = network_of(model, False)
-    small = network.tape(shapes_of(shape))
-    large = _enlarged(network, shape)
+    small = network.tape(model, shapes_of(shape))
+    large = _enlarged(network, model, shape)
     if large is None or len(large.values) != len(small.values):
         large = None
     live = Supports(small, small.inputs[0]).live
@@ -48,9 +48,9 @@ def strides(model: torch.nn.Module, shape: Sequence[int]) -> Strides:
     return Strides(stride_of(small, large, small.output(0)), max(maps, default=None), taps)
 
 
-def _enlarged(network: Network, shape: Sequence[int]) -> Tape | None:
+def _enlarged(network: Network, model: torch.nn.Module, shape: Sequence[int]) -> Tape | None:
     try:
-        return network.tape(shapes_of([shape[0], *(2 * n for n in shape[1:])]))
+        return network.tape(model, shapes_of([shape[0], *(2 * n for n in shape[1:])]))
     except StructureError:
         return None
 

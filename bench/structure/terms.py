@@ -23,7 +23,11 @@ def whole(shape: Sequence[int]) -> Terms:
 
 def union(terms: Iterable[Term]) -> Terms:
     """The terms without empty ones, those that differ in one dimension merged, dominated ones dropped."""
-    kept = {t for t in terms if all(t)}
+    kept = set(terms)
+    if len(kept) == 1:
+        (only,) = kept
+        return (only,) if all(only) else ()
+    kept = {t for t in kept if all(t)}
     if len(kept) < 2:
         return tuple(kept)
     merged = _merged(kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -9,8 +10,6 @@ from typing import Any
 import torch
 
 from bench.structure.tape import StructureError
-
-_INNER = ("_parameters", "_buffers", "_modules")
 
 
 def twin(tensor: torch.Tensor) -> torch.Tensor:
@@ -20,10 +19,27 @@ def twin(tensor: torch.Tensor) -> torch.Tensor:
     return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
 
 
-def parameter_twins(model: torch.nn.Module) -> dict[torch.nn.Parameter, torch.nn.Parameter]:
+class Parts:
+    """The modules, parameters and buffers of a network by name, each object once, from one walk."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.modules = list(model.named_modules())
+        self.parameters: dict[torch.nn.Parameter, str] = {}
+        self.buffers: dict[torch.Tensor, str] = {}
+        for path, module in self.modules:
+            lead = path + "." if path else ""
+            for name, p in module._parameters.items():
+                if p is not None:
+                    self.parameters.setdefault(p, lead + name)
+            for name, b in module._buffers.items():
+                if b is not None:
+                    self.buffers.setdefault(b, lead + name)
+
+
+def parameter_twins(parts: Parts) -> dict[torch.nn.Parameter, torch.nn.Parameter]:
     """Meta twins of all parameters, one for each object, so that tied weights stay tied."""
     twins = {}
-    for name, p in model.named_parameters():
+    for p, name in parts.parameters.items():
         if isinstance(p, torch.nn.parameter.UninitializedParameter):
             raise StructureError(f"parameter '{name}' has no shape yet: run the lazy module once before")
         twins[p] = torch.nn.Parameter(twin(p), requires_grad=p.requires_grad)
@@ -31,20 +47,31 @@ def parameter_twins(model: torch.nn.Module) -> dict[torch.nn.Parameter, torch.nn
 
 
 @contextmanager
+def uncollected() -> Iterator[None]:
+    """Garbage is not collected meanwhile: a recording makes thousands of objects and no cycles."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@contextmanager
 def standing_in(
     model: torch.nn.Module,
+    parts: Parts,
     twins: dict[torch.nn.Parameter, torch.nn.Parameter],
     training: bool,
-    buffers: Mapping[torch.Tensor, torch.Tensor] | None = None,
+    buffers: Mapping[torch.Tensor, torch.Tensor],
 ) -> Iterator[None]:
-    """Parameters (and `buffers`) replaced by twins, the mode set; every module as it was at the end."""
-    saved = [_snapshot(module) for module in model.modules()]
+    """Parameters and `buffers` replaced by twins, the mode set; every module as it was at the end."""
+    saved = [_snapshot(module) for _, module in parts.modules]
     try:
-        for module in model.modules():
-            _replace(module, twins)
-            for name, b in module._buffers.items() if buffers else ():
-                module._buffers[name] = b if b is None or buffers is None else buffers.get(b, b)
-        if any(m.training is not training for m in model.modules()):
+        for _, module in parts.modules:
+            _replace(module, twins, buffers)
+        if any(m.training is not training for _, m in parts.modules):
             model.train(training)
         yield
     finally:
@@ -57,21 +84,31 @@ def standing_in(
 
 def _snapshot(module: torch.nn.Module) -> tuple[torch.nn.Module, dict[str, Any], list[tuple[Any, Any]]]:
     held = module.__dict__
-    containers = [(v, v.copy()) for v in held.values() if isinstance(v, (dict, list))]
+    containers = [(v, v.copy() if v else None) for v in held.values() if isinstance(v, (dict, list))]
     return module, held.copy(), containers
 
 
-def _replace(module: torch.nn.Module, twins: dict[torch.nn.Parameter, torch.nn.Parameter]) -> None:
+def _replace(
+    module: torch.nn.Module,
+    twins: dict[torch.nn.Parameter, torch.nn.Parameter],
+    buffers: Mapping[torch.Tensor, torch.Tensor],
+) -> None:
     for name, p in module._parameters.items():
         if p is not None:
             module._parameters[name] = twins[p]
+    for name, b in module._buffers.items() if buffers else ():
+        module._buffers[name] = b if b is None else buffers.get(b, b)
     for value in module.__dict__.values():
-        if type(value) is list:
+        if type(value) is list and value:
             value[:] = [twins.get(v, v) if isinstance(v, torch.nn.Parameter) else v for v in value]
 
 
 def _refill(container: Any, content: Any) -> None:
-    if isinstance(container, list):
+    """A container as it was; None stands for an empty one."""
+    if content is None:
+        if container:
+            container.clear()
+    elif isinstance(container, list):
         container[:] = content
     else:
         container.clear()
