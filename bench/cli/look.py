@@ -1,0 +1,181 @@
+"""Commands that look around: list, show, data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.cli.options import data_option, json_option, plugin, print_json
+
+if TYPE_CHECKING:
+    pass
+
+if TYPE_CHECKING:
+    from bench.registry import Entry
+
+
+SORTS = ("architectures", "ablations", "metrics", "tasks", "datasets")
+
+
+@click.command("list")
+@click.argument("sort", type=click.Choice(SORTS), required=False)
+@plugin
+@json_option
+def list_command(sort: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
+    """List what is registered: all of it, or one sort."""
+    rows = [row for each in ([sort] if sort else SORTS) for row in _listed(each, plugins)]
+    if as_json:
+        print_json(rows)
+        return
+    width = max((len(row["name"]) for row in rows), default=0)
+    for each in dict.fromkeys(row["sort"] for row in rows):
+        click.secho(each, bold=True)
+        for row in rows:
+            if row["sort"] == each:
+                click.echo(f"  {row['name']:{width}}  {row['summary']}")
+
+
+def _listed(sort: str, plugins: tuple[str, ...]) -> list[dict[str, Any]]:
+    if sort == "ablations":
+        files = sorted(Path("ablations").glob("*.yaml"))
+        return [{"sort": sort, "name": f.stem, "summary": _question(f), "file": f.as_posix()} for f in files]
+    from bench.catalogue import declarations
+
+    entries: Iterable[Entry] = getattr(declarations(plugins), sort)
+    return [{"sort": sort, "name": e.name, "summary": e.summary, **_facets(e)} for e in entries]
+
+
+def _facets(entry: Entry) -> dict[str, Any]:
+    named = ("task", "source", "unit", "better", "kind", "tasks", "licence", "embedded")
+    return {name: getattr(entry, name) for name in named if hasattr(entry, name)}
+
+
+def _question(file: Path) -> str:
+    """The question of an ablation without the price of a YAML parser."""
+    try:
+        match = re.search(r"^question:\s*(.+?)\s*$", file.read_text("utf-8"), re.MULTILINE)
+    except (OSError, UnicodeDecodeError):
+        return "(cannot be read)"
+    return match[1].strip("'\"") if match else ""
+
+
+@click.command()
+@click.argument("name")
+@plugin
+@json_option
+def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
+    """Show axes, source and published facts of NAME."""
+    from bench.registry import RegistryError, suggestion
+
+    found = [(sort, row) for sort in SORTS for row in _listed(sort, plugins) if row["name"] == name]
+    if not found:
+        known = [row["name"] for sort in SORTS for row in _listed(sort, plugins)]
+        raise RegistryError(f"nothing is called '{name}'{suggestion(name, known)}")
+    for sort, row in found:
+        shown = _shown(sort, row, plugins)
+        print_json([shown]) if as_json else _print_shown(shown)
+
+
+def _shown(sort: str, row: dict[str, Any], plugins: tuple[str, ...]) -> dict[str, Any]:
+    if sort == "ablations":
+        return {**row, "text": Path(row["file"]).read_text("utf-8")}
+    from bench.catalogue import declarations
+    from bench.registry import text_of
+
+    entry = getattr(declarations(plugins), sort).get(row["name"])
+    axes = [
+        {"axis": a.name, "takes": a.accepts(), "default": None if a.required else text_of(a.default)}
+        for a in entry.axes
+    ]
+    facts = [
+        {"quantity": f.quantity, "value": f.value, "when": dict(f.when), "source": f.source, **_small_print(f)}
+        for f in getattr(entry, "facts", ())
+    ]
+    pattern = re.compile(rf"\b{re.escape(entry.name)}\b")
+    users = [f.stem for f in sorted(Path("ablations").glob("*.yaml")) if pattern.search(_without_comments(f))]
+    return {**row, "module": entry.module, "axes": axes, "facts": facts, "ablations": users}
+
+
+def _small_print(fact: Any) -> dict[str, Any]:
+    told = {"printed": fact.printed, "shape": fact.shape, "convention": fact.convention}
+    return {**told, "disputed": fact.disputed, "note": fact.note}
+
+
+def _without_comments(file: Path) -> str:
+    return re.sub(r"^question:.*$|#.*$", "", file.read_text("utf-8", errors="replace"), flags=re.MULTILINE)
+
+
+def _print_shown(shown: Mapping[str, Any]) -> None:
+    click.secho(f"{shown['name']}  ({shown['sort'].rstrip('s')})", bold=True)
+    for key, value in shown.items():
+        if key in ("name", "sort") or value in (None, "", [], ()):
+            continue
+        if isinstance(value, list) and isinstance(value[0], dict):
+            click.echo(f"{key}:")
+            for row in value:
+                click.echo("  " + _columns(row))
+        elif key == "text":
+            click.echo(value.rstrip())
+        else:
+            click.echo(f"{key}: {', '.join(map(str, value)) if isinstance(value, (list, tuple)) else value}")
+
+
+def _columns(row: Mapping[str, Any]) -> str:
+    if "axis" in row:
+        return f"{row['axis']:16} {row['takes']}" + (
+            f"  (default {row['default']})" if row["default"] else "  (needed)"
+        )
+    when = ", ".join(f"{k}={v}" for k, v in row["when"].items())
+    counted = f"{row['quantity']} ({row['convention']})" if row["convention"] else row["quantity"]
+    doubt = "  (disputed)" if row["disputed"] else ""
+    return f"{counted:24} {row['printed']:>14}  {when:38} {row['source']}{doubt}"
+
+
+@click.group()
+def data() -> None:
+    """Data sets: which there are, where they lie, how to get them."""
+
+
+@data.command("list")
+@json_option
+def data_list(as_json: bool) -> None:
+    """List the data sets."""
+    rows = _listed("datasets", ())
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        click.echo(f"{row['name']:16} {row['task']:14} {'embedded' if row['embedded'] else row['licence']}")
+
+
+@data.command("path")
+@click.argument("name")
+@data_option
+def data_path(name: str, data: Path | None) -> None:
+    """Print the folders where NAME is looked for."""
+    from bench.catalogue import declarations, live
+    from bench.data.locate import locations
+
+    entry = live(declarations().datasets.get(name))
+    if entry.embedded:
+        click.echo(f"{name} is drawn in memory; it has no files")
+    elif data is None:
+        raise click.ClickException("say where data sets lie: --data DIR or FOVBENCH_DATA")
+    else:
+        for path in locations(entry, data):
+            click.echo(f"{path}  {'found' if path.is_dir() else 'not there'}")
+
+
+@data.command("get")
+@click.argument("name")
+def data_get(name: str) -> None:
+    """Say how NAME is obtained, and under what licence. Nothing is fetched behind your back."""
+    from bench.catalogue import declarations
+
+    entry = declarations().datasets.get(name)
+    click.echo(f"{name}: {entry.summary}\nsource: {entry.source}\nlicence: {entry.licence}")
+    click.echo("embedded: nothing to get" if entry.embedded else f"to get it: {entry.get}")

@@ -1,0 +1,145 @@
+"""What commands share: types of arguments, options, the loading of an ablation, output."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from bench.ablation import Ablation
+    from bench.store import Store
+    from bench.sweep import Plan
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EXPECTED = Path("results") / "expected"
+
+
+class Seconds(click.ParamType[Any]):
+    """`90`, `45s`, `30m`, `2h` as seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)?", str(value))
+        if not match or float(match[1]) == 0:
+            self.fail(f"'{value}' is no duration; write 45s, 30m or 2h", param, ctx)
+        return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2] or "s"]
+
+
+class Names(click.ParamType[Any]):
+    """`a,b` as a tuple of names."""
+
+    name = "name,.."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        return value if isinstance(value, tuple) else tuple(n.strip() for n in str(value).split(",") if n.strip())
+
+
+class Shape(click.ParamType[Any]):
+    """`3,224,224` (or `3x224x224`) as a tuple of sizes."""
+
+    name = "C,H,W"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        if not re.fullmatch(r"[1-9]\d*([,x][1-9]\d*){0,3}", str(value)):
+            self.fail(f"'{value}' is no shape; write channels, height, width: 3,224,224", param, ctx)
+        return tuple(int(side) for side in re.split("[,x]", str(value)))
+
+
+def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    def apply(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return apply
+
+
+plugin = click.option(
+    "--plugin", "plugins", multiple=True, metavar="MODULE|FILE.py", help="Also load this plug-in (repeatable)."
+)
+store_option = click.option(
+    "--store",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("results") / "store.sqlite",
+    envvar="FOVBENCH_STORE",
+    show_default=True,
+    help="The results store.",
+)
+data_option = click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    envvar="FOVBENCH_DATA",
+    help="Folder of data sets. Default: $FOVBENCH_DATA, else embedded data only.",
+)
+set_option = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the file: train.steps=50."
+)
+seeds_option = click.option("--seeds", type=click.IntRange(1), help="Seeds 0 to N-1, instead of the file's.")
+device_option = click.option("--device", help="cpu, cuda, cuda:1, ... instead of the file's.")
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout.")
+only_option = click.option("--only", type=Names(), default=(), help="Only these metrics, separated by commas.")
+rerun_option = click.option(
+    "--rerun", type=Names(), default=(), help="Measure errors again: failed (all), or oom, timeout, died, diverged."
+)
+force_option = click.option("--force", is_flag=True, help="Measure everything again; the old results stay as history.")
+ablation_options = _options(plugin, store_option, data_option, set_option, seeds_option, device_option)
+
+
+def load_ablation(
+    name: str, overrides: Sequence[str], plugins: Sequence[str], seeds: int | None, device: str | None
+) -> Ablation:
+    from bench.ablation import load
+
+    extra = ([f"seeds={seeds}"] if seeds else []) + ([f"workload.device={device}"] if device else [])
+    return load(name, [*overrides, *extra], plugins)
+
+
+def check_metrics(ablations: Sequence[Ablation], only: Sequence[str]) -> None:
+    from bench.registry import RegistryError, suggestion
+
+    known = list(dict.fromkeys(m.name for a in ablations for m in a.metrics))
+    for name in only:
+        if name not in known:
+            raise RegistryError(f"--only {name}: the ablation has no such metric{suggestion(name, known)}")
+
+
+def check_sorts(rerun: Sequence[str]) -> None:
+    from bench.registry import RegistryError, suggestion
+    from bench.sweep import SORTS as ERRORS
+
+    for name in rerun:
+        if name not in ERRORS:
+            raise RegistryError(f"--rerun {name}: no such sort of error{suggestion(name, ERRORS)}")
+
+
+def read_plan(
+    kept: Store, name: str, plugins: Sequence[str], data: Path | None, overrides: Sequence[str], **more: Any
+) -> Plan:
+    """The plan of an ablation for reading what is kept; says on stderr what is not."""
+    from bench.sweep import plan as make
+
+    ablation = load_ablation(name, overrides, plugins, more.get("seeds"), more.get("device"))
+    plan = make(ablation, kept, data, reading=True)
+    if plan.note:
+        echo_error(f"note: {plan.note}")
+    if due := plan.count("due"):
+        echo_error(f"note: {due} of {len(plan.planned)} cells are not measured; bench run {ablation.path}")
+    return plan
+
+
+def print_json(rows: Iterable[Mapping[str, Any]]) -> None:
+    for row in rows:
+        click.echo(json.dumps(row, default=list))
+
+
+def echo_error(text: str) -> None:
+    click.echo(text, err=True)

@@ -1,0 +1,104 @@
+"""Commands on one network: measure, verify."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.cli.options import Names, Seconds, Shape, json_option, plugin, print_json
+
+if TYPE_CHECKING:
+    pass
+
+
+@click.command()
+@click.argument("target")
+@click.argument("axes", nargs=-1, metavar="[AXIS=VALUE]...")
+@click.option("--metrics", type=Names(), default=(), help="Metrics, separated by commas. Default: all without data.")
+@click.option("--shape", type=Shape(), default=(3, 224, 224), show_default="3,224,224", help="Input size.")
+@click.option("--batch", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--device", default="cpu", show_default=True)
+@click.option("--dtype", default="float32", show_default=True)
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--timeout", type=Seconds(), default=600.0, help="Longest time for one metric (10m).")
+@plugin
+@json_option
+def measure(target: str, axes: tuple[str, ...], as_json: bool, **asked: Any) -> None:
+    """Measure one network, registered or not.
+
+    TARGET is a registered name, timm:NAME, torchvision:NAME, or file.py:callable.
+
+    \b
+    bench measure fcn stride=32 skips=false --shape 3,500,500
+    bench measure timm:resnet50 --metrics params,macs
+    """
+    from bench.adhoc import measure_target
+
+    measurements = measure_target(target, axes, **asked)
+    if as_json:
+        print_json(_measurement_row(m) for m in measurements)
+    else:
+        _print_measurements(measurements)
+    raise SystemExit(1 if any(m.error for m in measurements) else 0)
+
+
+def _measurement_row(m: Any) -> dict[str, Any]:
+    told = {"variant": m.variant.name, "metric": m.metric, "value": m.value, "unit": m.unit, "better": m.better}
+    row = {**told, "samples": list(m.samples), "error": m.error, "exact": m.exact, "seed": m.seed}
+    return {**row, "detail": dict(m.detail), "axes": m.variant.values, "environment": dict(m.environment)}
+
+
+def _print_measurements(measurements: Sequence[Any]) -> None:
+    if measurements:
+        click.secho(measurements[0].variant.name, bold=True)
+    for m in measurements:
+        click.echo(f"  {m.metric:28} {_value_text(m)}")
+        for name, part in m.detail.items():
+            if not isinstance(part, (list, tuple)) and part not in ({}, None):
+                click.echo(f"    {name:26} {_inline(part)}")
+
+
+def _value_text(m: Any) -> str:
+    if m.error:
+        return f"error: {m.error}"
+    if m.value is None:
+        return "no single number"
+    number = f"{m.value:,}" if m.exact else f"{m.value:.4g}"
+    spread = "" if m.exact or len(m.samples) < 2 else f"  (median of {len(m.samples)})"
+    return f"{number} {m.unit}".rstrip() + spread
+
+
+def _inline(part: Any) -> str:
+    if isinstance(part, Mapping):
+        return ", ".join(f"{k} {_inline(v)}" for k, v in list(part.items())[:12]) + (" ..." if len(part) > 12 else "")
+    return f"{part:,}" if isinstance(part, int) and not isinstance(part, bool) else str(part)
+
+
+COLOURS = {None: None, "reproduced": "green", "disputed": "yellow", "off": "red", "broken": "red"}
+
+
+@click.command()
+@click.argument("target", default="", metavar="[ARCHITECTURE]")
+@plugin
+@json_option
+def verify(target: str, plugins: tuple[str, ...], as_json: bool) -> None:
+    """Recompute published numbers: reproduced, or off by how much.
+
+    ARCHITECTURE is a registered name, timm:NAME, torchvision:NAME, timm or torchvision. Default: all.
+
+    \b
+    exit 0 reproduced, or disputed as declared · 1 off · 2 usage · 4 could not be measured
+    """
+    from bench.verify import exit_code, lines, summary
+    from bench.verify import verify as checked
+
+    checks = checked(target, plugins)
+    if as_json:
+        print_json(vars(check) for check in checks)
+    else:
+        for status, line in lines(checks):
+            click.secho(line, fg=COLOURS[status], bold=status is None)
+        click.echo(summary(checks))
+    raise SystemExit(exit_code(checks))

@@ -1,0 +1,170 @@
+"""Commands that plan and measure an ablation: plan, run, why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.cli.options import (
+    Seconds,
+    ablation_options,
+    check_metrics,
+    check_sorts,
+    echo_error,
+    force_option,
+    json_option,
+    load_ablation,
+    only_option,
+    print_json,
+    read_plan,
+    rerun_option,
+)
+
+if TYPE_CHECKING:
+    from bench.store import Store
+    from bench.sweep import Plan
+
+
+def _described(plan: Plan) -> str:
+    from bench.progress import seconds_text
+
+    counts = {status: plan.count(status) for status in ("due", "cached", "failed")}
+    told = ", ".join(f"{n} {status}" for status, n in counts.items() if n or status != "failed")
+    trials = len({p.cell.trial for p in plan.planned if p.cell.trial and p.status == "due"})
+    if trials:
+        told += f", {trials} trainings"
+    if counts["due"]:
+        known = f"about {seconds_text(plan.seconds)} on one worker" if plan.seconds else "time unknown"
+        told += f"; {known}" + (f", {plan.unknown} without precedent" if plan.unknown and plan.seconds else "")
+    excluded = len(plan.ablation.excluded)
+    return f"{plan.ablation.name}: {told}" + (f"; {excluded} variants excluded" if excluded else "")
+
+
+@click.command("plan")
+@click.argument("name", metavar="ABLATION")
+@ablation_options
+@only_option
+@rerun_option
+@force_option
+@json_option
+def plan_command(
+    name: str,
+    plugins: tuple[str, ...],
+    store: Path,
+    data: Path | None,
+    overrides: tuple[str, ...],
+    seeds: int | None,
+    device: str | None,
+    as_json: bool,
+    **how: Any,
+) -> None:
+    """Show every cell of ABLATION and its state. Builds nothing."""
+    from bench.store import Store
+    from bench.sweep import plan as make
+
+    ablation = load_ablation(name, overrides, plugins, seeds, device)
+    check_metrics([ablation], how["only"])
+    check_sorts(how["rerun"])
+    with Store(store) as kept:
+        plan = make(ablation, kept, data, reading=True, **how)
+    rows = [*_plan_rows(plan)]
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        seed = "" if row["seed"] is None else f"seed {row['seed']}"
+        why = row["error"] or row["because"] or ""
+        click.echo(
+            f"{row['status']:9} {row['variant']}  {row['metric'] or ''} {seed} {row['key'] or ''} {why}".rstrip()
+        )
+    click.echo(_described(plan))
+
+
+def _plan_rows(plan: Plan) -> Iterable[dict[str, Any]]:
+    for p in plan.planned:
+        told = {"variant": p.cell.variant.name, "metric": p.cell.metric, "seed": p.cell.seed, "status": p.status}
+        yield {**told, "key": p.cell.key, "error": p.error, "because": None}
+    for variant, because in plan.ablation.excluded:
+        told = {"variant": variant.name, "metric": None, "seed": None, "status": "excluded"}
+        yield {**told, "key": None, "error": None, "because": because}
+
+
+@click.command()
+@click.argument("names", metavar="ABLATION...", nargs=-1, required=True)
+@ablation_options
+@click.option("--workers", type=click.IntRange(1), help="Processes at once. Default: cores over threads; 1 on a GPU.")
+@click.option("--budget", type=Seconds(), help="Start no new job after this time: 30m.")
+@click.option("--timeout", type=Seconds(), help="Longest time for one cell, instead of the file's: 10m.")
+@only_option
+@rerun_option
+@force_option
+@click.option("--allow-noop", default="", metavar="REASON", help="Run although two variants are the same network.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--no-report", is_flag=True, help="Don't render the report at the end.")
+def run(
+    names: tuple[str, ...],
+    plugins: tuple[str, ...],
+    store: Path,
+    data: Path | None,
+    overrides: tuple[str, ...],
+    seeds: int | None,
+    device: str | None,
+    dry_run: bool,
+    no_report: bool,
+    **how: Any,
+) -> None:
+    """Measure what is missing, then write the report.
+
+    ABLATION is a file, or a name in the folder ablations/.
+
+    Every result is kept the moment it is known: after a crash or Ctrl-C the same command goes on.
+    Exit status: 0 all measured, 1 some cells failed, 2 usage, 130 interrupted.
+    """
+    from bench.running import Job, run_all
+    from bench.store import Store
+
+    overrides = (*overrides, *([f"timeout={how['timeout']}"] if how["timeout"] else []))
+    ablations = [load_ablation(name, overrides, plugins, seeds, device) for name in names]
+    check_metrics(ablations, how["only"])
+    check_sorts(how["rerun"])
+    with Store(store) as kept:
+        how.pop("timeout")
+        job = Job(ablations, kept, data, **how)
+        if dry_run:
+            for plan in job.plans(reading=True):
+                click.echo(_described(plan))
+            return
+        failed = run_all(job, lambda plan: echo_error(_described(plan)), None if no_report else Path("reports"))
+    raise SystemExit(1 if failed else 0)
+
+
+@click.command()
+@click.argument("name", metavar="ABLATION")
+@click.argument("cell", required=False, metavar="[KEY|VARIANT|METRIC]")
+@ablation_options
+def why(name: str, cell: str | None, store: Path, **asked: Any) -> None:
+    """Say why cells of ABLATION are due.
+
+    Shows which part of the key differs from what was measured before."""
+    from bench.cells import difference
+    from bench.store import Store
+
+    with Store(store) as kept:
+        plan = read_plan(kept, name, **asked)
+        chosen = [p for p in plan.planned if not cell or cell in (p.cell.variant.name, p.cell.metric)
+                  or p.cell.key.startswith(cell)]  # fmt: skip
+        if not chosen:
+            raise click.ClickException(f"no cell of {name} is called '{cell}'; see: bench plan {name}")
+        for p in chosen:
+            click.echo(f"{p.status:7} {p.cell.variant.name} {p.cell.metric} {p.cell.key}")
+            if p.status == "due":
+                for line in _nearest(p.cell, kept, difference):
+                    click.echo(f"        {line}")
+
+
+def _nearest(cell: Any, kept: Store, difference: Callable[..., Iterable[str]]) -> list[str]:
+    earlier = [list(difference(cell.parts, parts)) for _, parts in kept.parts(cell.variant.architecture, cell.metric)]
+    return min(earlier, key=len, default=["never measured"])
