@@ -11,14 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.data.examples import IGNORE as VOID
 from bench.measurement import Evaluation
 from bench.registry import task
 
 if TYPE_CHECKING:
     from bench.data.examples import Examples
-
-VOID = 255
-"""The label of pixels that count neither in training nor in evaluation."""
 
 Outputs = Tensor | Mapping[str, Tensor]
 

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import torch
 
+from bench.data.examples import IGNORE as VOID
 from bench.measurement import Evaluation
 from bench.metrics.boundary_iou import boundary_iou
 from bench.metrics.frequency_weighted_iou import frequency_weighted_iou
 from bench.metrics.mean_accuracy import mean_accuracy
 from bench.metrics.miou import miou
 from bench.metrics.pixel_accuracy import pixel_accuracy
-from bench.tasks.segmentation import VOID, confusion_matrices
+from bench.tasks.segmentation import confusion_matrices
 
 
 def evaluation(confusion: list[list[list[int]]], **units: np.ndarray) -> Evaluation:

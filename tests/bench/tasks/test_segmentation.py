@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from bench.data.examples import IGNORE as VOID
 from bench.tasks.segmentation import (
-    VOID,
     Segmentation,
     band_width,
     boundary_counts,
