@@ -150,7 +150,7 @@ def _answer(question: Question) -> Field:
     spanned = 1
     for start, stop in box or ():
         spanned *= stop - start
-    return Field(box, mask, float(mask.sum() / spanned) if box else 0.0, support.inexact, question)
+    return Field(box, mask, float(mask.sum() / spanned) if box is not None else 0.0, support.inexact, question)
 
 
 @metric(name="receptive_field", unit="px", better=None, kind="static")

@@ -20,6 +20,7 @@ from bench.structure.shapes import SHAPES
 from bench.structure.tape import Call, Node, Ref, Storage, StructureError, Tape, Value, base_name
 from bench.structure.twins import Parts, parameter_twins, standing_in, twin, uncollected
 
+_INDEX = torch.ops.aten.index.Tensor
 _ITEM = torch.ops.aten._local_scalar_dense.default
 _CELL, _OWN = "_fovbench_cell", "_fovbench_own"
 Geometry = tuple[Any, ...]
@@ -66,15 +67,17 @@ def _schema(op: torch._ops.OpOverload) -> _Schema:
 
 
 class HiddenTableError(StructureError):
-    """A tensor was made where no operator is seen: torch turns a list given as an index into one."""
+    """A tensor was made where no operator is seen: of a list given as an index, or by `torch.tensor`."""
 
 
 class Tables(TorchFunctionMode):
-    """Turns lists given as an index into tensors, in sight of the recorder."""
+    """Makes tensors of lists in sight of the recorder: indices, and numbers for the meta device."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in (torch.Tensor.__getitem__, torch.Tensor.__setitem__):
             args = (args[0], _tabled(args[1]), *args[2:])
+        elif func in (torch.tensor, torch.as_tensor) and kwargs and not isinstance(args[0], torch.Tensor):
+            kwargs = {**kwargs, "device": None}
         return func(*args, **(kwargs or {}))
 
 
@@ -329,12 +332,28 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             _collect(kwargs, tensors)
         if func is _ITEM:
             return self._asked_for(tensors[0])
+        if func is _INDEX and any(t.dtype is torch.bool for t in tensors[1:]):
+            args = (args[0], self._positions(args[1]))
+            tensors = _tensors(args)
         if _leaves_meta(func, kwargs) and (known := evaluate(self, self.identify(tensors[0]))) is not None:
             return known.to(kwargs.get("dtype") or known.dtype)
         meta = not tensors or any(self._stand_in(t).is_meta for t in tensors) or _enters_meta(kwargs)
         if not meta and self._untouched(tensors):
             return self._really(func, args, kwargs)
         return self._record(func, args, kwargs)
+
+    def _positions(self, indices: Any) -> list[Any]:
+        """Boolean masks among indices as the positions where they are true."""
+        found: list[Any] = []
+        for index in indices:
+            if index is None or index.dtype is not torch.bool:
+                found.append(index)
+                continue
+            mask = evaluate(self, self.identify(index))
+            if mask is None:
+                raise StructureError(f"{_at(self._here())}a mask computed from the input decides a tensor's shape")
+            found.extend(mask.nonzero().unbind(1))
+        return found
 
     def _untouched(self, tensors: list[torch.Tensor]) -> bool:
         """Whether the real tensors hold what the network sees: nothing from the tape was written to them."""
@@ -425,6 +444,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not reads or "device" in kwargs:
             kwargs = {**kwargs, "device": torch.device("meta")}
             kwargs.pop("pin_memory", None)
+        if torch.Tag.dynamic_output_shape in func.tags and func is not _INDEX:
+            raise StructureError(f"{_at(self._here())}the shape of the result of {func} depends on the data")
         return func(*args, **kwargs)
 
     def _outputs(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from bench.structure import bits
@@ -101,8 +102,29 @@ def _place(rest: Term, places: list[int], positions: list[int], rank: int) -> Te
     return tuple(1 << at[d] if d in at else next(free) for d in range(rank))
 
 
+@rule("index_put")
+def index_put(graph: Supports, node: Node) -> Maps:
+    """One number written where a mask is true: pointwise. Anything else: a bound."""
+    x, given = node.inputs[0], [i.id for i in node.args[1] if isinstance(i, Ref)]
+    value = node.args[2].id
+    shape = graph.shape(x)
+    mask = given[0]
+    leading = len(given) == 1 and graph.value(mask).dtype is torch.bool and node.args[1][0] is not None
+    if not leading or any(n != 1 for n in graph.shape(value)):
+        return write(graph, node)
+    rank, known = len(graph.shape(mask)), graph.constant(mask)
+    keep = None
+    if known is not None and not node.bind()["accumulate"]:
+        keep = np.broadcast_to(~known.numpy().reshape(*known.shape, *[1] * (len(shape) - rank)), shape)
+    return [
+        (x, lambda terms, slot: graph.restricted(terms, keep)),
+        (mask, termwise(lambda t: t[:rank])),
+        (value, everything(graph, value)),
+    ]
+
+
 WRITES = (
-    "scatter scatter_add scatter_reduce index_add index_copy index_fill index_put _unsafe_index_put masked_scatter"
+    "scatter scatter_add scatter_reduce index_add index_copy index_fill _unsafe_index_put masked_scatter"
     " index_reduce put take masked_select nonzero"
 )
 

@@ -90,6 +90,18 @@ def diagonal_write(x: torch.Tensor) -> torch.Tensor:
     return y
 
 
+def masked_write(x: torch.Tensor) -> torch.Tensor:
+    y = x.roll(1, 3) * 2
+    y[x.flip(2) < 0.6] = 0.5
+    return y
+
+
+def constant_masked_write(self: Buffered, x: torch.Tensor) -> torch.Tensor:
+    y = x.permute(2, 3, 0, 1).clone()
+    y[self.m] = 0
+    return y.permute(2, 3, 0, 1)
+
+
 def self_attention(x: torch.Tensor, causal: bool = False) -> torch.Tensor:
     n, c, h, w = x.shape
     t = x.flatten(2).transpose(1, 2)
@@ -304,6 +316,13 @@ CASES: dict[str, Callable[[], nn.Module]] = {
     # picking
     "constant index": lambda: Buffered(lambda s, x: x[:, :, s.i], i=torch.tensor([3, 3, 0, 8])),
     "index select": lambda: Buffered(lambda s, x: x.index_select(3, s.i), i=torch.tensor([11, 0, 5])),
+    "constant mask as an index": lambda: Buffered(lambda s, x: x[:, :, s.m], m=torch.arange(9) % 4 == 1),
+    "write under a computed mask": lambda: plain(masked_write),
+    "write under a constant mask": lambda: Buffered(constant_masked_write, m=torch.arange(108).view(9, 12) % 5 == 0),
+    "list as an index": lambda: plain(lambda x: x[:, [1, 0], 2:][..., [3, 3, 0, 8]]),
+    "numbers on the device of the input": lambda: plain(
+        lambda x: x[:, :, torch.tensor([4, 0, 1], device=x.device)] * torch.tensor([1.0, 0.0, 2.0] * 4, device=x.device)
+    ),
     "two indices": lambda: Buffered(
         lambda s, x: x[:, :, s.i, s.j][..., None], i=torch.tensor([3, 3, 0, 8]), j=torch.tensor([0, 1, 2, 11])
     ),
