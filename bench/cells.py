@@ -76,12 +76,14 @@ class _Maker:
     def cell(self, variant: Variant, metric: Metric, seed: int | None) -> Cell:
         parts = self.static(variant, metric)
         trial = ""
-        if metric.kind == "speed":
-            parts |= self.speed()
-        elif metric.kind == "accuracy":
+        if metric.kind == "accuracy":
             training = self.training(variant, seed)
             trial = hashed(training)
-            parts = training | parts | {"code": training["code"] | parts["code"]}
+            parts = training | parts | {part: training[part] | parts[part] for part in ("code", "libraries")}
+        else:
+            parts["code"] = parts["code"] | _subject()
+        if metric.kind == "speed":
+            parts |= self.speed()
         work = self.ablation.workload
         return Cell(hashed(parts), variant, work, metric.name, metric.kind, seed, trial, parts)
 
@@ -92,7 +94,7 @@ class _Maker:
             "axes": dict(variant.axes),
             "shape": list(work.shape),
             **self.code(variant.architecture),
-            "instrument": _closure("bench.effect", "effect.py"),
+            "instrument": _closure("bench.effect", "effect.py") | _subject(),
         }
         return Cell(hashed(parts), variant, work, "", "static", None)
 
@@ -110,9 +112,8 @@ class _Maker:
         family = targets.declared(architecture, self.ablation.plugins)
         found = [targets.source(family, self.ablation.plugins), *(source_of(e, self.ablation.plugins) for e in entries)]
         modules = tuple((source.module, source.path) for source in found if source is not None)
-        subject = {"bench.subject": digest(package_folder("bench") / "subject.py")}
         zoo = () if found[0] else (family.module,)
-        return {"code": code_digest(modules) | subject, "libraries": dict(libraries(modules, zoo))}
+        return {"code": code_digest(modules), "libraries": dict(libraries(modules, zoo))}
 
     def speed(self) -> dict[str, Any]:
         work = self.ablation.workload
@@ -138,6 +139,11 @@ class _Maker:
             "dtype": work.dtype,
             "device": device_kind(work.device),
         }
+
+
+def _subject() -> dict[str, str]:
+    """The one module that every network passes through before it is looked at or timed."""
+    return {"bench.subject": digest(package_folder("bench") / "subject.py")}
 
 
 @functools.cache
