@@ -247,7 +247,7 @@ class _Run:
         self.by_key = {cell.key: cell for cell in plan.due}
 
     def run(self) -> Summary:
-        if self.plan.due:
+        if self.plan.due and len(self.plan.ablation.variants) > 1:
             check_effects(self.plan, self.store, self.executor, self.options)
         self.options.notify(Began(len(self.plan.due)))
         try:

@@ -7,8 +7,8 @@ from typing import Any
 
 from bench.measurement import Reading
 from bench.registry import metric
-from bench.stopwatch import Laps, timed_forward
 from bench.subject import Subject
+from bench.timing import Laps, timed_forward
 
 
 @metric(unit="ms", better="lower", kind="speed")

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from bench.stopwatch import Plan, lap, moved, thread_count, timed, timed_forward, warmed_up
+from bench.stopwatch import lap, thread_count
+from bench.timing import Plan, moved, timed, timed_forward, warmed_up
 
 QUICK = Plan(samples=6, seconds=10, least=1, round_seconds=0.0, warmup_seconds=0.0)
 

@@ -12,8 +12,9 @@ from bench.metrics import memory as memory_module
 from bench.metrics.latency import latency
 from bench.metrics.memory import can_reset_peak, memory
 from bench.metrics.throughput import throughput
-from bench.stopwatch import Lap, Laps, Plan, timed_forward
+from bench.stopwatch import Lap
 from bench.subject import Subject
+from bench.timing import Laps, Plan, timed_forward
 
 MIB = 2**20
 MADE_UP = Laps((Lap(0.004, 0.003), Lap(0.002, 0.001), Lap(0.003, 0.002)), 6, 2, "3 s", (0.5, 1.5))
