@@ -18,6 +18,9 @@ from bench.registry import task
 if TYPE_CHECKING:
     from bench.data.examples import Examples
 
+ZOOM = (0.7, 1.5)
+"""Least and greatest scale of the augmentation; 0.9 to 1.3 gave less on CamVid's validation split in long trainings."""
+
 Outputs = Tensor | Mapping[str, Tensor]
 
 
@@ -146,10 +149,11 @@ def _band(mask: Tensor, void: Tensor, width: int) -> Tensor:
 
 
 def _zoomed_grid(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Where grid_sample reads (B, H, W, 2): windows 1/1.3 to 1/0.9 as large as the image, half of them mirrored."""
+    """Where grid_sample reads (B, H, W, 2): the image at ZOOM times its size, half of them mirrored."""
     count, _, height, width = images.shape
     draw = torch.rand(count, 4, 1, generator=generator).to(images.device)
-    extent = 1 / (0.9 * (1.3 / 0.9) ** draw[:, 0])
+    least, most = ZOOM
+    extent = 1 / (least * (most / least) ** draw[:, 0])
     mirror = (draw[:, 1] < 0.5).to(images.dtype) * 2 - 1
     centre = (2 * draw[:, 2:] - 1) * (1 - extent).abs()[:, None]
     x = mirror * (centre[:, 0] + extent * _centres(width, images.device))
