@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bench.data.examples import Examples
 
 ZOOM = (0.7, 1.5)
-"""Least and greatest scale of the augmentation; 0.9 to 1.3 gave less on CamVid's validation split in long trainings."""
+"""Least and greatest scale of the augmentation."""
 
 Outputs = Tensor | Mapping[str, Tensor]
 
