@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from bench.structure.costs import costs
+from bench.structure.costs import cost_of, costs
 from bench.structure.tape import Node, Ref, Tape
 
 
@@ -43,14 +43,8 @@ def mmcv_gflops(tape: Tape) -> float:
     return total / 1e9
 
 
-def _with_bias(tape: Tape, node: object, out: int) -> int:
-    from bench.structure.costs import cost_of
-    from bench.structure.tape import Node
-
-    assert isinstance(node, Node)
-    counted = cost_of(tape, node)
-    assert counted is not None
-    macs, flops = counted
+def _with_bias(tape: Tape, node: Node, out: int) -> int:
+    macs, flops = cost_of(tape, node) or (0, 0)
     return macs + (flops - 2 * macs)
 
 
@@ -59,23 +53,25 @@ def fvcore_gflops(tape: Tape) -> float:
 
     A norm costs one per element with fixed statistics, four with its own, and one more for an affine map;
     adaptive average pooling one per input element, nearest and bilinear interpolation one and four per
-    output element. A global average pooling is recorded as a mean, so every mean counts as one.
+    output element. An adaptive pooling to one bin is recorded as a mean over axes -1 and -2, which counts.
     """
-    return (costs(tape).macs + sum(_fvcore_extra(tape, node) for node in tape.executed)) / 1e9
+    return (costs(tape).macs + sum(fvcore_extra(tape, node) for node in tape.executed)) / 1e9
 
 
-def _fvcore_extra(tape: Tape, node: Node) -> int:
+def fvcore_extra(tape: Tape, node: Node) -> int:
     if node.name in _FVCORE_NORMS:
         affine = isinstance(node.bind()["weight"], Ref)
         return (_FVCORE_NORMS[node.name] + affine) * math.prod(tape.values[node.inputs[0]].shape)
-    if node.name in ("_adaptive_avg_pool2d", "mean"):
+    if node.name == "_adaptive_avg_pool2d" or _single_bin(node):
         return math.prod(tape.values[node.inputs[0]].shape)
-    if node.name in ("upsample_nearest2d", "upsample_bilinear2d"):
-        taps = 4 if node.name == "upsample_bilinear2d" else 1
-        return taps * math.prod(tape.values[node.outputs[0]].shape)
-    return 0
+    return _FVCORE_OUTPUTS.get(node.name, 0) * math.prod(tape.values[node.outputs[0]].shape) if node.outputs else 0
 
 
+def _single_bin(node: Node) -> bool:
+    return node.name == "mean" and list(node.bind().get("dim") or ()) == [-1, -2]
+
+
+_FVCORE_OUTPUTS = {"upsample_nearest2d": 1, "upsample_bilinear2d": 4, "grid_sampler_2d": 4}
 _FVCORE_NORMS = {"native_batch_norm": 1, "native_group_norm": 4, "native_layer_norm": 4}
 
 CONVENTIONS: Mapping[str, Callable[[Tape], float]] = {

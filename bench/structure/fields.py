@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
@@ -18,8 +19,9 @@ from bench.structure.terms import Terms
 
 Size = int | tuple[int, ...] | None
 
-LARGEST_INPUT = 20000
-"""Pixels along an axis beyond which a field that still touches the border counts as global."""
+ENLARGEMENTS = (1344, 4 * 1344, 16 * 1344)
+"""Pixels by which the input is enlarged along each axis: multiples of most strides (64, 48, 28, ...), so that
+padding which depends on the size stays the same, and windows still fit."""
 MOST_PHASES = 512
 
 
@@ -118,9 +120,9 @@ class Question:
         reader = self.network.supports(self.tape, self.from_value, self.cut)
         return reader.of(self.to_value, self.terms(place))
 
-    def scaled(self, factor: int) -> Question:
-        """The same question, centred, on an input `factor` times as large."""
-        shapes = tuple((*s[:2], *(n * factor for n in s[2:])) for s in self.shapes)
+    def enlarged(self, by: int) -> Question:
+        """The same question, centred, on an input that is `by` pixels larger along each axis."""
+        shapes = tuple((*s[:2], *(n + by for n in s[2:])) for s in self.shapes)
         return replace(self, shapes=shapes, position=None, axes=self.to_axes)
 
 
@@ -165,10 +167,9 @@ def unbounded(question: Question) -> Unbounded:
     """
     if not question.to_axes or not question.from_axes:
         return Unbounded(None, "the output or the input has no spatial axes")
-    factor = 1
-    longest = max(n for s in question.shapes for n in s[2:])
-    while factor == 1 or longest * factor * 2 <= LARGEST_INPUT:
-        small, large = question.scaled(factor), question.scaled(2 * factor)
+    small = question.enlarged(0)
+    for by in ENLARGEMENTS:
+        large = question.enlarged(by)
         refused = _refused(small) or _refused(large)
         if refused:
             return Unbounded(None, f"the network takes no larger input: {refused}")
@@ -179,8 +180,8 @@ def unbounded(question: Question) -> Unbounded:
         confirmed = _phases(large, period) if found else None
         if found and confirmed and _equal(found, confirmed):
             return Unbounded(found)
-        factor *= 4
-    return Unbounded(None, f"global: the field grows with the input, up to {longest * factor // 2} px")
+        small = large
+    return Unbounded(None, f"global: the field still grows on an input of {ENLARGEMENTS[-1]} px")
 
 
 def _refused(question: Question) -> str:
@@ -225,14 +226,12 @@ def _common_stride(small: Question, large: Question, axis: int, grown: int) -> i
     """The least common multiple of the strides of all values that lie between, capped."""
     common = 1
     reader = small.network.supports(small.tape, small.from_value, small.cut)
+    rank = len(small.tape.values[small.from_value].shape)
     for one, other in _pairs(small, large):
         a, b = small.tape.values[one].shape, large.tape.values[other].shape
-        if one not in reader.live:
-            continue
-        if len(a) == len(b) == len(small.tape.values[small.from_value].shape) and b[axis] > a[axis]:
-            stride = grown / (b[axis] - a[axis])
-            if stride > 1 and stride == int(stride):
-                common = min(math.lcm(common, int(stride)), 1 << 16)
+        if one in reader.live and len(a) == len(b) == rank and b[axis] > a[axis]:
+            stride = Fraction(grown, b[axis] - a[axis]).limit_denominator(8)
+            common = min(math.lcm(common, stride.numerator), 1 << 16)
     return common
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from bench.structure.fields import layer
+from bench.structure.fields import ENLARGEMENTS, layer
 from bench.structure.network import Network, network_of, shapes_of
 from bench.structure.supports import Supports
 from bench.structure.tape import StructureError, Tape
@@ -34,7 +34,7 @@ class Strides:
 def strides(model: torch.nn.Module, shape: Sequence[int]) -> Strides:
     """Strides at an input of `shape` (C, ...): how many input pixels more make a map one position larger.
 
-    Read from two recordings, at `shape` and at twice that, so that padding does not blur it. Where the
+    Read from two recordings, at `shape` and at a larger one, so that padding does not blur it. Where the
     network takes one size only, input extent over map extent.
     """
     network = network_of(model, False)
@@ -50,7 +50,7 @@ def strides(model: torch.nn.Module, shape: Sequence[int]) -> Strides:
 
 def _enlarged(network: Network, model: torch.nn.Module, shape: Sequence[int]) -> Tape | None:
     try:
-        return network.tape(model, shapes_of([shape[0], *(2 * n for n in shape[1:])]))
+        return network.tape(model, shapes_of([shape[0], *(n + ENLARGEMENTS[0] for n in shape[1:])]))
     except StructureError:
         return None
 
@@ -65,4 +65,5 @@ def stride_of(small: Tape, large: Tape | None, value: int) -> float | None:
     grown = [b - a for a, b in zip(shape[2:], large.values[value].shape[2:], strict=True)]
     if min(grown) <= 0:
         return None
-    return max(n / g for n, g in zip(own[2:], grown, strict=True))
+    larger = large.values[large.inputs[0]].shape
+    return max((b - a) / g for a, b, g in zip(own[2:], larger[2:], grown, strict=True))
