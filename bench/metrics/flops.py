@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from bench.measurement import Reading
 from bench.registry import metric
-from bench.structure.costs import costs
+from bench.structure.costs import costs, per_input
 from bench.subject import Subject
 
 
 @metric(unit="FLOPs", better="lower", kind="static")
 def flops(subject: Subject) -> Reading:
     """Floating-point operations of one image's forward pass, every operator by a written rule."""
-    counted = costs(subject.tape)
+    counted, batch = costs(subject.tape), subject.batch
     detail = {
         "coverage": counted.coverage,
         "uncounted": list(counted.uncounted),
-        "operators": {o.name: o.flops / subject.batch for o in counted.operators if o.flops},
+        "operators": {o.name: per_input(o.flops, batch) for o in counted.operators if o.flops},
     }
-    return Reading(counted.flops / subject.batch, detail)
+    return Reading(per_input(counted.flops, batch), detail)

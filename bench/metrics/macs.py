@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.measurement import Reading
 from bench.registry import metric
-from bench.structure.costs import costs
+from bench.structure.costs import costs, per_input
 from bench.subject import Subject
 
 
@@ -16,7 +16,7 @@ def macs(subject: Subject) -> Reading:
     detail = {
         "coverage": counted.coverage,
         "uncounted": list(counted.uncounted),
-        "live": counted.live / batch,
-        "operators": {o.name: o.macs / batch for o in counted.operators if o.macs},
+        "live": per_input(counted.live, batch),
+        "operators": {o.name: per_input(o.macs, batch) for o in counted.operators if o.macs},
     }
-    return Reading(counted.macs / batch, detail)
+    return Reading(per_input(counted.macs, batch), detail)

@@ -139,6 +139,11 @@ class Costs:
         return tuple(o.name for o in self.operators if not o.counted)
 
 
+def per_input(count: int, batch: int) -> float:
+    """A count of the whole batch for one input: an int where it is whole."""
+    return count // batch if count % batch == 0 else count / batch
+
+
 def costs(tape: Tape) -> Costs:
     """Counts MACs and FLOPs of a recording, its batch included."""
     if "costs" not in tape.scratch:
