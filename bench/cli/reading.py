@@ -109,12 +109,14 @@ def accept(name: str, store: Path, **asked: Any) -> None:
 
 
 def _deterministic(plan: Plan, kept: Store) -> tuple[list[Any], list[Any]]:
-    """(measurements, cells without one) of the static metrics, named as in this ablation."""
+    """(exact or failed measurements, cells without one) of the static metrics, named as in this ablation."""
     from dataclasses import replace
 
     planned = {p.cell.key: p.cell for p in plan.planned if p.cell.kind == "static"}
     found = {m.key: replace(m, variant=planned[m.key].variant) for m, _, _ in kept.measurements(planned)}
-    return list(found.values()), [cell for key, cell in planned.items() if key not in found]
+    return [m for m in found.values() if m.exact or m.error], [
+        cell for key, cell in planned.items() if key not in found
+    ]
 
 
 @click.command()

@@ -52,34 +52,31 @@ def _described(plan: Plan) -> str:
 @json_option
 def plan_command(
     name: str,
-    plugins: tuple[str, ...],
     store: Path,
     data: Path | None,
-    overrides: tuple[str, ...],
-    seeds: int | None,
-    device: str | None,
     as_json: bool,
-    **how: Any,
+    only: tuple[str, ...],
+    rerun: tuple[str, ...],
+    force: bool,
+    **asked: Any,
 ) -> None:
     """Show every cell of ABLATION and its state. Builds nothing."""
     from bench.store import Store
     from bench.sweep import plan as make
 
-    ablation = load_ablation(name, overrides, plugins, seeds, device)
-    check_metrics([ablation], how["only"])
-    check_sorts(how["rerun"])
+    ablation = load_ablation(name, **asked)
+    check_metrics([ablation], only)
+    check_sorts(rerun)
     with Store(store) as kept:
-        plan = make(ablation, kept, data, reading=True, **how)
+        plan = make(ablation, kept, data, rerun=rerun, force=force, only=only, reading=True)
     rows = [*_plan_rows(plan)]
     if as_json:
         print_json(rows)
         return
     for row in rows:
-        seed = "" if row["seed"] is None else f"seed {row['seed']}"
-        why = row["error"] or row["because"] or ""
-        click.echo(
-            f"{row['status']:9} {row['variant']}  {row['metric'] or ''} {seed} {row['key'] or ''} {why}".rstrip()
-        )
+        seed = None if row["seed"] is None else f"seed {row['seed']}"
+        told = (row["variant"], row["metric"], seed, row["key"], row["error"] or row["because"])
+        click.echo(f"{row['status']:9} " + "  ".join(str(text) for text in told if text))
     click.echo(_described(plan))
 
 
@@ -106,14 +103,15 @@ def _plan_rows(plan: Plan) -> Iterable[dict[str, Any]]:
 @click.option("--no-report", is_flag=True, help="Don't render the report at the end.")
 def run(
     names: tuple[str, ...],
-    plugins: tuple[str, ...],
     store: Path,
     data: Path | None,
+    dry_run: bool,
+    no_report: bool,
+    timeout: float | None,
+    plugins: tuple[str, ...],
     overrides: tuple[str, ...],
     seeds: int | None,
     device: str | None,
-    dry_run: bool,
-    no_report: bool,
     **how: Any,
 ) -> None:
     """Measure what is missing, then write the report.
@@ -126,12 +124,11 @@ def run(
     from bench.running import Job, run_all
     from bench.store import Store
 
-    overrides = (*overrides, *([f"timeout={how['timeout']}"] if how["timeout"] else []))
+    overrides = (*overrides, *([f"timeout={timeout}"] if timeout else []))
     ablations = [load_ablation(name, overrides, plugins, seeds, device) for name in names]
     check_metrics(ablations, how["only"])
     check_sorts(how["rerun"])
     with Store(store) as kept:
-        how.pop("timeout")
         job = Job(ablations, kept, data, **how)
         if dry_run:
             for plan in job.plans(reading=True):
