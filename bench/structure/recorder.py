@@ -20,6 +20,7 @@ from bench.structure.shapes import SHAPES
 from bench.structure.tape import Call, Node, Ref, Storage, StructureError, Tape, Value, base_name
 from bench.structure.twins import Parts, parameter_twins, standing_in, twin, uncollected
 
+_PLAIN = frozenset((int, float, bool, str, type(None), torch.dtype, torch.device))
 _INDEX = torch.ops.aten.index.Tensor
 _ITEM = torch.ops.aten._local_scalar_dense.default
 _CELL, _OWN = "_fovbench_cell", "_fovbench_own"
@@ -95,7 +96,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.tables = Tables() if tables else nullcontext()
-        self.model, self.training = model, training
+        self.model, self.training = getattr(model, "_orig_mod", model), training  # what torch.compile wraps
         self.values: list[Value] = []
         self.nodes: list[Node] = []
         self.constants: dict[int, torch.Tensor] = {}
@@ -392,16 +393,18 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         written = [kwargs[w] if isinstance(w, str) else args[w] for w in _schema(func).written]
         result = self._returned(func, written) if written else self._execute(func, plain, plain_options, bool(inputs))
         flat = [result] if isinstance(result, torch.Tensor) else _tensors(result)
-        index = len(self.nodes)
-        self.nodes.append(Node(index, func, noted, options, tuple(inputs), (), self._here()))
-        outputs = self._outputs(self.nodes[index], args, flat, written)
-        self.nodes[index] = Node(index, func, noted, options, tuple(inputs), outputs, self._here())
+        node = Node(len(self.nodes), func, noted, options, tuple(inputs), (), self._here())
+        self.nodes.append(node)
+        outputs = self._outputs(node, args, flat, written)
+        self.nodes[node.index] = replace(node, outputs=outputs)
         for t, value in zip(written, outputs, strict=False):
             self._write(self._stand_in(t), value)
         return result
 
     def _operands(self, tree: Any, inputs: list[int]) -> tuple[Any, Any]:
         """Arguments as they stand on the tape, and as they are on the meta device."""
+        if type(tree) in _PLAIN:
+            return tree, tree
         if isinstance(tree, torch.Tensor):
             t = self._stand_in(tree)
             inputs.append(self._identified(t))
@@ -518,8 +521,11 @@ def _collect(tree: Any, found: list[torch.Tensor]) -> None:
     if isinstance(tree, torch.Tensor):
         found.append(tree)
     elif isinstance(tree, (tuple, list)):
+        if tree and type(tree[0]) is int:
+            return
         for item in tree:
-            _collect(item, found)
+            if type(item) not in _PLAIN:
+                _collect(item, found)
     elif isinstance(tree, dict):
         for item in tree.values():
             _collect(item, found)

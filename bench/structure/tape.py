@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import torch
@@ -29,8 +29,7 @@ class Ref:
     id: int
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """A tensor on the tape. `node` is -1 for a leaf (input, parameter, constant)."""
 
     id: int
@@ -88,8 +87,7 @@ def base_name(op: torch._ops.OpOverload) -> str:
     return name
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One run of a module: the values that went in and came out."""
 
     inputs: tuple[int, ...]
