@@ -83,6 +83,7 @@ class Zeros:
         self.tape, self.fixed = tape, fixed_values(tape)
         self._constants: dict[int, torch.Tensor | None] = {}
         self._generic: dict[int, torch.Tensor] = {}
+        self._consulted: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self.unknown = self._unknown()
         self.zero: set[int] = set()
         self.infinite: set[int] = set()
@@ -102,7 +103,7 @@ class Zeros:
     def constant(self, value: int) -> torch.Tensor | None:
         """The tensor behind a value that depends on constants alone."""
         if value not in self._constants:
-            self._constants[value] = evaluate(self.tape, value, self.fixed)
+            self._constants[value] = self._evaluated(value, set()) if self._known(value) else None
         return self._constants[value]
 
     def has_zeros(self, value: int) -> bool:
@@ -122,9 +123,23 @@ class Zeros:
     def generic(self, value: int) -> torch.Tensor:
         """A value in float64, where all that is neither constant nor structural is drawn from (0.5, 1.5)."""
         if value not in self._generic:
-            with _disable_current_modes(), torch.no_grad():
-                self._generic[value] = _Evaluation(self.tape, self.fixed, self.zero | self.infinite)(value)
+            self._generic[value] = self._evaluated(value, self.zero | self.infinite)
         return self._generic[value]
+
+    def _known(self, value: int) -> bool:
+        return value in self.fixed and _elements(self.tape.values[value]) <= LARGEST
+
+    def _evaluated(self, value: int, structural: set[int]) -> torch.Tensor:
+        evaluation = _Evaluation(self.tape, self.fixed, structural)
+        with _disable_current_modes(), torch.no_grad():
+            result = evaluation(value)
+            fresh = {v: t for v, t in evaluation.leaves.items() if v not in self._consulted}
+            self._consulted.update({v: (t, t.clone()) for v, t in fresh.items()})
+        return result
+
+    def outdated(self) -> bool:
+        """Whether a constant that was looked into holds other values now."""
+        return any(not torch.equal(now, then) for now, then in self._consulted.values())
 
     def _look(self, node: Node) -> None:
         outputs = [v for v in node.outputs if v >= 0]
@@ -167,6 +182,7 @@ class _Evaluation:
     def __init__(self, tape: Recording, fixed: set[int], structural: set[int]) -> None:
         self.tape, self.fixed, self.structural = tape, fixed, structural
         self.memo: dict[int, torch.Tensor] = {}
+        self.leaves: dict[int, torch.Tensor] = {}
         self.generator = torch.Generator().manual_seed(0)
 
     def __call__(self, value: int) -> torch.Tensor:
@@ -178,7 +194,8 @@ class _Evaluation:
         held = self.tape.values[value]
         if value in self.fixed and held.node < 0:
             source = self.tape.constants.get(value)
-            self.memo[value] = (self.tape.frozen[value] if source is None else source).detach().cpu()
+            self.leaves[value] = (self.tape.frozen[value] if source is None else source).detach()
+            self.memo[value] = self.leaves[value].cpu()
         elif value in self.fixed or value in self.structural:
             self._run(self.tape.nodes[held.node])
         else:

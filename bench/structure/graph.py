@@ -75,7 +75,7 @@ def _plain(tree: Any, numbers: Mapping[int, int]) -> Any:
 def _leaf(tape: Tape, value: int) -> str:
     constant = tape.constants.get(value)
     if constant is None:
-        return "parameter"
+        return "statistics" if value in tape.hidden else "parameter"
     return f"constant {_digest(constant)}" if is_table(constant) else "statistics"
 
 

@@ -81,11 +81,8 @@ def _fingerprint(value: Any) -> Any:
 
 def _consulted_changed(network: Network) -> bool:
     """Whether a constant that was looked into holds other values now (`.data` writes leave no trace)."""
-    for tape in network.tapes.values():
-        for value, copy in tape.scratch.get("consulted", {}).items():
-            if not torch.equal(tape.constants[value], copy):
-                return True
-    return False
+    found = (tape.scratch.get("zeros") for tape in network.tapes.values())
+    return any(zeros is not None and zeros.outdated() for zeros in found)
 
 
 def shapes_of(shape: Sequence[Any]) -> Shapes:

@@ -139,6 +139,22 @@ def test_a_change_of_the_network_is_seen() -> None:
     assert receptive_field(net, (1, 16, 16)).size == 7
 
 
+def test_a_mask_written_past_the_version_counter_is_seen() -> None:
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(1, 1, 3, padding=1)
+            self.register_buffer("mask", torch.tensor([[0.0, 1.0, 0.0]] * 3))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return nn.functional.conv2d(x, self.conv.weight * self.mask, padding=1)
+
+    net = Masked()
+    assert receptive_field(net, (1, 16, 16)).size == (3, 1)
+    net.mask.data[0] = 1
+    assert receptive_field(net, (1, 16, 16)).size == 3
+
+
 def test_positions_are_checked() -> None:
     net = nn.Conv2d(1, 1, 3, padding=1)
     assert np.array_equal(
