@@ -155,8 +155,13 @@ def _answer(question: Question) -> Field:
 
 @metric(name="receptive_field", unit="px", better=None, kind="static")
 def measured(subject: Subject) -> Reading:
-    """Receptive field at the centre of the output, on an unbounded input, per axis."""
+    """Receptive field at the centre of the output, on an unbounded input, per axis.
+
+    A network's `receptive_field_layers = {name: module path}` are inner maps whose field its paper prints.
+    """
     found = receptive_field(subject.model, subject.shape)
+    inner = getattr(subject.model, "receptive_field_layers", {})
+    layers = {name: receptive_field(subject.model, subject.shape, sink=path).size for name, path in inner.items()}
     size = found.size
     detail = {
         "axes": list(size) if isinstance(size, tuple) else size,
@@ -170,5 +175,6 @@ def measured(subject: Subject) -> Reading:
         "local": found.local.size if size is None else size,
         "paths": dict(found.paths),
         **found.paths,
+        **layers,
     }
     return Reading(max(size) if isinstance(size, tuple) else size, detail)

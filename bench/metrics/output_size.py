@@ -1,0 +1,17 @@
+"""Size of the output."""
+
+from __future__ import annotations
+
+from bench.measurement import Reading
+from bench.registry import metric
+from bench.subject import Subject
+
+
+@metric(unit="px", better=None, kind="static")
+def output_size(subject: Subject) -> Reading:
+    """Height of the first output; its whole shape, batch left out, stands in the detail."""
+    tape = subject.tape
+    shape = tape.values[tape.output(0)].shape[1:]
+    if len(shape) < 2:
+        return Reading(None, {"shape": list(shape)}, error=f"an output of shape {list(shape)} has no height")
+    return Reading(shape[-2], {"shape": list(shape), "width": shape[-1]})
