@@ -40,12 +40,14 @@ class Reading:
     """What a metric returns: one number (exact), or a list of samples, and what explains them.
 
     `detail` is JSON: the coverage of a count, a field's paths, IoU by class. `error` in a
-    reading means that the metric knows that it could not be measured, and why.
+    reading means that the metric knows that it could not be measured, and why. A static number that
+    comes of floating-point arithmetic on data is not `exact`: another machine may differ in the last digit.
     """
 
     value: float | Sequence[float] | None
     detail: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
+    exact: bool = True
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from bench.effect import Signature, signature, values
 from bench.environment import snapshot
 from bench.executors import Emit, Progress
 from bench.executors.local import cache_folder, described
-from bench.measurement import Evaluation, Measurement, Reading
+from bench.measurement import Evaluation, Measurement, Reading, Workload
 from bench.recipe import Recipe
 from bench.registry import Metric
 from bench.subject import Subject
@@ -132,8 +132,26 @@ def trained(cell: Cell, recipe: Recipe, data: Path | None, emit: Emit, plugins: 
     )
     evaluation: Evaluation = task.evaluate(result.model, held_out, work.device, result.mode)
     took = {"seconds": result.seconds, "cpu_seconds": result.cpu_seconds, "steps": result.steps}
-    facts = {**evaluation.facts, "mode": result.mode, "refused": dict(result.refused), **took}
+    seen = {"effective_receptive_field": _seen(result.model, held_out, task, work)}
+    facts = {**evaluation.facts, "mode": result.mode, "refused": dict(result.refused), **took, **seen}
     return replace(evaluation, curves=result.curves, facts=facts)
+
+
+SEEN = 8
+"""Images that the trained network is asked about, one forward and backward pass each."""
+
+
+def _seen(model: Any, examples: Any, task: Any, work: Workload) -> dict[str, Any]:
+    """The trained network's effective receptive field on a few images, or the error: never the trial's end."""
+    from bench.metrics.effective_receptive_field import trained_field
+    from bench.stopwatch import thread_count
+
+    try:
+        chosen = examples.images[:: -(-len(examples.images) // SEEN)].to(work.device)
+        with thread_count(work.threads):
+            return trained_field(model, task.prepare(chosen), work.device)
+    except Exception as error:
+        return {"error": described(error)}
 
 
 def _splits(cell: Cell, plugins: tuple[str, ...]) -> Sequence[str]:
@@ -168,7 +186,7 @@ def measurement(cell: Cell, metric: Metric, reading: Reading, duration: float) -
         unit=metric.unit,
         better=metric.better,
         samples=samples,
-        exact=cell.kind == "static",
+        exact=cell.kind == "static" and reading.exact,
         seed=cell.seed,
         duration=duration,
         environment=snapshot(cell.workload.device),

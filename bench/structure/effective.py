@@ -76,7 +76,8 @@ class EffectiveField:
 
     def share_of(self, box: Box) -> float:
         """The part of a box's pixels that lies within the radius."""
-        inside = np.sqrt(sum(d**2 for d in _offsets(self.map.shape, self.centre))) <= self.radius
+        far = np.sqrt(sum(d**2 for d in _offsets(self.map.shape, self.centre)))
+        inside = far <= self.radius + 1e-6  # the centre's last digit must not split a ring of pixels
         chosen = inside[tuple(slice(*side) for side in box)]
         return float(chosen.sum() / chosen.size)
 

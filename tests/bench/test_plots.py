@@ -5,15 +5,18 @@ import itertools
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle, Rectangle
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from bench.catalogue import declarations, live
 from bench.figure import labels, names, styles, theme
+from bench.plots.effective_receptive_field import effective_receptive_field
 from bench.plots.per_class import per_class
 from bench.plots.predictions import predictions
 from bench.plots.receptive_field_paths import fields_of, receptive_field_paths
@@ -152,6 +155,37 @@ def test_global_paths_are_named_not_dropped(synthetic: Results):
     frame.loc[chosen, "detail"] = frame.loc[chosen, "detail"].map(lambda _: detail)
     ((_, figure),) = receptive_field_paths(dataclasses.replace(synthetic, frame=frame))
     assert "404 · global · 9" in texts(figure)
+
+
+def with_fields_at_start(results: Results) -> Results:
+    """The receptive field's rows told as effective ones too, with the facts that the trained networks have."""
+    rows = results.frame[results.frame["metric"] == "receptive_field"].copy()
+    facts = results.evaluations[results.baseline, 0].facts["effective_receptive_field"]
+    rows["metric"], rows["detail"] = "effective_receptive_field", [{**facts, "radius": 25.5} for _ in range(len(rows))]
+    rows["key"] = rows["key"] + "/effective"
+    frame = pd.concat([results.frame, rows], ignore_index=True)
+    return dataclasses.replace(results, frame=frame)
+
+
+def test_effective_fields_stand_before_and_after_training_with_their_radius(synthetic: Results):
+    with theme():
+        ((_, figure),) = effective_receptive_field(with_fields_at_start(synthetic))
+    check_labels(figure)
+    shown = texts(figure)
+    assert shown.count("95 % within 25.5 px") == 6
+    assert shown.count("not measured") == 2
+    assert {"at initialisation", "after training", "95 % within 9.8 px", "95 % within 14.7 px"} <= set(shown)
+    first = figure.axes[0]
+    box, disc = (next(p for p in first.patches if isinstance(p, kind)) for kind in (Rectangle, Circle))
+    assert (disc.get_center(), disc.get_radius()) == ((40.0, 30.0), 25.5)
+    assert box.get_bbox().bounds == (-0.5, -0.5, 80, 60)
+    assert (first.get_xlim(), first.get_ylim()) == ((-0.5, 79.5), (59.5, -0.5))
+
+
+def test_fields_that_are_no_pictures_are_not_drawn(synthetic: Results):
+    facts = {"effective_receptive_field": {"error": "failed: no gradient"}}
+    bare = {key: dataclasses.replace(e, facts=facts) for key, e in synthetic.evaluations.items()}
+    assert dict(effective_receptive_field(dataclasses.replace(synthetic, evaluations=bare))) == {}
 
 
 def test_thinning_keeps_the_mean():

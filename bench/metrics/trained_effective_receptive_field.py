@@ -1,0 +1,23 @@
+"""The effective receptive field after training, after Luo et al. 2016; `bench.structure.effective` defines it."""
+
+from __future__ import annotations
+
+from bench.measurement import Evaluation, Reading
+from bench.registry import metric
+
+FACT = "effective_receptive_field"
+MISSING = "this training was evaluated before effective receptive fields were kept; --force trains again"
+
+
+@metric(unit="px", better=None, kind="accuracy")
+def trained_effective_receptive_field(evaluation: Evaluation) -> Reading:
+    """Radius around its centre of mass that holds 95 % of the centre output's squared gradient, after training.
+
+    The mean map over a few images of the evaluation split, in eval mode and fp32.
+    """
+    facts = evaluation.facts.get(FACT)
+    if facts is None:
+        return Reading(None, error=MISSING)
+    if "error" in facts:
+        return Reading(None, error=facts["error"])
+    return Reading(facts["radius"], facts)

@@ -1,0 +1,110 @@
+"""Where a network looks, beside where it could look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from bench.figure import COLOURS, labels, legend_below, new
+from bench.registry import plot
+from bench.results import Results
+from bench.summary import summarise
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+METRIC = "effective_receptive_field"
+INITIAL, TRAINED = "at initialisation", "after training"
+BOX = {"edgecolor": COLOURS[5], "linewidth": 1.6, "linestyle": "--", "fill": False, "clip_on": False}
+DISC = {"edgecolor": COLOURS[1], "linewidth": 1.6, "fill": False}
+WIDTH, HIGHEST = 2.3, 2.6
+"""Inches of a picture: its width, and its greatest height."""
+
+
+@plot(order=61)
+def effective_receptive_field(results: Results) -> Iterator[tuple[str, Figure]]:
+    """The effective receptive field of each variant, before and after training, in the theoretical one's box."""
+    stages = {stage: found for stage, found in ((INITIAL, _initial(results)), (TRAINED, _trained(results))) if found}
+    shown = [v for v in results.variants if any(v in found for found in stages.values())]
+    if not shown:
+        return
+    tallest = max(facts["shape"][0] / facts["shape"][1] for found in stages.values() for facts in found.values())
+    caption = (
+        "Size of the gradient of the centre output by input pixel, relative to its greatest (black: none), the disc "
+        "that holds 95 % of its square, and the box of the theoretical receptive field within the image"
+    )
+    high = min(WIDTH * tallest, HIGHEST) + 0.45
+    figure, grid = new(8.2, high * len(shown) + 0.6, caption, len(shown), len(stages))
+    figure.set_layout_engine("compressed")  # which knows that pictures keep their aspect
+    names = labels(results, 24)
+    for row, variant in enumerate(shown):
+        for column, (stage, found) in enumerate(stages.items()):
+            axes = grid[row * len(stages) + column]
+            _panel(axes, found.get(variant))
+            axes.set_title(stage if row == 0 else "")
+        grid[row * len(stages)].set_ylabel(names[variant], rotation=0, ha="right", va="center", labelpad=8)
+    _legend(figure)
+    yield METRIC, figure
+
+
+def _initial(results: Results) -> dict[str, Mapping[str, Any]]:
+    """Variant -> the facts of its field, from the metric's detail."""
+    cells = summarise(results).of(METRIC)
+    return {cell.variant: cell.details[0] for cell in cells if cell.details and _drawable(cell.details[0])}
+
+
+def _trained(results: Results) -> dict[str, Mapping[str, Any]]:
+    """Variant -> the facts of its field, from the evaluation of its first seed that has them."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for (variant, _), evaluation in sorted(results.evaluations.items(), key=lambda item: item[0]):
+        facts = evaluation.facts.get(METRIC, {})
+        if _drawable(facts):
+            found.setdefault(variant, facts)
+    return found
+
+
+def _drawable(facts: Mapping[str, Any]) -> bool:
+    return "map" in facts and len(facts["shape"]) == 2
+
+
+def _panel(axes: Axes, facts: Mapping[str, Any] | None) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    if facts is None:
+        axes.set_xlabel("not measured", fontsize=9)
+        return
+    _picture(axes, facts)
+    _outlines(axes, facts)
+    axes.set_xlabel(f"95 % within {facts['radius']:.1f} px", fontsize=9)
+
+
+def _picture(axes: Axes, facts: Mapping[str, Any]) -> None:
+    """The root of the map, in pixels of the input; cells that overhang are cut."""
+    import numpy as np
+
+    cells, cell = np.sqrt(np.asarray(facts["map"], dtype=float)), facts["cell"]
+    right, bottom = cells.shape[1] * cell - 0.5, cells.shape[0] * cell - 0.5
+    axes.imshow(cells, cmap="gray", vmin=0, vmax=1, interpolation="none", extent=(-0.5, right, bottom, -0.5))
+    axes.set_xlim(-0.5, facts["shape"][1] - 0.5)
+    axes.set_ylim(facts["shape"][0] - 0.5, -0.5)
+
+
+def _outlines(axes: Axes, facts: Mapping[str, Any]) -> None:
+    from matplotlib.patches import Circle, Rectangle
+
+    y, x = facts["centre"]
+    axes.add_patch(Circle((x, y), facts["radius"], **DISC))
+    if facts["box"] is not None:
+        (top, bottom), (left, right) = facts["box"]
+        axes.add_patch(Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, **BOX))
+
+
+def _legend(figure: Figure) -> None:
+    from matplotlib.lines import Line2D
+
+    disc = Line2D([], [], color=DISC["edgecolor"], linewidth=DISC["linewidth"])
+    box = Line2D([], [], color=BOX["edgecolor"], linewidth=BOX["linewidth"], linestyle=BOX["linestyle"])
+    legend_below(figure, [disc, box], ["95 % of the squared gradient", "theoretical field, within the image"], 2)
