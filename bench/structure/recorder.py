@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, is_dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -13,38 +12,18 @@ import torch
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.structure.constants import evaluate
+from bench.structure.ledger import Ledger
 from bench.structure.shapes import SHAPES
-from bench.structure.tape import Call, Node, Ref, Storage, StructureError, Tape, Value, base_name
+from bench.structure.tape import Call, Node, Ref, StructureError, Tape, base_name
 from bench.structure.twins import Parts, parameter_twins, standing_in, twin, uncollected
 
 _PLAIN = frozenset((int, float, bool, str, type(None), torch.dtype, torch.device))
 _INDEX = torch.ops.aten.index.Tensor
 _ITEM = torch.ops.aten._local_scalar_dense.default
-_CELL, _OWN = "_fovbench_cell", "_fovbench_own"
-Geometry = tuple[Any, ...]
-Step = tuple[torch._ops.OpOverload, tuple[Any, ...], dict[str, Any], int]
-
-
-@dataclass(slots=True)
-class _View:
-    """A way to look at a storage: the steps from its base, and its value at one version."""
-
-    steps: tuple[Step, ...]
-    version: int
-    value: int
-
-
-@dataclass(slots=True)
-class _Cell:
-    """A storage while recording: the value of its whole, how often it was written, its views."""
-
-    id: int
-    base: int
-    version: int = 0
-    views: dict[Geometry, _View] = field(default_factory=dict)
+_OWN = "_fovbench_own"
 
 
 @dataclass(frozen=True)
@@ -65,10 +44,6 @@ def _schema(op: torch._ops.OpOverload) -> _Schema:
     aliases = [r.alias_info for r in op._schema.returns if r.alias_info is not None]
     views = any(not a.is_write for a in aliases)
     return _Schema(tuple(written), views, torch.Tag.nondeterministic_seeded in op.tags)
-
-
-class HiddenTableError(StructureError):
-    """A tensor was made where no operator is seen: of a list given as an index, or by `torch.tensor`."""
 
 
 class Tables(TorchFunctionMode):
@@ -97,18 +72,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.tables = Tables() if tables else nullcontext()
         self.model, self.training = getattr(model, "_orig_mod", model), training  # what torch.compile wraps
-        self.values: list[Value] = []
-        self.nodes: list[Node] = []
-        self.constants: dict[int, torch.Tensor] = {}
-        self.frozen: dict[int, torch.Tensor] = {}
-        self.hidden: tuple[int, ...] = ()
         self.calls: dict[str, list[Call]] = {}
-        self.path: list[tuple[str, tuple[int, ...]]] = []
-        self.kinds: list[tuple[int, int, Any]] = []
-        self.died: dict[int, int] = {}
-        self.alive: list[weakref.ref[Any]] = []
-        self.real: dict[int, tuple[_Cell, torch.Tensor]] = {}
-        self.strays: dict[int, tuple[torch.Tensor, torch.nn.Parameter]] = {}
+        self.ledger = Ledger()
         self.journal: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self.known: dict[int, str] = {}
         self.inputs = _inputs(model, shape_or_inputs)
@@ -125,23 +90,23 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         parts = Parts(self.model)
         twins = parameter_twins(parts)
         parameters = {name: self._parameter(p, twins[p]) for p, name in parts.parameters.items()}
-        inputs = tuple(self._leaf(x, "input") for x in self.inputs)
+        inputs = tuple(self.ledger.leaf(x, "input") for x in self.inputs)
         hidden = {b: twin(b) for b in parts.buffers if b.is_meta}
-        known = {b: self._leaf(t, "constant") for b, t in hidden.items()}
-        self.hidden = tuple(known.values())
-        buffers = {n: known[b] if b in known else self._identified(b) for b, n in parts.buffers.items()}
+        known = {b: self.ledger.leaf(t, "constant") for b, t in hidden.items()}
+        self.ledger.hidden = tuple(known.values())
+        buffers = {n: known[b] if b in known else self.ledger.identified(b) for b, n in parts.buffers.items()}
         self.known = {id(m): name for name, m in parts.modules}
         with standing_in(self.model, parts, twins, self.training, hidden), uncollected():
             result = self._forward()
-            outputs = tuple((name, self.identify(t)) for name, t in leaves(result))
+            outputs = tuple((name, self.ledger.identify(t)) for name, t in leaves(result))
         return self._tape(inputs, outputs, parameters, buffers)
 
     def _parameter(self, p: torch.nn.Parameter, meta: torch.nn.Parameter) -> int:
-        value = self._leaf(meta, "parameter")
+        value = self.ledger.leaf(meta, "parameter")
         if not p.is_meta:
-            self.strays[p.untyped_storage()._cdata] = (p, meta)
+            self.ledger.strays[p.untyped_storage()._cdata] = (p, meta)
         if not p.requires_grad:
-            self.frozen[value] = p
+            self.ledger.frozen[value] = p
         return value
 
     def _forward(self) -> Any:
@@ -152,7 +117,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         except StructureError:
             raise
         except Exception as error:
-            where = f" in '{self.path[-1][0]}'" if self.path and self.path[-1][0] else ""
+            where = f" in '{self.ledger.here()}'" if self.ledger.here() else ""
             raise StructureError(f"the network cannot be recorded{where}: {_first_line(error)}") from error
         finally:
             for hook in hooks:
@@ -167,160 +132,31 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         parameters: dict[str, int],
         buffers: dict[str, int],
     ) -> Tape:
-        storages = (Storage(i, size, born, self.died.get(i), kind) for i, (size, born, kind) in enumerate(self.kinds))
         return Tape(
-            values=tuple(self.values),
-            nodes=tuple(self.nodes),
+            values=tuple(self.ledger.values),
+            nodes=tuple(self.ledger.nodes),
             inputs=inputs,
             outputs=outputs,
             parameters=parameters,
             buffers=buffers,
-            constants=self.constants,
-            hidden=self.hidden,
-            frozen=self.frozen,
+            constants=self.ledger.constants,
+            hidden=self.ledger.hidden,
+            frozen=self.ledger.frozen,
             calls={path: tuple(calls) for path, calls in self.calls.items()},
-            storages=tuple(storages),
+            storages=self.ledger.storages(),
             training=self.training,
             taps=dict(getattr(self.model, "receptive_field_taps", {})),
         )
 
     def _enter(self, module: torch.nn.Module, args: Any) -> None:
-        inputs = tuple(self.identify(t) for t in _tensors(args))
-        self.path.append((self.known.get(id(module), self.path[-1][0] if self.path else ""), inputs))
+        inputs = tuple(self.ledger.identify(t) for t in _tensors(args))
+        self.ledger.path.append((self.known.get(id(module), self.ledger.here()), inputs))
 
     def _leave(self, module: torch.nn.Module, args: Any, output: Any) -> None:
-        path, inputs = self.path.pop()
+        path, inputs = self.ledger.path.pop()
         if id(module) in self.known:
-            outputs = tuple(self.identify(t) for _, t in leaves(output))
+            outputs = tuple(self.ledger.identify(t) for _, t in leaves(output))
             self.calls.setdefault(path, []).append(Call(inputs, outputs))
-
-    # -- values and the storages they stand in -----------------------------------------------------
-
-    def _new(self, t: torch.Tensor, node: int, slot: int, storage: int) -> int:
-        self.values.append(Value(len(self.values), tuple(t.shape), t.dtype, node, slot, storage))
-        return len(self.values) - 1
-
-    def _cell(self, t: torch.Tensor, kind: Any, node: int = -1, slot: int = 0) -> int:
-        """A value in a storage not seen before."""
-        storage = t.untyped_storage()
-        number = len(self.kinds)
-        self.kinds.append((storage.nbytes(), len(self.nodes), kind))
-        value = self._new(t, node, slot, number)
-        cell = _Cell(number, value)
-        cell.views[_geometry(t)] = _View((), 0, value)
-        if t.is_meta:
-            setattr(storage, _CELL, cell)
-            if kind == "activation":
-                self.alive.append(weakref.ref(storage, lambda _: self.died.setdefault(number, len(self.nodes))))
-        else:
-            self.real[storage._cdata] = (cell, t)
-        return value
-
-    def _leaf(self, t: torch.Tensor, kind: str) -> int:
-        return self._cell(t, kind)
-
-    def _lookup(self, t: torch.Tensor) -> _Cell | None:
-        storage = t.untyped_storage()
-        if t.is_meta:
-            return getattr(storage, _CELL, None)
-        held = self.real.get(storage._cdata)
-        return held[0] if held else None
-
-    def identify(self, t: torch.Tensor) -> int:
-        """The id of the value that `t` has now."""
-        return self._identified(self._stand_in(t))
-
-    def _identified(self, t: torch.Tensor) -> int:
-        cell = self._lookup(t)
-        if cell is None:
-            value = self._cell(t, "constant")
-            if t.is_meta:
-                raise HiddenTableError(f"{_at(self._here())}a table of unknown values came in on the meta device")
-            self.constants[value] = t.detach()
-            return value
-        view = cell.views.get(_geometry(t)) or self._stray_view(cell, t)
-        return self._current(cell, view)
-
-    def _stand_in(self, t: torch.Tensor) -> torch.Tensor:
-        """The meta twin of a real parameter that came in past the module tree."""
-        if t.is_meta:
-            return t
-        held = self.strays.get(t.untyped_storage()._cdata)
-        if held is not None and _geometry(held[0]) == _geometry(t):
-            return held[1]
-        if isinstance(t, torch.nn.Parameter) or t.requires_grad:
-            with _disable_current_modes():
-                meta = torch.nn.Parameter(twin(t), requires_grad=t.requires_grad)
-            self.strays[t.untyped_storage()._cdata] = (t, meta)
-            self._leaf(meta, "parameter")
-            return meta
-        return t
-
-    def _stray_view(self, cell: _Cell, t: torch.Tensor) -> _View:
-        """A view that was made where no operator was seen (`detach` in C++): by strides over the base."""
-        op = torch.ops.aten.as_strided.default
-        steps: tuple[Step, ...] = ((op, (None, tuple(t.shape), t.stride(), t.storage_offset()), {}, 0),)
-        view = _View(steps, -1, -1)
-        if not t.is_meta and cell.version == 0:
-            view = _View(steps, 0, self._new(t, -1, 0, cell.id))
-            self.constants[view.value] = t.detach()
-        cell.views[_geometry(t)] = view
-        return view
-
-    def _current(self, cell: _Cell, view: _View) -> int:
-        if view.version != cell.version:
-            view.value = self._replay(cell, view.steps)[-1]
-            view.version = cell.version
-        return view.value
-
-    def _replay(self, cell: _Cell, steps: tuple[Step, ...]) -> list[int]:
-        """The values along a chain of views, read from the base as it is now."""
-        chain = [cell.base]
-        with _disable_current_modes():
-            for step in steps:
-                chain.append(self._replay_one(step, chain[-1], cell.id))
-        return chain
-
-    def _replay_one(self, step: Step, source: int, storage: int) -> int:
-        op, args, kwargs, slot = step
-        value = self.values[source]
-        if op is torch.ops.aten.as_strided.default:
-            shaped = torch.empty(args[1], dtype=value.dtype, device="meta")
-        else:
-            result = op(torch.empty(value.shape, dtype=value.dtype, device="meta"), *args[1:], **kwargs)
-            shaped = result[slot] if isinstance(result, (list, tuple)) else result
-        index = len(self.nodes)
-        read = self._new(shaped, index, slot, storage)
-        outputs = (*[-1] * slot, read)
-        call = (Ref(source), *args[1:])
-        self.nodes.append(Node(index, op, call, kwargs, (source,), outputs, self._here(), "replay"))
-        return read
-
-    def _write(self, t: torch.Tensor, value: int) -> None:
-        """`t` now has `value`: carry it through the view into the storage's base."""
-        cell = self._lookup(t)
-        assert cell is not None
-        if not t.is_meta and not _whole(self.real[t.untyped_storage()._cdata][1]):
-            raise StructureError(f"{_at(self._here())}the network writes to a part of a real tensor's memory")
-        view = cell.views.get(_geometry(t)) or self._stray_view(cell, t)
-        chain = self._replay(cell, view.steps[:-1]) if view.steps else []
-        for step, under in zip(reversed(view.steps), reversed(chain), strict=True):
-            value = self._scatter(step, under, value, cell.id)
-        cell.base, cell.version = value, cell.version + 1
-
-    def _scatter(self, step: Step, under: int, value: int, storage: int) -> int:
-        op, args, kwargs, slot = step
-        index, base = len(self.nodes), self.values[under]
-        with _disable_current_modes():
-            shaped = torch.empty(base.shape, dtype=base.dtype, device="meta")
-        written = self._new(shaped, index, 0, storage)
-        kwargs = {**kwargs, "slot": slot}
-        call = (Ref(under), *args[1:])
-        self.nodes.append(Node(index, op, call, kwargs, (under, value), (written,), self._here(), "scatter"))
-        return written
-
-    def _here(self) -> str:
-        return self.path[-1][0] if self.path else ""
 
     # -- operators ---------------------------------------------------------------------------------
 
@@ -336,9 +172,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if func is _INDEX and any(t.dtype is torch.bool for t in tensors[1:]):
             args = (args[0], self._positions(args[1]))
             tensors = _tensors(args)
-        if _leaves_meta(func, kwargs) and (known := evaluate(self, self.identify(tensors[0]))) is not None:
-            return known.to(kwargs.get("dtype") or known.dtype)
-        meta = not tensors or any(self._stand_in(t).is_meta for t in tensors) or _enters_meta(kwargs)
+        if _leaves_meta(func, kwargs):
+            known = evaluate(self.ledger, self.ledger.identify(tensors[0]))
+            if known is not None:
+                return known.to(kwargs.get("dtype") or known.dtype)
+        meta = not tensors or any(self.ledger.stand_in(t).is_meta for t in tensors) or _enters_meta(kwargs)
         if not meta and self._untouched(tensors):
             return self._really(func, args, kwargs)
         return self._record(func, args, kwargs)
@@ -350,22 +188,22 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if index is None or index.dtype is not torch.bool:
                 found.append(index)
                 continue
-            mask = evaluate(self, self.identify(index))
+            mask = evaluate(self.ledger, self.ledger.identify(index))
             if mask is None:
-                raise StructureError(f"{_at(self._here())}a mask computed from the input decides a tensor's shape")
+                raise StructureError(f"{self.ledger.where()}a mask computed from the input decides a tensor's shape")
             found.extend(mask.nonzero().unbind(1))
         return found
 
     def _untouched(self, tensors: list[torch.Tensor]) -> bool:
         """Whether the real tensors hold what the network sees: nothing from the tape was written to them."""
-        cells = (self._lookup(t) for t in tensors)
+        cells = (self.ledger.lookup(t) for t in tensors)
         return all(cell is None or cell.version == 0 for cell in cells)
 
     def _asked_for(self, t: torch.Tensor) -> Any:
         """The network reads a number: only what does not depend on its input has one."""
-        known = evaluate(self, self.identify(t))
+        known = evaluate(self.ledger, self.ledger.identify(t))
         if known is None:
-            raise StructureError(f"{_at(self._here())}the control flow asks for data that a recording does not have")
+            raise StructureError(f"{self.ledger.where()}the control flow asks for data that a recording does not have")
         return known.item()
 
     def _really(self, func: Any, args: Any, kwargs: Any) -> Any:
@@ -393,12 +231,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         written = [kwargs[w] if isinstance(w, str) else args[w] for w in _schema(func).written]
         result = self._returned(func, written) if written else self._execute(func, plain, plain_options, bool(inputs))
         flat = [result] if isinstance(result, torch.Tensor) else _tensors(result)
-        node = Node(len(self.nodes), func, noted, options, tuple(inputs), (), self._here())
-        self.nodes.append(node)
+        node = Node(len(self.ledger.nodes), func, noted, options, tuple(inputs), (), self.ledger.here())
+        self.ledger.nodes.append(node)
         outputs = self._outputs(node, args, flat, written)
-        self.nodes[node.index] = replace(node, outputs=outputs)
+        self.ledger.nodes[node.index] = replace(node, outputs=outputs)
         for t, value in zip(written, outputs, strict=False):
-            self._write(self._stand_in(t), value)
+            self.ledger.write(self.ledger.stand_in(t), value)
         return result
 
     def _operands(self, tree: Any, inputs: list[int]) -> tuple[Any, Any]:
@@ -406,8 +244,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if type(tree) in _PLAIN:
             return tree, tree
         if isinstance(tree, torch.Tensor):
-            t = self._stand_in(tree)
-            inputs.append(self._identified(t))
+            t = self.ledger.stand_in(tree)
+            inputs.append(self.ledger.identified(t))
             return Ref(inputs[-1]), t if t.is_meta else twin(t)
         if type(tree) in (tuple, list):
             if not tree or type(tree[0]) is int:
@@ -424,19 +262,19 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         packet = getattr(torch.ops.aten, base_name(func))
         plain = next((o for o in map(packet.__getattr__, packet.overloads()) if _takes_same(o, func)), None)
         if plain is None or not _schema(plain).views:
-            raise StructureError(f"{_at(self._here())}aten.{func.__name__} changes a tensor's memory")
+            raise StructureError(f"{self.ledger.where()}aten.{func.__name__} changes a tensor's memory")
         inputs: list[int] = []
         noted, _ = self._operands(args, inputs)
         turned = plain(*args, **kwargs)
-        node = Node(len(self.nodes), plain, noted, kwargs, tuple(inputs), (), self._here())
-        self.nodes.append(node)
-        self.nodes[-1] = replace(node, outputs=(self._fresh(node, turned, 0, args[0]),))
+        node = Node(len(self.ledger.nodes), plain, noted, kwargs, tuple(inputs), (), self.ledger.here())
+        self.ledger.nodes.append(node)
+        self.ledger.nodes[-1] = replace(node, outputs=(self.ledger.fresh(node, turned, 0, args[0]),))
         return func(*args, **kwargs)
 
     def _returned(self, func: Any, written: list[Any]) -> Any:
         """What an operator that writes returns: the tensors it writes to, untouched."""
         if any(not isinstance(t, torch.Tensor) for t in written):
-            raise StructureError(f"{_at(self._here())}aten.{func.__name__} writes to a list of tensors")
+            raise StructureError(f"{self.ledger.where()}aten.{func.__name__} writes to a list of tensors")
         return written[0] if len(written) == 1 else tuple(written)
 
     def _execute(self, func: Any, args: Any, kwargs: Any, reads: bool) -> Any:
@@ -448,39 +286,18 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             kwargs = {**kwargs, "device": torch.device("meta")}
             kwargs.pop("pin_memory", None)
         if torch.Tag.dynamic_output_shape in func.tags and func is not _INDEX:
-            raise StructureError(f"{_at(self._here())}the shape of the result of {func} depends on the data")
+            raise StructureError(f"{self.ledger.where()}the shape of the result of {func} depends on the data")
         return func(*args, **kwargs)
 
-    def _outputs(
-        self, node: Node, args: Any, flat: list[torch.Tensor], written: list[Any]
-    ) -> tuple[int, ...]:
+    def _outputs(self, node: Node, args: Any, flat: list[torch.Tensor], written: list[Any]) -> tuple[int, ...]:
         if written:
-            cells = [self._lookup(self._stand_in(t)) for t in written]
+            cells = [self.ledger.lookup(self.ledger.stand_in(t)) for t in written]
             return tuple(
-                self._new(t, node.index, slot, cell.id if cell else -1)
+                self.ledger.new(t, node.index, slot, cell.id if cell else -1)
                 for slot, (t, cell) in enumerate(zip(written, cells, strict=True))
             )
         source = args[0] if args and isinstance(args[0], torch.Tensor) else None
-        return tuple(self._fresh(node, t, slot, source) for slot, t in enumerate(flat))
-
-    def _fresh(self, node: Node, t: torch.Tensor, slot: int, source: torch.Tensor | None) -> int:
-        """A result: in memory of its own, or a view of its first argument (as the meta kernel says)."""
-        cell = self._lookup(t)
-        if cell is None:
-            return self._cell(t, "activation", node.index, slot)
-        if source is None or self._lookup(self._stand_in(source)) is not cell:
-            raise StructureError(f"{node.where()} returns memory of another argument than its first")
-        return self._view(node, self._stand_in(source), t, slot, cell)
-
-    def _view(self, node: Node, source: torch.Tensor, t: torch.Tensor, slot: int, cell: _Cell) -> int:
-        under = cell.views[_geometry(source)]
-        plain = (None, *node.args[1:])
-        value = self._new(t, node.index, slot, cell.id)
-        steps = (*under.steps, (node.op, plain, dict(node.kwargs), slot))
-        if _geometry(t) == _geometry(source):
-            steps = under.steps
-        cell.views[_geometry(t)] = _View(steps, cell.version, value)
-        return value
+        return tuple(self.ledger.fresh(node, t, slot, source) for slot, t in enumerate(flat))
 
 
 def leaves(result: Any) -> list[tuple[str, torch.Tensor]]:
@@ -505,10 +322,6 @@ def _inputs(model: torch.nn.Module, given: Sequence[Any]) -> tuple[torch.Tensor,
     return tuple(
         twin(s) if isinstance(s, torch.Tensor) else torch.empty(tuple(s), dtype=dtype, device="meta") for s in shapes
     )
-
-
-def _geometry(t: torch.Tensor) -> Geometry:
-    return (t.shape, t.stride(), t.storage_offset(), t.dtype)
 
 
 def _tensors(tree: Any) -> list[torch.Tensor]:
@@ -546,14 +359,6 @@ def _leaves_meta(func: Any, kwargs: dict[str, Any]) -> bool:
 def _takes_same(op: torch._ops.OpOverload, other: torch._ops.OpOverload) -> bool:
     """Whether two operators take arguments of the same names."""
     return [a.name for a in op._schema.arguments] == [a.name for a in other._schema.arguments]
-
-
-def _whole(t: torch.Tensor) -> bool:
-    return t.is_contiguous() and t.untyped_storage().nbytes() == t.numel() * t.element_size()
-
-
-def _at(path: str) -> str:
-    return f"in '{path}': " if path else ""
 
 
 def _first_line(error: Exception) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from bench.structure import bits
+from bench.structure.reshaping import flattened
 from bench.structure.rules_pointwise import Maps
 from bench.structure.rules_views import changed, dimension, everything, termwise
 from bench.structure.supports import Map, Supports, rule
@@ -91,8 +92,6 @@ def _picked(graph: Supports, node: Node, places: list[int], tensors: list[Any]) 
 
 
 def _flat(own: Term, spread: Any) -> list[int]:
-    from bench.structure.reshaping import flattened
-
     return bits.members(flattened(own, tuple(spread)))
 
 
@@ -137,5 +136,3 @@ def write(graph: Supports, node: Node) -> Maps:
     own = graph.shape(node.inputs[0]) == graph.shape(node.outputs[0])
     first: tuple[int, Map] = (node.inputs[0], before if own else everything(graph, node.inputs[0]))
     return [first, *((i, everything(graph, i)) for i in node.inputs[1:])]
-
-

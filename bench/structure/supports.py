@@ -15,9 +15,10 @@ from importlib import import_module
 import numpy as np
 import torch
 
+from bench.structure.bits import bounds
 from bench.structure.constants import Zeros
 from bench.structure.tape import Node, StructureError, Tape, Value
-from bench.structure.terms import Terms, both, of_array, union
+from bench.structure.terms import Terms, both, of_array, to_array, union
 
 Map = Callable[[Terms, int], Terms]
 """(elements of an output, which output) to the elements of one input that they read."""
@@ -52,15 +53,11 @@ class Support:
 
     def mask(self, axes: Sequence[int]) -> np.ndarray:
         """Boolean array over `axes`: reached at some place of the other axes."""
-        from bench.structure.terms import to_array
-
         flat = union(tuple(t[a] for a in axes) for t in self.terms)
         return to_array(flat, [self.shape[a] for a in axes])
 
     def box(self, axes: Sequence[int]) -> tuple[tuple[int, int], ...] | None:
         """The smallest box around it, ((start, stop), ...), or None where nothing is reached."""
-        from bench.structure.bits import bounds
-
         if not self.terms:
             return None
         ends = [[bounds(t[a]) for t in self.terms] for a in axes]

@@ -170,7 +170,8 @@ def record(
     the same object afterwards, down to its flags, buffers and attributes. Raises StructureError where
     the control flow asks for data, or the network can't run on this shape.
     """
-    from bench.structure.recorder import HiddenTableError, Recorder
+    from bench.structure.ledger import HiddenTableError
+    from bench.structure.recorder import Recorder
 
     try:
         return Recorder(model, shape_or_inputs, training).run()
