@@ -25,7 +25,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.catalogue import declarations
-from bench.measurement import Variant, Workload
+from bench.measurement import Layout, Variant, Workload, check_graph
 from bench.recipe import Recipe
 from bench.registry import Architecture, Dataset, Metric, RegistryError, resolve, suggestion, text_of
 from bench.targets import declared
@@ -65,6 +65,9 @@ class WorkloadSection(_Section):
     device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?|mps)$")
     dtype: str = Field(default="float32", pattern=r"^(float32|float64|bfloat16|float16)$")
     threads: int = Field(default=1, ge=1)
+    layout: Layout = "contiguous"
+    compile: bool = False
+    graph: bool = False
 
 
 class AblationFile(_Section):
@@ -368,6 +371,10 @@ class _Checker:
             raise self.fail(
                 ["workload", "shape"], f"'workload.shape' needs positive sizes, not {text_of(section.shape)}"
             )
+        try:
+            check_graph(section.graph, section.device)
+        except ValueError as error:
+            raise self.fail(["workload", "graph"], error) from None
         needed = section.dataset is not None or any(m.kind == "accuracy" for m in metrics)
         name, axes = self.dataset(architecture) if needed else ("", {})
         return Workload(
@@ -379,6 +386,9 @@ class _Checker:
             device=section.device,
             dtype=section.dtype,
             threads=section.threads,
+            layout=section.layout,
+            compile=section.compile,
+            graph=section.graph,
         )
 
     def dataset(self, architecture: Architecture) -> tuple[str, dict[str, Any]]:

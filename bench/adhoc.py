@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from bench import targets
 from bench.ablation import Ablation
@@ -25,14 +27,16 @@ def measure_target(
     *,
     metrics: Sequence[str],
     shape: tuple[int, ...],
-    batch: int,
-    device: str,
-    dtype: str,
-    threads: int,
+    batches: Sequence[int],
     timeout: float,
     plugins: Sequence[str],
+    **how: Any,
 ) -> list[Measurement]:
-    """The measurements, in the order of `metrics`. Raises RegistryError for what does not exist."""
+    """The measurements by batch, in the order of `metrics`; static ones, which depend on no batch, once.
+
+    `how` are the other fields of the workload: device, dtype, threads, layout, compile, graph.
+    Raises RegistryError for what does not exist, ValueError for a workload that cannot be.
+    """
     entry = targets.declared(target, plugins)
     chosen = _metrics(entry, metrics, tuple(plugins))
     ablation = Ablation(
@@ -44,15 +48,20 @@ def measure_target(
         excluded=(),
         varied=(),
         metrics=chosen,
-        workload=Workload(entry.task, "", (), shape, batch, device, dtype, threads),
+        workload=Workload(entry.task, "", (), shape, batches[0], **how),
         recipe=Recipe(),
         seeds=(0,),
         timeout=timeout,
         claims=(),
         plugins=tuple(plugins),
     )
-    found = _measured(ablation)
-    return [found[m.name] for m in chosen]
+    speed = tuple(m for m in chosen if m.kind == "speed")
+    sweeps = [ablation, *(_at(ablation, batch, speed) for batch in batches[1:] if speed)]
+    return list(_measured(sweeps))
+
+
+def _at(ablation: Ablation, batch: int, metrics: tuple[Metric, ...]) -> Ablation:
+    return replace(ablation, workload=replace(ablation.workload, batch=batch), metrics=metrics)
 
 
 def _metrics(entry: Architecture, names: Sequence[str], plugins: tuple[str, ...]) -> tuple[Metric, ...]:
@@ -77,12 +86,15 @@ def _variant(entry: Architecture, axes: Sequence[str]) -> Variant:
     return Variant(entry.name, tuple(resolved.items()), tuple(name for name in resolved if name in given))
 
 
-def _measured(ablation: Ablation) -> dict[str, Measurement]:
+def _measured(ablations: Sequence[Ablation]) -> Iterator[Measurement]:
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "store.sqlite") as store:
-        made = plan(ablation, store)
-        executor = LocalExecutor(1, preload([made]))
+        plans = [plan(ablation, store) for ablation in ablations]
+        executor = LocalExecutor(1, preload(plans))
         try:
-            run(made, store, executor)
+            for made in plans:
+                run(made, store, executor)
         finally:
             executor.stop()
-        return {m.metric: m for m, _, _ in store.measurements(made.keys)}
+        for made in plans:
+            found = {m.metric: m for m, _, _ in store.measurements(made.keys)}
+            yield from (found[metric.name] for metric in made.ablation.metrics)

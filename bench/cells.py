@@ -1,7 +1,8 @@
 """Cells and their keys: a hash of what a cell's value depends on, and of nothing else.
 
 static    resolved axes, input shape, sources of the family and of the metric, library versions
-speed     all of that, and batch, device, driver, library build, threads, dtype, clock policy
+speed     all of that, and batch, device, driver, library build, threads, dtype, clock policy, and how a
+          forward pass is run: memory layout, compiled or not, replayed from a CUDA graph or not
 accuracy  all of static, and task, data set with fingerprint, recipe, seed, dtype, kind of device
 """
 
@@ -118,7 +119,8 @@ class _Maker:
     def speed(self) -> dict[str, Any]:
         work = self.ablation.workload
         machine = {**device_facts(work.device), "build": torch_build()}
-        return {"batch": work.batch, "dtype": work.dtype, "threads": work.threads, "machine": machine}
+        how = {"layout": work.layout, "compile": work.compile, "graph": work.graph}
+        return {"batch": work.batch, "dtype": work.dtype, "threads": work.threads, "machine": machine, **how}
 
     def training(self, variant: Variant, seed: int | None) -> dict[str, Any]:
         """What a trained network depends on: everything but the metric that is read off it."""

@@ -65,7 +65,7 @@ def _provenance(ablation: Ablation, store: Store, plan: Plan) -> dict[str, Any]:
         "environment": _environment(plan, store),
         "recipe": ablation.recipe.model_dump() if ablation.trains else {},
         "dataset": _dataset(registries.datasets.get(work.dataset), ablation) if work.dataset else {},
-        "workload": {**workload, "threads": work.threads},
+        "workload": {**workload, "threads": work.threads, **work.options},
         "seeds": list(ablation.seeds),
         "metrics": metrics,
     }

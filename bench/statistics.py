@@ -72,3 +72,19 @@ def paired_difference(values: Mapping[int, float], baseline: Mapping[int, float]
     reference = mean([baseline[seed] for seed in shared])
     relative = mean(deltas) / abs(reference) if reference else None
     return Difference(mean(deltas), deviation(deltas), len(shared), relative)
+
+
+def median_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:
+    """Two order statistics that hold the median with at least this confidence, whatever the distribution.
+
+    The values must be independent. None where there are too few: six for 95 %. Source: the sign test, as in
+    Conover 1999, Practical Nonparametric Statistics, section 3.2.
+    """
+    count, below, outside = len(values), 0.0, 0
+    for rank in range((count + 1) // 2):
+        below += math.comb(count, rank) / 2**count
+        if 2 * below > 1 - level:
+            break
+        outside = rank + 1
+    ordered = sorted(values)
+    return (ordered[outside - 1], ordered[count - outside]) if outside else None

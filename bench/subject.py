@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from bench.measurement import Layout, check_graph
 
 if TYPE_CHECKING:
     import torch
@@ -15,7 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Subject:
-    """What static and speed metrics read. `shape` is (C, H, W); `dtype` is torch's name, `float32`."""
+    """What static and speed metrics read. `shape` is (C, H, W); `dtype` is torch's name, `float32`.
+
+    `layout`, `compile` and `graph` say how `forward` runs the network; what a network is does not depend on them.
+    """
 
     build: Callable[[], torch.nn.Module]
     shape: tuple[int, ...]
@@ -24,23 +29,51 @@ class Subject:
     dtype: str = "float32"
     threads: int = 1
     seed: int = 0
+    layout: Layout = "contiguous"
+    compile: bool = False
+    graph: bool = False
 
     @cached_property
     def model(self) -> torch.nn.Module:
-        """The network from its seed, in eval mode, on its device and in its dtype."""
+        """The network from its seed, in eval mode, on its device, in its dtype and memory layout."""
         import torch
 
         torch.manual_seed(self.seed)
-        return self.build().eval().to(self.device, getattr(torch, self.dtype))
+        built = self.build().eval().to(self.device, getattr(torch, self.dtype))
+        return built.to(memory_format=torch.channels_last) if self.layout == "channels_last" else built
 
     @cached_property
     def inputs(self) -> tuple[torch.Tensor, ...]:
-        """One batch of unit-normal input from the seed: (batch, C, H, W)."""
+        """One batch of unit-normal input from the seed, in the layout of the network: (batch, C, H, W).
+
+        Raises ValueError for channels_last where a batch has not four axes.
+        """
         import torch
 
         generator = torch.Generator().manual_seed(self.seed)
-        x = torch.randn(self.batch, *self.shape, generator=generator)
-        return (x.to(self.device, getattr(torch, self.dtype)),)
+        x = torch.randn(self.batch, *self.shape, generator=generator).to(self.device, getattr(torch, self.dtype))
+        if self.layout == "contiguous":
+            return (x,)
+        if x.ndim != 4:
+            raise ValueError(f"layout: channels_last needs an input of shape C,H,W, not {self.shape}")
+        return (x.contiguous(memory_format=torch.channels_last),)
+
+    @cached_property
+    def forward(self) -> Callable[[], Any]:
+        """A forward pass on `inputs` as the workload wants it run: eager, compiled, replayed from a CUDA graph.
+
+        It leaves the mode of autograd to its caller. Raises ValueError for a graph on another device.
+        """
+        import torch
+
+        check_graph(self.graph, self.device)
+        network = torch.compile(self.model) if self.compile else self.model
+        inputs = self.inputs
+        if not self.graph:
+            return lambda: network(*inputs)
+        from bench.nvidia import replayed
+
+        return replayed(lambda: network(*inputs), self.device)
 
     @cached_property
     def tape(self) -> Tape:

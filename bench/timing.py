@@ -1,84 +1,179 @@
-"""How a call is timed: warmed up until steady, in rounds on fresh memory layouts, until enough is known."""
+"""How a call is timed: warmed up until steady, in rounds on fresh memory layouts, until enough is known.
+
+A process keeps the speed of its memory layout for life, so calls on one layout tell of that layout only:
+the layouts are the independent draws, and the interval that ends the timing is taken over them. No sample
+is dropped: one that is bad says why, and stands beside the good ones that the numbers are read from.
+"""
 
 from __future__ import annotations
 
 import os
+import resource
 import statistics
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from bench.affinity import pinned
+from bench.nvidia import trouble_reader
+from bench.statistics import median, median_interval, quantile
 from bench.stopwatch import Call, Lap, lap, thread_count
+
+PREEMPTED = 0.95
+"""A call that lost its core and got less than this share of the CPU time usual for it was preempted."""
+
+LOW = 0.1
+"""The quantile over layouts that is reported beside the median."""
 
 
 @dataclass(frozen=True)
-class Laps:
-    """The times of many calls, and what they were taken under.
+class Sample:
+    """One timed call, in seconds of elapsed and of CPU time.
 
-    `warmup` is the number of calls before the first, `layouts` how often the memory layout was drawn,
-    `stopped` says what ended the timing, `load` are the machine's load averages of a minute before and after.
+    `layout` numbers the memory layouts, `switches` counts how often the process lost a core meanwhile,
+    `trouble` says why the sample is bad; empty where it is good.
     """
 
-    laps: tuple[Lap, ...]
+    elapsed: float
+    cpu: float
+    layout: int = 0
+    switches: int = 0
+    trouble: str = ""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The times of many calls, good and bad, and what they were taken under.
+
+    `warmup` is the number of calls before the first, `steady` whether these came to an end on their own;
+    `stopped` says what ended the timing, `load` are the machine's load averages of a minute before and
+    after, `cores` those that the process was pinned to (none: not pinned).
+    """
+
+    samples: tuple[Sample, ...]
     warmup: int
-    layouts: int
+    steady: bool
     stopped: str
     load: tuple[float, float]
+    cores: tuple[int, ...] = ()
+
+    @cached_property
+    def good(self) -> tuple[Sample, ...]:
+        """The samples that nothing is known against."""
+        return tuple(s for s in self.samples if not s.trouble)
+
+    @cached_property
+    def layouts(self) -> list[float]:
+        """The median time of the good samples of each layout, in seconds."""
+        return layout_medians(self.good)
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Where the median over layouts lies with 95 % confidence, in seconds; None for fewer than six."""
+        return median_interval(self.layouts)
+
+    @property
+    def low(self) -> float:
+        """The 10 % quantile over layouts, in seconds. Raises ValueError where no sample is good."""
+        return quantile(self.layouts, LOW)
+
+    @property
+    def troubles(self) -> dict[str, int]:
+        """How many samples are bad, by what is wrong with them."""
+        return dict(Counter(s.trouble for s in self.samples if s.trouble))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long to time: until `samples` calls are timed or `seconds` have passed, at least `least` calls.
+    """How long to time: until the interval of the median over at least `layouts` layouts is no wider than
+    `tolerance` of it, `samples` calls are timed or `seconds` have passed; at least `least` calls.
 
-    A round lasts `round_seconds`; before each the memory layout is drawn afresh on a CPU.
+    A round on one layout ends after `round_seconds` or `calls` calls.
     """
 
-    samples: int = 300
+    tolerance: float = 0.01
+    layouts: int = 20
+    samples: int = 3000
     seconds: float = 3.0
     least: int = 5
     round_seconds: float = 0.05
+    calls: int = 15
     warmup_seconds: float = 1.0
 
 
-def timed_forward(
-    model: nn.Module, inputs: tuple[Tensor, ...], *, device: str, threads: int, seed: int = 0, plan: Plan = Plan()
-) -> Laps:
-    """Time forward passes of `model` on `inputs`, in eval mode without autograd, on `threads` threads.
+@dataclass(frozen=True)
+class Machine:
+    """All that timing asks of the world outside; tests hand in a made-up one.
 
-    On a CPU a process keeps the speed of its memory layout for life, so weights and inputs are moved to
-    other addresses before every round. The values stay, and so does the caller's number of threads.
+    `now` is in seconds, `switches` counts how often this process lost a core so far, `trouble` says what
+    was wrong with the device since it was last asked.
+    """
+
+    lap: Callable[[Call], Lap]
+    now: Callable[[], float] = time.perf_counter
+    switches: Callable[[], int] = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    load: Callable[[], float] = lambda: os.getloadavg()[0]
+    trouble: Callable[[], str] = str
+
+
+def machine(device: str) -> Machine:
+    """The real one."""
+    return Machine(lap=lambda call: lap(call, device), trouble=trouble_reader(device))
+
+
+def timed_call(
+    call: Call,
+    moving: Callable[[], Iterable[Tensor]],
+    *,
+    device: str,
+    threads: int,
+    seed: int = 0,
+    gradients: bool = False,
+    prepare: Call = lambda: None,
+    plan: Plan = Plan(),
+) -> Timing:
+    """Time `call` on `threads` threads, pinned to as many cores, without autograd unless `gradients`.
+
+    On a CPU the tensors that `moving` names are moved to other addresses before every round; their values
+    stay. `prepare` runs before every call and is not timed. The threads, the cores they may run on and
+    the mode of autograd are afterwards as they were.
     """
     generator = torch.Generator().manual_seed(seed)
-    tensors = [*model.parameters(), *model.buffers(), *inputs]
 
     def redraw() -> Tensor | None:
-        return moved(tensors, generator) if torch.device(device).type == "cpu" else None
+        return moved(list(moving()), generator) if torch.device(device).type == "cpu" else None
 
-    with thread_count(threads), torch.inference_mode():
-        return timed(lambda: model(*inputs), redraw, device, plan)
+    with thread_count(threads), pinned(threads) as cores, torch.inference_mode(not gradients):
+        return replace(timed(call, redraw, machine(device), plan, prepare), cores=cores)
 
 
-def timed(call: Call, redraw: Call, device: str, plan: Plan) -> Laps:
+def timed(call: Call, redraw: Call, machine: Machine, plan: Plan, prepare: Call = lambda: None) -> Timing:
     """Warm up, then time rounds of calls, with `redraw` before each; what it returns is kept for the round."""
-    before, laps, rounds, stopped = _load(), list[Lap](), 0, ""
-    warmup = warmed_up(lambda: lap(call, device).elapsed, plan.warmup_seconds)
-    start = time.perf_counter()
+    before = machine.load()
+    machine.lap(call)  # loads libraries, compiles
+    warmup, steady = warmed_up(lambda: machine.lap(call).elapsed, plan.warmup_seconds)
+    start, layout, stopped, samples = machine.now(), 0, "", tuple[Sample, ...]()
+    machine.trouble()
     while not stopped:
         kept = redraw()
-        laps += _round(call, device, plan)
+        samples += _round(call, prepare, machine, plan, layout)
         del kept
-        rounds += 1
-        stopped = _why_stop(len(laps), time.perf_counter() - start, plan)
-    return Laps(tuple(laps), warmup, rounds, stopped, (before, _load()))
+        layout += 1
+        stopped = why_stop(judged(samples), machine.now() - start, plan)
+    return Timing(judged(samples), 1 + warmup, steady, stopped, (before, machine.load()))
 
 
-def warmed_up(timed_call: Callable[[], float], seconds: float, window: int = 3) -> int:
-    """Call until the median of the last calls is no longer below 0.98 of that of the ones before; how often.
+def warmed_up(timed_call: Callable[[], float], seconds: float, window: int = 3) -> tuple[int, bool]:
+    """Call until the median of the last calls is no longer below 0.98 of that of the ones before.
 
-    At least two windows of calls; at most `seconds`, if that is longer.
+    At least two windows of calls; at most `seconds`, if that is longer. How many calls it took, and whether
+    they were steady in the end.
     """
     times: list[float] = []
     while True:
@@ -87,22 +182,53 @@ def warmed_up(timed_call: Callable[[], float], seconds: float, window: int = 3) 
             continue
         earlier, later = (statistics.median(t) for t in (times[-2 * window : -window], times[-window:]))
         if later >= 0.98 * earlier or sum(times) >= seconds:
-            return len(times)
+            return len(times), later >= 0.98 * earlier
 
 
-def _round(call: Call, device: str, plan: Plan) -> list[Lap]:
+def _round(call: Call, prepare: Call, machine: Machine, plan: Plan, layout: int) -> tuple[Sample, ...]:
     """One call on the new addresses that is not counted, then calls for the round's duration."""
-    lap(call, device)
-    laps = [lap(call, device)]
-    while sum(taken.elapsed for taken in laps) < plan.round_seconds:
-        laps.append(lap(call, device))
-    return laps
+    machine.lap(call)
+    samples: list[Sample] = []
+    while not samples or (len(samples) < plan.calls and sum(s.elapsed for s in samples) < plan.round_seconds):
+        prepare()
+        switches = machine.switches()
+        taken = machine.lap(call)
+        samples.append(Sample(max(taken.elapsed, 1e-9), taken.cpu, layout, machine.switches() - switches))
+    trouble = machine.trouble()
+    return tuple(replace(sample, trouble=trouble) for sample in samples)
 
 
-def _why_stop(samples: int, seconds: float, plan: Plan) -> str:
-    if samples >= plan.samples:
+def judged(samples: Sequence[Sample]) -> tuple[Sample, ...]:
+    """The samples, those marked whose call lost its core to another process.
+
+    What CPU time per elapsed time is usual for the call (1 on one thread, less than the threads' number on
+    several) is the 90 % quantile of the samples themselves.
+    """
+    usual = quantile([s.cpu / s.elapsed for s in samples], 0.9)
+    return tuple(replace(s, trouble="preempted") if _preempted(s, usual) else s for s in samples)
+
+
+def _preempted(sample: Sample, usual: float) -> bool:
+    return not sample.trouble and sample.switches > 0 and sample.cpu < PREEMPTED * usual * sample.elapsed
+
+
+def why_stop(samples: Sequence[Sample], seconds: float, plan: Plan) -> str:
+    """What ends the timing now; empty where nothing does."""
+    medians = layout_medians(s for s in samples if not s.trouble)
+    interval = median_interval(medians) if len(medians) >= plan.layouts else None
+    if interval and interval[1] - interval[0] <= plan.tolerance * median(medians):
+        return f"interval within {plan.tolerance:.1%}"
+    if len(samples) >= plan.samples:
         return f"{plan.samples} samples"
-    return f"{plan.seconds:g} s" if seconds >= plan.seconds and samples >= plan.least else ""
+    return f"{plan.seconds:g} s" if seconds >= plan.seconds and len(samples) >= plan.least else ""
+
+
+def layout_medians(samples: Iterable[Sample]) -> list[float]:
+    """The median time on each layout, in seconds."""
+    times: dict[int, list[float]] = {}
+    for sample in samples:
+        times.setdefault(sample.layout, []).append(sample.elapsed)
+    return [median(each) for each in times.values()]
 
 
 def moved(tensors: list[Tensor], generator: torch.Generator) -> Tensor:
@@ -115,5 +241,25 @@ def moved(tensors: list[Tensor], generator: torch.Generator) -> Tensor:
     return padding
 
 
-def _load() -> float:
-    return os.getloadavg()[0]
+PERCENTILES = (5, 25, 50, 75, 95, 99)
+
+
+def explained(timing: Timing) -> dict[str, Any]:
+    """What explains the samples of a time in ms: spread, interval, bad samples, circumstances."""
+    ms = [1e3 * s.elapsed for s in timing.good]
+    bad = [[s.trouble, 1e3 * s.elapsed] for s in timing.samples if s.trouble]
+    interval = timing.interval
+    return {
+        "percentiles_ms": {f"p{p}": quantile(ms, p / 100) for p in PERCENTILES} if ms else {},
+        "interval_ms": [1e3 * end for end in interval] if interval else None,
+        "low_ms": 1e3 * timing.low if ms else None,
+        "cpu_ms": 1e3 * median([s.cpu for s in timing.good]) if ms else None,
+        "stopped": timing.stopped,
+        "bad": timing.troubles,
+        "bad_samples": bad,
+        "warmup": timing.warmup,
+        "steady": timing.steady,
+        "layouts": len(timing.layouts),
+        "load": list(timing.load),
+        "cores": list(timing.cores),
+    }

@@ -54,7 +54,8 @@ def _subject(cell: Cell, plugins: tuple[str, ...]) -> Subject:
     shared: dict[str, Any] = {"build": lambda: family.build(**cell.variant.values), "shape": work.shape}
     if cell.kind == "static":
         return Subject(**shared)
-    return Subject(**shared, batch=work.batch, device=work.device, dtype=work.dtype, threads=work.threads)
+    where: dict[str, Any] = {"batch": work.batch, "device": work.device, "dtype": work.dtype, "threads": work.threads}
+    return Subject(**shared, **where, layout=work.layout, compile=work.compile, graph=work.graph)
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,19 @@ class Names(click.ParamType[Any]):
         return value if isinstance(value, tuple) else tuple(n.strip() for n in str(value).split(",") if n.strip())
 
 
+class Counts(click.ParamType[Any]):
+    """`1,2,4` as a tuple of numbers from 1."""
+
+    name = "N,.."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", str(value)):
+            self.fail(f"'{value}' is no list of numbers from 1: 1,2,4", param, ctx)
+        return tuple(dict.fromkeys(int(count) for count in str(value).split(",")))
+
+
 class Shape(click.ParamType[Any]):
     """`3,224,224` (or `3x224x224`) as a tuple of sizes."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import Names, Seconds, Shape, json_option, plugin, print_json
+from bench.cli.options import Counts, Names, Seconds, Shape, json_option, plugin, print_json
 
 if TYPE_CHECKING:
     pass
@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 @click.argument("axes", nargs=-1, metavar="[AXIS=VALUE]...")
 @click.option("--metrics", type=Names(), default=(), help="Metrics, separated by commas. Default: all without data.")
 @click.option("--shape", type=Shape(), default=(3, 224, 224), show_default="3,224,224", help="Input size.")
-@click.option("--batch", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--batch", "batches", type=Counts(), default=(1,), show_default="1", help="Several: 1,2,4.")
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--dtype", default="float32", show_default=True)
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--layout", type=click.Choice(["contiguous", "channels_last"]), default="contiguous", help="In memory.")
+@click.option("--compile", is_flag=True, help="Time the network compiled by torch.compile.")
+@click.option("--graph", is_flag=True, help="Time the replay of a CUDA graph.")
 @click.option("--timeout", type=Seconds(), default=600.0, help="Longest time for one metric (10m).")
 @plugin
 @json_option
@@ -33,6 +36,7 @@ def measure(target: str, axes: tuple[str, ...], as_json: bool, **asked: Any) -> 
     \b
     bench measure fcn stride=32 skips=false --shape 3,500,500
     bench measure timm:resnet50 --metrics params,macs
+    bench measure timm:resnet50 --metrics latency,throughput --batch 1,2,4,8
     """
     from bench.adhoc import measure_target
 
@@ -46,14 +50,15 @@ def measure(target: str, axes: tuple[str, ...], as_json: bool, **asked: Any) -> 
 
 def _measurement_row(m: Any) -> dict[str, Any]:
     told = {"variant": m.variant.name, "metric": m.metric, "value": m.value, "unit": m.unit, "better": m.better}
+    told["batch"] = m.workload.batch
     row = {**told, "samples": list(m.samples), "error": m.error, "exact": m.exact, "seed": m.seed}
     return {**row, "detail": dict(m.detail), "axes": m.variant.values, "environment": dict(m.environment)}
 
 
 def _print_measurements(measurements: Sequence[Any]) -> None:
-    if measurements:
-        click.secho(measurements[0].variant.name, bold=True)
-    for m in measurements:
+    for place, m in enumerate(measurements):
+        if not place or m.workload.batch != measurements[place - 1].workload.batch:
+            click.secho(f"{m.variant.name}, batch {m.workload.batch}", bold=True)
         click.echo(f"  {m.metric:28} {_value_text(m)}")
         for name, part in m.detail.items():
             if not isinstance(part, (list, tuple)) and part not in ({}, None):

@@ -2,40 +2,71 @@
 
 from __future__ import annotations
 
-import statistics
+from collections.abc import Callable
 from typing import Any
 
+from torch import Tensor
+
+from bench import nvidia
 from bench.measurement import Reading
 from bench.registry import metric
+from bench.statistics import median
 from bench.subject import Subject
-from bench.timing import Laps, timed_forward
+from bench.timing import Plan, Timing, explained, timed_call
+
+SCOPE = "forward pass in eval mode without autograd; input and output stay on the device"
 
 
 @metric(unit="ms", better="lower", kind="speed")
 def latency(subject: Subject) -> Reading:
-    """Milliseconds of a forward pass of one batch, in eval mode, input and output on the device: every call.
+    """Milliseconds of a forward pass of one batch, in eval mode, input and output on the device: every good call.
 
-    On a CPU wall-clock time, the weights at other addresses every 50 ms; on CUDA between two events. Detail:
-    CPU time of the process (median, ms), calls of warm-up, number of memory layouts, what ended the timing,
-    load averages before and after.
+    On a CPU wall-clock time, threads pinned, the weights at other addresses every 50 ms; on CUDA between two
+    events, with what it last read still in the L2 cache (`hot`). Detail: scope; percentiles; the interval of
+    the median and the 10 % quantile over memory layouts (`low_ms`); CPU time of the process (median); what
+    ended the timing; bad samples with what was wrong; calls of warm-up and whether steady; load averages
+    before and after; cores. On CUDA also the median with a flushed L2 cache (`cold_l2_ms`), the time until a
+    call returns (`launch_ms`), and which of host and device the time is bound by (`bound_by`).
     """
-    laps = forward_laps(subject)
-    return Reading([1e3 * lap.elapsed for lap in laps.laps], detail_of(laps))
+    timing = forward_timing(subject)
+    detail = {"scope": SCOPE, **explained(timing), **_on_cuda(subject, timing)}
+    return reading_of(timing, lambda seconds: 1e3 * seconds, detail)
 
 
-def forward_laps(subject: Subject) -> Laps:
+def forward_timing(subject: Subject, **how: Any) -> Timing:
     """The times of the subject's forward pass."""
-    return timed_forward(
-        subject.model, subject.inputs, device=subject.device, threads=subject.threads, seed=subject.seed
+    return timed_call(
+        subject.forward,
+        lambda: tensors_of(subject),
+        device=subject.device,
+        threads=subject.threads,
+        seed=subject.seed,
+        **how,
     )
 
 
-def detail_of(laps: Laps) -> dict[str, Any]:
-    """What explains the samples."""
+def tensors_of(subject: Subject) -> list[Tensor]:
+    """What a forward pass reads: weights, buffers and input."""
+    return [*subject.model.parameters(), *subject.model.buffers(), *subject.inputs]
+
+
+def reading_of(timing: Timing, shown: Callable[[float], float], detail: dict[str, Any]) -> Reading:
+    """The good samples, from seconds to what is `shown`; an error where there is none."""
+    if timing.good:
+        return Reading([shown(s.elapsed) for s in timing.good], detail)
+    told = ", ".join(f"{count} {what}" for what, count in timing.troubles.items())
+    return Reading(None, detail, f"no sample was good: {told}")
+
+
+def _on_cuda(subject: Subject, timing: Timing) -> dict[str, Any]:
+    """What else explains a time on CUDA; nothing elsewhere, or where no sample is good."""
+    if not subject.device.startswith("cuda") or not timing.good:
+        return {}
+    cold = forward_timing(subject, prepare=nvidia.flusher(subject.device), plan=Plan(seconds=1.0))
+    launching = median(nvidia.launch_seconds(subject.forward, subject.device))
     return {
-        "cpu_ms": 1e3 * statistics.median(lap.cpu for lap in laps.laps),
-        "warmup": laps.warmup,
-        "layouts": laps.layouts,
-        "stopped": laps.stopped,
-        "load": list(laps.load),
+        "cold_l2_ms": 1e3 * median([s.elapsed for s in cold.good]) if cold.good else None,
+        "launch_ms": 1e3 * launching,
+        "bound_by": nvidia.bound_by(launching, median([s.elapsed for s in timing.good])),
+        "watched": nvidia.watched(),
     }

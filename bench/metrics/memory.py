@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import gc
 import platform
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 
 from bench.measurement import Reading
+from bench.metrics.latency import tensors_of
 from bench.registry import metric
 from bench.stopwatch import thread_count
+from bench.structure import lifetimes
+from bench.structure.tape import StructureError
 from bench.subject import Subject
 
 REPEATS = 3
 MIB = 2**20
+GRANULARITY = {"cuda": 512}
+"""Bytes that the allocator of a device rounds up to, where it is known."""
 
 
 @metric(unit="MiB", better="lower", kind="speed")
@@ -27,39 +33,66 @@ def memory(subject: Subject) -> Reading:
 
     What it adds (activations, workspaces, the output) is measured: on CUDA by the allocator's peak, on a CPU
     by the peak of the process's resident memory, best in a fresh worker, after one pass that loads the
-    libraries. Detail: the two parts in MiB, and the method.
+    libraries. Detail: the two parts in MiB, the method, and beside them the estimate by kind that
+    `structure.lifetimes` makes without running the network (`estimate_mib`; or why there is none).
     """
-    fixed = sum(t.numel() * t.element_size() for t in _tensors(subject))
+    forward = subject.forward
     with thread_count(subject.threads), torch.inference_mode():
-        subject.model(*subject.inputs)
-        growth, method = _cuda_growth(subject) if subject.device.startswith("cuda") else _cpu_growth(subject)
+        forward()
+        growth, method = added(forward, subject.device)
+    estimate = estimated(lambda: lifetimes.inference(subject.tape, granularity(subject.device)))
+    return peak_reading(bytes_of(tensors_of(subject)), growth, {"method": method, **estimate})
+
+
+def peak_reading(fixed: int, growth: list[int], detail: Mapping[str, object]) -> Reading:
+    """Peaks in MiB from the bytes that were there before and those that were added in each run."""
     if not any(growth):
-        return Reading(None, {"method": method}, "the pass did not rise above an earlier peak of the process")
-    detail = {"fixed_mib": fixed / MIB, "added_mib": [g / MIB for g in growth], "method": method}
-    return Reading([(fixed + g) / MIB for g in growth], detail)
+        return Reading(None, detail, "the pass did not rise above an earlier peak of the process")
+    parts = {"fixed_mib": fixed / MIB, "added_mib": [g / MIB for g in growth]}
+    return Reading([(fixed + g) / MIB for g in growth], {**parts, **detail})
 
 
-def _tensors(subject: Subject) -> list[torch.Tensor]:
-    return [*subject.model.parameters(), *subject.model.buffers(), *subject.inputs]
+def bytes_of(tensors: list[torch.Tensor]) -> int:
+    """What the tensors hold, together."""
+    return sum(t.numel() * t.element_size() for t in tensors)
 
 
-def _cuda_growth(subject: Subject) -> tuple[list[int], str]:
+def granularity(device: str) -> int:
+    """Bytes that the device's allocator rounds up to; 1 where that is not known."""
+    return GRANULARITY.get(torch.device(device).type, 1)
+
+
+def estimated(estimate: Callable[[], lifetimes.Memory]) -> dict[str, object]:
+    """An estimate by kind and its peak in MiB, or why there is none, as part of a detail."""
+    try:
+        memory = estimate()
+    except StructureError as error:
+        return {"estimate_error": str(error)}
+    return {"estimate_mib": {k: v / MIB for k, v in (dataclasses.asdict(memory) | {"peak": memory.peak}).items()}}
+
+
+def added(call: Callable[[], object], device: str) -> tuple[list[int], str]:
+    """Bytes that each of some runs of `call` took at most beyond what was there before, and how that was measured."""
+    return _cuda_growth(call, device) if torch.device(device).type == "cuda" else _cpu_growth(call)
+
+
+def _cuda_growth(call: Callable[[], object], device: str) -> tuple[list[int], str]:
     growth = []
     for _ in range(REPEATS):
-        torch.cuda.synchronize(subject.device)
-        torch.cuda.reset_peak_memory_stats(subject.device)
-        before = torch.cuda.memory_allocated(subject.device)
-        subject.model(*subject.inputs)
-        growth.append(torch.cuda.max_memory_allocated(subject.device) - before)
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        call()
+        growth.append(torch.cuda.max_memory_allocated(device) - before)
     return growth, "peak of the CUDA caching allocator"
 
 
-def _cpu_growth(subject: Subject) -> tuple[list[int], str]:
-    """Bytes by which resident memory rose at most, in each of some passes."""
+def _cpu_growth(call: Callable[[], object]) -> tuple[list[int], str]:
+    """Bytes by which resident memory rose at most, in each of some runs."""
     if can_reset_peak():
-        return [_risen(lambda: subject.model(*subject.inputs)) for _ in range(REPEATS)], "VmHWM, reset before the pass"
+        return [_risen(call) for _ in range(REPEATS)], "VmHWM, reset before the pass"
     before = _max_resident()
-    subject.model(*subject.inputs)
+    call()
     return [_max_resident() - before], "growth of ru_maxrss, which cannot be reset here"
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bench.measurement import Reading
-from bench.metrics.latency import detail_of, forward_laps
+from bench.metrics.latency import forward_timing, reading_of
 from bench.registry import metric
 from bench.subject import Subject
+from bench.timing import explained
 
 
 @metric(unit="images/s", better="higher", kind="speed")
 def throughput(subject: Subject) -> Reading:
     """Images per second of forward passes of the workload's batch, one after the other; timed as latency is."""
-    laps = forward_laps(subject)
-    return Reading([subject.batch / lap.elapsed for lap in laps.laps], detail_of(laps) | {"batch": subject.batch})
+    timing = forward_timing(subject)
+    return reading_of(timing, lambda seconds: subject.batch / seconds, explained(timing) | {"batch": subject.batch})

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
-from bench.statistics import deviation, difference, mean, median, paired_difference, quantile
+from bench.statistics import deviation, difference, mean, median, median_interval, paired_difference, quantile
 
 
 def test_mean_and_deviation_by_hand():
@@ -57,3 +59,19 @@ def test_single_numbers():
     assert difference(3.0, 2.0).relative == 0.5
     assert difference(-1.0, -2.0).relative == 0.5
     assert difference(3.0, 0.0).relative is None
+
+
+def test_an_interval_of_the_median_has_the_sign_test_s_ranks():
+    assert median_interval(range(5)) is None  # 2 / 2^5 = 0.0625: even all five hold it with 93.75 % only
+    assert median_interval(range(6)) == (0, 5)  # 2 / 2^6 = 0.03
+    assert median_interval(range(12)) == (2, 9)  # 2 (1 + 12 + 66) / 2^12 = 0.0386; with 220 more it were 0.146
+    assert median_interval([3.0, 1.0, 2.0, 6.0, 5.0, 4.0]) == (1.0, 6.0)
+    assert median_interval([]) is None
+
+
+def test_an_interval_of_the_median_holds_it_as_often_as_it_says():
+    random = np.random.default_rng(0)
+    draws = random.exponential(size=(2000, 25))
+    held = [low <= math.log(2) <= high for low, high in (median_interval(draw.tolist()) for draw in draws)]
+    # ranks 8 and 18 of 25 hold the median with 95.7 %; four standard deviations of 2000 trials are 1.8 %
+    assert abs(np.mean(held) - 0.957) < 0.018

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import dataclasses
 import functools
+import itertools
 import statistics
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -9,15 +13,26 @@ from torch import nn
 
 from bench.metrics import latency as latency_module
 from bench.metrics import memory as memory_module
+from bench.metrics import train_step_latency as train_step_module
 from bench.metrics.latency import latency
 from bench.metrics.memory import can_reset_peak, memory
 from bench.metrics.throughput import throughput
+from bench.metrics.train_memory import train_memory
+from bench.metrics.train_step_latency import Step, split_ms, train_step_latency
 from bench.stopwatch import Lap
+from bench.structure.tape import StructureError
 from bench.subject import Subject
-from bench.timing import Laps, Plan, timed_forward
+from bench.timing import Plan, Sample, Timing, timed_call
 
 MIB = 2**20
-MADE_UP = Laps((Lap(0.004, 0.003), Lap(0.002, 0.001), Lap(0.003, 0.002)), 6, 2, "3 s", (0.5, 1.5))
+SAMPLES = (
+    Sample(0.004, 0.003, 0),
+    Sample(0.002, 0.001, 1),
+    Sample(0.009, 0.001, 1, 3, "preempted"),
+    Sample(0.003, 0.002, 2),
+)
+MADE_UP = Timing(SAMPLES, 6, True, "3 s", (0.5, 1.5), (1,))
+SHORT = functools.partial(timed_call, plan=Plan(samples=5, round_seconds=0.0))
 
 
 class Doubled(nn.Module):
@@ -33,14 +48,29 @@ def subject(batch: int = 2) -> Subject:
 
 @pytest.fixture
 def _made_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(latency_module, "timed_forward", lambda *_, **__: MADE_UP)
+    monkeypatch.setattr(latency_module, "timed_call", lambda *_, **__: MADE_UP)
 
 
 @pytest.mark.usefixtures("_made_up")
-def test_latency_keeps_every_call_in_ms_and_says_how_it_was_timed() -> None:
+def test_latency_keeps_every_good_call_in_ms_and_says_how_it_was_timed() -> None:
     reading = latency(subject())
     assert reading.value == [4.0, 2.0, 3.0]
-    assert reading.detail == {"cpu_ms": 2.0, "warmup": 6, "layouts": 2, "stopped": "3 s", "load": [0.5, 1.5]}
+    told = dict(reading.detail)
+    assert told.pop("percentiles_ms")["p50"] == 3.0
+    assert told.pop("scope").startswith("forward pass")
+    assert told == {
+        "interval_ms": None,  # three layouts are too few for one
+        "low_ms": pytest.approx(2.2),  # 10 % of the way from 2 to 3 to 4
+        "cpu_ms": 2.0,
+        "stopped": "3 s",
+        "bad": {"preempted": 1},
+        "bad_samples": [["preempted", 9.0]],
+        "warmup": 6,
+        "steady": True,
+        "layouts": 3,
+        "load": [0.5, 1.5],
+        "cores": [1],
+    }
 
 
 @pytest.mark.usefixtures("_made_up")
@@ -50,13 +80,98 @@ def test_throughput_counts_the_images_of_a_batch() -> None:
     assert reading.detail["batch"] == 6
 
 
+def test_where_no_sample_is_good_there_is_an_error_and_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = dataclasses.replace(MADE_UP, samples=SAMPLES[2:3])
+    monkeypatch.setattr(latency_module, "timed_call", lambda *_, **__: bad)
+    reading = latency(subject())
+    assert reading.value is None
+    assert reading.error == "no sample was good: 1 preempted"
+    assert reading.detail["bad_samples"] == [["preempted", 9.0]]
+
+
 def test_latency_of_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    short = functools.partial(timed_forward, plan=Plan(samples=5, round_seconds=0.0))
-    monkeypatch.setattr(latency_module, "timed_forward", short)
+    monkeypatch.setattr(latency_module, "timed_call", SHORT)
     reading = latency(Subject(build=lambda: nn.Conv2d(3, 8, 3), shape=(3, 32, 32)))
     assert isinstance(reading.value, list)
     assert statistics.median(reading.value) > 0
     assert reading.detail["layouts"] >= 1
+
+
+def small(**how: Any) -> Subject:
+    return Subject(
+        build=lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), shape=(3, 16, 16), batch=2, **how
+    )
+
+
+def test_a_timed_training_step_leaves_the_weights_and_the_subject(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_step_module, "timed_call", SHORT)
+    given = small()
+    before = {name: value.clone() for name, value in given.model.state_dict().items()}
+    reading = train_step_latency(given)
+    assert isinstance(reading.value, list)
+    assert set(reading.detail["split_ms"]) == {"forward", "backward", "step"}
+    assert all(torch.equal(value, before[name]) for name, value in given.model.state_dict().items())
+    assert not given.model.training
+    assert all(p.grad is None for p in given.model.parameters())
+
+
+def test_a_step_trains_all_weights_but_moves_none() -> None:
+    step = Step.of(small())
+    before = [p.detach().clone() for p in step.model.parameters()]
+    step()
+    assert all(p.grad is not None for p in step.model.parameters())
+    assert all(torch.equal(p, was) for p, was in zip(step.model.parameters(), before, strict=True))
+    # two moments and a count for each weight
+    assert len(step.state()) == 3 * len(before)
+    assert step.model.training
+
+
+def test_the_parts_of_a_step_are_timed_one_by_one() -> None:
+    seconds = itertools.cycle([0.003, 0.006, 0.001])
+
+    def press(call: Callable[[], object]) -> Lap:
+        call()
+        return Lap(next(seconds), 0.0)
+
+    assert split_ms(Step.of(small()), press, threads=1) == pytest.approx({"forward": 3.0, "backward": 6.0, "step": 1.0})
+
+
+def test_a_network_without_weights_cannot_be_trained() -> None:
+    with pytest.raises(ValueError, match="no weights to train"):
+        train_step_latency(subject())
+
+
+class Wide(nn.Module):
+    """Of one weight: y = w x, sixteen times side by side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x * self.w).repeat(1, 16, 1, 1)
+
+
+@pytest.mark.skipif(not can_reset_peak(), reason="the kernel does not let the peak be reset")
+def test_train_memory_stands_beside_its_estimate() -> None:
+    reading = train_memory(Subject(build=Wide, shape=(2, 512, 512), batch=2))
+    # input 4 MiB; added: wx (4) and the result (64), beside which the gradient of wx (4) may stand or not
+    assert reading.detail["fixed_mib"] == pytest.approx(4, abs=0.01)
+    assert statistics.median(reading.value) == pytest.approx(74, abs=4)  # type: ignore[arg-type]
+    assert reading.detail["estimate_mib"]["peak"] == pytest.approx(statistics.median(reading.value), rel=0.1)  # type: ignore[arg-type]
+
+
+def test_memory_has_the_estimate_beside_it() -> None:
+    # input (4), 2x (4) and the result (64)
+    assert memory(subject()).detail["estimate_mib"]["peak"] == 72
+
+
+def test_an_estimate_that_cannot_be_made_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise StructureError("aten.strange cannot be followed")
+
+    monkeypatch.setattr(memory_module.lifetimes, "inference", refused)
+    assert memory(subject()).detail["estimate_error"] == "aten.strange cannot be followed"
 
 
 @pytest.mark.skipif(not can_reset_peak(), reason="the kernel does not let the peak be reset")

@@ -1,0 +1,60 @@
+"""How near a network comes to what the machine allows."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from bench.affinity import pinned
+from bench.ceilings import Ceilings, allowed, measured
+from bench.measurement import Reading
+from bench.metrics.latency import forward_timing, reading_of
+from bench.registry import metric
+from bench.statistics import median
+from bench.structure.traffic import Work, traffic
+from bench.subject import Subject
+from bench.timing import Timing, explained
+
+
+@metric(unit="", better="higher", kind="speed")
+def roofline(subject: Subject) -> Reading:
+    """Time that the machine's ceilings allow a forward pass, over the time it takes: 1 would be perfect.
+
+    Allowed is the sum, over the executed operators, of the longer of FLOPs over the peak of matrix products and
+    bytes over the bandwidth of copies as small as the operator's traffic, caches included; the ceilings are
+    measured in the same process right before. Source: Williams, Waterman & Patterson 2009, per operator and
+    with the bandwidth of caches as in Ilic, Pratas & Sousa 2014. More than 1 is possible where kernels compute
+    less (Winograd) or fuse operators, so that less is moved. FLOPs count as in `flops`, operators without a rule
+    as none: see `coverage`. Detail: both times, totals of FLOPs and bytes, intensity (FLOPs per byte), FLOP/s
+    achieved, the ceilings, the share of the allowed time that is bound by computing, and that of latency.
+    """
+    with pinned(subject.threads):
+        ceilings = measured(subject.device, subject.dtype, subject.threads)
+        timing = forward_timing(subject)
+    works = traffic(subject.tape)
+    limit = allowed(ceilings, works)
+    return reading_of(timing, lambda seconds: limit / seconds, compared(ceilings, works, timing) | explained(timing))
+
+
+def compared(ceilings: Ceilings, works: tuple[Work, ...], timing: Timing) -> dict[str, Any]:
+    """What the operators ask for, what was achieved, and the ceilings."""
+    flops, moved = sum(w.flops for w in works), sum(w.moved for w in works)
+    limit, computing = allowed(ceilings, works), [w for w in works if w.flops and _computes(ceilings, w)]
+    seconds = median([s.elapsed for s in timing.good]) if timing.good else None
+    return {
+        "allowed_ms": 1e3 * limit,
+        "measured_ms": 1e3 * seconds if seconds else None,
+        "flops": flops,
+        "bytes": moved,
+        "intensity": flops / moved if moved else None,
+        "achieved_flops_per_s": flops / seconds if seconds else None,
+        "peak_flops_per_s": ceilings.flops,
+        "peak_bytes_per_s": ceilings.bandwidth,
+        "bandwidths": {str(size): rate for size, rate in ceilings.bandwidths},
+        "compute_bound": math.fsum(map(ceilings.seconds, computing)) / limit if limit else None,
+        "coverage": sum(w.counted for w in works) / len(works) if works else 1.0,
+    }
+
+
+def _computes(ceilings: Ceilings, work: Work) -> bool:
+    return ceilings.computing(work) >= ceilings.seconds(work)

@@ -1,0 +1,102 @@
+"""Time of one training step."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.measurement import Reading
+from bench.metrics.latency import reading_of
+from bench.registry import metric
+from bench.statistics import median
+from bench.stopwatch import Lap, lap, thread_count
+from bench.structure.recorder import leaves
+from bench.subject import Subject
+from bench.timing import explained, timed_call
+
+SCOPE = "forward in training mode, backward of the sum of all outputs, AdamW step; input and output on the device"
+SPLITS = 7
+
+
+@metric(unit="ms", better="lower", kind="speed")
+def train_step_latency(subject: Subject) -> Reading:
+    """Milliseconds of a training step on one batch: forward, backward of the sum of all outputs, AdamW: every good one.
+
+    The learning rate is 0, which costs the same and leaves the weights as they are; the task's loss, the data
+    and fast training modes are not part of it. Timed as latency is. Detail: that of latency, and `split_ms`,
+    medians of forward, backward and optimizer step, each waited for, of a few steps of their own.
+    """
+    if subject.graph:
+        raise ValueError("graph: a training step cannot be replayed from a CUDA graph here; leave 'graph' out")
+    step = Step.of(subject)
+    timing = timed_call(
+        step,
+        step.tensors,
+        device=subject.device,
+        threads=subject.threads,
+        seed=subject.seed,
+        gradients=True,
+    )
+    split = split_ms(step, lambda call: lap(call, subject.device), subject.threads)
+    return reading_of(timing, lambda seconds: 1e3 * seconds, {"scope": SCOPE, "split_ms": split, **explained(timing)})
+
+
+@dataclass(frozen=True)
+class Step:
+    """A training step of a copy of the subject's network, again and again on the same batch."""
+
+    model: nn.Module
+    run: Callable[..., Any]
+    inputs: tuple[Tensor, ...]
+    optimizer: torch.optim.Optimizer
+
+    @classmethod
+    def of(cls, subject: Subject) -> Step:
+        """The step that the subject's workload asks for. Raises ValueError for a network without weights to train."""
+        model = copy.deepcopy(subject.model).train()
+        weights = [p for p in model.parameters() if p.requires_grad]
+        if not weights:
+            raise ValueError("the network has no weights to train")
+        optimizer = torch.optim.AdamW(weights, lr=0.0, weight_decay=0.0)
+        return cls(model, torch.compile(model) if subject.compile else model, subject.inputs, optimizer)
+
+    def __call__(self) -> None:
+        """One whole step."""
+        self.backward(self.forward())
+        self.optimizer.step()
+
+    def forward(self) -> Tensor:
+        """The sum of all outputs that depend on a weight; old gradients are dropped first."""
+        self.optimizer.zero_grad(set_to_none=True)
+        outputs = [t for _, t in leaves(self.run(*self.inputs)) if t.requires_grad]
+        return torch.stack([t.sum() for t in outputs]).sum()
+
+    def backward(self, loss: Tensor) -> None:
+        """Gradients of all weights."""
+        loss.backward()  # type: ignore[no-untyped-call]
+
+    def tensors(self) -> list[Tensor]:
+        """What the step reads and keeps: weights, buffers, the optimizer's state, and the input."""
+        return [*self.model.parameters(), *self.model.buffers(), *self.state(), *self.inputs]
+
+    def state(self) -> list[Tensor]:
+        """The optimizer's state; empty before the first step."""
+        held = (value for state in self.optimizer.state.values() for value in state.values())
+        return [value for value in held if isinstance(value, Tensor)]
+
+
+def split_ms(step: Step, press: Callable[[Callable[[], object]], Lap], threads: int) -> dict[str, float]:
+    """Median milliseconds of the three parts of a step, each timed by `press`."""
+    parts: dict[str, list[float]] = {"forward": [], "backward": [], "step": []}
+    losses: list[Tensor] = []
+    with thread_count(threads):
+        for _ in range(SPLITS):
+            parts["forward"].append(press(lambda: losses.append(step.forward())).elapsed)
+            parts["backward"].append(press(lambda: step.backward(losses.pop())).elapsed)
+            parts["step"].append(press(step.optimizer.step).elapsed)
+    return {name: 1e3 * median(seconds) for name, seconds in parts.items()}
