@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 METRIC = "effective_receptive_field"
 INITIAL, TRAINED = "at initialisation", "after training"
-BOX = {"edgecolor": COLOURS[5], "linewidth": 1.6, "linestyle": "--", "fill": False, "clip_on": False}
-DISC = {"edgecolor": COLOURS[1], "linewidth": 1.6, "fill": False}
+BOX: dict[str, Any] = {"edgecolor": COLOURS[5], "linewidth": 1.6, "linestyle": "--", "fill": False, "clip_on": False}
+DISC: dict[str, Any] = {"edgecolor": COLOURS[1], "linewidth": 1.6, "fill": False}
 WIDTH, HIGHEST = 2.3, 2.6
 """Inches of a picture: its width, and its greatest height."""
 

@@ -164,8 +164,9 @@ def _shares(gradient: torch.Tensor) -> np.ndarray | None:
         raise EffectiveFieldError("the gradient is not finite")
     if peak == 0:
         return None
-    energy: np.ndarray = ((g / peak) ** 2).sum(dim=(0, 1)).cpu().numpy()
-    return energy / energy.sum()
+    energy = ((g / peak) ** 2).sum(dim=(0, 1))
+    shares: np.ndarray = (energy / energy.sum()).cpu().numpy()
+    return shares
 
 
 def _centre(shares: np.ndarray) -> tuple[float, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def test_the_runs_are_networks_of_their_own_and_move_no_generator() -> None:
     effective_receptive_field(subject)
     assert torch.equal(torch.get_rng_state(), before)
     drawn = [next(iter(model.parameters())) for model, _ in module._fresh(subject)]
-    assert not any(torch.equal(a, b) for a, b in zip(drawn, drawn[1:], strict=False))
+    assert not any(torch.equal(a, b) for a, b in pairwise(drawn))
 
 
 def test_a_network_without_gradient_has_no_number_and_a_reason() -> None:

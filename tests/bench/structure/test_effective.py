@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def test_one_convolution_spreads_the_squares_of_its_weights() -> None:
 
 def stack(depth: int, channels: int, inputs: int = 3) -> nn.Sequential:
     sizes = [inputs, *[channels] * depth]
-    return nn.Sequential(*(nn.Conv2d(a, b, 3, padding=1, bias=False) for a, b in zip(sizes, sizes[1:], strict=False)))
+    return nn.Sequential(*(nn.Conv2d(a, b, 3, padding=1, bias=False) for a, b in pairwise(sizes)))
 
 
 def test_linear_stack_with_random_weights_spreads_by_paths() -> None:
