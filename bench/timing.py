@@ -2,7 +2,9 @@
 
 A process keeps the speed of its memory layout for life, so calls on one layout tell of that layout only:
 the layouts are the independent draws, and the interval that ends the timing is taken over them. No sample
-is dropped: one that is bad says why, and stands beside the good ones that the numbers are read from.
+is dropped: one that is bad says why, and stands beside the good ones that the numbers are read from. Where
+a machine is so busy that hardly a call keeps its core, the CPU time of a call on one thread, which is what it
+takes undisturbed, is read instead, and `clock` says so.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -27,6 +29,11 @@ from bench.stopwatch import Call, Lap, lap, thread_count
 
 PREEMPTED = 0.95
 """A call that lost its core and got less than this share of the CPU time usual for it was preempted."""
+
+ENOUGH = 5, 0.1
+"""So many samples, and such a share of all, must be good for the good ones to be read."""
+
+Clock = Literal["elapsed", "cpu"]
 
 LOW = 0.1
 """The quantile over layouts that is reported beside the median."""
@@ -53,7 +60,8 @@ class Timing:
 
     `warmup` is the number of calls before the first, `steady` whether these came to an end on their own;
     `stopped` says what ended the timing, `load` are the machine's load averages of a minute before and
-    after, `cores` those that the process was pinned to (none: not pinned).
+    after, `single` says that the call ran on one thread of a CPU, `cores` are those that the process was
+    pinned to (none: not pinned).
     """
 
     samples: tuple[Sample, ...]
@@ -61,17 +69,28 @@ class Timing:
     steady: bool
     stopped: str
     load: tuple[float, float]
+    single: bool = False
     cores: tuple[int, ...] = ()
 
+    @property
+    def clock(self) -> Clock:
+        """Whether elapsed or CPU time is read."""
+        return clock_of(self.samples, self.single)
+
     @cached_property
-    def good(self) -> tuple[Sample, ...]:
-        """The samples that nothing is known against."""
-        return tuple(s for s in self.samples if not s.trouble)
+    def times(self) -> tuple[tuple[int, float], ...]:
+        """(layout, seconds) of every sample that is read."""
+        return times_of(self.samples, self.single)
+
+    @property
+    def seconds(self) -> list[float]:
+        """The times that are read: of good samples, or the CPU time of all."""
+        return [seconds for _, seconds in self.times]
 
     @cached_property
     def layouts(self) -> list[float]:
-        """The median time of the good samples of each layout, in seconds."""
-        return layout_medians(self.good)
+        """The median time on each layout, in seconds."""
+        return layout_medians(self.times)
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -80,7 +99,7 @@ class Timing:
 
     @property
     def low(self) -> float:
-        """The 10 % quantile over layouts, in seconds. Raises ValueError where no sample is good."""
+        """The 10 % quantile over layouts, in seconds. Raises ValueError where no sample can be read."""
         return quantile(self.layouts, LOW)
 
     @property
@@ -149,12 +168,18 @@ def timed_call(
     def redraw() -> Tensor | None:
         return moved(list(moving()), generator) if torch.device(device).type == "cpu" else None
 
+    single = threads == 1 and torch.device(device).type == "cpu"
     with thread_count(threads), pinned(threads) as cores, torch.inference_mode(not gradients):
-        return replace(timed(call, redraw, machine(device), plan, prepare), cores=cores)
+        return replace(timed(call, redraw, machine(device), plan, prepare, single), cores=cores)
 
 
-def timed(call: Call, redraw: Call, machine: Machine, plan: Plan, prepare: Call = lambda: None) -> Timing:
-    """Warm up, then time rounds of calls, with `redraw` before each; what it returns is kept for the round."""
+def timed(
+    call: Call, redraw: Call, machine: Machine, plan: Plan, prepare: Call = lambda: None, single: bool = False
+) -> Timing:
+    """Warm up, then time rounds of calls, with `redraw` before each; what it returns is kept for the round.
+
+    `single` says that the call runs on one thread of a CPU, so that CPU time is what it takes undisturbed.
+    """
     before = machine.load()
     machine.lap(call)  # loads libraries, compiles
     warmup, steady = warmed_up(lambda: machine.lap(call).elapsed, plan.warmup_seconds)
@@ -165,8 +190,8 @@ def timed(call: Call, redraw: Call, machine: Machine, plan: Plan, prepare: Call 
         samples += _round(call, prepare, machine, plan, layout)
         del kept
         layout += 1
-        stopped = why_stop(judged(samples), machine.now() - start, plan)
-    return Timing(judged(samples), 1 + warmup, steady, stopped, (before, machine.load()))
+        stopped = why_stop(judged(samples, single), machine.now() - start, plan, single)
+    return Timing(judged(samples, single), 1 + warmup, steady, stopped, (before, machine.load()), single)
 
 
 def warmed_up(timed_call: Callable[[], float], seconds: float, window: int = 3) -> tuple[int, bool]:
@@ -198,13 +223,13 @@ def _round(call: Call, prepare: Call, machine: Machine, plan: Plan, layout: int)
     return tuple(replace(sample, trouble=trouble) for sample in samples)
 
 
-def judged(samples: Sequence[Sample]) -> tuple[Sample, ...]:
+def judged(samples: Sequence[Sample], single: bool) -> tuple[Sample, ...]:
     """The samples, those marked whose call lost its core to another process.
 
-    What CPU time per elapsed time is usual for the call (1 on one thread, less than the threads' number on
-    several) is the 90 % quantile of the samples themselves.
+    What CPU time per elapsed time is usual for the call is 1 on a single thread, and else the 90 % quantile
+    of the samples themselves, since threads wait for each other too.
     """
-    usual = quantile([s.cpu / s.elapsed for s in samples], 0.9)
+    usual = 1.0 if single else quantile([s.cpu / s.elapsed for s in samples], 0.9)
     return tuple(replace(s, trouble="preempted") if _preempted(s, usual) else s for s in samples)
 
 
@@ -212,9 +237,23 @@ def _preempted(sample: Sample, usual: float) -> bool:
     return not sample.trouble and sample.switches > 0 and sample.cpu < PREEMPTED * usual * sample.elapsed
 
 
-def why_stop(samples: Sequence[Sample], seconds: float, plan: Plan) -> str:
+def clock_of(samples: Sequence[Sample], single: bool) -> Clock:
+    """`elapsed` time of the good samples, where there are enough, or `cpu` time of all, where that can be read."""
+    least, share = ENOUGH
+    good = sum(not s.trouble for s in samples)
+    return "cpu" if single and good < max(min(least, len(samples)), share * len(samples)) else "elapsed"
+
+
+def times_of(samples: Sequence[Sample], single: bool) -> tuple[tuple[int, float], ...]:
+    """(layout, seconds) of every sample that is read, by the clock that is read."""
+    if clock_of(samples, single) == "cpu":
+        return tuple((s.layout, s.cpu) for s in samples)
+    return tuple((s.layout, s.elapsed) for s in samples if not s.trouble)
+
+
+def why_stop(samples: Sequence[Sample], seconds: float, plan: Plan, single: bool) -> str:
     """What ends the timing now; empty where nothing does."""
-    medians = layout_medians(s for s in samples if not s.trouble)
+    medians = layout_medians(times_of(samples, single))
     interval = median_interval(medians) if len(medians) >= plan.layouts else None
     if interval and interval[1] - interval[0] <= plan.tolerance * median(medians):
         return f"interval within {plan.tolerance:.1%}"
@@ -223,12 +262,12 @@ def why_stop(samples: Sequence[Sample], seconds: float, plan: Plan) -> str:
     return f"{plan.seconds:g} s" if seconds >= plan.seconds and len(samples) >= plan.least else ""
 
 
-def layout_medians(samples: Iterable[Sample]) -> list[float]:
+def layout_medians(times: Iterable[tuple[int, float]]) -> list[float]:
     """The median time on each layout, in seconds."""
-    times: dict[int, list[float]] = {}
-    for sample in samples:
-        times.setdefault(sample.layout, []).append(sample.elapsed)
-    return [median(each) for each in times.values()]
+    by_layout: dict[int, list[float]] = {}
+    for layout, seconds in times:
+        by_layout.setdefault(layout, []).append(seconds)
+    return [median(each) for each in by_layout.values()]
 
 
 def moved(tensors: list[Tensor], generator: torch.Generator) -> Tensor:
@@ -245,18 +284,18 @@ PERCENTILES = (5, 25, 50, 75, 95, 99)
 
 
 def explained(timing: Timing) -> dict[str, Any]:
-    """What explains the samples of a time in ms: spread, interval, bad samples, circumstances."""
-    ms = [1e3 * s.elapsed for s in timing.good]
-    bad = [[s.trouble, 1e3 * s.elapsed] for s in timing.samples if s.trouble]
+    """What explains times in ms: which clock was read, spread, interval, bad samples, circumstances."""
+    ms = [1e3 * seconds for seconds in timing.seconds]
     interval = timing.interval
     return {
+        "clock": timing.clock,
         "percentiles_ms": {f"p{p}": quantile(ms, p / 100) for p in PERCENTILES} if ms else {},
         "interval_ms": [1e3 * end for end in interval] if interval else None,
         "low_ms": 1e3 * timing.low if ms else None,
-        "cpu_ms": 1e3 * median([s.cpu for s in timing.good]) if ms else None,
+        "cpu_ms": 1e3 * median([s.cpu for s in timing.samples]),
         "stopped": timing.stopped,
         "bad": timing.troubles,
-        "bad_samples": bad,
+        "bad_samples": [[s.trouble, 1e3 * s.elapsed] for s in timing.samples if s.trouble],
         "warmup": timing.warmup,
         "steady": timing.steady,
         "layouts": len(timing.layouts),

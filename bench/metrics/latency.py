@@ -22,9 +22,10 @@ def latency(subject: Subject) -> Reading:
     """Milliseconds of a forward pass of one batch, in eval mode, input and output on the device: every good call.
 
     On a CPU wall-clock time, threads pinned, the weights at other addresses every 50 ms; on CUDA between two
-    events, with what it last read still in the L2 cache (`hot`). Detail: scope; percentiles; the interval of
-    the median and the 10 % quantile over memory layouts (`low_ms`); CPU time of the process (median); what
-    ended the timing; bad samples with what was wrong; calls of warm-up and whether steady; load averages
+    events, with what it last read still in the L2 cache. Where hardly a call on one thread kept its core, CPU
+    time stands in, and `clock` says so. Detail: scope; percentiles; the interval of the median and the 10 %
+    quantile over memory layouts (`low_ms`); CPU time of the process (median); what ended the timing; bad
+    samples with what was wrong; calls of warm-up and whether steady; load averages
     before and after; cores. On CUDA also the median with a flushed L2 cache (`cold_l2_ms`), the time until a
     call returns (`launch_ms`), and which of host and device the time is bound by (`bound_by`).
     """
@@ -51,22 +52,22 @@ def tensors_of(subject: Subject) -> list[Tensor]:
 
 
 def reading_of(timing: Timing, shown: Callable[[float], float], detail: dict[str, Any]) -> Reading:
-    """The good samples, from seconds to what is `shown`; an error where there is none."""
-    if timing.good:
-        return Reading([shown(s.elapsed) for s in timing.good], detail)
+    """The times that are read, from seconds to what is `shown`; an error where there is none."""
+    if timing.seconds:
+        return Reading([shown(seconds) for seconds in timing.seconds], detail)
     told = ", ".join(f"{count} {what}" for what, count in timing.troubles.items())
     return Reading(None, detail, f"no sample was good: {told}")
 
 
 def _on_cuda(subject: Subject, timing: Timing) -> dict[str, Any]:
     """What else explains a time on CUDA; nothing elsewhere, or where no sample is good."""
-    if not subject.device.startswith("cuda") or not timing.good:
+    if not subject.device.startswith("cuda") or not timing.seconds:
         return {}
     cold = forward_timing(subject, prepare=nvidia.flusher(subject.device), plan=Plan(seconds=1.0))
     launching = median(nvidia.launch_seconds(subject.forward, subject.device))
     return {
-        "cold_l2_ms": 1e3 * median([s.elapsed for s in cold.good]) if cold.good else None,
+        "cold_l2_ms": 1e3 * median(cold.seconds) if cold.seconds else None,
         "launch_ms": 1e3 * launching,
-        "bound_by": nvidia.bound_by(launching, median([s.elapsed for s in timing.good])),
+        "bound_by": nvidia.bound_by(launching, median(timing.seconds)),
         "watched": nvidia.watched(),
     }

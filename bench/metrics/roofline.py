@@ -40,7 +40,7 @@ def compared(ceilings: Ceilings, works: tuple[Work, ...], timing: Timing) -> dic
     """What the operators ask for, what was achieved, and the ceilings."""
     flops, moved = sum(w.flops for w in works), sum(w.moved for w in works)
     limit, computing = allowed(ceilings, works), [w for w in works if w.flops and _computes(ceilings, w)]
-    seconds = median([s.elapsed for s in timing.good]) if timing.good else None
+    seconds = median(timing.seconds) if timing.seconds else None
     return {
         "allowed_ms": 1e3 * limit,
         "measured_ms": 1e3 * seconds if seconds else None,

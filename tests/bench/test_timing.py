@@ -16,6 +16,7 @@ from bench.timing import (
     Plan,
     Sample,
     Timing,
+    clock_of,
     explained,
     judged,
     layout_medians,
@@ -123,18 +124,20 @@ def test_the_time_limit_waits_for_the_least() -> None:
 
 def test_many_calls_on_few_layouts_are_no_narrow_interval() -> None:
     samples = [Sample(1.0, 1.0, layout=i % 5) for i in range(1000)]
-    assert why_stop(samples, 0.0, Plan(samples=2000)) == ""
-    assert why_stop([replace(s, layout=i % 20) for i, s in enumerate(samples)], 0.0, Plan(samples=2000))
+    assert why_stop(samples, 0.0, Plan(samples=2000), single=False) == ""
+    assert why_stop([replace(s, layout=i % 20) for i, s in enumerate(samples)], 0.0, Plan(samples=2000), single=False)
 
 
 def test_a_preempted_call_is_kept_and_marked() -> None:
     # Every seventh call waits for as long as it works, and loses its core meanwhile.
     laps = (Lap(2.0, 1.0) if i % 7 == 0 else STEADY for i in itertools.count(1))
     clock = Clock(laps, switching=lambda call: call % 7 == 0)
-    timing = timed(nothing, nothing, clock.machine(), Plan(samples=28, tolerance=-1, calls=1, seconds=1e9))
+    plan = Plan(samples=28, tolerance=-1, calls=1, seconds=1e9)
+    timing = timed(nothing, nothing, clock.machine(), plan, single=True)
     assert len(timing.samples) == 28
     assert timing.troubles["preempted"] == sum(s.elapsed == 2.0 for s in timing.samples) > 0
-    assert {s.elapsed for s in timing.good} == {1.0}
+    assert set(timing.seconds) == {1.0}
+    assert timing.clock == "elapsed"
     told = explained(timing)
     assert told["bad_samples"] == [["preempted", 2000.0]] * timing.troubles["preempted"]
     assert told["percentiles_ms"]["p99"] == 1000.0
@@ -150,7 +153,7 @@ def test_a_preempted_call_is_kept_and_marked() -> None:
     ],
 )
 def test_what_makes_a_call_preempted(sample: Sample, bad: bool) -> None:
-    *_, last = judged([*[STEADY_SAMPLE] * 20, sample])
+    *_, last = judged([*[STEADY_SAMPLE] * 20, sample], single=True)
     assert bool(last.trouble) is bad
 
 
@@ -159,8 +162,8 @@ STEADY_SAMPLE = Sample(1.0, 1.0)
 
 def test_on_several_threads_the_usual_share_is_that_of_the_calls_themselves() -> None:
     usual = [Sample(1.0, 1.5, switches=1)] * 20  # two threads, one idle half of the time
-    *_, last = judged([*usual, Sample(1.5, 1.5, switches=1)])
-    assert [s.trouble for s in judged(usual)] == [""] * 20
+    *_, last = judged([*usual, Sample(1.5, 1.5, switches=1)], single=False)
+    assert [s.trouble for s in judged(usual, single=False)] == [""] * 20
     assert last.trouble == "preempted"
 
 
@@ -172,15 +175,33 @@ def test_trouble_with_the_device_marks_its_round() -> None:
 
 def test_where_every_sample_is_bad_timing_ends_all_the_same() -> None:
     timing = taken(Plan(seconds=5, calls=1), trouble=lambda: "another process on the device")
-    assert timing.good == ()
+    assert timing.seconds == []
     assert timing.interval is None
     assert explained(timing)["low_ms"] is None
     assert timing.stopped == "5 s"
 
 
+def test_on_a_busy_machine_the_cpu_time_of_a_single_thread_is_read() -> None:
+    # Every call works for one second and waits for two more.
+    busy = Clock(itertools.repeat(Lap(3.0, 1.0)), switching=lambda call: True)
+    timing = timed(nothing, nothing, busy.machine(), Plan(samples=40, calls=1, seconds=1e9), single=True)
+    assert (timing.clock, set(timing.seconds)) == ("cpu", {1.0})
+    assert timing.stopped == "interval within 1.0%"
+    assert timing.troubles == {"preempted": len(timing.samples)}
+    assert explained(timing)["clock"] == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "clock"), [(5, 0, "elapsed"), (5, 45, "elapsed"), (4, 40, "cpu"), (5, 46, "cpu")]
+)
+def test_the_good_ones_are_read_where_there_are_enough(good: int, bad: int, clock: str) -> None:
+    samples = [STEADY_SAMPLE] * good + [Sample(3.0, 1.0, switches=1, trouble="preempted")] * bad
+    assert clock_of(samples, single=True) == clock
+    assert clock_of(samples, single=False) == "elapsed"
+
+
 def test_layouts_weigh_the_same_however_often_they_were_timed() -> None:
-    samples = [Sample(1.0, 1.0, 0)] * 9 + [Sample(3.0, 3.0, 1)]
-    assert layout_medians(samples) == [1.0, 3.0]
+    assert layout_medians([(0, 1.0)] * 9 + [(1, 3.0)]) == [1.0, 3.0]
 
 
 def test_moving_changes_addresses_and_no_value() -> None:
