@@ -38,7 +38,7 @@ def mmcv_gflops(tape: Tape) -> float:
             total += 2 * out
         elif node.name in ("relu", "hardtanh", "leaky_relu", "elu"):
             total += out
-        elif "pool" in node.name:
+        elif "pool" in node.name or _single_bin(node):
             total += math.prod(tape.values[node.inputs[0]].shape)
     return total / 1e9
 
@@ -46,6 +46,32 @@ def mmcv_gflops(tape: Tape) -> float:
 def _with_bias(tape: Tape, node: Node, out: int) -> int:
     macs, flops = cost_of(tape, node) or (0, 0)
     return macs + (flops - 2 * macs)
+
+
+def macs_and_norms_gflops(tape: Tape) -> float:
+    """MACs plus one per element of a batch norm, in units of 1e9: SegFormer's table of other networks.
+
+    Inferred from the numbers: no counter is named there.
+    """
+    norms = sum(math.prod(tape.values[n.inputs[0]].shape) for n in tape.executed if n.name == "native_batch_norm")
+    return (costs(tape).macs + norms) / 1e9
+
+
+def space_to_batch_gmacs(tape: Tape) -> float:
+    """MACs where an atrous convolution computes a map padded to a multiple of its rate, in units of 1e9.
+
+    So TensorFlow ran them: the map is cut into rate x rate smaller ones (space_to_batch). DeepLab v3+'s tables.
+    """
+    return sum(_padded_to_rate(tape, node) for node in tape.executed) / 1e9
+
+
+def _padded_to_rate(tape: Tape, node: Node) -> int:
+    macs, _ = cost_of(tape, node) or (0, 0)
+    if node.name == "convolution":
+        sides = tape.values[node.outputs[0]].shape[2:]
+        for side, rate in zip(sides, node.bind()["dilation"], strict=True):
+            macs = macs * (rate * -(-side // rate)) // side
+    return macs
 
 
 def fvcore_gflops(tape: Tape) -> float:
@@ -75,6 +101,15 @@ _FVCORE_OUTPUTS = {"upsample_nearest2d": 1, "upsample_bilinear2d": 4, "grid_samp
 _FVCORE_NORMS = {"native_batch_norm": 1, "native_group_norm": 4, "native_layer_norm": 4}
 
 CONVENTIONS: Mapping[str, Callable[[Tape], float]] = {
-    count.__name__: count for count in (torchvision_gflops, twice_macs, hrnet_gflops, mmcv_gflops, fvcore_gflops)
+    count.__name__: count
+    for count in (
+        torchvision_gflops,
+        twice_macs,
+        hrnet_gflops,
+        mmcv_gflops,
+        fvcore_gflops,
+        macs_and_norms_gflops,
+        space_to_batch_gmacs,
+    )
 }
 """By name, as a `Fact` states them."""
