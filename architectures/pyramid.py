@@ -14,7 +14,7 @@ class TimmPyramid(nn.Module):
     """A timm network's maps at strides 1, 2, 4, ..., `deepest`: (N, 3, H, W) -> a map or None for each stride.
 
     Of several maps at one stride the last is taken; `channels` holds 0 where there is none. H and W must be
-    multiples of `deepest`. Untrained. Raises RegistryError for an unknown name or one without a map at `deepest`.
+    multiples of `multiple`. Layers behind the deepest map are left out where timm knows how. Untrained. Raises RegistryError for an unknown name or one without a map at `deepest`.
     """
 
     def __init__(self, name: str, deepest: int, channels: int = 3) -> None:
@@ -26,12 +26,16 @@ class TimmPyramid(nn.Module):
             hint = near.replace("'", "'timm:", 1) if "mean" in near else " (see timm.list_models)"
             raise RegistryError(f"no backbone is called 'timm:{name}'{hint}")
         with torch.device("meta"):
-            whole: Any = timm.create_model(name, features_only=True)
+            # Other wrappers than the getter may run layers behind the deepest map for nothing.
+            wrapper = {"feature_cls": "getter"} if hasattr(timm.create_model(name), "forward_intermediates") else {}
+            whole: Any = timm.create_model(name, features_only=True, **wrapper)
         last = {stride: index for index, stride in enumerate(whole.feature_info.reduction()) if stride <= deepest}
         if deepest not in last:
             raise RegistryError(f"backbone 'timm:{name}' has strides {whole.feature_info.reduction()}, not {deepest}")
+        self.multiple: int = max(whole.feature_info.reduction())
         chosen = tuple(sorted(last.values()))
-        self.features: Any = timm.create_model(name, features_only=True, out_indices=chosen, in_chans=channels)
+        given = {"out_indices": chosen, "in_chans": channels} | wrapper
+        self.features: Any = timm.create_model(name, features_only=True, **given)
         self.channels_last = str(getattr(self.features, "output_fmt", "NCHW")).endswith("NHWC")
         strides = [2**level for level in range(deepest.bit_length())]
         self.places = tuple(chosen.index(last[s]) if s in last else None for s in strides)

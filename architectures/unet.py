@@ -73,6 +73,7 @@ class Contraction(nn.Module):
     def __init__(self, channels: int, depth: int, style: Style) -> None:
         super().__init__()
         self.channels = tuple(style.channels(level) for level in range(depth + 1))
+        self.multiple = 2**depth
         inputs = (channels, *self.channels)
         blocks = {f"level{n}": style.block(inputs[n], self.channels[n]) for n in range(depth + 1)}
         self.blocks = nn.ModuleDict(OrderedDict(blocks))
@@ -119,7 +120,7 @@ def _interpolation(inputs: int, outputs: int) -> nn.Sequential:
 class UNet(nn.Module):
     """Both paths and the score layer: (N, channels, H, W) -> logits (N, classes, H, W).
 
-    Padded: zeros fill the image up to a multiple of 2^depth. Valid: the image is mirrored by as much as the
+    Padded: zeros fill the image up to a multiple of the encoder's coarsest stride. Valid: the image is mirrored by as much as the
     convolutions eat, and more below and to the right until every pooling has an even size (the paper's
     overlap-tile strategy); with `border` cut it is taken as it is, and the output is smaller (572 -> 388).
     `receptive_field_layers`: the deepest map.
@@ -161,8 +162,8 @@ class UNet(nn.Module):
         return mirrored(image, self.margin, (self.margin + below, self.margin + right))
 
     def _rest(self, side: int) -> int:
-        """Pixels to add until the outputs of the network are at least `side`: they come in steps of 2^depth."""
-        return -(side + (2 ** (self.depth + 2) - 4) * self.valid) % 2**self.depth
+        """Pixels to add until the output is at least as large as `side`: it comes in steps of a stride."""
+        return -(side + (2 ** (self.depth + 2) - 4) * self.valid) % self.encoder.multiple
 
     @property
     def margin(self) -> int:

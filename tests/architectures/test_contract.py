@@ -1,0 +1,213 @@
+"""What every registered family keeps, whatever its paper: from its defaults and from every value of its axes.
+
+Families are found, not listed: a new file is held to this without an edit here. What a task's networks take and
+give stands in CONTRACTS. Nets are made small by those of their axes that make them so (SMALL); what costs no
+arithmetic is asked of the whole nets, on the meta device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bench.catalogue import declarations, live
+from bench.metrics.receptive_field import receptive_field
+from bench.registry import Architecture, Axis, RegistryError, text_of
+from bench.structure.costs import costs
+from bench.structure.tape import record
+from bench.tasks.segmentation import Segmentation, scores_of
+
+SMALL = {"width": 0.125, "fc_channels": 128, "classes": 3, "padding": "same"}
+"""Values that make a net small, of the axes that have them."""
+SIZES = ((64, 65), (127, 70), (120, 160), (224, 224), (64, 64), (65, 99))
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What networks of a task take and give, in a batch of two: (height, width), channels; (height, width), classes."""
+
+    inputs: Callable[[tuple[int, int], int], Tensor]
+    targets: Callable[[tuple[int, int], int], Mapping[str, Tensor]]
+    loss: Callable[[Any, Mapping[str, Tensor]], Tensor]
+    answer: Callable[[Any], Tensor]
+    answer_shape: Callable[[tuple[int, int], int], tuple[int, ...]]
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+CONTRACTS = {
+    "segmentation": Contract(
+        inputs=lambda size, channels: torch.randn(2, channels, *size, generator=generator()),
+        targets=lambda size, classes: {
+            "labels": torch.randint(0, classes, (2, *size), generator=generator(), dtype=torch.uint8)
+        },
+        loss=Segmentation.loss,
+        answer=scores_of,
+        answer_shape=lambda size, classes: (2, classes, *size),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A family with its defaults, or with one `axis` at a `value` beside them."""
+
+    family: str
+    axis: str = ""
+    value: Any = None
+
+    def __str__(self) -> str:
+        return f"{self.family}({self.axis}={text_of(self.value)})" if self.axis else f"{self.family}()"
+
+    @property
+    def entry(self) -> Architecture:
+        return family(self.family)
+
+    @property
+    def contract(self) -> Contract:
+        return CONTRACTS[self.entry.task]
+
+    @property
+    def channels(self) -> int:
+        """Of the image: three, unless the family has an axis for them."""
+        channels: int = self.entry.resolve(legal(self)).get("channels", 3)
+        return channels
+
+    def images(self, *size: int) -> Tensor:
+        return self.contract.inputs((size[0], size[1]), self.channels)
+
+    def whole(self) -> tuple[nn.Module, int]:
+        """(the net as it is, on the meta device; its number of classes)."""
+        axes = legal(self)
+        with torch.device("meta"):
+            return self.entry.build(**axes).eval(), self.entry.resolve(axes)["classes"]
+
+    def small(self, seed: int = 0) -> tuple[nn.Module, int]:
+        """(a net that trains within the blink of an eye, its number of classes)."""
+        axes = smallest(self.entry) | legal(self)
+        torch.manual_seed(seed)
+        return self.entry.build(**axes), self.entry.resolve(axes)["classes"]
+
+
+@cache
+def family(name: str) -> Architecture:
+    return live(declarations().architectures.get(name))
+
+
+def smallest(entry: Architecture) -> dict[str, Any]:
+    """Those of SMALL that the family has, as far as it has them."""
+    return {axis.name: SMALL[axis.name] for axis in entry.axes if axis.name in SMALL and takes(axis)}
+
+
+def takes(axis: Axis) -> bool:
+    try:
+        axis.parse(SMALL[axis.name])
+    except RegistryError:
+        return False
+    return True
+
+
+def values(axis: Axis) -> tuple[Any, ...]:
+    """The values of an axis that can be listed: its choices, both booleans, the ends of its bounds, none."""
+    listed = axis.choices or ((False, True) if axis.kind == "bool" else ())
+    if axis.bounds and axis.kind in ("int", "float"):
+        listed = tuple(axis.parse({"int": int, "float": float}[axis.kind](end)) for end in ends(axis))
+    return (*listed, None) if axis.optional else listed
+
+
+def ends(axis: Axis) -> Iterator[float]:
+    assert axis.bounds
+    yield from (end for end in (axis.bounds.low, axis.bounds.high) if abs(end) != float("inf"))
+
+
+@cache
+def legal(case: Case) -> dict[str, Any]:
+    """The value with as little else as makes it legal: one other axis at most. Fails where nothing does."""
+    given = {case.axis: case.value} if case.axis else {}
+    others = [{a.name: v} for a in case.entry.axes for v in values(a) if given and a.name != case.axis]
+    for extra in ({}, *others):
+        try:
+            with torch.device("meta"):
+                case.entry.build(**smallest(case.entry) | extra | given)
+        except RegistryError:
+            continue
+        return extra | given
+    raise AssertionError(f"no variant is {case}")
+
+
+def defaults() -> list[Case]:
+    return [Case(entry.name) for entry in declarations().architectures if entry.task in CONTRACTS]
+
+
+def neighbours(chosen: Callable[[Axis], bool] = lambda axis: True) -> list[Case]:
+    """The defaults, and every value of every axis beside them."""
+    entries = [declarations().architectures.get(case.family) for case in defaults()]
+    axes = [(entry, axis) for entry in entries for axis in entry.axes if chosen(axis)]
+    return [*defaults(), *(Case(e.name, axis.name, v) for e, axis in axes for v in values(axis) if v != axis.default)]
+
+
+def layouts() -> list[Case]:
+    """As `neighbours`, without the numbers: they only make a net larger or smaller."""
+    return neighbours(lambda axis: axis.kind in ("choice", "bool"))
+
+
+def test_the_families_of_every_task_are_held_to_a_contract() -> None:
+    assert {entry.task for entry in declarations().architectures} <= set(CONTRACTS)
+    assert len(defaults()) >= 5
+
+
+@pytest.mark.parametrize("case", neighbours(), ids=str)
+def test_the_answer_has_the_size_of_the_input(case: Case) -> None:
+    net, classes = case.whole()
+    for size in SIZES[-2:] if case.axis else SIZES:
+        answer = case.contract.answer(net(case.images(*size).to("meta")))
+        assert tuple(answer.shape) == case.contract.answer_shape(size, classes)
+
+
+@pytest.mark.parametrize("case", layouts(), ids=str)
+def test_a_training_step_reaches_every_parameter(case: Case) -> None:
+    net, classes = case.small()
+    size, contract = (71, 64), case.contract
+    outputs = net.train()(case.images(*size))
+    loss = getattr(net, "loss", contract.loss)(outputs, contract.targets(size, classes))
+    loss.backward()
+    assert loss.isfinite()
+    idle = [n for n, p in net.named_parameters() if p.grad is None or not p.grad.isfinite().all() or not p.grad.any()]
+    assert idle == []
+
+
+@pytest.mark.parametrize("case", layouts(), ids=str)
+def test_evaluation_is_deterministic_and_survives_saving(case: Case, tmp_path: Any) -> None:
+    first, second = case.small()[0].eval(), case.small(seed=1)[0].eval()
+    x = case.images(65, 80)
+    with torch.no_grad():
+        expected = case.contract.answer(first(x))
+        assert torch.equal(case.contract.answer(first(x)), expected)
+        assert not torch.equal(case.contract.answer(second(x)), expected)
+        torch.save(first.state_dict(), tmp_path / "state.pt")
+        second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+        assert torch.equal(case.contract.answer(second(x)), expected)
+
+
+@pytest.mark.parametrize("case", layouts(), ids=str)
+def test_every_operator_is_counted(case: Case) -> None:
+    counted = costs(record(case.whole()[0], (1, case.channels, 96, 80)))
+    assert counted.uncounted == ()
+    assert counted.coverage == 1.0
+    assert counted.macs > 0
+
+
+@pytest.mark.parametrize("case", layouts(), ids=str)
+def test_the_receptive_field_is_known_exactly(case: Case) -> None:
+    field = receptive_field(case.small()[0].eval(), (3, 64, 64))
+    assert field.exact
+    assert field.mask.any()
+    assert field.size is not None or field.unbounded.reason.startswith("global")
