@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from bench.cli import look, reading, single, sweeping
+from bench.cli import audit, look, machine, reading, single, sweeping
 from bench.cli.options import echo_error
 
 
@@ -33,6 +33,8 @@ for _command in (
     look.data,
     single.measure,
     single.verify,
+    audit.audit,
+    machine.doctor,
     sweeping.plan_command,
     sweeping.run,
     sweeping.why,

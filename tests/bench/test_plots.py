@@ -28,6 +28,19 @@ from bench.summary import summarise
 PLOTS = [entry.name for entry in declarations().plots if entry.module.startswith("bench.")]
 
 
+@pytest.fixture(scope="module")
+def synthetic(synthetic: Results) -> Results:
+    """The made-up results, with rooflines besides."""
+    likely = synthetic.frame[synthetic.frame["metric"] == "params"]
+    told = [
+        {"intensity": 20.0 * 1.3**i, "achieved_flops_per_s": 6e10 / (1 + i / 9)} for i in range(len(synthetic.variants))
+    ]
+    details = [{**each, "peak_flops_per_s": 1e11, "peak_bytes_per_s": 1e10} for each in told]
+    of = {"metric": "roofline", "unit": "", "better": "higher", "kind": "speed", "exact": False, "value": 0.6}
+    rows = likely.assign(**of, detail=details, key=likely["key"] + "/roofline")
+    return dataclasses.replace(synthetic, frame=pd.concat([synthetic.frame, rows], ignore_index=True))
+
+
 def drawn(name: str, results: Results) -> dict[str, Figure]:
     with theme():
         return dict(live(declarations().plots.get(name)).call(results))
@@ -199,3 +212,23 @@ def test_curves_show_every_trained_variant(synthetic: Results):
     ((_, figure),) = training_curves(synthetic)
     assert len(figure.axes[0].lines) == len(synthetic.variants)
     assert all(math.isfinite(y) for line in figure.axes[0].lines for y in line.get_ydata())
+
+
+def test_a_roofline_has_its_ridge_where_the_ceilings_meet(synthetic: Results):
+    figure = drawn("roofline", synthetic)["roofline"]
+    *points, roof = figure.axes[0].lines
+    assert len(points) == len(synthetic.variants)
+    # 100 GFLOP/s over 10 GB/s: 10 FLOPs per byte; the line begins at a third of it, on the bandwidth
+    (low, ridge, high), (start, peak, end) = roof.get_data()
+    assert (ridge, peak, end) == pytest.approx((10, 100, 100))
+    assert (low, start) == pytest.approx((10 / 3, 100 / 3))
+    assert high > 20 * 1.3**6
+    assert points[0].get_data() == ([20.0], [60.0])
+
+
+def test_a_roofline_of_one_variant_that_failed_shows_the_others(synthetic: Results):
+    frame = synthetic.frame[
+        (synthetic.frame["metric"] != "roofline") | (synthetic.frame["variant"] != synthetic.baseline)
+    ]
+    figure = drawn("roofline", dataclasses.replace(synthetic, frame=frame))["roofline"]
+    assert len(figure.axes[0].lines) == len(synthetic.variants) - 1 + 1

@@ -1,0 +1,50 @@
+"""Command on the machine itself: doctor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bench.cli.options import data_option, json_option
+
+if TYPE_CHECKING:
+    from bench.doctor import Finding
+
+
+@click.command()
+@data_option
+@json_option
+def doctor(data: Path | None, as_json: bool) -> None:
+    """Show devices, versions, ceilings, noise, and what is missing.
+
+    Measures how fast matrices are multiplied and memory is copied here, and how far timings of the same work lie
+    apart. Takes about ten seconds; on a busy machine it tells how busy.
+    """
+    from bench.doctor import examine
+
+    findings = examine(data)
+    if as_json:
+        for finding in findings:
+            _print_json(finding)
+    else:
+        _print(findings)
+
+
+def _print_json(finding: Finding) -> None:
+    import json
+
+    click.echo(json.dumps(vars(finding)))
+
+
+def _print(findings: Iterable[Finding]) -> None:
+    section = ""
+    for finding in findings:
+        if finding.section != section:
+            section = finding.section
+            click.secho(section, bold=True)
+        value = f"{finding.value:.4g}" if isinstance(finding.value, float) else finding.value
+        line = f"  {finding.name:36} {value} {finding.unit}".rstrip()
+        click.secho(line, fg="yellow" if finding.missing else None)
