@@ -44,7 +44,7 @@ def measure_target(
         path="measure",
         question="",
         source=entry.source,
-        variants=(_variant(entry, axes),),
+        variants=(variant_of(entry, axes),),
         excluded=(),
         varied=(),
         metrics=chosen,
@@ -75,7 +75,8 @@ def _metrics(entry: Architecture, names: Sequence[str], plugins: tuple[str, ...]
     return tuple(m for m in dict.fromkeys(found) if not entry.task or m.fits(entry.task))
 
 
-def _variant(entry: Architecture, axes: Sequence[str]) -> Variant:
+def variant_of(entry: Architecture, axes: Sequence[str]) -> Variant:
+    """The variant that `name=value` words ask for. Raises RegistryError for a wrong axis or value."""
     given = {}
     for text in axes:
         name, equals, value = text.partition("=")
