@@ -1,7 +1,7 @@
 """Blocks that families with atrous convolutions share: the convolution, norms, upsampling, VGG-16 and timm trunks.
 
-Positions: every layer here but VGG's unpadded ones has padding (kernel-1)/2 * rate, so cell i of a map of
-stride s stands at pixel s*i of the image. `upsampled` puts scores back to where they stand.
+Positions: behind layers of odd kernels with padding (kernel-1)/2 * rate, cell i of a map of stride s stands at
+pixel s*i of the image. `upsampled` puts the scores of such a map back to where they stand.
 """
 
 from __future__ import annotations

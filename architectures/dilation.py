@@ -146,14 +146,14 @@ def initialise_identity(layer: nn.Conv2d, classes: int, noise: float = 0.01) -> 
 class Dilation(nn.Module):
     """Front end, context module, and scores brought to the image: (N, 3, H, W) -> logits (N, classes, H, W).
 
-    The mirrored front end's cells tile the image, eight pixels each; a padded one's stand at pixels 8i.
+    VGG-16's cells tile the image, eight pixels each; those of a timm network are taken to stand at pixels 8i.
     """
 
     def __init__(self, front_end: FrontEnd | TimmFrontEnd, context: Context | None) -> None:
         super().__init__()
         self.front_end = front_end
         self.context = context
-        self.tiled = isinstance(front_end, FrontEnd) and front_end.mirror
+        self.tiled = isinstance(front_end, FrontEnd)
         layers = [] if context is None else [n for n, m in context.named_children() if isinstance(m, nn.Conv2d)]
         context_taps = {f"context{n}": f"context.{name}" for n, name in enumerate(layers, start=1)}
         self.receptive_field_taps = {"front_end": "front_end.score"} | context_taps
