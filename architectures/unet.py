@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from architectures.decoding import he_initialise_transposed
 from architectures.layers import Norm, convolution, he_initialise, scaled
 from architectures.pyramid import TimmPyramid
-from bench.registry import Bounds, Fact, RegistryError, architecture, suggestion
+from bench.registry import Bounds, Fact, RegistryError, architecture
 
 PAPER = "Ronneberger et al. 2015, arXiv:1505.04597"
 COUNTED = "counted by hand from Fig. 1 of the paper, which prints no such number"
@@ -120,9 +120,9 @@ def _interpolation(inputs: int, outputs: int) -> nn.Sequential:
 class UNet(nn.Module):
     """Both paths and the score layer: (N, channels, H, W) -> logits (N, classes, H, W).
 
-    Padded: zeros fill the image up to a multiple of the encoder's coarsest stride. Valid: the image is mirrored by as much as the
-    convolutions eat, and more below and to the right until every pooling has an even size (the paper's
-    overlap-tile strategy); with `border` cut it is taken as it is, and the output is smaller (572 -> 388).
+    Padded: zeros fill the image up to a multiple of the encoder's coarsest stride. Valid: the image is mirrored by
+    as much as the convolutions eat, and more below and to the right until every pooling has an even size (the
+    paper's overlap-tile strategy); with `border` cut it is taken as it is, and the output is smaller (572 -> 388).
     `receptive_field_layers`: the deepest map.
     """
 
@@ -188,8 +188,7 @@ def _encoder(backbone: str, channels: int, depth: int, style: Style) -> Contract
             raise RegistryError(f"backbone '{backbone}' pads its own convolutions: take padding=same")
         return TimmPyramid(name, 2**depth, channels)
     if backbone != "unet":
-        near = suggestion(backbone, ["unet", "timm:NAME"])
-        raise RegistryError(f"no backbone is called '{backbone}'{near}")
+        raise RegistryError(f"no backbone is called '{backbone}' (there is: unet, timm:NAME)")
     encoder = Contraction(channels, depth, style)
     he_initialise(encoder)
     return encoder
