@@ -14,7 +14,8 @@ class TimmPyramid(nn.Module):
     """A timm network's maps at strides 1, 2, 4, ..., `deepest`: (N, 3, H, W) -> a map or None for each stride.
 
     Of several maps at one stride the last is taken; `channels` holds 0 where there is none. H and W must be
-    multiples of `multiple`. Layers behind the deepest map are left out where timm knows how. Untrained. Raises RegistryError for an unknown name or one without a map at `deepest`.
+    multiples of `multiple`. Layers behind the deepest map are left out where timm knows how. Untrained. Raises
+    RegistryError for an unknown name or one without a map at `deepest`.
     """
 
     def __init__(self, name: str, deepest: int, channels: int = 3) -> None:
