@@ -187,10 +187,10 @@ def fvcore_table(model: torch.nn.Module, shape: Sequence[int]) -> dict[str, int]
 
 
 def _failure(error: Exception, tape: Tape) -> str:
-    """The error's first line, and what is known to stop fvcore in this network."""
+    """The error's first line, and the operators of this network that are known to stop fvcore."""
     first = next(iter(str(error).strip().splitlines()), "")
     known = sorted({n.name for n in tape.executed if n.name.startswith("max_unpool")})
-    named = f" (it stops at {', '.join(known)})" if known else ""
+    named = f" (the network has {', '.join(known)}, which fvcore is known to fail on)" if known else ""
     return f"{type(error).__name__}: {first}{named}".strip(": ")
 
 
