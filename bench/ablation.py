@@ -32,6 +32,7 @@ from bench.targets import declared
 from bench.yamlfile import Document, FileError, parse_value, read
 
 MAX_VARIANTS = 10_000
+MAX_SEEDS = 10_000
 
 
 class AblationError(FileError):
@@ -85,7 +86,7 @@ class AblationFile(_Section):
     workload: WorkloadSection = WorkloadSection()
     train: Recipe = Recipe()
     seeds: int | list[int] = 1
-    timeout: float = Field(default=3600.0, gt=0, description="seconds a cell may take")
+    timeout: float = Field(default=3600.0, gt=0, le=1e7, allow_inf_nan=False, description="seconds a cell may take")
     claims: list[Claim] = []
 
 
@@ -177,7 +178,7 @@ def _validated(document: Document) -> AblationFile:
     try:
         return AblationFile.model_validate(document.data)
     except ValidationError as error:
-        raise AblationError("\n".join(_explained(document, e) for e in error.errors()[:3])) from None
+        raise AblationError("\n".join(_explained(document, e) for e in error.errors()[:2])) from None
 
 
 _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
@@ -415,6 +416,9 @@ class _Checker:
 
     def seeds(self) -> tuple[int, ...]:
         given = self.file.seeds
+        many = given > MAX_SEEDS if isinstance(given, int) else any(seed >= 2**63 for seed in given)
+        if many:
+            raise self.fail(["seeds"], f"'seeds' is at most {MAX_SEEDS}, and a seed is below 2**63")
         seeds = tuple(range(given)) if isinstance(given, int) else tuple(given)
         if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
             raise self.fail(

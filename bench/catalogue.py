@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import functools
 import hashlib
 import importlib
@@ -29,7 +30,7 @@ from bench.registry import LIVE, Entry, Registries, RegistryError
 FOLDERS = ("architectures", "bench.metrics", "bench.tasks", "bench.data", "bench.plots")
 SORTS = ("architecture", "metric", "task", "dataset", "plot")
 ENTRY_POINTS = "fovbench.plugins"
-_PLUGIN_PREFIX = "fovbench_plugin_"
+PLUGIN_PREFIX = "fovbench_plugin_"
 
 E = TypeVar("E", bound=Entry)
 
@@ -75,7 +76,7 @@ def plugin_source(plugin: str) -> Source:
         if not path.is_file():
             raise CatalogueError(f"plug-in '{plugin}': there is no such file")
         digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
-        return Source(f"{_PLUGIN_PREFIX}{path.stem}_{digest}", path, plugin=True)
+        return Source(f"{PLUGIN_PREFIX}{path.stem}_{digest}", path, plugin=True)
     try:
         spec = importlib.util.find_spec(plugin)
     except (ImportError, ValueError):
@@ -207,10 +208,19 @@ def _of(registries: Registries, sort: str) -> registry.Registry[Any]:
 
 
 def load(source: Source) -> ModuleType:
-    """Import a module of the catalogue. Whatever its import raises is raised."""
+    """Import a module of the catalogue; what it prints goes to stderr. Raises CatalogueError for what that raises."""
     if source.module in sys.modules:
         return sys.modules[source.module]
-    if not source.module.startswith(_PLUGIN_PREFIX):
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            return _imported(source)
+    except (Exception, SystemExit) as error:
+        first = (str(error).splitlines() or [""])[0]
+        raise CatalogueError(f"{source.path}: cannot be imported: {type(error).__name__}: {first}") from error
+
+
+def _imported(source: Source) -> ModuleType:
+    if not source.module.startswith(PLUGIN_PREFIX):
         return importlib.import_module(source.module)
     spec = importlib.util.spec_from_file_location(source.module, source.path)
     assert spec is not None

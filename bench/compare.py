@@ -53,13 +53,13 @@ def read(path: Path) -> Numbers:
 def _store(path: Path) -> Numbers:
     with Store(path) as store:
         found = [m for m, _, _ in store.measurements()]
-    groups: dict[tuple[str, str], list[Entry]] = {}
-    for m in found:
+    latest: dict[tuple[str, str], dict[int | None, Entry]] = {}
+    for m in found:  # in the order they were measured: what an edited source measured anew replaces the old
         work = m.workload
         where = f"{work.dataset} " if m.seed is not None else ""
         name = f"{m.variant.name} @ {where}{'x'.join(map(str, work.shape))}"
-        groups.setdefault((name, m.metric), []).append(Entry(m.value, 1, m.error))
-    return {pair: _merged(entries) for pair, entries in groups.items()}
+        latest.setdefault((name, m.metric), {})[m.seed] = Entry(m.value, 1, m.error)
+    return {pair: _merged([*by_seed.values()]) for pair, by_seed in latest.items()}
 
 
 def _merged(entries: list[Entry]) -> Entry:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -44,7 +45,7 @@ def parts(measurement: Measurement) -> Iterator[tuple[Part, str]]:
     """Every number of a deterministic measurement: its value, and the numbers of its detail."""
     variant, metric = measurement.variant.name, measurement.metric
     if measurement.samples:
-        yield (variant, metric), repr(measurement.samples[0])
+        yield (variant, metric), " ".join(repr(sample) for sample in measurement.samples)
     for path, value in sorted(_leaves(measurement.detail)):
         yield (variant, f"{metric}/{path}"), value
 
@@ -115,9 +116,12 @@ def _change(expected: str, actual: str, better: Better) -> Status:
     if better is None:
         return "changed"
     try:
-        rose = float(actual) > float(expected)
+        before, now = float(expected), float(actual)
     except ValueError:
         return "changed"
+    if not (math.isfinite(before) and math.isfinite(now)):
+        return "changed"
+    rose = now > before
     return "better" if rose == (better == "higher") else "worse"
 
 

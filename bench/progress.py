@@ -79,6 +79,9 @@ class Reporter:
         return f", about {seconds_text(spent / self.done * (self.total - self.done))} left"
 
     def _trial(self, event: Progress) -> None:
+        if not event.total:
+            self.say(f"{self.title}: {event.label}")
+            return
         if not self._live:
             self._log_trial(event)
             return

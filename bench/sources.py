@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from bench.catalogue import package_folder, parse
+from bench.catalogue import PLUGIN_PREFIX, package_folder, parse
 
 OURS = ("bench", "architectures")
 # They hold names and values, no arithmetic; what they hold is part of the key by value.
@@ -48,13 +48,30 @@ def closure(module: str, path: Path) -> tuple[tuple[str, Path], ...]:
 
 def code_digest(modules: Iterable[tuple[str, Path]]) -> dict[str, str]:
     """Module name -> digest, over the closures of all `modules`."""
-    return {name: digest(path) for module in modules for name, path in closure(*module)}
+    return {_movable(name): digest(path) for module in modules for name, path in closure(*module)}
+
+
+def _movable(name: str) -> str:
+    """A module's name in a key: a plug-in's without the mark of the folder that it lies in."""
+    return name.rpartition("_")[0] if name.startswith(PLUGIN_PREFIX) else name
 
 
 @functools.cache
 def _project_imports(module: str, path: Path) -> tuple[tuple[str, Path], ...]:
-    wanted = [name for name in _imports(module, path) if name.split(".")[0] in (*OURS, module.split(".")[0])]
-    return tuple((name, file) for name in wanted if (file := _file_of(name, module, path)) is not None)
+    own = (*OURS, module.split(".")[0])
+    found: dict[str, Path] = {}
+    for name in _imports(module, path):
+        file = _file_of(name, module, path) if name.split(".")[0] in own else _beside(name, module, path)
+        if file is not None:
+            found[name] = file
+    return tuple(found.items())
+
+
+def _beside(name: str, importer: str, path: Path) -> Path | None:
+    """A module of the user's own in the folder of a plug-in that imports it."""
+    if importer.split(".")[0] in OURS or not name:
+        return None
+    return _existing(path.parent.joinpath(*name.split(".")))
 
 
 def _imports(module: str, path: Path) -> Iterator[str]:
@@ -84,10 +101,11 @@ def _file_of(name: str, importer: str, path: Path) -> Path | None:
         base = package_folder(top).joinpath(*name.split(".")[1:])
     else:
         base = path.parents[len(importer.split(".")) - 1].joinpath(*name.split("."))
-    for candidate in (base.with_suffix(".py"), base / "__init__.py"):
-        if candidate.is_file():
-            return candidate
-    return None
+    return _existing(base)
+
+
+def _existing(base: Path) -> Path | None:
+    return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
 
 
 @functools.cache

@@ -102,7 +102,8 @@ class Store:
                 self._prepare(connection)
             except sqlite3.DatabaseError as error:
                 connection.close()
-                raise StoreError(f"{self.path}: not a results store ({error}); name another with --store") from None
+                what = "not a results store" if "not a database" in str(error) else "cannot be opened"
+                raise StoreError(f"{self.path}: {what} ({error}); name another with --store") from None
             self._connection = connection
         return self._connection
 
@@ -217,7 +218,8 @@ class Store:
 
     def durations(self) -> list[tuple[str, str, float, dict[str, Any]]]:
         """(metric, architecture, seconds, parts of the key) of the latest cells that did not fail."""
-        statement = "SELECT metric, architecture, duration, parts FROM measurement WHERE error IS NULL ORDER BY id DESC LIMIT 2000"
+        chosen = "FROM measurement WHERE error IS NULL ORDER BY id DESC LIMIT 2000"
+        statement = f"SELECT metric, architecture, duration, parts {chosen}"
         return [(metric, name, seconds, json.loads(parts)) for metric, name, seconds, parts in self._read(statement)]
 
     def remember_fingerprint(self, dataset: str, value: str) -> None:

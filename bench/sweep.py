@@ -211,25 +211,28 @@ def _signatures(
     executor: Executor,
     options: Options,
 ) -> dict[str, Signature]:
-    """Look at networks in processes of their own; one that dies is said to have been left unchecked."""
+    """Look at networks in processes of their own; one that dies there is left unchecked, and the rest are not."""
     found: dict[str, Signature] = {}
+    died: dict[str, Signature] = {}
     ablation, size = plan.ablation, max(1, min(BATCH, math.ceil(len(cells) / options.workers)))
     jobs = [cells[start : start + size] for start in range(0, len(cells), size)]
-    futures = [
-        executor.submit(
-            SignatureJob(tuple(job), ablation.plugins, known),
-            lambda signature: found.update({signature.key: signature}),
-            timeout=ablation.timeout,
-        )
-        for job in jobs
-    ]
-    for future, job in zip(futures, jobs, strict=True):
-        error = future.result().error or "no answer"
-        for cell in job:
-            found.setdefault(cell.key, Signature(cell.key, error=error))
+    while jobs:
+        futures = [
+            executor.submit(
+                SignatureJob(tuple(job), ablation.plugins, known),
+                lambda signature: found.update({signature.key: signature}),
+                timeout=ablation.timeout,
+            )
+            for job in jobs
+        ]
+        ends = [future.result() for future in futures]
+        left = [[cell for cell in job if cell.key not in found] for job in jobs]
+        for end, job in zip(ends, left, strict=True):
+            died |= {cell.key: Signature(cell.key, error=end.error or "no answer") for cell in job[:1]}
+        jobs = [job[1:] for job in left if job[1:]]
     if found:
         store.add_signatures({key: signature.facts() for key, signature in found.items()})
-    return found
+    return found | died
 
 
 class _Run:

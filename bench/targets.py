@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bench.catalogue import Source, declarations, live, load, plugin_source, source_of
+from bench.catalogue import CatalogueError, Source, declarations, live, load, plugin_source, source_of
 from bench.registry import Architecture, RegistryError, axes_of, suggestion
 from bench.zoo import torchvision_axes
 
@@ -59,7 +59,7 @@ def _not_live() -> Any:
 
 def _callable(name: str, plugins: Sequence[str]) -> Architecture:
     where, _, function = name.rpartition(":")
-    module = load(plugin_source(where))
+    module = load(_file(where))
     found = getattr(module, function, None)
     if not callable(found):
         known = [n for n, v in vars(module).items() if inspect.isfunction(v) and not n.startswith("_")]
@@ -88,3 +88,10 @@ def _torchvision(name: str) -> Callable[..., Any]:
     if any(axis.name == "init_weights" for axis in torchvision_axes(name)):
         extra["init_weights"] = True  # what None means, which warns
     return lambda **axes: models.get_model(name, **extra | {k: v for k, v in axes.items() if v is not None})
+
+
+def _file(where: str) -> Source:
+    try:
+        return plugin_source(where)
+    except CatalogueError:
+        raise RegistryError(f"'{where}': there is no such file or module; a target is file.py:callable") from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -170,10 +172,20 @@ def measured(cell: Cell, read: Callable[[Metric], Any], plugins: tuple[str, ...]
     started = time.perf_counter()
     entry = declarations(plugins).metrics.get(cell.metric)
     try:
-        reading = _reading(read(live(entry, plugins)))
+        reading = _checked(read(live(entry, plugins)))
     except Exception as error:
         reading = Reading(None, error=described(error))
     return measurement(cell, entry, reading, time.perf_counter() - started)
+
+
+def _checked(result: Any) -> Reading:
+    """The result as a reading whose samples are finite numbers and whose detail is JSON. Raises what is wrong."""
+    reading = result if isinstance(result, Reading) else Reading(result)
+    for sample in _samples(reading.value):
+        if not math.isfinite(sample):
+            raise ValueError(f"the metric gave {sample}, which is no finite number")
+    json.dumps(dict(reading.detail))
+    return reading
 
 
 def measurement(cell: Cell, metric: Metric, reading: Reading, duration: float) -> Measurement:
@@ -194,10 +206,6 @@ def measurement(cell: Cell, metric: Metric, reading: Reading, duration: float) -
         error=reading.error or (None if samples or reading.detail else "failed: the metric gave no value"),
         detail=reading.detail,
     )
-
-
-def _reading(result: Any) -> Reading:
-    return result if isinstance(result, Reading) else Reading(result)
 
 
 def _samples(value: Any) -> Iterator[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -151,7 +152,16 @@ def read_plan(
 
 def print_json(rows: Iterable[Mapping[str, Any]]) -> None:
     for row in rows:
-        click.echo(json.dumps(row, default=list))
+        click.echo(json.dumps(_finite(row), default=list, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows neither infinity nor NaN: they stand by name."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {k: _finite(v) for k, v in value.items()}
+    return [_finite(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
 def echo_error(text: str) -> None:

@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -22,7 +22,10 @@ from typing import Any
 
 from bench.executors import Emit, Exit, Job, Lane, Progress
 
-_STARTED, _ITEM, _ENDED = "started", "item", "ended"
+_WAITING, _STARTED, _ITEM, _ENDED = "waiting", "started", "item", "ended"
+
+PATIENCE = 3.0
+"""Seconds that a job waits for its device before it says so."""
 
 
 def cache_folder() -> Path:
@@ -42,6 +45,7 @@ class LocalExecutor:
         self._context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         if "forkserver" in methods:
             self._context.set_forkserver_preload(["bench.executors.local", *preload])
+        _lock_folder()
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="job")
         self._processes: set[Any] = set()
         self._stopped = threading.Event()
@@ -78,20 +82,21 @@ def _followed(process: Any, pipe: Connection, receive: Emit, timeout: float) -> 
     deadline: float | None = None
     while True:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        if not multiprocessing.connection.wait([pipe], left):
+        if not multiprocessing.connection.wait([pipe, process.sentinel], left):
             return Exit(f"timeout: no result within {timeout:g} s")
         try:
+            if not pipe.poll():  # it is dead, but a child of its may still hold the pipe open
+                raise EOFError
             tag, item = pipe.recv()
         except (EOFError, ConnectionError):
             process.join()
             if deadline is None and process.exitcode > 0:
-                raise WorkerError(
-                    f"a worker process could not start (exit status {process.exitcode}); see its error above"
-                )
+                told = f"a worker process could not start (exit status {process.exitcode}); see its error above"
+                raise WorkerError(told) from None
             return Exit(_death(process.exitcode))
         if tag == _ENDED:
             return Exit(item)
-        if tag == _ITEM:
+        if tag in (_ITEM, _WAITING):
             receive(item)
         if not isinstance(item, Progress):
             deadline = time.monotonic() + timeout
@@ -106,14 +111,14 @@ def _death(code: int) -> str:
 
 
 def _end(process: Any) -> None:
-    """Kill a job's process and whatever it started."""
-    if process.pid is None or not process.is_alive():
+    """Kill a job's process and whatever it started, also where the job itself is dead already."""
+    if process.pid is None:
         return
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if hasattr(os, "killpg") and os.getpgid(process.pid) == process.pid:
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
+    if process.is_alive():
+        process.kill()
     process.join()
 
 
@@ -121,7 +126,7 @@ def _work(job: Job, pipe: Connection, device: str, lane: Lane) -> None:
     """The whole life of a job's process."""
     _detach()
     try:
-        with _held(device, lane):
+        with _held(device, lane, lambda text: pipe.send((_WAITING, Progress(text, 0, 0)))):
             pipe.send((_STARTED, None))
             job(lambda item: pipe.send((_ITEM, item)))
         pipe.send((_ENDED, None))
@@ -160,13 +165,43 @@ def _die_with_driver() -> None:
         os._exit(1)
 
 
-@contextlib.contextmanager
-def _held(device: str, lane: Lane) -> Iterator[None]:
-    """The device's lane: many share it, or one has it alone. The kernel frees it if we are killed."""
-    from filelock import ReadWriteLock
-
+def _lock_folder() -> Path:
     folder = cache_folder() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
-    lock = ReadWriteLock(folder / f"{device.replace(':', '-')}.db")
-    with lock.write_lock() if lane == "exclusive" else lock.read_lock():
+    return folder
+
+
+@contextlib.contextmanager
+def _held(device: str, lane: Lane, say: Callable[[str], None]) -> Iterator[None]:
+    """The device's lane: many share it, or one has it alone. The kernel frees it if we are killed.
+
+    Whoever wants it passes a turnstile first, and who wants it alone holds the turnstile while waiting:
+    else trainings of another run, one after the other, would keep a timing waiting for ever.
+    """
+    from filelock import FileLock, ReadWriteLock
+
+    name = _lock_folder() / device.replace(":", "-")
+    turnstile, lock = FileLock(f"{name}.turnstile"), ReadWriteLock(f"{name}.db")
+    _patiently(turnstile.acquire, say, f"waiting for {device}: another run is timing, or waiting to")
+    if lane == "shared":
+        turnstile.release()
+    _patiently(
+        lock.acquire_write if lane == "exclusive" else lock.acquire_read,
+        say,
+        f"waiting for {device}: another run is busy on it, and a timing must be alone",
+    )
+    turnstile.release()
+    try:
         yield
+    finally:
+        lock.release()
+
+
+def _patiently(acquire: Callable[..., object], say: Callable[[str], None], text: str) -> None:
+    from filelock import Timeout
+
+    try:
+        acquire(timeout=PATIENCE)
+    except Timeout:
+        say(text)
+        acquire()

@@ -64,9 +64,7 @@ def _rounded(size: int, granularity: int) -> int:
     return -(-size // granularity) * granularity
 
 
-def training(
-    model: torch.nn.Module, shape: Sequence[int], *, optimizer: str = "adamw", granularity: int = 1
-) -> Memory:
+def training(model: torch.nn.Module, shape: Sequence[int], *, optimizer: str = "adamw", granularity: int = 1) -> Memory:
     """The peak of one training step on an input of `shape` (N, C, ...): forward, backward of the sum.
 
     The optimizer's state is there already, as in every step but the first; its own temporaries are not
@@ -86,9 +84,7 @@ def training(
     trained = sum(_rounded(_bytes(p), granularity) for p in twins.values() if p.requires_grad)
     follower.mark(p.grad for p in twins.values() if p.grad is not None)
     sums = follower.peak()
-    return Memory(
-        weights, sums["gradient"], OPTIMIZER_STATE[optimizer] * trained, sums["forward"], sums["backward"]
-    )
+    return Memory(weights, sums["gradient"], OPTIMIZER_STATE[optimizer] * trained, sums["forward"], sums["backward"])
 
 
 def _step(model: torch.nn.Module, shape: Sequence[int], follower: Follower) -> None:

@@ -249,11 +249,7 @@ def _left(parts: tuple[Term, int, int], inner: int, open_: Terms | None, rank: i
         return [(*batch, rows, bits.full(inner))[-rank:]]
     if len(open_[0]) == 1:
         return [(*batch, rows, k)[-rank:] for (k,) in open_]
-    return [
-        (*(x & y for x, y in zip(batch, b, strict=True)), rows, k)[-rank:]
-        for *b, k, j in open_
-        if j & columns
-    ]
+    return [(*(x & y for x, y in zip(batch, b, strict=True)), rows, k)[-rank:] for *b, k, j in open_ if j & columns]
 
 
 def _right(parts: tuple[Term, int, int], inner: int, open_: Terms | None, rank: int) -> list[Term]:
@@ -312,5 +308,3 @@ def matrix_function(graph: Supports, node: Node) -> Maps:
     """Functions of whole matrices: all of each input's last two dimensions, batch and all, as a bound."""
     graph.bounded(node)
     return [(i, everything(graph, i)) for i in node.inputs]
-
-

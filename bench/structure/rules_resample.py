@@ -139,9 +139,7 @@ def constant_pad(graph: Supports, node: Node) -> Maps:
     inside = [bits.full(n) for n in shape]
 
     def down(terms: Terms, slot: int) -> Terms:
-        return union(
-            tuple(bits.shifted(b, -p) & m for b, p, m in zip(t, before, inside, strict=True)) for t in terms
-        )
+        return union(tuple(bits.shifted(b, -p) & m for b, p, m in zip(t, before, inside, strict=True)) for t in terms)
 
     return [(x, down)]
 
@@ -242,4 +240,3 @@ def grid_sample(graph: Supports, node: Node) -> Maps:
         return union((t[0], t[1], *map(bits.full, sizes)) for t in terms)
 
     return [(x, anywhere), (grid, lambda terms, slot: union((t[0], *t[2:], coordinates) for t in terms))]
-

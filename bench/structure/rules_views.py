@@ -160,9 +160,7 @@ def _parts(graph: Supports, node: Node, size: int) -> list[int]:
 def split(graph: Supports, node: Node) -> Maps:
     """Part k reads from where it starts."""
     d, first = starts(graph, node)
-    return [
-        (node.inputs[0], lambda terms, slot: union(changed(t, d, t[d] << first[slot]) for t in terms))
-    ]
+    return [(node.inputs[0], lambda terms, slot: union(changed(t, d, t[d] << first[slot]) for t in terms))]
 
 
 @rule("unbind")
@@ -196,9 +194,7 @@ def unfold(graph: Supports, node: Node) -> Maps:
     return [
         (
             x,
-            termwise(
-                lambda t: changed(t[:-1], d, bits.windows(t[d], size, tuple(bits.members(t[-1])), step))
-            ),
+            termwise(lambda t: changed(t[:-1], d, bits.windows(t[d], size, tuple(bits.members(t[-1])), step))),
         )
     ]
 
@@ -326,9 +322,7 @@ def scatter(graph: Supports, node: Node) -> Maps:
     return [(base, inside[0]), (source, inside[1])]
 
 
-def _inside(
-    graph: Supports, node: Node, part: int, shape: tuple[int, ...], small: tuple[int, ...]
-) -> tuple[Map, Map]:
+def _inside(graph: Supports, node: Node, part: int, shape: tuple[int, ...], small: tuple[int, ...]) -> tuple[Map, Map]:
     """(elements of the base that stay, elements of the source that were written)."""
     nothing: Map = lambda terms, slot: ()  # noqa: E731
     if node.name in ("view", "_unsafe_view", "unsqueeze", "squeeze", "alias", "detach", "_reshape_alias"):

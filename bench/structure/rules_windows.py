@@ -62,9 +62,7 @@ class Convolution:
         batch, channels, *places = term
         found = []
         for inputs, *kernel in self._read(channels):
-            chosen = (
-                tuple(t for k, t in enumerate(own) if kernel[d] >> k & 1) for d, own in enumerate(self.taps)
-            )
+            chosen = (tuple(t for k, t in enumerate(own) if kernel[d] >> k & 1) for d, own in enumerate(self.taps))
             read = (self.along(d, o, c) for d, (o, c) in enumerate(zip(places, chosen, strict=True)))
             found.append((batch, inputs, *read))
         return found
@@ -111,8 +109,7 @@ class Convolution:
     def _weights_of(self, term: Term) -> Term:
         _, channels, *places = term
         met = [
-            bits.of(k for k, t in enumerate(own) if self.along(d, places[d], (t,)))
-            for d, own in enumerate(self.taps)
+            bits.of(k for k, t in enumerate(own) if self.along(d, places[d], (t,))) for d, own in enumerate(self.taps)
         ]
         if not self.transposed:
             return (channels, bits.full(self.weight[1]), *met)
@@ -198,9 +195,7 @@ def by_rows(rows: Sequence[tuple[int, ...]]) -> Map:
     lead = -len(rows)
 
     def down(terms: Terms, slot: int) -> Terms:
-        return union(
-            (*t[:lead], *(bits.images(o, r) for o, r in zip(t[lead:], rows, strict=True))) for t in terms
-        )
+        return union((*t[:lead], *(bits.images(o, r) for o, r in zip(t[lead:], rows, strict=True))) for t in terms)
 
     return down
 
@@ -334,5 +329,3 @@ def _unflattened(flat: int, width: int) -> Terms:
         flat >>= width
         y += 1
     return tuple((ys, row) for row, ys in alike.items())
-
-

@@ -35,7 +35,7 @@ def test_reading_a_declaration_runs_nothing_of_the_module(tmp_path):
         """,
     )
     declared = declarations((path,)).metrics.get("broken")
-    with pytest.raises(RuntimeError, match="this module was imported"):
+    with pytest.raises(CatalogueError, match="cannot be imported: RuntimeError: this module was imported"):
         live(declared, (path,))
 
 

@@ -36,8 +36,11 @@ class Asking(nn.Module):
 
 @architecture(task="segmentation", source="nobody")
 def planted(*, nothing: bool = False, stored: bool = False, wide: bool = False, dropout: float = 0.1,
-            scale: float = 1.0, bias: bool = True, start: Literal["zero", "usual"] = "usual", asks: bool = False) -> nn.Module:
+            scale: float = 1.0, bias: bool = True, start: Literal["zero", "usual"] = "usual", asks: bool = False, dies: bool = False) -> nn.Module:
     """A net with two axes that do nothing."""
+    if dies:
+        import os, signal
+        os.kill(os.getpid(), signal.SIGSEGV)
     return Asking() if asks else Net(wide, dropout, scale, bias, stored, start)
 
 @metric(unit="", better=None, kind="static")
@@ -100,6 +103,18 @@ def test_twins_that_are_both_not_the_baseline_are_found_too(attempt, planted, st
             sweep.run(sweep.plan(ablation, store), store, executor)
     finally:
         executor.stop()
+
+
+def test_a_network_that_dies_does_not_hide_the_twins_beside_it(planted, store, write):
+    text = TEXT + "baseline: {asks: false}\nvary: {nothing: [true], dies: [true]}\n"
+    ablation = ablations.load(write(text), plugins=[planted])
+    executor = LocalExecutor(1, ["torch"])
+    try:
+        with pytest.raises(NoEffect, match="axis 'nothing' had no effect"):
+            sweep.run(sweep.plan(ablation, store), store, executor)
+    finally:
+        executor.stop()
+    assert len(store._read("SELECT key FROM signature")) == 2, "a death was kept as if it were a finding"
 
 
 def test_it_can_be_allowed_with_a_reason_that_is_kept(attempt, store):

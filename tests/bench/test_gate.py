@@ -81,3 +81,8 @@ def test_expectations_are_sorted_text_that_reads_back_exactly():
 def test_a_spoilt_file_is_refused_with_its_line(text, told):
     with pytest.raises(ExpectationError, match=told):
         read(text, "e.csv")
+
+
+def test_what_is_no_finite_number_is_a_change_and_never_a_win():
+    assert judged([number(3.0)], number(float("nan"))) == {("macs", "changed")}
+    assert judged([number(float("inf"))], number(1.0)) == {("macs", "changed")}

@@ -51,6 +51,9 @@ FILES = {
     "exclude the baseline": (text(exclude="[{when: {stride: 32}, because: no}]"), r"excludes the baseline"),
     "seeds zero": (text(seeds="0"), r"f\.yaml:5:1: 'seeds' is a number from 1"),
     "seeds twice": (text(seeds="[1, 1]"), r"'seeds' is a number from 1, or a list of different seeds"),
+    "seeds without end": (text(seeds="500000000"), r"'seeds' is at most 10000"),
+    "a seed too long": (text(seeds="[1180591620717411303424]"), r"a seed is below"),
+    "timeout without end": (text(timeout=".inf"), r"'timeout'"),
     "seeds a word": (text(seeds="many"), r"f\.yaml:5:1: 'seeds"),
     "steps below one": (text(train="{steps: 0}"), r"f\.yaml:5:9: 'train\.steps'.*not 0"),
     "steps a string": (text(train="{steps: '5'}"), r"'train\.steps'.*integer"),
@@ -98,6 +101,9 @@ LINES = {
     "wrong axis": (["measure", "fcn", "strid=8"], r"'fcn' has no axis 'strid', did you mean 'stride'\?"),
     "wrong target": (["measure", "fcm"], r"no architecture is called 'fcm', did you mean 'fcn'\?"),
     "accuracy in measure": (["measure", "fcn", "--metrics", "miou"], r"'miou' needs training"),
+    "no such target file": (["measure", "nope.py:net"], r"'nope\.py': there is no such file or module; a target is file\.py:callable"),
+    "file that breaks": (["measure", "breaks.py:net"], r"breaks\.py: cannot be imported: ZeroDivisionError"),
+    "file that exits": (["measure", "exits.py:net"], r"exits\.py: cannot be imported: SystemExit"),
     "no such callable": (["measure", "net.py:sse"], r"'net\.py' has no function 'sse', did you mean 'see'\?"),
     "show nothing": (["show", "fnc"], r"nothing is called 'fnc', did you mean 'fcn'\?"),
     "list nothing": (["list", "metrix"], r"'metrix' is not one of"),
@@ -137,6 +143,8 @@ def test_a_malformed_command_line_is_refused_with_what_would_work(case, tmp_path
     monkeypatch.setattr("sys.dont_write_bytecode", True)
     (tmp_path / "f.yaml").write_text(text())
     (tmp_path / "net.py").write_text("def see(*, k: int = 1):\n    'A net.'\n")
+    (tmp_path / "breaks.py").write_text("1 / 0\n")
+    (tmp_path / "exits.py").write_text("raise SystemExit(3)\n")
     (tmp_path / "folder.yaml").mkdir()
     arguments, told = LINES[case]
     error = refused(arguments, capsys, tmp_path)

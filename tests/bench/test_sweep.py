@@ -1,5 +1,6 @@
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -237,3 +238,64 @@ def test_progress_reaches_whoever_listens(load, run):
     assert heard[0].cells == 3
     assert sum(len(e.measurements) for e in heard if isinstance(e, sweep.Kept)) == 3
     assert not [e for e in heard if isinstance(e, Progress)]
+
+
+def test_a_result_that_cannot_be_kept_costs_its_own_cell_only(load, run, store):
+    _, summary = run(load(BASE.replace("[twice]", "[odd_result, twice]") + "grid: {a: [1, 2, 3, 4]}"))
+    frame = load_frame(store).set_index(["variant", "metric"]).sort_index()
+    assert summary.failed == 3
+    assert "nan, which is no finite number" in frame.loc[("trivial(a=1)", "odd_result"), "error"]
+    assert "JSON serializable" in frame.loc[("trivial(a=2)", "odd_result"), "error"]
+    assert "could not convert string" in frame.loc[("trivial(a=3)", "odd_result"), "error"]
+    assert sorted(frame.loc[("trivial(a=4)", "odd_result"), "value"]) == [4, 5]
+    assert frame.xs("twice", level="metric")["error"].isna().all()
+
+
+def test_a_death_is_seen_though_a_child_holds_the_pipe(load, run, store):
+    _, summary = run(load(BASE.replace("[twice]", "[forking]") + "timeout: 25\n"))
+    assert summary.failed == 1
+    assert list(load_frame(store)["error"]) == ["died: killed by SIGSEGV"]
+
+
+def test_a_moved_plugin_keeps_its_keys_and_what_it_imports_from_beside_itself_counts(tmp_path, write):
+    original = Path(__file__).with_name("trivial.py").read_text() + "\nfrom helper import VALUE\n"
+    found = []
+    for folder, value in (("one", 1), ("two", 1), ("three", 2)):
+        path = tmp_path / folder / "family.py"
+        path.parent.mkdir()
+        path.write_text(original)
+        (path.parent / "helper.py").write_text(f"VALUE = {value}\n")
+        found.append(next(iter(cells(load_ablation(write(BASE), plugins=[str(path)]), {}))).key)
+    assert found[0] == found[1] != found[2]
+
+
+def test_a_timing_waits_its_turn_says_so_and_is_not_overtaken():
+    """Another run keeps the device busy; a timing gets it next, after saying that it waits."""
+    others, ours, heard = LocalExecutor(2), LocalExecutor(1), []
+    try:
+        first = [others.submit(ten_seconds, heard.append, timeout=60)]
+        while not heard:
+            time.sleep(0.05)
+        alone = ours.submit(moment, heard.append, timeout=60, lane="exclusive")
+        while not any(isinstance(item, Progress) for item in heard):
+            time.sleep(0.05)
+        later = others.submit(afterwards, heard.append, timeout=60)
+        assert [f.result().error for f in (*first, alone, later)] == [None] * 3
+    finally:
+        others.stop()
+        ours.stop()
+    assert any(isinstance(item, Progress) and "waiting for cpu" in item.label for item in heard)
+    assert [item for item in heard if isinstance(item, str)] == ["begun", "moment", "later"]
+
+
+def ten_seconds(emit):
+    emit("begun")
+    time.sleep(10)
+
+
+def moment(emit):
+    emit("moment")
+
+
+def afterwards(emit):
+    emit("later")

@@ -5,6 +5,7 @@ import signal
 import time
 from typing import Annotated, Literal
 
+from bench.measurement import Reading
 from bench.registry import Bounds, Constraint, architecture, metric
 
 SIZES = (1, 2, 3)
@@ -66,6 +67,26 @@ def pulse(subject):
 def elsewhere(subject):
     """Fits segmentation only."""
     return 1
+
+
+@metric(unit="", better="lower", kind="static")
+def odd_result(subject):
+    """NaN at a = 1, a detail that is no JSON at a = 2, words at a = 3, else two numbers."""
+    a = subject.build()["a"]
+    if a == 1:
+        return float("nan")
+    if a == 2:
+        return Reading(1, {"what": object()})
+    return "many" if a == 3 else [a, a + 1]
+
+
+@metric(unit="", better=None, kind="static")
+def forking(subject):
+    """Leaves a child behind that holds everything open, then dies."""
+    if os.fork() == 0:
+        time.sleep(30)
+        os._exit(0)
+    os.kill(os.getpid(), signal.SIGSEGV)
 
 
 @metric(unit="", better=None, kind="static")

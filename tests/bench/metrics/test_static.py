@@ -17,7 +17,11 @@ from bench.subject import Subject
 
 def build() -> nn.Module:
     net = nn.Sequential(
-        nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 3, 2, 1), nn.Upsample(scale_factor=2)
+        nn.Conv2d(3, 8, 3, 2, 1, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 4, 3, 2, 1),
+        nn.Upsample(scale_factor=2),
     )
     net[3].bias.requires_grad_(False)
     return net

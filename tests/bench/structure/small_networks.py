@@ -158,8 +158,12 @@ class Windowed(nn.Module):
         n, h, w, c = x.shape
         y = torch.roll(x, (-self.shift, -self.shift), (1, 2))
         region = torch.zeros(1, h, w, 1, device=x.device)
-        for i, rows in enumerate((slice(0, h - self.window), slice(h - self.window, h - self.shift), slice(h - self.shift, h))):
-            for j, cols in enumerate((slice(0, w - self.window), slice(w - self.window, w - self.shift), slice(w - self.shift, w))):
+        for i, rows in enumerate(
+            (slice(0, h - self.window), slice(h - self.window, h - self.shift), slice(h - self.shift, h))
+        ):
+            for j, cols in enumerate(
+                (slice(0, w - self.window), slice(w - self.window, w - self.shift), slice(w - self.shift, w))
+            ):
                 region[:, rows, cols] = 3 * i + j
         ids = self.parts(region)[..., 0]
         apart = ids[:, None, :] != ids[:, :, None]
