@@ -143,7 +143,7 @@ def find(path: str | Path) -> Path:
     named = Path("ablations") / f"{path}.yaml"
     if named.exists():
         return named
-    raise AblationError(f"no ablation is called '{path}'{suggestion(str(path), names())}")
+    raise AblationError(f"no ablation is called '{path}' in the folder ablations/ here{suggestion(str(path), names())}")
 
 
 def names() -> list[str]:

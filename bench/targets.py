@@ -64,6 +64,8 @@ def _callable(name: str, plugins: Sequence[str]) -> Architecture:
     if not callable(found):
         known = [n for n, v in vars(module).items() if inspect.isfunction(v) and not n.startswith("_")]
         raise RegistryError(f"'{where}' has no function '{function}'{suggestion(function, known)}")
+    if inspect.isfunction(found) and (loose := _loose(found)):
+        raise RegistryError(f"{name}: an axis is a keyword-only parameter: write def {function}(*, {loose}=...)")
     try:
         axes = axes_of(found)
     except TypeError as error:
@@ -95,3 +97,9 @@ def _file(where: str) -> Source:
         return plugin_source(where)
     except CatalogueError:
         raise RegistryError(f"'{where}': there is no such file or module; a target is file.py:callable") from None
+
+
+def _loose(function: Callable[..., Any]) -> str:
+    """The first parameter that could be given by place, and so is no axis; empty where there is none."""
+    loose = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return next((p.name for p in inspect.signature(function).parameters.values() if p.kind in loose), "")
