@@ -203,6 +203,16 @@ def check_effects(plan: Plan, store: Store, executor: Executor, options: Options
         store.add_note(ablation.name, f"variants that are the same network were allowed: {options.allow_noop}")
 
 
+def known_twins(plan: Plan, store: Store) -> str:
+    """What `run` would refuse, as far as earlier runs looked at these networks; empty where nothing is known."""
+    cells = networks(plan.ablation)
+    kept = store.signatures(cell.key for cell in cells)
+    known = {cell.variant: Signature(**kept[cell.key]) for cell in cells if cell.key in kept}
+    read = {variant: found for variant, found in known.items() if found.values}
+    twins = alike(read)
+    return told(twins, plan.ablation.path) if twins else ""
+
+
 def _signatures(
     cells: Sequence[Cell],
     known: tuple[Signature, ...],

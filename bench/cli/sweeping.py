@@ -62,6 +62,7 @@ def plan_command(
 ) -> None:
     """Show every cell of ABLATION and its state. Builds nothing."""
     from bench.store import Store
+    from bench.sweep import known_twins
     from bench.sweep import plan as make
 
     ablation = load_ablation(name, **asked)
@@ -69,6 +70,9 @@ def plan_command(
     check_sorts(rerun)
     with Store(store) as kept:
         plan = make(ablation, kept, data, rerun=rerun, force=force, only=only, reading=True)
+        twins = known_twins(plan, kept)
+    if twins:
+        echo_error(f"note: {twins}")
     rows = [*_plan_rows(plan)]
     if as_json:
         print_json(rows)

@@ -117,6 +117,15 @@ def test_a_network_that_dies_does_not_hide_the_twins_beside_it(planted, store, w
     assert len(store._read("SELECT key FROM signature")) == 2, "a death was kept as if it were a finding"
 
 
+def test_the_plan_tells_of_twins_that_a_run_has_found(attempt, planted, store, write):
+    ablation = ablations.load(write(TEXT + "vary: {nothing: [true]}\n"), plugins=[planted])
+    plan = sweep.plan(ablation, store)
+    assert sweep.known_twins(plan, store) == ""
+    with pytest.raises(NoEffect):
+        attempt("{nothing: [true]}")
+    assert "axis 'nothing' had no effect" in sweep.known_twins(plan, store)
+
+
 def test_it_can_be_allowed_with_a_reason_that_is_kept(attempt, store):
     assert attempt("{nothing: [true]}", allow="a control").measured == 2
     assert [store.note(name) for name in ("ablation0",)] == [

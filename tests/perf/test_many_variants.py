@@ -1,0 +1,73 @@
+"""Parameters, MACs and receptive field of 200 paper-sized variants of all registered families, through the sweep."""
+
+import itertools
+import time
+
+from bench import sweep
+from bench.ablation import load
+from bench.catalogue import declarations
+from bench.executors.local import LocalExecutor
+from bench.registry import RegistryError
+from bench.running import preload
+from bench.store import Store
+
+COUNT, SHAPE, WORKERS = 200, (3, 512, 512), 2
+
+
+def variants(family):
+    """Settings of one family: each choice of each axis from the defaults, then other numbers of classes."""
+    yield {}
+    for axis in family.axes:
+        for value in axis.choices or ((True, False) if axis.kind == "bool" else ()):
+            if value != axis.default:
+                yield {axis.name: value}
+    for classes in itertools.count(2):
+        yield {"classes": classes}
+
+
+def chosen():
+    """COUNT settings, the families in turn; what a family refuses is left out."""
+    families = list(declarations().architectures)
+    streams = [(family, variants(family)) for family in families]
+    found = []
+    turns = itertools.cycle(streams)
+    while len(found) < COUNT:
+        family, stream = next(turns)
+        axes = next(stream)
+        try:
+            family.resolve(axes)
+        except RegistryError:
+            continue
+        found.append((family.name, axes))
+    return found
+
+
+def ablation(folder, number, name, axes):
+    text = ", ".join(
+        f"{key}: {str(value).lower() if isinstance(value, bool) else value}" for key, value in axes.items()
+    )
+    file = folder / f"v{number}.yaml"
+    shape = f"workload: {{shape: {list(SHAPE)}}}"
+    file.write_text(
+        f"question: q\narchitecture: {name}\nbaseline: {{{text}}}\nmetrics: [params, macs, receptive_field]\n{shape}\n"
+    )
+    return load(file)
+
+
+def test_two_hundred_variants(tmp_path, capsys):
+    with Store(tmp_path / "s.sqlite") as store:
+        plans = [sweep.plan(ablation(tmp_path, n, *each), store) for n, each in enumerate(chosen())]
+        whole = sweep.Plan(plans[0].ablation, tuple(p for plan in plans for p in plan.planned), None)
+        single = sweep.replace(whole, ablation=sweep.replace(whole.ablation, variants=whole.ablation.variants[:1]))
+        executor = LocalExecutor(WORKERS, preload(plans))
+        try:
+            begun = time.perf_counter()
+            summary = sweep.run(single, store, executor, sweep.Options(workers=WORKERS))
+            seconds = time.perf_counter() - begun
+        finally:
+            executor.stop()
+        errors = [m.error for m, _, _ in store.measurements() if m.error]
+    with capsys.disabled():
+        told = f"{len(plans)} variants of {len(declarations().architectures)} families at {SHAPE}, {summary.measured} cells"
+        print(f"\n{told}: {seconds:.1f} s on {WORKERS} workers (budget 60 s), {summary.failed} failed {errors[:3]}")
+    assert summary.left == 0
