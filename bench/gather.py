@@ -9,12 +9,11 @@ from typing import Any
 
 from bench.ablation import Ablation
 from bench.catalogue import declarations
-from bench.cells import networks
-from bench.effect import Moved, Signature, ledger
+from bench.effect import Moved, ledger
 from bench.measurement import Evaluation
 from bench.results import Results
 from bench.store import Store, load
-from bench.sweep import Plan
+from bench.sweep import Plan, kept_signatures
 
 
 def gather(plan: Plan, store: Store) -> Results:
@@ -42,10 +41,7 @@ def gather(plan: Plan, store: Store) -> Results:
 
 
 def _ledger(ablation: Ablation, store: Store) -> Iterator[Moved]:
-    cells = networks(ablation)
-    kept = store.signatures(cell.key for cell in cells)
-    known = {cell.variant: Signature(**kept[cell.key]) for cell in cells if cell.key in kept}
-    return ledger(known, ablation.baseline)
+    return ledger(kept_signatures(ablation, store), ablation.baseline)
 
 
 def _evaluations(plan: Plan, store: Store) -> dict[tuple[str, int], Evaluation]:

@@ -17,7 +17,7 @@ from bench.catalogue import declarations, live
 from bench.cells import Cell, cells, networks
 from bench.effect import NoEffect, Signature, alike, told
 from bench.executors import Executor, Exit, Lane, Progress
-from bench.measurement import Measurement
+from bench.measurement import Measurement, Variant
 from bench.store import Row, Store, running, this_run
 from bench.worker import Evaluated, MeasureJob, SignatureJob, TrainJob, failure
 
@@ -203,13 +203,17 @@ def check_effects(plan: Plan, store: Store, executor: Executor, options: Options
         store.add_note(ablation.name, f"variants that are the same network were allowed: {options.allow_noop}")
 
 
+def kept_signatures(ablation: Ablation, store: Store) -> dict[Variant, Signature]:
+    """What earlier runs found the ablation's networks to be; a variant that none looked at is left out."""
+    cells = networks(ablation)
+    kept = store.signatures(cell.key for cell in cells)
+    return {cell.variant: Signature(**kept[cell.key]) for cell in cells if cell.key in kept}
+
+
 def known_twins(plan: Plan, store: Store) -> str:
     """What `run` would refuse, as far as earlier runs looked at these networks; empty where nothing is known."""
-    cells = networks(plan.ablation)
-    kept = store.signatures(cell.key for cell in cells)
-    known = {cell.variant: Signature(**kept[cell.key]) for cell in cells if cell.key in kept}
-    read = {variant: found for variant, found in known.items() if found.values}
-    twins = alike(read)
+    known = kept_signatures(plan.ablation, store)
+    twins = alike({variant: found for variant, found in known.items() if found.values})
     return told(twins, plan.ablation.path) if twins else ""
 
 
