@@ -35,12 +35,32 @@ class Subject:
 
     @cached_property
     def model(self) -> torch.nn.Module:
-        """The network from its seed, in eval mode, on its device, in its dtype and memory layout."""
+        """The network from its seed, in eval mode, on its device, in its dtype and memory layout.
+
+        Raises TypeError where the builder makes something else.
+        """
         import torch
 
         torch.manual_seed(self.seed)
-        built = self.build().eval().to(self.device, getattr(torch, self.dtype))
+        made = self.build()
+        if not isinstance(made, torch.nn.Module):
+            raise TypeError(f"{type(made).__name__} is no network: a builder returns a torch.nn.Module")
+        built = made.eval().to(self.device, getattr(torch, self.dtype))
         return built.to(memory_format=torch.channels_last) if self.layout == "channels_last" else built
+
+    @cached_property
+    def structure(self) -> torch.nn.Module:
+        """The network for whoever reads its structure: in eval mode, random weights on the meta device where they may.
+
+        Masks, tables and frozen parameters have their values; the dtype is that of `model`, device and layout need
+        not be. It is `model` where that stands already, or where the constructor computes with its weights.
+        """
+        import torch
+
+        from bench.structure.unfilled import unfilled
+
+        built = None if "model" in self.__dict__ else unfilled(self.build)
+        return self.model if built is None else built.eval().to(getattr(torch, self.dtype))
 
     @cached_property
     def inputs(self) -> tuple[torch.Tensor, ...]:
@@ -80,4 +100,4 @@ class Subject:
         """The network recorded on the meta device at `batch` inputs of `shape`."""
         from bench.structure.tape import record
 
-        return record(self.model, (self.batch, *self.shape))
+        return record(self.structure, (self.batch, *self.shape))

@@ -28,7 +28,7 @@ def effective_receptive_field(subject: Subject) -> Reading:
     radii of the single runs stand in `radii`; `share_of_box` is the part of the theoretical field's box inside
     the radius; `size` is the paper's own measure.
     """
-    box, why = theoretical_box(subject.model, subject.shape)
+    box, why = theoretical_box(subject.structure, subject.shape)
     try:
         found = effective_field(_fresh(subject), subject.seed, subject.device)
     except EffectiveFieldError as error:

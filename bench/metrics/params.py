@@ -10,8 +10,8 @@ from bench.subject import Subject
 @metric(unit="parameters", better="lower", kind="static")
 def params(subject: Subject) -> Reading:
     """Parameters, trained and frozen ones, each counted once; buffers stand in the detail."""
-    parameters = list(subject.model.parameters())
+    parameters = list(subject.structure.parameters())
     total = sum(p.numel() for p in parameters)
     trainable = sum(p.numel() for p in parameters if p.requires_grad)
-    buffers = sum(b.numel() for b in subject.model.buffers())
+    buffers = sum(b.numel() for b in subject.structure.buffers())
     return Reading(total, {"total": total, "trainable": trainable, "buffers": buffers})

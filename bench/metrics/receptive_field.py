@@ -159,9 +159,9 @@ def measured(subject: Subject) -> Reading:
 
     A network's `receptive_field_layers = {name: module path}` are inner maps whose field its paper prints.
     """
-    found = receptive_field(subject.model, subject.shape)
-    inner = getattr(subject.model, "receptive_field_layers", {})
-    layers = {name: receptive_field(subject.model, subject.shape, sink=path).size for name, path in inner.items()}
+    found = receptive_field(subject.structure, subject.shape)
+    inner = getattr(subject.structure, "receptive_field_layers", {})
+    layers = {name: receptive_field(subject.structure, subject.shape, sink=path).size for name, path in inner.items()}
     size = found.size
     detail = {
         "axes": list(size) if isinstance(size, tuple) else size,

@@ -1,0 +1,78 @@
+"""A network without the random numbers of its weights, for whoever reads its structure and no value.
+
+Filling hundreds of millions of weights takes seconds; no operator count, graph or receptive field reads one.
+"""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+_EMPTY = (torch.ops.aten.empty.memory_format, torch.ops.aten.empty_strided.default)
+_NOTED = "_fovbench_unfilled"
+
+
+def unfilled(build: Callable[[], Any]) -> torch.nn.Module | None:
+    """The network of `build` in which trained parameters that are drawn at random stand on the meta device.
+
+    All else (masks, tables, running statistics, frozen parameters) has its values. None where they can't be
+    had without the random numbers: a constructor that computes with its weights, or draws a mask.
+    """
+    following = _Unfilled()
+    try:
+        with warnings.catch_warnings(), following:
+            warnings.simplefilter("error")
+            model = build()
+    except Exception:  # errors and warnings alike: the caller builds with values, and meets them there if they are any
+        return None
+    if not isinstance(model, torch.nn.Module) or following.drawn:
+        return None
+    trained = {p.untyped_storage()._cdata for p in model.parameters() if p.requires_grad}
+    return model if following.held() <= trained else None
+
+
+class _ValuesNeededError(RuntimeError):
+    """Random numbers are written to memory that has values."""
+
+
+class _Unfilled(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Makes on the meta device what is made without values or of random numbers.
+
+    Nothing can be read there, so that a constructor which asks for a value raises, and what is computed from
+    such a tensor stands there too.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.made: list[weakref.ref[Any]] = []
+        self.drawn = False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        given = [t for t in pytree.tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
+        random = torch.Tag.nondeterministic_seeded in func.tags
+        if not given and (random or func in _EMPTY):
+            kwargs = {**kwargs, "device": torch.device("meta"), "pin_memory": None, "generator": None}
+            kwargs = {k: v for k, v in kwargs.items() if v is not None}
+        elif random and not all(t.is_meta for t in given):
+            self.drawn = True
+            raise _ValuesNeededError(func)
+        result = func(*args, **kwargs)
+        self._note(result)
+        return result
+
+    def _note(self, result: Any) -> None:
+        for t in pytree.tree_leaves(result):
+            if isinstance(t, torch.Tensor) and t.is_meta and not hasattr(t.untyped_storage(), _NOTED):
+                setattr(t.untyped_storage(), _NOTED, True)
+                self.made.append(weakref.ref(t.untyped_storage()))
+
+    def held(self) -> set[int]:
+        """The memory without values that someone still holds."""
+        return {storage._cdata for made in self.made if (storage := made()) is not None}
