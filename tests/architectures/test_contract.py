@@ -7,7 +7,7 @@ arithmetic is asked of the whole nets, on the meta device.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -21,37 +21,72 @@ from bench.metrics.receptive_field import receptive_field
 from bench.registry import Architecture, Axis, RegistryError, text_of
 from bench.structure.costs import costs
 from bench.structure.tape import record
+from bench.tasks.pose import Pose, out_of
+from bench.tasks.generation import Generation
 from bench.tasks.segmentation import Segmentation, scores_of
 
-SMALL = {"width": 0.125, "fc_channels": 128, "classes": 3, "padding": "same"}
+SMALL = {"width": 0.125, "fc_channels": 128, "classes": 3, "joints": 4, "padding": "same"}
 """Values that make a net small, of the axes that have them."""
 SIZES = ((64, 65), (127, 70), (120, 160), (224, 224), (64, 64), (65, 99))
 
 
 @dataclass(frozen=True)
 class Contract:
-    """What networks of a task take and give, in a batch of two: (height, width), channels; (height, width), classes."""
+    """What networks of a task take and give, in a batch of two: (height, width), channels; (height, width), count.
 
+    `count` is the axis for the number of classes or joints. `fits` says whether an answer of this shape is right.
+    """
+
+    count: str
     inputs: Callable[[tuple[int, int], int], Tensor]
     targets: Callable[[tuple[int, int], int], Mapping[str, Tensor]]
     loss: Callable[[Any, Mapping[str, Tensor]], Tensor]
     answer: Callable[[Any], Tensor]
-    answer_shape: Callable[[tuple[int, int], int], tuple[int, ...]]
+    fits: Callable[[tuple[int, ...], tuple[int, int], int], bool]
 
 
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
+def people(size: tuple[int, int], joints: int) -> dict[str, Tensor]:
+    """Joints anywhere in the image, all but one annotated; the first two are each other's mirror image."""
+    sides = torch.tensor([size[1], size[0]], dtype=torch.float32)
+    visible = torch.full((2, joints), 2, dtype=torch.uint8)
+    visible[0, -1] = 0
+    return {
+        "joints": torch.rand(2, joints, 2, generator=generator()) * (sides - 1),
+        "visible": visible,
+        "size": sides.expand(2, 2),
+        "mirror": torch.tensor([1, 0, *range(2, joints)], dtype=torch.uint8).expand(2, -1),
+    }
+
+
+def maps_or_coordinates(shape: tuple[int, ...], size: tuple[int, int], joints: int) -> bool:
+    """Whether an answer is coordinates of all joints, or their maps at a stride of 1, 2, 4, .. or 64."""
+    strides = [2**power for power in range(7)]
+    maps = [(2, joints, -(-size[0] // stride), -(-size[1] // stride)) for stride in strides]
+    return shape in [(2, joints, 2), *maps]
+
+
 CONTRACTS = {
     "segmentation": Contract(
+        count="classes",
         inputs=lambda size, channels: torch.randn(2, channels, *size, generator=generator()),
         targets=lambda size, classes: {
             "labels": torch.randint(0, classes, (2, *size), generator=generator(), dtype=torch.uint8)
         },
         loss=Segmentation.loss,
         answer=scores_of,
-        answer_shape=lambda size, classes: (2, classes, *size),
+        fits=lambda shape, size, classes: shape == (2, classes, *size),
+    ),
+    "pose": Contract(
+        count="joints",
+        inputs=lambda size, channels: torch.randn(2, channels, *size, generator=generator()),
+        targets=people,
+        loss=Pose.loss,
+        answer=out_of,
+        fits=maps_or_coordinates,
     ),
 }
 
@@ -85,16 +120,16 @@ class Case:
         return self.contract.inputs((size[0], size[1]), self.channels)
 
     def whole(self) -> tuple[nn.Module, int]:
-        """(the net as it is, on the meta device; its number of classes)."""
+        """(the net as it is, on the meta device; its number of classes or joints)."""
         axes = legal(self)
         with torch.device("meta"):
-            return self.entry.build(**axes).eval(), self.entry.resolve(axes)["classes"]
+            return self.entry.build(**axes).eval(), self.entry.resolve(axes)[self.contract.count]
 
     def small(self, seed: int = 0) -> tuple[nn.Module, int]:
-        """(a net that trains within the blink of an eye, its number of classes)."""
+        """(a net that trains within the blink of an eye, its number of classes or joints)."""
         axes = smallest(self.entry) | legal(self)
         torch.manual_seed(seed)
-        return self.entry.build(**axes), self.entry.resolve(axes)["classes"]
+        return self.entry.build(**axes), self.entry.resolve(axes)[self.contract.count]
 
 
 @cache
@@ -159,6 +194,10 @@ def layouts() -> list[Case]:
     return neighbours(lambda axis: axis.kind in ("choice", "bool"))
 
 
+def task_of(case: Case) -> str:
+    return declarations().architectures.get(case.family).task
+
+
 def test_the_families_of_every_task_are_held_to_a_contract() -> None:
     assert {entry.task for entry in declarations().architectures} <= set(CONTRACTS)
     assert len(defaults()) >= 5
@@ -166,18 +205,18 @@ def test_the_families_of_every_task_are_held_to_a_contract() -> None:
 
 @pytest.mark.parametrize("case", neighbours(), ids=str)
 def test_the_answer_has_the_size_of_the_input(case: Case) -> None:
-    net, classes = case.whole()
-    for size in SIZES[-2:] if case.axis else SIZES:
-        answer = case.contract.answer(net(case.images(*size).to("meta")))
-        assert tuple(answer.shape) == case.contract.answer_shape(size, classes)
+    (net, axes), contract = case.whole(), case.contract
+    for size in contract.sizes(axes)[-2:] if case.axis else contract.sizes(axes):
+        answer = contract.answer(net(contract.inputs(size, axes).to("meta")))
+        assert contract.fits(tuple(answer.shape), size, axes), (answer.shape, size)
 
 
 @pytest.mark.parametrize("case", layouts(), ids=str)
 def test_a_training_step_reaches_every_parameter(case: Case) -> None:
-    net, classes = case.small()
-    size, contract = (71, 64), case.contract
-    outputs = net.train()(case.images(*size))
-    loss = getattr(net, "loss", contract.loss)(outputs, contract.targets(size, classes))
+    (net, axes), contract = case.small(), case.contract
+    size = contract.train_size(axes)
+    outputs = net.train()(contract.inputs(size, axes))
+    loss = getattr(net, "loss", contract.loss)(outputs, contract.targets(size, axes))
     loss.backward()
     assert loss.isfinite()
     idle = [n for n, p in net.named_parameters() if p.grad is None or not p.grad.isfinite().all() or not p.grad.any()]
@@ -186,20 +225,22 @@ def test_a_training_step_reaches_every_parameter(case: Case) -> None:
 
 @pytest.mark.parametrize("case", layouts(), ids=str)
 def test_evaluation_is_deterministic_and_survives_saving(case: Case, tmp_path: Any) -> None:
-    first, second = case.small()[0].eval(), case.small(seed=1)[0].eval()
-    x = case.images(65, 80)
+    (first, axes), (second, _), contract = case.small(), case.small(seed=1), case.contract
+    first.eval(), second.eval()
+    x = contract.inputs(contract.eval_size(axes), axes)
     with torch.no_grad():
-        expected = case.contract.answer(first(x))
-        assert torch.equal(case.contract.answer(first(x)), expected)
-        assert not torch.equal(case.contract.answer(second(x)), expected)
+        expected = contract.answer(first(x))
+        assert torch.equal(contract.answer(first(x)), expected)
+        assert not torch.equal(contract.answer(second(x)), expected)
         torch.save(first.state_dict(), tmp_path / "state.pt")
         second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
-        assert torch.equal(case.contract.answer(second(x)), expected)
+        assert torch.equal(contract.answer(second(x)), expected)
 
 
 @pytest.mark.parametrize("case", layouts(), ids=str)
 def test_every_operator_is_counted(case: Case) -> None:
-    counted = costs(record(case.whole()[0], (1, case.channels, 96, 80)))
+    net, axes = case.whole()
+    counted = costs(record(net, (1, *case.contract.inputs(case.contract.whole_size(axes), axes).shape[1:])))
     assert counted.uncounted == ()
     assert counted.coverage == 1.0
     assert counted.macs > 0
@@ -207,7 +248,28 @@ def test_every_operator_is_counted(case: Case) -> None:
 
 @pytest.mark.parametrize("case", layouts(), ids=str)
 def test_the_receptive_field_is_known_exactly(case: Case) -> None:
-    field = receptive_field(case.small()[0].eval(), (3, 64, 64))
+    net, axes = case.small()
+    size = case.contract.train_size(axes)
+    field = receptive_field(net.eval(), case.contract.inputs(size, axes).shape[1:])
     assert field.exact
     assert field.mask.any()
-    assert field.size is not None or field.unbounded.reason.startswith("global")
+    assert field.size is not None or field.unbounded.reason.startswith(NO_SIZE)
+
+
+@pytest.mark.parametrize("case", [case for case in layouts() if task_of(case) == "generation"], ids=str)
+def test_samples_are_images_of_the_net_s_levels(case: Case) -> None:
+    """From a generator alone: the same each time, others from another seed, torch's own generator untouched."""
+    net, axes = case.small()
+    net.eval()
+    if not hasattr(net, "sample"):
+        pytest.skip("it gives images a probability, and draws none")
+    before = torch.get_rng_state()
+    with torch.no_grad():
+        first, again = (net.sample(3, generator()) for _ in range(2))
+        other = net.sample(3, torch.Generator().manual_seed(1))
+    assert first.dtype == torch.uint8
+    assert tuple(first.shape) == (3, axes["channels"], *own_size(axes))
+    assert int(first.max()) < axes["levels"]
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(before, torch.get_rng_state())
