@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from architectures.layers import Norm
+from architectures.pretrained import check_timm, timm_encoder
 from bench.registry import RegistryError, suggestion
 
 VGG16 = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
@@ -104,21 +105,20 @@ class TimmTrunk(nn.Module):
 
     `low` is the last map of stride 4 (None where there is none), `middle` the last but one, `deepest` has
     stride `output_stride`. Their cells are taken to stand at pixels stride*i, as with symmetric padding.
-    Untrained. Raises RegistryError for an unknown name, or a network that has no such output stride.
+    `pretrained`: see `timm_encoder`. Raises RegistryError for an unknown name, or a network that has no such
+    output stride.
     """
 
     deepest_layer = ""
 
-    def __init__(self, name: str, output_stride: int) -> None:
+    def __init__(self, name: str, output_stride: int, pretrained: str = "none") -> None:
         super().__init__()
-        import timm
-
-        if not timm.is_model(name):
-            near = suggestion(name, timm.list_models())
-            hint = near.replace("'", "'timm:", 1) if "mean" in near else " (see timm.list_models)"
-            raise RegistryError(f"no backbone is called 'timm:{name}'{hint}")
+        check_timm(name)
+        self.features: Any
         try:
-            self.features: Any = timm.create_model(name, features_only=True, output_stride=output_stride)
+            self.standardised, self.features = timm_encoder(name, pretrained, output_stride=output_stride)
+        except RegistryError:
+            raise
         except (TypeError, ValueError, AssertionError, NotImplementedError, RuntimeError) as error:
             raise _no_stride(name, output_stride, error) from None
         strides = self.features.feature_info.reduction()
@@ -131,7 +131,7 @@ class TimmTrunk(nn.Module):
         self.middle_stride, self.output_stride = strides[-2], output_stride
 
     def forward(self, image: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
-        maps = self.features(image)
+        maps = self.features(self.standardised(image))
         if self.channels_last:
             maps = [m.permute(0, 3, 1, 2) for m in maps]
         return None if self.low is None else maps[self.low], maps[-2], maps[-1]

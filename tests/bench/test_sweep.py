@@ -208,6 +208,17 @@ def test_all_accuracy_metrics_of_a_variant_and_seed_share_a_trial(load):
     assert len(found) == 4
 
 
+def test_the_content_of_a_named_file_is_part_of_the_key_and_its_date_is_not(load, tmp_path):
+    weights = tmp_path / "weights.pth"
+    found = []
+    for content in (b"one", b"one", b"another"):
+        weights.write_bytes(content)
+        os.utime(weights, (len(found), len(found)))
+        found.append(set(keys(load(BASE, f"baseline.log=file:{weights}")).values()))
+    assert found[0] == found[1]
+    assert found[0].isdisjoint(found[2])
+
+
 def test_a_changed_source_moves_the_key_and_a_changed_comment_does_not(tmp_path, write):
     original = Path(__file__).with_name("trivial.py").read_text()
     path = tmp_path / "family.py"
