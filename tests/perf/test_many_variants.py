@@ -1,7 +1,9 @@
-"""Parameters, MACs and receptive field of 200 paper-sized variants of all registered families, through the sweep."""
+"""Parameters, MACs and receptive field of 200 paper-sized variants of all segmentation families, through the sweep."""
 
 import itertools
+import os
 import time
+from pathlib import Path
 
 from bench import sweep
 from bench.ablation import load
@@ -25,9 +27,14 @@ def variants(family):
         yield {"classes": classes}
 
 
+def segmenting():
+    """The families that take an image of any size."""
+    return [family for family in declarations().architectures if family.task == "segmentation"]
+
+
 def chosen():
     """COUNT settings, the families in turn; what a family refuses is left out."""
-    families = list(declarations().architectures)
+    families = segmenting()
     streams = [(family, variants(family)) for family in families]
     found = []
     turns = itertools.cycle(streams)
@@ -54,6 +61,13 @@ def ablation(folder, number, name, axes):
     return load(file)
 
 
+def workers_seconds():
+    """CPU seconds of the fork server and of all workers that have ended; None where /proc does not tell."""
+    stats = (file.read_text().rpartition(")")[2].split() for file in Path("/proc").glob("[0-9]*/stat"))
+    own = [list(map(int, fields[11:15])) for fields in stats if fields[1] == str(os.getpid())]
+    return sum(map(sum, own)) / os.sysconf("SC_CLK_TCK") if own else None
+
+
 def test_two_hundred_variants(tmp_path, capsys):
     with Store(tmp_path / "s.sqlite") as store:
         plans = [sweep.plan(ablation(tmp_path, n, *each), store) for n, each in enumerate(chosen())]
@@ -63,11 +77,13 @@ def test_two_hundred_variants(tmp_path, capsys):
         try:
             begun = time.perf_counter()
             summary = sweep.run(single, store, executor, sweep.Options(workers=WORKERS))
-            seconds = time.perf_counter() - begun
+            seconds, used = time.perf_counter() - begun, workers_seconds()
         finally:
             executor.stop()
         errors = [m.error for m, _, _ in store.measurements() if m.error]
     with capsys.disabled():
-        told = f"{len(plans)} variants of {len(declarations().architectures)} families at {SHAPE}, {summary.measured} cells"
-        print(f"\n{told}: {seconds:.1f} s on {WORKERS} workers (budget 60 s), {summary.failed} failed {errors[:3]}")
+        told = f"{len(plans)} variants of {len(segmenting())} families at {SHAPE}, {summary.measured} cells"
+        spent = f"{seconds:.1f} s on {WORKERS} workers (budget 60 s)"
+        cpu = "" if used is None else f", {used:.0f} CPU seconds of {60 * WORKERS} in them"
+        print(f"\n{told}: {spent}{cpu}, {summary.failed} failed {errors[:3]}")
     assert summary.left == 0
