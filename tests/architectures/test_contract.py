@@ -21,36 +21,50 @@ from bench.metrics.receptive_field import receptive_field
 from bench.registry import Architecture, Axis, RegistryError, text_of
 from bench.structure.costs import costs
 from bench.structure.tape import record
-from bench.tasks.pose import Pose, out_of
 from bench.tasks.generation import Generation
+from bench.tasks.pose import Pose, out_of
 from bench.tasks.segmentation import Segmentation, scores_of
 
-SMALL = {"width": 0.125, "fc_channels": 128, "classes": 3, "joints": 4, "padding": "same"}
+SMALL = {"width": 0.125, "fc_channels": 128, "classes": 3, "joints": 4, "stacks": 2, "padding": "same"}
 """Values that make a net small, of the axes that have them."""
 SIZES = ((64, 65), (127, 70), (120, 160), (224, 224), (64, 64), (65, 99))
+NO_SIZE = ("global", "the network takes no larger input", "the output or the input has no spatial axes")
+"""Reasons why a receptive field has no size; a net that takes images of one size only says so itself."""
+Axes = Mapping[str, Any]
+Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Contract:
-    """What networks of a task take and give, in a batch of two: (height, width), channels; (height, width), count.
+    """What networks of a task take and give, in a batch of two, by their axes.
 
-    `count` is the axis for the number of classes or joints. `fits` says whether an answer of this shape is right.
+    `sizes`: heights and widths that they take; one training step, evaluation and structure are asked at
+    `train_size`, `eval_size` and `whole_size`. `fits` says whether an answer of this shape is right.
     """
 
-    count: str
-    inputs: Callable[[tuple[int, int], int], Tensor]
-    targets: Callable[[tuple[int, int], int], Mapping[str, Tensor]]
+    inputs: Callable[[Size, Axes], Tensor]
+    targets: Callable[[Size, Axes], Mapping[str, Tensor]]
     loss: Callable[[Any, Mapping[str, Tensor]], Tensor]
     answer: Callable[[Any], Tensor]
-    fits: Callable[[tuple[int, ...], tuple[int, int], int], bool]
+    fits: Callable[[tuple[int, ...], Size, Axes], bool]
+    sizes: Callable[[Axes], Sequence[Size]] = lambda axes: SIZES
+    train_size: Callable[[Axes], Size] = lambda axes: (71, 64)
+    eval_size: Callable[[Axes], Size] = lambda axes: (65, 80)
+    whole_size: Callable[[Axes], Size] = lambda axes: (96, 80)
 
 
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-def people(size: tuple[int, int], joints: int) -> dict[str, Tensor]:
+def coloured(size: Size, axes: Axes) -> Tensor:
+    """Images of three channels, unless the family has an axis for them."""
+    return torch.randn(2, axes.get("channels", 3), *size, generator=generator())
+
+
+def people(size: Size, axes: Axes) -> dict[str, Tensor]:
     """Joints anywhere in the image, all but one annotated; the first two are each other's mirror image."""
+    joints = axes["joints"]
     sides = torch.tensor([size[1], size[0]], dtype=torch.float32)
     visible = torch.full((2, joints), 2, dtype=torch.uint8)
     visible[0, -1] = 0
@@ -62,31 +76,53 @@ def people(size: tuple[int, int], joints: int) -> dict[str, Tensor]:
     }
 
 
-def maps_or_coordinates(shape: tuple[int, ...], size: tuple[int, int], joints: int) -> bool:
+def maps_or_coordinates(shape: tuple[int, ...], size: Size, axes: Axes) -> bool:
     """Whether an answer is coordinates of all joints, or their maps at a stride of 1, 2, 4, .. or 64."""
+    joints = axes["joints"]
     strides = [2**power for power in range(7)]
     maps = [(2, joints, -(-size[0] // stride), -(-size[1] // stride)) for stride in strides]
     return shape in [(2, joints, 2), *maps]
 
 
+def own_size(axes: Axes) -> Size:
+    """Generative networks have an axis `size`, of square images: they draw such, and most take no other."""
+    return axes["size"], axes["size"]
+
+
+def image_of_levels(size: Size, axes: Axes) -> Tensor:
+    """Levels 0 to levels - 1, uint8 (2, C, H, W): the same at each call."""
+    shape = (2, axes["channels"], *size)
+    return torch.randint(0, axes["levels"], shape, generator=generator(), dtype=torch.uint8)
+
+
 CONTRACTS = {
     "segmentation": Contract(
-        count="classes",
-        inputs=lambda size, channels: torch.randn(2, channels, *size, generator=generator()),
-        targets=lambda size, classes: {
-            "labels": torch.randint(0, classes, (2, *size), generator=generator(), dtype=torch.uint8)
+        inputs=coloured,
+        targets=lambda size, axes: {
+            "labels": torch.randint(0, axes["classes"], (2, *size), generator=generator(), dtype=torch.uint8)
         },
         loss=Segmentation.loss,
         answer=scores_of,
-        fits=lambda shape, size, classes: shape == (2, classes, *size),
+        fits=lambda shape, size, axes: shape == (2, axes["classes"], *size),
     ),
     "pose": Contract(
-        count="joints",
-        inputs=lambda size, channels: torch.randn(2, channels, *size, generator=generator()),
+        inputs=coloured,
         targets=people,
         loss=Pose.loss,
         answer=out_of,
         fits=maps_or_coordinates,
+    ),
+    "generation": Contract(
+        inputs=lambda size, axes: image_of_levels(size, axes) * (2.0 / (axes["levels"] - 1)) - 1,
+        targets=lambda size, axes: {"pixels": image_of_levels(size, axes)},
+        loss=Generation.loss,
+        answer=scores_of,
+        # Parameters of a distribution at every pixel, or one score of the whole image.
+        fits=lambda shape, size, axes: shape[0] == 2 and (shape[2:] == size or shape[1:] in ((), (1,))),
+        sizes=lambda axes: (own_size(axes),),
+        train_size=own_size,
+        eval_size=own_size,
+        whole_size=own_size,
     ),
 }
 
@@ -110,26 +146,17 @@ class Case:
     def contract(self) -> Contract:
         return CONTRACTS[self.entry.task]
 
-    @property
-    def channels(self) -> int:
-        """Of the image: three, unless the family has an axis for them."""
-        channels: int = self.entry.resolve(legal(self)).get("channels", 3)
-        return channels
-
-    def images(self, *size: int) -> Tensor:
-        return self.contract.inputs((size[0], size[1]), self.channels)
-
-    def whole(self) -> tuple[nn.Module, int]:
-        """(the net as it is, on the meta device; its number of classes or joints)."""
-        axes = legal(self)
+    def whole(self) -> tuple[nn.Module, Axes]:
+        """(the net as it is, on the meta device; its axes)."""
+        axes = self.entry.resolve(legal(self))
         with torch.device("meta"):
-            return self.entry.build(**axes).eval(), self.entry.resolve(axes)[self.contract.count]
+            return self.entry.build(**axes).eval(), axes
 
-    def small(self, seed: int = 0) -> tuple[nn.Module, int]:
-        """(a net that trains within the blink of an eye, its number of classes or joints)."""
-        axes = smallest(self.entry) | legal(self)
+    def small(self, seed: int = 0) -> tuple[nn.Module, Axes]:
+        """(a net that trains within the blink of an eye, its axes)."""
+        axes = self.entry.resolve(smallest(self.entry) | legal(self))
         torch.manual_seed(seed)
-        return self.entry.build(**axes), self.entry.resolve(axes)[self.contract.count]
+        return self.entry.build(**axes), axes
 
 
 @cache
@@ -216,7 +243,7 @@ def test_a_training_step_reaches_every_parameter(case: Case) -> None:
     (net, axes), contract = case.small(), case.contract
     size = contract.train_size(axes)
     outputs = net.train()(contract.inputs(size, axes))
-    loss = getattr(net, "loss", contract.loss)(outputs, contract.targets(size, axes))
+    loss = (getattr(net, "loss", None) or contract.loss)(outputs, contract.targets(size, axes))
     loss.backward()
     assert loss.isfinite()
     idle = [n for n, p in net.named_parameters() if p.grad is None or not p.grad.isfinite().all() or not p.grad.any()]

@@ -1,0 +1,353 @@
+"""Convolutional pose machines: stages that read the beliefs of the stage before over an ever larger field.
+
+Wei, Ramakrishna, Kanade & Sheikh, CVPR 2016 (arXiv:1602.00134). Layers bear the names of the released network
+files. All maps behind the third pooling have stride 8.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from architectures.heatmaps import HeatmapLoss, SquaredError, gaussians, loss_of, staged
+from architectures.layers import Norm, convolution, he_initialise, scaled
+from bench.registry import Bounds, Constraint, Fact, architecture
+
+PAPER = "Wei et al. 2016, arXiv:1602.00134"
+FIG_2 = "Wei et al. 2016, Fig. 2"
+RELEASE = "derived from shihenw/convolutional-pose-machines-release@a345bc5, whose files print no such number"
+DISTILLATION = "Fast Pose Distillation's table (recalled)"
+MMPOSE = "open-mmlab/mmpose, inference_speed_summary.md @53914a5"
+REBUILT = "counted by others from mmpose's layers, which print no such number"
+STRIDE = 8
+CENTRE_DEVIATION = 21 / 368
+"""Of the centre map, in sides of the (square) image: 21 px of the release's 368."""
+
+TrunkName = Literal["9x9", "vgg"]
+Features = Literal["stage2", "own", "stage1"]
+LEVELS: Mapping[TrunkName, tuple[tuple[int, ...], ...]] = {
+    "9x9": ((128,), (128,), (128,)),
+    "vgg": ((64, 64), (128, 128), (256, 256, 256, 256)),
+}
+"""Channels of the convolutions before each of the three poolings."""
+VGG_REST = (512, 512, 256, 256, 256, 256, 128)
+"""Channels of conv4_1 to conv4_7 of the release with VGG's layers."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How layers are made; `kernel` and `refinements` of the later stages; `pool` is the side of the windows."""
+
+    trunk: TrunkName
+    pool: int
+    kernel: int
+    refinements: int
+    width: float
+    norm: Norm
+    maps: int
+    centre: bool
+
+    def size(self, channels: int) -> int:
+        return scaled(channels, self.width)
+
+    def conv(self, name: str, inputs: int, outputs: int, kernel: int) -> dict[str, nn.Module]:
+        return convolution(name, inputs, outputs, kernel, padding=kernel // 2, norm=self.norm)
+
+    @property
+    def features(self) -> int:
+        """Channels of the image features that a later stage reads."""
+        return self.size(32 if self.trunk == "9x9" else VGG_REST[-1])
+
+
+def _sequence(layers: Mapping[str, nn.Module]) -> nn.Sequential:
+    return nn.Sequential(OrderedDict(layers))
+
+
+def _trunk(style: Style) -> nn.Sequential:
+    """Convolutions and three poolings: (N, 3, H, W) -> (N, C, ceil(H / 8), ceil(W / 8))."""
+    layers: dict[str, nn.Module] = {}
+    inputs, kernel = 3, 9 if style.trunk == "9x9" else 3
+    for level, widths in enumerate(LEVELS[style.trunk], start=1):
+        for number, channels in enumerate(map(style.size, widths), start=1):
+            name = f"conv{level}" if len(widths) == 1 else f"conv{level}_{number}"
+            layers |= style.conv(name, inputs, channels, kernel)
+            inputs = channels
+        layers[f"pool{level}"] = nn.MaxPool2d(style.pool, 2, padding=style.pool // 3, ceil_mode=style.pool == 2)
+    if style.trunk == "vgg":
+        for number, channels in enumerate(map(style.size, VGG_REST), start=1):
+            layers |= style.conv(f"conv4_{number}", inputs, channels, 3)
+            inputs = channels
+    return _sequence(layers)
+
+
+def _reduction(style: Style) -> nn.Module:
+    """Image features for one stage: 5x5 to 32 channels, or VGG's last map as it is."""
+    if style.trunk == "vgg":
+        return nn.Identity()
+    return _sequence(style.conv("conv4", style.size(LEVELS["9x9"][-1][-1]), style.features, 5))
+
+
+def _first_stage(style: Style) -> nn.Sequential:
+    """Beliefs from image features alone: local evidence. A 9x9 convolution (not behind VGG), two 1x1."""
+    hidden, layers, inputs = style.size(512), {}, style.features
+    if style.trunk == "9x9":
+        layers, inputs = style.conv("conv5", inputs, hidden, 9), hidden
+    layers |= style.conv("conv6", inputs, hidden, 1)
+    return _sequence(layers | {"conv7": nn.Conv2d(hidden, style.maps, 1)})
+
+
+def _later_stage(style: Style) -> nn.Sequential:
+    """Beliefs from image features and the beliefs before: large kernels, then two 1x1."""
+    layers: dict[str, nn.Module] = {}
+    inputs, hidden = style.features + style.maps + style.centre, style.size(128)
+    for number in range(1, style.refinements + 1):
+        layers |= style.conv(f"Mconv{number}", inputs, hidden, style.kernel)
+        inputs = hidden
+    layers |= style.conv(f"Mconv{style.refinements + 1}", hidden, hidden, 1)
+    return _sequence(layers | {f"Mconv{style.refinements + 2}": nn.Conv2d(hidden, style.maps, 1)})
+
+
+def centre_map(height: int, width: int, like: Tensor) -> Tensor:
+    """(1, 1, ceil(height / 8), ceil(width / 8)): a Gaussian about the image's centre, averaged as in the release.
+
+    It tells later stages whom to look for: the person in the middle.
+    """
+    axes = []
+    for side in (height, width):
+        padded = -(-side // STRIDE) * STRIDE
+        places = torch.arange(padded, dtype=like.dtype, device=like.device)
+        axes.append(torch.exp(-(((places - (side - 1) / 2) / (CENTRE_DEVIATION * side)) ** 2) / 2))
+    gaussian = axes[0][:, None] * axes[1][None, :]
+    return F.avg_pool2d(gaussian[None, None], 9, STRIDE, ceil_mode=True)
+
+
+class BeliefError(SquaredError):
+    """Squared error of joints and of the background, whose target is what the largest of the joints leaves of 1."""
+
+    def forward(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
+        """Of {out, stage1, .., background}, `background` being (N, stages, h, w)."""
+        joints = super().forward({n: maps for n, maps in outputs.items() if n != "background"}, targets)
+        background = outputs["background"].float()
+        wanted = gaussians(targets["joints"], (background.shape[-2], background.shape[-1]), self.stride, self.sigma)
+        seen = wanted * (targets["visible"] > 0)[..., None, None]
+        errors = (background - (1 - seen.amax(1, keepdim=True))).square().sum((1, 2, 3)).mean()
+        return joints + errors / (torch.pi * self.sigma**2 * seen.shape[1])
+
+
+class CPM(nn.Module):
+    """Stages of beliefs: (N, 3, H, W) -> {out, stage1, ...}, each (N, joints, ceil(H / 8), ceil(W / 8)).
+
+    `out` is the last stage's. In training without supervision in between there is nothing else; with a background,
+    `background` (N, stages, h, w) is each of these stages' belief that no joint is there, the last stage first.
+    `receptive_field_layers`: the layers of the paper's Fig. 2, and the stages.
+    """
+
+    def __init__(
+        self, style: Style, *, stages: int, features: Features, supervision: bool, background: bool, loss: HeatmapLoss
+    ) -> None:
+        super().__init__()
+        self.style, self.background, self.supervision = style, background, supervision
+        trunks = {"stage1": 1, "stage2": min(stages, 2), "own": stages}[features]
+        self.trunks = nn.ModuleList(_trunk(style) for _ in range(trunks))
+        self.reductions = nn.ModuleList(_reduction(style) for _ in range(stages))
+        self.stages = nn.ModuleList([_first_stage(style), *(_later_stage(style) for _ in range(stages - 1))])
+        he_initialise(self)
+        for stage in self.stages:
+            nn.init.normal_(list(stage.children())[-1].weight, std=0.01)  # the release's: beliefs start near 0
+        self.loss = BeliefError(STRIDE) if background else loss_of(loss, STRIDE)
+        self.receptive_field_layers = dict(self._layers())
+
+    def _layers(self) -> Iterator[tuple[str, str]]:
+        trunk = "trunks.0", self.trunks[0]
+        reduction = "reductions.0", self.reductions[0]
+        for path, part in (trunk, reduction, ("stages.0", self.stages[0])):
+            yield from ((n, f"{path}.{n}") for n, m in part.named_children() if isinstance(m, nn.Conv2d))
+        for number, stage in enumerate(self.stages, start=1):
+            yield f"stage{number}", f"stages.{number - 1}"
+            large = [n for n, m in stage.named_children() if isinstance(m, nn.Conv2d)][: self.style.refinements]
+            if number > 1:
+                yield from ((f"{n}_stage{number}", f"stages.{number - 1}.{n}") for n in large)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        trunks = [trunk(image) for trunk in self.trunks]
+        beliefs: list[Tensor] = []
+        for number, (reduction, stage) in enumerate(zip(self.reductions, self.stages, strict=True)):
+            read = [reduction(trunks[min(number, len(trunks) - 1)])]
+            if beliefs:
+                read += [beliefs[-1], *self._centre(image)]
+            beliefs.append(stage(torch.cat(read, 1)))
+        return self._named(beliefs)
+
+    def _centre(self, image: Tensor) -> list[Tensor]:
+        if not self.style.centre:
+            return []
+        height, width = image.shape[-2:]
+        return [centre_map(height, width, image).expand(len(image), -1, -1, -1)]
+
+    def _named(self, beliefs: list[Tensor]) -> dict[str, Tensor]:
+        every = self.supervision or not self.training
+        if not self.background:
+            return staged(beliefs, every=every)
+        outputs = staged([b[:, :-1] for b in beliefs], every=every)
+        if not self.training:
+            return outputs
+        empty = staged([b[:, -1] for b in beliefs], every=every)
+        return outputs | {"background": torch.stack(list(empty.values()), 1)}
+
+
+@architecture(
+    task="pose",
+    source=PAPER,
+    facts=(
+        Fact("params", 31219866, RELEASE),
+        Fact("params", 31, DISTILLATION, digits=0, scale=1e6),
+        Fact("macs", 175.44, RELEASE, shape=(3, 368, 368), digits=2, scale=1e9),
+        Fact("flops", 351, DISTILLATION, shape=(3, 368, 368), digits=0, scale=1e9, convention="twice_macs"),
+        Fact("params", 29852058, RELEASE, {"trunk": "vgg", "features": "stage1", "kernel": 7, "refinements": 5}),
+        Fact(
+            "macs",
+            88.42,
+            RELEASE,
+            {"trunk": "vgg", "features": "stage1", "kernel": 7, "refinements": 5},
+            shape=(3, 368, 368),
+            digits=2,
+            scale=1e9,
+        ),
+        Fact(
+            "params",
+            31.3,
+            MMPOSE,
+            {"norm": "batch", "background": False, "centre": False, "joints": 17, "pool": 3},
+            digits=1,
+            scale=1e6,
+        ),
+        Fact(
+            "params",
+            31306019,
+            REBUILT,
+            {"norm": "batch", "background": False, "centre": False, "joints": 17, "pool": 3},
+            disputed=True,
+            note="mmpose's file has biases and no norm at the six layers of beliefs, nothing behind: 31,304,166, "
+            "whose FLOPs round to both printed numbers",
+        ),
+        Fact(
+            "flops",
+            63.81,
+            MMPOSE,
+            {"norm": "batch", "background": False, "centre": False, "joints": 17, "pool": 3},
+            shape=(3, 256, 192),
+            digits=2,
+            convention="mmcv_gflops",
+        ),
+        Fact(
+            "flops",
+            143.57,
+            MMPOSE,
+            {"norm": "batch", "background": False, "centre": False, "joints": 17, "pool": 3},
+            shape=(3, 384, 288),
+            digits=2,
+            convention="mmcv_gflops",
+        ),
+        Fact("receptive_field/conv1", 9, FIG_2),
+        Fact("receptive_field/conv2", 26, FIG_2),
+        Fact("receptive_field/conv3", 60, FIG_2),
+        Fact("receptive_field/conv4", 96, FIG_2),
+        Fact("receptive_field/conv5", 160, FIG_2),
+        Fact("receptive_field/stage1", 160, FIG_2),
+        Fact("receptive_field/Mconv1_stage2", 240, FIG_2),
+        Fact("receptive_field/Mconv2_stage2", 320, FIG_2),
+        Fact("receptive_field/Mconv3_stage2", 400, FIG_2),
+        Fact("receptive_field/stage1", 167, RELEASE, {"pool": 3}),
+        Fact("receptive_field/stage2", 407, RELEASE, {"pool": 3}),
+        Fact("receptive_field/stage3", 647, RELEASE, {"pool": 3}),
+        Fact("receptive_field/stage4", 887, RELEASE, {"pool": 3}),
+        Fact("receptive_field/stage5", 1127, RELEASE, {"pool": 3}),
+        Fact("receptive_field/stage6", 1367, RELEASE, {"pool": 3}),
+        Fact(
+            "receptive_field/stage1",
+            164,
+            RELEASE,
+            {"trunk": "vgg", "features": "stage1", "kernel": 7, "refinements": 5},
+        ),
+        Fact(
+            "receptive_field/stage2",
+            404,
+            RELEASE,
+            {"trunk": "vgg", "features": "stage1", "kernel": 7, "refinements": 5},
+        ),
+        Fact(
+            "receptive_field/stage3",
+            644,
+            RELEASE,
+            {"trunk": "vgg", "features": "stage1", "kernel": 7, "refinements": 5},
+        ),
+        Fact(
+            "receptive_field/stage4",
+            884,
+            RELEASE,
+            {"trunk": "vgg", "features": "stage1", "kernel": 7, "refinements": 5},
+        ),
+        Fact(
+            "receptive_field/stage5",
+            1124,
+            RELEASE,
+            {"trunk": "vgg", "features": "stage1", "kernel": 7, "refinements": 5},
+        ),
+        Fact(
+            "receptive_field/stage6",
+            1364,
+            RELEASE,
+            {"trunk": "vgg", "features": "stage1", "kernel": 7, "refinements": 5},
+        ),
+    ),
+    constraints=(
+        Constraint(
+            {"loss": "cross_entropy", "background": True},
+            "cross-entropy over places asks where a joint is, not whether: it has no background",
+        ),
+        Constraint({"trunk": "vgg", "features": ("stage2", "own")}, "VGG's features are shared by all stages"),
+    ),
+)
+def cpm(
+    *,
+    stages: Annotated[int, Bounds(1, 6)] = 6,
+    supervision: bool = True,
+    features: Literal["stage2", "own", "stage1"] = "stage2",
+    kernel: Literal[3, 5, 7, 9, 11] = 11,
+    refinements: Annotated[int, Bounds(1, 8)] = 3,
+    centre: bool = True,
+    background: bool = True,
+    pool: Literal[2, 3] = 2,
+    trunk: Literal["9x9", "vgg"] = "9x9",
+    norm: Literal["none", "batch"] = "none",
+    loss: Literal["mse", "cross_entropy"] = "mse",
+    width: Annotated[float, Bounds(0.01, 4)] = 1.0,
+    joints: Annotated[int, Bounds(1, 4096)] = 14,
+) -> nn.Module:
+    """Convolutional pose machine: each stage reads the image again and what the stage before believed.
+
+    - `stages`: 1 sees local evidence only (160 px), each further one 240 px more. `supervision`: the loss counts
+      after every stage, or only after the last.
+    - `features`: the image is read by stage 1, and once for all later stages (`stage2`, the paper's), by each stage
+      for itself, or by stage 1 alone.
+    - `kernel`, `refinements`: side and number of the large convolutions of the later stages: 3 of 11x11.
+    - `centre`: later stages are given a Gaussian at the image's centre, where the person is. mmpose leaves it out.
+    - `background`: one more map, for places without a joint; it is learnt, and not among the outputs.
+    - `pool`: side of the pooling windows: 2 as drawn in the paper, 3 in the released files. These pad by a pixel
+      before a window, where Caffe pads behind, so that every size has ceil(H / 8) cells.
+    - `trunk`: three 9x9 convolutions, or the release whose first ten are VGG-19's (`features`=stage1, `kernel`=7,
+      `refinements`=5).
+    - `norm`: batch norm behind every convolution but the beliefs' in place of biases, as in mmpose.
+    - `loss`: squared error of beliefs (the paper's), or cross-entropy over places; see `architectures.heatmaps`.
+    - `width` scales all channels but the beliefs'. `joints`: outputs.
+
+    Inputs (N, 3, H, W), outputs {out, stage1, ...}, each (N, joints, ceil(H / 8), ceil(W / 8)).
+    """
+    style = Style(trunk, pool, kernel, refinements, width, norm, joints + background, centre)
+    return CPM(style, stages=stages, features=features, supervision=supervision, background=background, loss=loss)
