@@ -28,7 +28,12 @@ from bench.tasks.segmentation import Segmentation, scores_of
 SMALL = {"width": 0.125, "fc_channels": 128, "classes": 3, "joints": 4, "stacks": 2, "padding": "same"}
 """Values that make a net small, of the axes that have them."""
 SIZES = ((64, 65), (127, 70), (120, 160), (224, 224), (64, 64), (65, 99))
-NO_SIZE = ("global", "the network takes no larger input", "the output or the input has no spatial axes")
+NO_SIZE = (
+    "global",
+    "the network takes no larger input",
+    "the output does not grow with the input",
+    "the output or the input has no spatial axes",
+)
 """Reasons why a receptive field has no size; a net that takes images of one size only says so itself."""
 Axes = Mapping[str, Any]
 Size = tuple[int, int]
