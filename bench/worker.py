@@ -136,8 +136,39 @@ def trained(cell: Cell, recipe: Recipe, data: Path | None, emit: Emit, plugins: 
     evaluation: Evaluation = task.evaluate(result.model, held_out, work.device, result.mode)
     took = {"seconds": result.seconds, "cpu_seconds": result.cpu_seconds, "steps": result.steps}
     seen = {"effective_receptive_field": _seen(result.model, held_out, task, work)}
-    facts = {**evaluation.facts, "mode": result.mode, "refused": dict(result.refused), **took, **seen}
-    return replace(evaluation, curves=result.curves, facts=facts)
+    units, told = _offered(result.model, held_out, task, work)
+    facts = {**evaluation.facts, "mode": result.mode, "refused": dict(result.refused), **took, **seen, **told}
+    return replace(evaluation, units={**evaluation.units, **units}, curves=result.curves, facts=facts)
+
+
+OFFERED = "evaluation_units"
+"""A network's own function `(prepared images, targets) -> {name: array, an entry an image}`, for metrics of its own.
+
+It is called after training, on the validation split, and is the only place where a network meets the truth.
+"""
+
+
+def _offered(model: Any, examples: Any, task: Any, work: Workload, batch: int = 16) -> tuple[dict[str, Any], Any]:
+    """(what the network offers to be kept of every image, facts): nothing, and the error, where it fails."""
+    if not hasattr(model, OFFERED):
+        return {}, {}
+    try:
+        return _collected(model, examples, task, work, batch), {}
+    except Exception as error:
+        return {}, {OFFERED: {"error": described(error)}}
+
+
+def _collected(model: Any, examples: Any, task: Any, work: Workload, batch: int) -> dict[str, Any]:
+    import numpy as np
+    import torch
+
+    parts: list[dict[str, Any]] = []
+    with torch.inference_mode():
+        for start in range(0, len(examples), batch):
+            chosen = slice(start, start + batch)
+            images = task.prepare(examples.images[chosen].to(work.device))
+            parts.append(getattr(model, OFFERED)(images, {n: t[chosen] for n, t in examples.targets.items()}))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 SEEN = 8

@@ -17,6 +17,8 @@ or a matrix product (attention's included). Taps that fall on padding count, add
 - pooling: maximum: window - 1 per output element; average: window (its sum, and one division)
 - interpolation with t taps: 2t - 1 per output element; nearest: 0
 - reductions: 1 per input element; variance 4, norms 2; cumulative sums 1
+- partition of an image into regions (`fovbench::partition`): the lengths of the 4 edges of each pixel, 3 per
+  channel, their sorting, and 60 for merging each of as many superpixels as there can be
 - sorting: n log2(n) comparisons per row; Fourier transforms: 5 n log2(n) per complex row, half for real
 - data movement (views, joins, padding, indexing, copies, fills): 0
 
@@ -248,6 +250,13 @@ def _sort(tape: Tape, node: Node) -> Count:
     return 0, math.prod(shape) * max(math.ceil(math.log2(n)), 1) if n else 0
 
 
+def _partition(tape: Tape, node: Node) -> Count:
+    number, channels, *sides = tape.values[node.inputs[0]].shape
+    pixels = math.prod(sides)
+    edges, merges = 4 * pixels, pixels // int(node.bind()["smallest"])
+    return 0, number * (edges * (3 * channels + math.ceil(math.log2(edges))) + 60 * merges)
+
+
 def _fourier(tape: Tape, node: Node) -> Count:
     complex_side = node.outputs[0] if node.name == "_fft_r2c" else node.inputs[0]
     signal = node.inputs[0] if node.name == "_fft_r2c" else node.outputs[0]
@@ -277,6 +286,7 @@ COUNTS: dict[str, Callable[[Tape, Node], Count]] = {
     **{f"adaptive_avg_pool{d}d": _adaptive(d, True) for d in (1,)},
     **{f"adaptive_max_pool{d}d": _adaptive(d, False) for d in (2, 3)},
     **dict.fromkeys(("sort", "topk", "argsort", "kthvalue", "median"), _sort),
+    "partition": _partition,
     **dict.fromkeys(("_fft_r2c", "_fft_c2c", "_fft_c2r"), _fourier),
 }
 

@@ -1,4 +1,8 @@
-"""Operators that pick elements by index: exact for constant indices, bounds for computed ones."""
+"""Operators that pick elements by index: exact for constant indices, bounds for computed ones.
+
+An index that `partition` computed is as good as a constant: some image has any region at any place, so the bound
+is reached.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +33,35 @@ def _along(graph: Supports, node: Node, x: int, index: int, d: int) -> Maps:
     if known is not None:
         rows = tuple(1 << int(i) % size for i in known.reshape(-1))
         return [(x, termwise(lambda t: changed(t, d, bits.images(t[d], rows))))]
-    graph.bounded(node)
+    if not _any_region(graph, index):
+        graph.bounded(node)
     anywhere = termwise(lambda t: changed(t, d, bits.full(size)))
     return [(x, anywhere), (index, termwise(lambda t: (t[d],)))]
+
+
+@rule("partition")
+def partition(graph: Supports, node: Node) -> Maps:
+    """Every pixel of the same image, exactly.
+
+    For any two pixels there is an image in which changing the one changes the region of the other: two of one
+    colour on a path of that colour are in one region, until the path is cut.
+    """
+    x = node.inputs[0]
+    rest = tuple(bits.full(n) for n in graph.shape(x)[1:])
+    return [(x, termwise(lambda t: (t[0], *rest)))]
+
+
+VIEWS = ("view", "_unsafe_view", "reshape", "select", "slice", "unbind", "alias", "clone", "detach", "unsqueeze")
+
+
+def _any_region(graph: Supports, index: int) -> bool:
+    """Whether an index is, up to views, what `partition` computed."""
+    while (held := graph.value(index)).node >= 0:
+        node = graph.tape.nodes[held.node]
+        if node.name not in VIEWS:
+            return node.name == "partition"
+        index = node.inputs[0]
+    return False
 
 
 @rule("gather", "take_along_dim")
