@@ -1,4 +1,4 @@
-"""What the names of joints tell: which of them a mirror exchanges, the limbs to draw, the parts to score. No torch.
+"""What names of joints tell: which of them a mirror exchanges, limbs to draw, parts to score; and their flags.
 
 Names are those of data sets in snake case, `left_` or `right_` in front where there are two, in the person's own
 sense: `left_wrist`, `neck`. A function says what follows from the names that are there, in their order.
@@ -7,6 +7,9 @@ sense: `left_wrist`, `neck`. A function says what follows from the names that ar
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+
+UNKNOWN, OCCLUDED, VISIBLE = 0, 1, 2
+"""COCO's flags of joints: not annotated, annotated but occluded, visible."""
 
 Limb = tuple[int, int]
 Colour = tuple[int, int, int]

@@ -9,13 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.data.examples import Examples
-from bench.skeleton import colours, mirrored
+from bench.skeleton import UNKNOWN, colours, mirrored
 
 Floats = npt.NDArray[np.floating[Any]]
 Flags = npt.NDArray[np.uint8]
-
-UNKNOWN, OCCLUDED, VISIBLE = 0, 1, 2
-"""COCO's flags: not annotated, annotated but occluded, visible."""
 
 
 def examples(

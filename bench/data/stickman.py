@@ -41,9 +41,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.data.examples import Examples
-from bench.data.people import OCCLUDED, VISIBLE, examples
+from bench.data.people import examples
 from bench.data.phantom import Colour, Grid, Pixels, noise, paint, stream
 from bench.registry import Bounds, dataset
+from bench.skeleton import OCCLUDED, VISIBLE
 
 NAMES = (
     "head_top", "thorax", "pelvis",

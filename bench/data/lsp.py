@@ -1,0 +1,63 @@
+"""Leeds Sports Pose: 2,000 people at sports, 14 joints, in its original layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from bench.data.crops import cropped
+from bench.data.examples import Examples
+from bench.data.leeds import NAMES, from_one, joints_file, located, people
+from bench.data.locate import Files, not_found
+from bench.registry import dataset
+from bench.skeleton import OCCLUDED, VISIBLE
+
+LICENCE = "research use; the images are Flickr's, each under its owner's terms"
+GET = (
+    "unpack lsp_dataset_original.zip (or lsp_dataset.zip) of the authors into lsp/ (joints.mat, images/im0001.jpg, ...)"
+)
+HALF = 1000
+"""The authors train on the first half of the images and test on the second."""
+
+
+@dataset(
+    task="pose",
+    licence=LICENCE,
+    source="Johnson & Everingham 2010, BMVC",
+    get=GET,
+    splits=("train", "test"),
+    requires={"joints": 14},
+)
+def lsp(root: Path | None, split: str, shape: tuple[int, int, int]) -> Examples:
+    """People at sports, each in a box about the annotated joints, 14 person-centric joints, resized to `shape`.
+
+    The third row of the file's joints is 1 where a joint is occluded (the extension has it the other way round).
+    Raises DataNotFound, ValueError for another kind of joints.mat.
+    """
+    listed = files(root, split)
+    chosen = _rows(split)
+    joints = joints_file(listed.lists[0])["joints"][chosen]
+    visible = np.where(joints[..., 2] == 0, VISIBLE, OCCLUDED).astype(np.uint8)
+    return cropped(people(list(listed.images), from_one(joints), visible, shape), NAMES, shape)
+
+
+def _rows(split: str) -> slice:
+    return slice(0, HALF) if split == "train" else slice(HALF, 2 * HALF)
+
+
+def folders(root: Path) -> list[Path]:
+    """Where it may lie below the data folder."""
+    return [root / name for name in ("lsp", "LSP", "lsp_dataset_original", "lsp_dataset")]
+
+
+def files(root: Path | None, split: str) -> Files:
+    """joints.mat and the images of a split. Raises DataNotFound."""
+    listed = located(f"lsp ({split})", folders(root) if root else [], LICENCE, GET)
+    count = len(joints_file(listed)["joints"])
+    numbers = range(1, count + 1)[_rows(split)]
+    images = tuple(listed.parent / "images" / f"im{number:04d}.jpg" for number in numbers)
+    missing = [path for path in images if not path.is_file()]
+    if missing or not images:
+        raise not_found(f"lsp ({split})", missing[:1] or [listed.parent / "images"], LICENCE, GET)
+    return Files(folder=listed.parent, lists=(listed,), images=images, labels=())

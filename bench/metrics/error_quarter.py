@@ -1,0 +1,13 @@
+"""How far off joints are where maps are read by: a quarter cell beside the largest."""
+
+from __future__ import annotations
+
+from bench.keypoints import mean_error_of
+from bench.measurement import Evaluation, Reading
+from bench.registry import metric
+
+
+@metric(unit="px", better="lower", kind="accuracy", tasks=("pose",))
+def error_quarter(evaluation: Evaluation) -> Reading:
+    """Mean distance in px of annotated joints from the truth; a map is read by a quarter cell beside the largest."""
+    return mean_error_of(evaluation, "quarter")

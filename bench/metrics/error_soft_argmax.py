@@ -1,0 +1,13 @@
+"""How far off joints are where maps are read by: the mean over the map."""
+
+from __future__ import annotations
+
+from bench.keypoints import mean_error_of
+from bench.measurement import Evaluation, Reading
+from bench.registry import metric
+
+
+@metric(unit="px", better="lower", kind="accuracy", tasks=("pose",))
+def error_soft_argmax(evaluation: Evaluation) -> Reading:
+    """Mean distance in px of annotated joints from the truth; a map is read by the mean over the map."""
+    return mean_error_of(evaluation, "soft_argmax")

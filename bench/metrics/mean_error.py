@@ -1,0 +1,13 @@
+"""How far off joints are, in pixels."""
+
+from __future__ import annotations
+
+from bench.keypoints import decoding_of, mean_error_of
+from bench.measurement import Evaluation, Reading
+from bench.registry import metric
+
+
+@metric(unit="px", better="lower", kind="accuracy", tasks=("pose",))
+def mean_error(evaluation: Evaluation) -> Reading:
+    """Mean distance of annotated joints from the truth, in px of the network's input."""
+    return mean_error_of(evaluation, decoding_of(evaluation))

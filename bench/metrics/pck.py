@@ -1,0 +1,16 @@
+"""PCK@0.2: joints found within a fifth of the torso's length."""
+
+from __future__ import annotations
+
+from bench.keypoints import correct_share
+from bench.measurement import Evaluation, Reading
+from bench.registry import metric
+
+
+@metric(unit="", better="higher", kind="accuracy", tasks=("pose",))
+def pck(evaluation: Evaluation) -> Reading:
+    """Share of annotated joints no farther from the truth than 0.2 of the torso (Yang & Ramanan 2013; Sapp 2013).
+
+    What the torso is, the data set says. Over all joints of the split; `per_class` by kind of joint.
+    """
+    return correct_share(evaluation, "torso", 0.2)

@@ -1,0 +1,26 @@
+"""The area under PCK over its threshold."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bench.keypoints import errors, known, mean_over_joints
+from bench.measurement import Evaluation, Reading
+from bench.registry import metric
+
+LARGEST = 0.5
+
+
+@metric(unit="", better="higher", kind="accuracy", tasks=("pose",))
+def pck_auc(evaluation: Evaluation) -> Reading:
+    """PCK averaged over all thresholds from 0 to 0.5 of the torso: the mean of 1 - error / (0.5 torso), at least 0.
+
+    That mean is the exact integral of the step that each joint's error makes in PCK. People without a torso
+    length are left out.
+    """
+    scale = evaluation.units.get("torso")
+    if scale is None:
+        return Reading(None, error="the data set tells no torso length, which this metric is relative to")
+    chosen = known(evaluation) & np.isfinite(scale) & (scale > 0)
+    relative = errors(evaluation) / np.where(chosen, LARGEST * scale, 1.0)
+    return mean_over_joints(evaluation, np.clip(1 - relative, 0, None), chosen, length="torso", largest=LARGEST)

@@ -1,0 +1,14 @@
+"""PCK@0.2 of the joints that can be seen."""
+
+from __future__ import annotations
+
+from bench.keypoints import correct_share
+from bench.measurement import Evaluation, Reading
+from bench.registry import metric
+from bench.skeleton import VISIBLE
+
+
+@metric(unit="", better="higher", kind="accuracy", tasks=("pose",))
+def pck_visible(evaluation: Evaluation) -> Reading:
+    """Share of the joints flagged as visible that lie within 0.2 of the torso from the truth."""
+    return correct_share(evaluation, "torso", 0.2, evaluation.units["visible"] == VISIBLE)

@@ -1,0 +1,16 @@
+"""PCKh@0.5: joints found within half the head's length."""
+
+from __future__ import annotations
+
+from bench.keypoints import correct_share
+from bench.measurement import Evaluation, Reading
+from bench.registry import metric
+
+
+@metric(unit="", better="higher", kind="accuracy", tasks=("pose",))
+def pckh(evaluation: Evaluation) -> Reading:
+    """Share of annotated joints no farther from the truth than half the head's length (Andriluka et al. 2014).
+
+    The length is MPII's: 0.6 of the diagonal of the head's box. Over all joints of the split.
+    """
+    return correct_share(evaluation, "head", 0.5)
