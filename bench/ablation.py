@@ -25,6 +25,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.catalogue import declarations
+from bench.claims import ClaimError, Scope, Statement, parse
 from bench.measurement import Layout, Variant, Workload, check_graph
 from bench.recipe import Recipe
 from bench.registry import Architecture, Dataset, Metric, RegistryError, resolve, suggestion, text_of
@@ -106,7 +107,7 @@ class Ablation:
     recipe: Recipe
     seeds: tuple[int, ...]
     timeout: float
-    claims: tuple[Claim, ...]
+    claims: tuple[Statement, ...] = ()
     plugins: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
 
@@ -130,7 +131,22 @@ def load(path: str | Path, overrides: Sequence[str] = (), plugins: Sequence[str]
     document = override(read(file), overrides)
     checked = _validated(document)
     found = _Checker(document, checked, tuple(plugins)).ablation(file.stem)
-    return replace(found, overrides=tuple(overrides))
+    claims = _claims(document, checked.claims, found, strict=not overrides)
+    return replace(found, claims=claims, overrides=tuple(overrides))
+
+
+def _claims(document: Document, given: Sequence[Claim], found: Ablation, strict: bool) -> tuple[Statement, ...]:
+    """The claims, their variants resolved; with overrides, one of a variant that is no more says so."""
+    scope = Scope(tuple(metric.name for metric in found.metrics), found.variants, found.excluded)
+    told: list[Statement] = []
+    for number, claim in enumerate(given):
+        try:
+            told.append(parse(claim.says, claim.source, scope))
+        except ClaimError as error:
+            if strict:
+                raise AblationError(f"{document.at(['claims', number, 'says'])}: claim: {error}") from None
+            told.append(Statement(claim.says, claim.source, problem=str(error)))
+    return tuple(told)
 
 
 def find(path: str | Path) -> Path:
@@ -234,7 +250,6 @@ class _Checker:
             recipe=self.file.train,
             seeds=self.seeds(),
             timeout=self.file.timeout,
-            claims=tuple(self.file.claims),
             plugins=self.plugins,
         )
 
@@ -245,10 +260,13 @@ class _Checker:
             raise self.fail(["architecture"], error) from None
 
     def fitted(self, architecture: Architecture, workload: Workload) -> dict[str, Any]:
-        """The baseline, with the axes that the data set decides (its number of classes) set to fit it."""
+        """The baseline, with the axes that the data set decides (its number of classes) set to fit it.
+
+        What the data set requires follows its own axis of that name where it has one (its number of levels).
+        """
         dataset = self.registries.datasets.get(workload.dataset) if workload.dataset else None
-        axes = {axis.name for axis in architecture.axes}
-        needed = {k: v for k, v in (dataset.requires if dataset else {}).items() if k in axes}
+        axes, own = {axis.name for axis in architecture.axes}, dict(workload.dataset_axes)
+        needed = {k: own.get(k, v) for k, v in (dataset.requires if dataset else {}).items() if k in axes}
         for name, value in needed.items():
             if self.file.baseline.get(name, value) != value:
                 told = f"'{workload.dataset}' needs {name}: {text_of(value)}; leave '{name}' out to have it set"

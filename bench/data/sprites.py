@@ -1,0 +1,235 @@
+"""Phantom `sprites`: images of a few independent discrete factors and known noise, so that their entropy is known.
+
+A dark image is cut into `factors` horizontal lanes. In each lane stands one bright square of `size` px, at one of
+m = width // size places that don't overlap, each as likely as the others: the lane's factor. So there are
+m^factors *modes* (the clean images), all equally likely. Then every pixel keeps its level with probability 1 - e
+(e is `noise`) and takes each of the other L - 1 `levels` with probability e / (L - 1).
+
+Entropy. Lanes are independent, so it is `factors` times a lane's. Let b(x) be the probability of a lane's pixels
+if the lane were empty, r = (1 - e) (L - 1) / e, and d_j the number of bright pixels less that of dark ones at
+place j. A square at place j multiplies the probability of each bright pixel there by r and of each dark one by
+1 / r, and leaves that of grey ones, so
+
+    p(x) = b(x) (1/m) sum_j r^(d_j),    H = -E log b(x) - E log (1/m) sum_j r^(d_j).
+
+Given the factor, the d_j are independent sums over the n = size^2 pixels of a place: each pixel gives +1, -1 or 0
+with probabilities (1 - e, e / (L - 1), rest) where the square stands, and the mirror image of that elsewhere. By
+symmetry the square may be taken to stand at the first place; what is left is a finite sum, done in double
+precision (`lane_entropy`). States of less than 1e-20 probability are left out.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.data.examples import Examples
+from bench.data.levels import stretched
+from bench.data.phantom import Pixels, stream
+from bench.registry import Bounds, dataset
+
+STATES = 2_000_000
+"""Terms of the entropy's sum beyond which a phantom is refused."""
+NEGLIGIBLE = 1e-20
+
+Floats = npt.NDArray[np.float64]
+Whole = npt.NDArray[np.int64]
+
+
+@dataset(
+    task="generation",
+    licence="Apache-2.0: drawn by this program",
+    source="fovbench, phantom with known entropy",
+    embedded=True,
+    requires={"channels": 1, "levels": 2},
+)
+def sprites(
+    root: Path | None,
+    split: str,
+    shape: tuple[int, int, int],
+    *,
+    factors: Annotated[int, Bounds(1, 16)] = 4,
+    size: Annotated[int, Bounds(1, 64)] = 4,
+    noise: Annotated[float, Bounds(0.0, 0.5)] = 0.02,
+    levels: Annotated[int, Bounds(2, 256)] = 2,
+    train_count: Annotated[int, Bounds(1, 65536)] = 8192,
+    val_count: Annotated[int, Bounds(1, 65536)] = 1024,
+    seed: Annotated[int, Bounds(0, 4294967295)] = 0,
+) -> Examples:
+    """Squares at one of a few places in each lane, with noise: entropy, modes and number of factors are known.
+
+    `shape` is (1, H, W). Targets: `pixels` (levels) and `clean` (before noise), uint8 (N, 1, H, W); `labels`, the
+    first lane's place; `mode` int64 (N,); `log_probability` float64 (N,), in nats. The evaluation split holds
+    every mode equally often where it is large enough. Needs no `root`. Raises ValueError for a shape that does not
+    hold the lanes, for noise whose entropy has too many terms, or for an unknown split.
+    """
+    import torch
+
+    lanes = Lanes(shape, factors, size)
+    rng = stream(seed, split)
+    places = drawn_places(rng, lanes, train_count if split == "train" else val_count, even=split != "train")
+    clean = painted(lanes, places, levels)
+    pixels = noisy(rng, clean, noise, levels)
+    targets: dict[str, npt.NDArray[Any]] = {
+        "pixels": pixels,
+        "clean": clean,
+        "labels": places[:, 0].astype(np.uint8),
+        "mode": mode_number(lanes, places),
+        "log_probability": log_probability(lanes, pixels, noise, levels),
+    }
+    return Examples(
+        images=torch.from_numpy(stretched(pixels, levels)),
+        targets={name: torch.from_numpy(values) for name, values in targets.items()},
+        names=tuple(f"place {j + 1}" for j in range(lanes.places)),
+        ignore=None,
+        palette=tuple(_shade(j / max(1, lanes.places - 1)) for j in range(lanes.places)),
+        optimum=optimum(lanes, noise, levels),
+        publishable=True,
+    )
+
+
+def _shade(share: float) -> tuple[int, int, int]:
+    return round(30 + 200 * share), round(110 + 60 * share), round(200 - 160 * share)
+
+
+class Lanes:
+    """Where squares may stand in images of `shape` (1, H, W). Raises ValueError where they don't fit."""
+
+    def __init__(self, shape: tuple[int, int, int], factors: int, size: int) -> None:
+        channels, self.height, self.width = shape
+        self.factors, self.size = factors, size
+        self.pitch, self.places = self.height // factors, self.width // size
+        if channels != 1:
+            raise ValueError(f"sprites have 1 channel, not {channels}: give a shape of [1, height, width]")
+        if self.pitch < size or self.places < 1:
+            raise ValueError(f"{factors} lanes of squares of {size} px don't fit into {self.height} x {self.width} px")
+
+    @property
+    def modes(self) -> int:
+        return int(self.places**self.factors)
+
+    def rows(self, lane: int) -> slice:
+        """The rows of a lane's squares: in the middle of the lane."""
+        top = lane * self.pitch + (self.pitch - self.size) // 2
+        return slice(top, top + self.size)
+
+    def columns(self, place: int) -> slice:
+        return slice(place * self.size, (place + 1) * self.size)
+
+
+def drawn_places(rng: np.random.Generator, lanes: Lanes, count: int, even: bool) -> Whole:
+    """A place for every lane: int64 (count, factors), uniform; `even`: every mode equally often, where they fit."""
+    if not even or lanes.modes > count:
+        return rng.integers(0, lanes.places, (count, lanes.factors))
+    rounds = [rng.permutation(lanes.modes) for _ in range(-(-count // lanes.modes))]
+    numbers = np.concatenate(rounds)[:count]
+    powers = lanes.places ** np.arange(lanes.factors)
+    found: Whole = numbers[:, None] // powers % lanes.places
+    return found
+
+
+def mode_number(lanes: Lanes, places: Whole) -> Whole:
+    """The number 0 to modes - 1 of each combination (N, factors), the first lane counting least."""
+    numbers: Whole = (places * lanes.places ** np.arange(lanes.factors)).sum(axis=1)
+    return numbers
+
+
+def painted(lanes: Lanes, places: Whole, levels: int) -> Pixels:
+    """The clean images uint8 (N, 1, H, W): 0 around, levels - 1 in squares."""
+    images = np.zeros((len(places), 1, lanes.height, lanes.width), dtype=np.uint8)
+    for lane in range(lanes.factors):
+        for place in range(lanes.places):
+            images[places[:, lane] == place, :, lanes.rows(lane), lanes.columns(place)] = levels - 1
+    return images
+
+
+def noisy(rng: np.random.Generator, clean: Pixels, noise: float, levels: int) -> Pixels:
+    """Each pixel, with probability `noise`, at one of the other levels."""
+    moved = rng.integers(1, levels, clean.shape) * (rng.random(clean.shape) < noise)
+    pixels: Pixels = ((clean + moved) % levels).astype(np.uint8)
+    return pixels
+
+
+def log_probability(lanes: Lanes, pixels: Pixels, noise: float, levels: int) -> Floats:
+    """log p(x) in nats of images (N, 1, H, W): float64 (N,); -inf where noise 0 cannot have made it."""
+    if not noise:
+        return np.where(_is_clean(lanes, pixels, levels), -math.log(lanes.places) * lanes.factors, -np.inf)
+    keep, move = _logs(noise, levels)
+    total: Floats = np.where(pixels == 0, keep, move).sum(axis=(1, 2, 3))
+    for lane in range(lanes.factors):
+        rows = pixels[:, 0, lanes.rows(lane)]
+        parts = [rows[:, :, lanes.columns(place)] for place in range(lanes.places)]
+        excess = [(part == levels - 1).sum(axis=(1, 2)) - (part == 0).sum(axis=(1, 2)) for part in parts]
+        terms = np.array(excess, dtype=np.float64) * (keep - move)
+        total += np.logaddexp.reduce(terms, axis=0) - math.log(lanes.places)
+    return total
+
+
+def _logs(noise: float, levels: int) -> tuple[float, float]:
+    """Log-probabilities that a pixel keeps its level, and that it takes one given other level."""
+    return math.log1p(-noise), math.log(noise / (levels - 1)) if noise else -math.inf
+
+
+def _is_clean(lanes: Lanes, pixels: Pixels, levels: int) -> npt.NDArray[np.bool_]:
+    means = [[pixels[:, 0, lanes.rows(i), lanes.columns(j)].mean(axis=(1, 2)) for j in range(lanes.places)]
+             for i in range(lanes.factors)]  # fmt: skip
+    nearest: Whole = np.argmax(np.array(means), axis=1).T
+    same: npt.NDArray[np.bool_] = (painted(lanes, nearest, levels) == pixels).all(axis=(1, 2, 3))
+    return same
+
+
+def entropy(lanes: Lanes, noise: float, levels: int) -> float:
+    """Of an image, in nats. Raises ValueError where its sum has too many terms."""
+    kept, moved = _logs(noise, levels)
+    pixel = -(1 - noise) * kept - (noise * moved if noise else 0.0)
+    outside = lanes.height * lanes.width - lanes.factors * lanes.size * lanes.width
+    return outside * pixel + lanes.factors * lane_entropy(lanes, noise, levels)
+
+
+def lane_entropy(lanes: Lanes, noise: float, levels: int) -> float:
+    """Of the rows where a lane's square may stand, in nats."""
+    if not noise:
+        return math.log(lanes.places)
+    keep, move = _logs(noise, levels)
+    other, n = noise / (levels - 1), lanes.size**2
+    dark = lanes.size * lanes.width - n  # pixels that are dark in the clean image
+    log_empty = dark * ((1 - noise) * keep + noise * move) + n * (other * keep + (1 - other) * move)
+    here = _excess(n, 1 - noise, other)
+    terms, weights = _sums(here, here[::-1], lanes.places, keep - move)
+    return -log_empty - float(weights @ terms) + math.log(lanes.places)
+
+
+def _excess(n: int, up: float, down: float) -> Floats:
+    """Probabilities of -n to n: the sum of n pixels that give +1 with probability `up` and -1 with `down`."""
+    found = np.ones(1)
+    for _ in range(n):
+        found = np.convolve(found, [down, 1 - up - down, up])
+    return found
+
+
+def _sums(here: Floats, there: Floats, places: int, log_ratio: float) -> tuple[Floats, Floats]:
+    """Values of log sum_j r^(d_j) and their probabilities: the square's own place, then one place after the other."""
+    excess = np.arange(len(here), dtype=np.float64) - len(here) // 2
+    values: Floats = excess * log_ratio
+    weights = here
+    for _ in range(places - 1):
+        values = np.logaddexp(values[:, None], (excess * log_ratio)[None]).ravel()
+        weights = (weights[:, None] * there[None]).ravel()
+        likely = weights > NEGLIGIBLE
+        values, where = np.unique(np.round(values[likely], 12), return_inverse=True)
+        weights = np.bincount(where.ravel(), weights[likely]).astype(np.float64)
+        if len(values) * len(excess) > STATES:
+            raise ValueError("the entropy of these sprites has too many terms: take fewer places or a smaller size")
+    return values, weights
+
+
+def optimum(lanes: Lanes, noise: float, levels: int) -> dict[str, float]:
+    """The best that any model can reach: nats are those of an image, bits those of a pixel."""
+    nats = entropy(lanes, noise, levels)
+    found = {"bits_per_dim": nats / math.log(2) / (lanes.height * lanes.width), "elbo_nats": -nats, "iwae_nats": -nats}
+    modes = {"mode_coverage": 1.0, "mode_precision": 1.0, "mode_recall": 1.0, "modes_found": float(lanes.modes)}
+    return {**found, **modes, "active_units": float(lanes.factors)}

@@ -1,0 +1,95 @@
+"""The feature net of `fid_local` and `kid_local`: trained here, on the labels of the data set, with no download.
+
+It learns the classes of every other image of the evaluation split; the features of the rest, which it has not
+seen, are compared with those of samples. The same images give the same net: seed, order and arithmetic are fixed.
+Its distances mean something only among networks judged on the same data set: they are not Inception's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+WIDTH = 64
+"""Numbers that an image is described by."""
+STEPS = 400
+BATCH = 64
+RATE = 2e-3
+MOST = 2048
+"""Real images whose features are kept."""
+
+
+class FeatureNet(nn.Module):
+    """Two strided convolutions, a mean over a 4 x 4 grid, WIDTH features, class scores."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, 16, 3, stride=2, padding=1)
+        self.second = nn.Conv2d(16, 32, 3, stride=2, padding=1)
+        self.describe = nn.Linear(32 * 16, WIDTH)
+        self.classify = nn.Linear(WIDTH, classes)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Bytes (N, C, H, W) to (N, WIDTH), before the rectifier."""
+        x = F.relu(self.first(images.float() / 127.5 - 1))
+        described: Tensor = self.describe(F.adaptive_avg_pool2d(F.relu(self.second(x)), 4).flatten(1))
+        return described
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Class scores (N, classes)."""
+        scores: Tensor = self.classify(F.relu(self.features(images)))
+        return scores
+
+
+@dataclass(frozen=True)
+class Features:
+    """The trained net, features (R, WIDTH) of the real images it has not seen, and what is told about it."""
+
+    net: FeatureNet
+    real: Tensor
+    facts: Mapping[str, Any]
+
+    def of(self, images: Tensor) -> Tensor:
+        """Bytes (N, C, H, W) to features (N, WIDTH)."""
+        with torch.no_grad():
+            return torch.cat([self.net.features(part) for part in torch.split(images, 256)])
+
+
+def trained_features(images: Tensor, labels: Tensor) -> Features:
+    """Train on images 0, 2, 4, ... (bytes) and describe 1, 3, 5, ...; torch's own generators stay as they were."""
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        torch.manual_seed(0)
+        net = FeatureNet(images.shape[1], int(labels.max()) + 1)
+        _train(net, images[0::2], labels[0::2].long())
+    rest = images[1::2]
+    with torch.no_grad():
+        found = torch.cat([net(part).argmax(dim=1) for part in torch.split(rest, 256)])
+    accuracy = float((found == labels[1::2]).double().mean())
+    described = Features(net.eval().requires_grad_(False), torch.empty(0), {})
+    facts = {"weights": weights_hash(net), "accuracy": accuracy, "width": WIDTH, "trained_on": len(images[0::2])}
+    return Features(net, described.of(rest[:MOST]), facts)
+
+
+def _train(net: FeatureNet, images: Tensor, labels: Tensor) -> None:
+    optimizer = torch.optim.Adam(net.parameters(), lr=RATE)
+    order = torch.Generator().manual_seed(0)
+    for _ in range(STEPS):
+        chosen = torch.randint(len(images), (BATCH,), generator=order)
+        loss = F.cross_entropy(net(images[chosen]), labels[chosen])
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+
+def weights_hash(net: nn.Module) -> str:
+    """16 hexadecimal digits that tell these weights from any others."""
+    digest = hashlib.sha256()
+    for name, value in net.state_dict().items():
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,298 @@
+"""Generation: networks that give images a probability, or draw images, or both.
+
+A network is asked for what it has; what it lacks is kept by name, so that a metric can say why it has no number.
+Pixels are levels 0 to L - 1, uint8 (N, C, H, W). Every network has a `loss(outputs, targets)` of its own, and
+
+`log_likelihood(pixels) -> (N,)`: exact log-probabilities in nats;
+`elbo(pixels, generator) -> {"elbo", "reconstruction", "kl"}`, each (N,) in nats, elbo = reconstruction - kl,
+    and `importance_bound(pixels, k, generator) -> (N,)`: log of the mean of k importance weights;
+`encode(images) -> (mean, variance)` of the code, (N, D) each, and `decode(z) -> (N, C, H, W)`, the expected levels
+    as floats 0 to L - 1;
+`sample(count, generator) -> uint8 (count, C, H, W)`, levels. `sample_count`, an attribute, is the number of samples
+    that it can be asked for in a reasonable time; SAMPLES where it has none.
+
+`loss_unit` says what the training loss is in: `bits/dim`, `nats` (of an image), or nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bench.measurement import Evaluation
+from bench.registry import task
+from bench.tasks.features import trained_features
+
+if TYPE_CHECKING:
+    from bench.data.examples import Examples
+
+SEED = 0
+"""Of all that evaluation draws: it is the same for every network."""
+SAMPLES = 1024
+IMPORTANCE = 64
+"""Samples of the importance-weighted bound."""
+BOUND_IMAGES = 512
+"""Images that the importance-weighted bound is computed on, spread evenly over the split."""
+SHOWN = 8
+STEPS = 9
+"""Pictures along an interpolation or a traversal."""
+REACH = 2.5
+"""Standard deviations of the prior to which a latent is taken to either side."""
+
+Batch = tuple[Tensor, dict[str, Tensor]]
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+@task(unit="image")
+class Generation:
+    """Images and their probability: judged by bits per dimension, bounds, samples and what codes say."""
+
+    @staticmethod
+    def prepare(images: Tensor) -> Tensor:
+        """Bytes 0 to 255 to floats -1 to 1."""
+        return images.float().div_(127.5).sub_(1)
+
+    @staticmethod
+    def augment(images: Tensor, targets: Mapping[str, Tensor], generator: torch.Generator) -> Batch:
+        """Dynamic binarisation where the data have a target `intensity` (bytes): each pixel is 1 with that share.
+
+        Images and `pixels` change together, drawn from `generator`; other data stay as they are.
+        """
+        if "intensity" not in targets:
+            return images, dict(targets)
+        intensity = targets["intensity"]
+        draw = torch.rand(intensity.shape, generator=generator).to(intensity.device)
+        pixels = (draw < intensity / 255).to(torch.uint8)
+        return Generation.prepare(pixels * 255), {**targets, "pixels": pixels}
+
+    @staticmethod
+    def loss(outputs: Any, targets: Mapping[str, Tensor]) -> Tensor:
+        """A generative network owns its loss. Raises TypeError."""
+        raise TypeError("a network of the task generation needs a loss(outputs, targets) of its own")
+
+    @staticmethod
+    def evaluate(
+        model: nn.Module, examples: Examples, device: str = "cpu", mode: str = "fp32", batch: int = 128
+    ) -> Evaluation:
+        """What the network says of every image, and what it draws; in fp32, whatever `mode` it was trained in.
+
+        All that is random is drawn from generators of a fixed seed.
+        """
+        asked = _Asked(model, examples, device, batch)
+        with asked.evaluating():
+            units, facts = asked.units()
+            samples = asked.pictures(units) if examples.publishable else {}
+        told = {"optimum": dict(examples.optimum), "mode": mode, "publishable": examples.publishable}
+        return Evaluation("generation", units, examples.names, samples=samples, facts={**told, **facts})
+
+
+class _Asked:
+    """One network, asked about one split."""
+
+    def __init__(self, model: nn.Module, examples: Examples, device: str, batch: int) -> None:
+        self.model, self.examples, self.device, self.batch = model, examples, device, batch
+        self.pixels = examples.targets["pixels"]
+        self.levels = levels_of(examples)
+        self.missing: dict[str, str] = {}
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """The model in eval mode, without gradients, and as it was afterwards."""
+        was_training = self.model.training
+        self.model.to(memory_format=torch.contiguous_format).eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self.model.train(was_training)
+
+    def units(self) -> tuple[Arrays, dict[str, Any]]:
+        """Arrays by image or by sample, and facts."""
+        drawn, seconds = self._samples()
+        described, features = self._features(drawn)
+        units = {**self._kept(), **self._likelihood(), **self._bounds(), **self._codes(), **self._modes(drawn)}
+        facts = {
+            "levels": self.levels,
+            "dims": math.prod(self.pixels.shape[1:]),
+            "loss_unit": getattr(self.model, "loss_unit", ""),
+            "importance_samples": IMPORTANCE,
+            "sample_seconds": seconds,
+            "features": features,
+            "missing": self.missing,
+        }
+        return {**units, **described, **({"sample": drawn.numpy()} if drawn is not None else {})}, facts
+
+    def _has(self, name: str) -> Callable[..., Any] | None:
+        found: Callable[..., Any] | None = getattr(self.model, name, None)
+        if not callable(found):
+            self.missing[name] = f"{type(self.model).__name__} has no {name}()"
+            return None
+        return found
+
+    def _kept(self) -> Arrays:
+        """Of the data: what they were drawn with, the classes."""
+        names = {"log_probability": "log_probability", "labels": "label"}
+        return {new: self.examples.targets[old].numpy() for old, new in names.items() if old in self.examples.targets}
+
+    def _likelihood(self) -> Arrays:
+        ask = self._has("log_likelihood")
+        if ask is None:
+            return {}
+        return {"log_likelihood": self._numbers(torch.cat([ask(p).double().cpu() for p in self._chunks(self.pixels)]))}
+
+    def _bounds(self) -> Arrays:
+        elbo, bound = self._has("elbo"), self._has("importance_bound")
+        if elbo is None or bound is None:
+            return {}
+        draw = _generator()
+        found = [elbo(p, draw) for p in self._chunks(self.pixels)]
+        parts = {name: torch.cat([part[name].double().cpu() for part in found]) for name in found[0]}
+        chosen = _spread(len(self.pixels), BOUND_IMAGES)
+        weighed = [bound(p, IMPORTANCE, draw) for p in self._chunks(self.pixels[chosen], max(1, self.batch // 4))]
+        tight = torch.full((len(self.pixels),), math.nan, dtype=torch.float64)
+        tight[chosen] = torch.cat([part.double().cpu() for part in weighed])
+        return {**{name: self._numbers(part) for name, part in parts.items()}, "importance_bound": tight.numpy()}
+
+    def _codes(self) -> Arrays:
+        encode, decode = self._has("encode"), self._has("decode")
+        if encode is None or decode is None:
+            return {}
+        found: dict[str, list[Tensor]] = {"code_mean": [], "code_variance": [], "squared_error": []}
+        for images, pixels in zip(self._chunks(self.examples.images), self._chunks(self.pixels), strict=True):
+            mean, variance = encode(Generation.prepare(images))
+            off = (decode(mean).double() - pixels) / (self.levels - 1)
+            for name, part in zip(found, (mean, variance, off.square().flatten(1).mean(dim=1)), strict=True):
+                found[name].append(part.cpu())
+        return {name: self._numbers(torch.cat(parts)) for name, parts in found.items()}
+
+    def _samples(self) -> tuple[Tensor | None, float | None]:
+        """Samples uint8 (S, C, H, W), and the seconds that one of them took."""
+        ask = self._has("sample")
+        if ask is None:
+            return None, None
+        draw, started, chunks = _generator(), time.perf_counter(), []
+        left = count = int(getattr(self.model, "sample_count", SAMPLES))
+        while left:
+            chunks.append(ask(min(left, 2 * self.batch), draw).cpu())
+            left -= len(chunks[-1])
+        return self._checked(torch.cat(chunks)), (time.perf_counter() - started) / count
+
+    def _checked(self, drawn: Tensor) -> Tensor:
+        """Raises ValueError where samples are no images of the data's kind."""
+        if drawn.dtype != torch.uint8 or drawn.shape[1:] != self.pixels.shape[1:] or int(drawn.max()) >= self.levels:
+            told = f"{drawn.dtype} {tuple(drawn.shape)}, up to {int(drawn.max())}"
+            raise ValueError(
+                f"samples are uint8 levels below {self.levels}, {tuple(self.pixels.shape[1:])} each, not {told}"
+            )
+        return drawn
+
+    def _modes(self, drawn: Tensor | None) -> Arrays:
+        """The nearest of the clean images that the data were made of, and how many pixels are off it."""
+        if "clean" not in self.examples.targets:
+            self.missing["modes"] = "the data set does not say which clean images its images were made of"
+            return {}
+        clean = self.examples.targets["clean"]
+        found = {"mode": self.examples.targets["mode"], "deviation": (self.pixels != clean).flatten(1).sum(dim=1)}
+        if drawn is not None:
+            numbers, first = np.unique(self.examples.targets["mode"].numpy(), return_index=True)
+            nearest, off = nearest_mode(drawn, clean[torch.from_numpy(first)], self.levels)
+            found |= {"sample_mode": torch.from_numpy(numbers)[nearest], "sample_deviation": off}
+        return {name: values.numpy() for name, values in found.items()}
+
+    def _features(self, drawn: Tensor | None) -> tuple[Arrays, dict[str, Any]]:
+        """What the local feature net says of real images and of samples, and what it is."""
+        labels = self.examples.targets.get("labels")
+        if labels is None:
+            self.missing["features"] = "the data set has no labels that a feature net could be trained on"
+        if labels is None or drawn is None:
+            return {}, {}
+        net, images = trained_features(self.examples.images, labels), self._as_images(drawn)
+        return {"real_features": net.real.numpy(), "sample_features": net.of(images).numpy()}, dict(net.facts)
+
+    def _numbers(self, values: Tensor) -> np.ndarray[Any, Any]:
+        """Raises ValueError where one is not finite."""
+        if not bool(values.isfinite().all()):
+            raise ValueError(f"{type(self.model).__name__} gave a number that is not finite")
+        return values.numpy()
+
+    def _chunks(self, tensor: Tensor, size: int = 0) -> Iterator[Tensor]:
+        for chunk in torch.split(tensor, size or self.batch):
+            yield chunk.to(self.device)
+
+    def _as_images(self, levels: Tensor) -> Tensor:
+        """Levels, whole or between, as bytes 0 to 255."""
+        return (levels.double() * (255 / (self.levels - 1))).round().clamp(0, 255).to(torch.uint8)
+
+    # -- pictures, uint8 (..., H, W, C) ------------------------------------------------------------
+
+    def pictures(self, units: Arrays) -> Arrays:
+        """A few of the images, and what the network makes of them and of its codes."""
+        shown = _spread(len(self.pixels), SHOWN)
+        found = {"originals": _picture(self.examples.images[shown])}
+        if "sample" in units:
+            drawn = torch.from_numpy(units["sample"][: SHOWN * SHOWN])
+            found["generated"] = _picture(self._as_images(drawn))
+        if "code_mean" in units:
+            found |= self._decoded(torch.from_numpy(units["code_mean"][shown.numpy()]))
+        return found
+
+    def _decoded(self, codes: Tensor) -> Arrays:
+        """Reconstructions (k), interpolations (k / 2, STEPS) and a traversal of every latent (D, STEPS)."""
+        share = torch.linspace(0, 1, STEPS).view(1, -1, 1)
+        paths = codes[0::2, None] * (1 - share) + codes[1::2, None] * share
+        latents = codes.shape[1]
+        moved = codes[0].repeat(latents, STEPS, 1)
+        moved[torch.arange(latents), :, torch.arange(latents)] = torch.linspace(-REACH, REACH, STEPS)
+        return {
+            "reconstructions": self._shown(codes),
+            "interpolations": self._shown(paths),
+            "traversals": self._shown(moved),
+        }
+
+    def _shown(self, codes: Tensor) -> np.ndarray[Any, Any]:
+        """Codes (..., D) as pictures (..., H, W, C)."""
+        flat = torch.cat([self.model.decode(z).cpu() for z in self._chunks(codes.flatten(0, -2))])  # type: ignore[operator]
+        images = _picture(self._as_images(flat))
+        return images.reshape(*codes.shape[:-1], *images.shape[1:])
+
+
+def nearest_mode(drawn: Tensor, clean: Tensor, levels: int, batch: int = 256) -> tuple[Tensor, Tensor]:
+    """For each image (S, C, H, W) the one of `clean` (M, C, H, W) that differs in fewest pixels, and in how many."""
+    rows = nn.functional.one_hot(clean.flatten(1).long(), levels).flatten(1).float()
+    found = []
+    for part in torch.split(drawn, batch):
+        same = nn.functional.one_hot(part.flatten(1).long(), levels).flatten(1).float() @ rows.T
+        found.append(same.max(dim=1))
+    most, nearest = torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
+    return nearest, math.prod(drawn.shape[1:]) - most.round().long()
+
+
+def levels_of(examples: Examples) -> int:
+    """The number of levels: what takes the highest one seen to its byte. ValueError where every pixel is 0."""
+    pixels = examples.targets["pixels"]
+    highest = int(pixels.max())
+    if highest == 0:
+        raise ValueError("every pixel of the split is 0: there is nothing to generate")
+    byte = int(examples.images.flatten()[pixels.flatten().argmax()])
+    return round(255 * highest / byte) + 1
+
+
+def _generator(number: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(SEED + number)
+
+
+def _spread(count: int, most: int) -> Tensor:
+    """At most so many of 0 to count - 1, evenly spread."""
+    return torch.linspace(0, count - 1, min(count, most)).round().long()
+
+
+def _picture(images: Tensor) -> np.ndarray[Any, Any]:
+    found: np.ndarray[Any, Any] = images.permute(0, 2, 3, 1).contiguous().numpy()
+    return found

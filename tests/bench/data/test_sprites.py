@@ -1,0 +1,84 @@
+"""The phantom's arithmetic against every image there is, and against what it draws."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from bench.data.sprites import Lanes, entropy, log_probability, sprites
+
+
+def every_image(lanes: Lanes, levels: int) -> np.ndarray:
+    shape = (1, lanes.height, lanes.width)
+    return np.array(list(itertools.product(range(levels), repeat=math.prod(shape))), dtype=np.uint8).reshape(-1, *shape)
+
+
+TINY = [
+    (Lanes((1, 2, 2), 2, 1), 2, 0.1),
+    (Lanes((1, 2, 3), 1, 1), 3, 0.2),  # a row and a third place that no square takes
+    (Lanes((1, 2, 4), 1, 2), 2, 0.3),
+    (Lanes((1, 3, 3), 1, 1), 2, 0.5),
+    (Lanes((1, 2, 2), 1, 1), 4, 0.0),
+]
+
+
+@pytest.mark.parametrize(("lanes", "levels", "noise"), TINY)
+def test_probabilities_sum_to_one_and_give_the_entropy(lanes, levels, noise):
+    logs = log_probability(lanes, every_image(lanes, levels), noise, levels)
+    probabilities = np.exp(logs)
+    assert probabilities.sum() == pytest.approx(1, abs=1e-12)
+    possible = probabilities > 0
+    exhaustive = -(probabilities[possible] * logs[possible]).sum()
+    assert entropy(lanes, noise, levels) == pytest.approx(exhaustive, abs=1e-11)
+
+
+def test_probabilities_are_those_of_the_drawing():
+    """How often each of 64 images is drawn, against what it should be: chi-squared, 63 degrees of freedom."""
+    drawn = sprites(None, "train", (1, 2, 3), factors=2, size=1, noise=0.2, train_count=65536)
+    lanes = Lanes((1, 2, 3), 2, 1)
+    expected = 65536 * np.exp(log_probability(lanes, every_image(lanes, 2), 0.2, 2))
+    numbers = (drawn.targets["pixels"].numpy().reshape(-1, 6) * (2 ** np.arange(5, -1, -1))).sum(axis=1)
+    counts = np.bincount(numbers, minlength=64)
+    assert ((counts - expected) ** 2 / expected).sum() < 110  # 99.98 %
+
+
+def test_the_mean_of_a_split_is_the_entropy_within_its_error():
+    drawn = sprites(None, "val", (1, 16, 16), levels=4, noise=0.05)
+    nats = -drawn.targets["log_probability"].numpy()
+    error = nats.std() / math.sqrt(len(nats))
+    assert abs(nats.mean() - entropy(Lanes((1, 16, 16), 4, 4), 0.05, 4)) < 4 * error
+    assert drawn.optimum["bits_per_dim"] == pytest.approx(-drawn.optimum["iwae_nats"] / math.log(2) / 256)
+
+
+def test_targets_belong_together():
+    drawn = sprites(None, "val", (1, 16, 18), levels=5, noise=0.1)
+    pixels, clean = drawn.targets["pixels"].numpy(), drawn.targets["clean"].numpy()
+    assert (drawn.images.numpy() == np.round(pixels / 4 * 255)).all()
+    assert set(np.unique(clean)) == {0, 4}
+    assert (pixels != clean).mean() == pytest.approx(0.1, abs=0.005)
+    assert np.bincount(drawn.targets["mode"].numpy()).tolist() == [4] * 256
+    assert len(np.unique(clean.reshape(len(clean), -1), axis=0)) == 256
+    assert drawn.targets["labels"].max() == len(drawn.names) - 1 == 3
+
+
+def test_splits_and_seeds_differ_and_repeat():
+    def first(**how):
+        return sprites(None, how.pop("split", "train"), (1, 8, 8), size=2, train_count=64, **how).images[:64].numpy()
+
+    assert (first() == first()).all()
+    assert not (first() == first(seed=1)).all()
+    assert not (first() == first(split="val")).all()
+
+
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="don't fit into 8 x 8"):
+        sprites(None, "val", (1, 8, 8), factors=4, size=4)
+    with pytest.raises(ValueError, match="1 channel, not 3"):
+        sprites(None, "val", (3, 16, 16))
+    with pytest.raises(ValueError, match="not 'test'"):
+        sprites(None, "test", (1, 16, 16))
+    with pytest.raises(ValueError, match="too many terms"):
+        sprites(None, "val", (1, 64, 64), factors=2, size=8, noise=0.4, levels=3, val_count=1)

@@ -1,0 +1,170 @@
+"""The task on sprites, with models whose every answer is known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bench.data.examples import Examples
+from bench.data.sprites import sprites
+from bench.tasks.features import trained_features
+from bench.tasks.generation import IMPORTANCE, Generation, levels_of, nearest_mode
+
+SHAPE = (1, 8, 8)
+
+
+@pytest.fixture(scope="module")
+def examples() -> Examples:
+    return sprites(None, "val", SHAPE, factors=2, size=4, noise=0.05, val_count=64)
+
+
+class Independent(nn.Module):
+    """Every pixel is 1 with probability 1/4, whatever the others: exact in all that it has."""
+
+    loss_unit = "nats"
+    sample_count = 40
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logit = nn.Parameter(torch.tensor(-math.log(3.0)))
+
+    def log_likelihood(self, pixels: Tensor) -> Tensor:
+        ones = pixels.flatten(1).float()
+        return (ones * math.log(0.25) + (1 - ones) * math.log(0.75)).sum(dim=1)
+
+    def elbo(self, pixels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        exact = self.log_likelihood(pixels)
+        noise = torch.rand(len(pixels), generator=generator)
+        return {"elbo": exact - 1 - noise, "reconstruction": exact, "kl": 1 + noise}
+
+    def importance_bound(self, pixels: Tensor, k: int, generator: torch.Generator) -> Tensor:
+        assert k == IMPORTANCE
+        return self.log_likelihood(pixels) - 0.5
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return images.flatten(1)[:, :3], torch.full((len(images), 3), 0.5)
+
+    def decode(self, z: Tensor) -> Tensor:
+        return torch.full((len(z), *SHAPE), 0.25)
+
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        return (torch.rand(count, *SHAPE, generator=generator) < 0.25).to(torch.uint8)
+
+
+class Scorer(nn.Module):
+    """Has nothing that evaluation could ask for."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.flatten(1).sum(dim=1)
+
+
+def test_every_number_is_what_the_model_says(examples):
+    held = Generation.evaluate(Independent(), examples, batch=10)
+    pixels = examples.targets["pixels"]
+    ones = pixels.flatten(1).sum(dim=1).double()
+    exact = (ones * math.log(0.25) + (64 - ones) * math.log(0.75)).numpy()
+    assert held.units["log_likelihood"] == pytest.approx(exact, rel=1e-6)
+    assert held.units["elbo"] == pytest.approx(held.units["reconstruction"] - held.units["kl"], rel=1e-6)
+    assert held.units["importance_bound"] == pytest.approx(exact - 0.5, rel=1e-6)
+    squared = ((pixels.double() - 0.25) ** 2).flatten(1).mean(dim=1)
+    assert held.units["squared_error"] == pytest.approx(squared.numpy())
+    assert held.units["sample"].shape == (40, *SHAPE)
+    assert held.units["code_mean"].shape == held.units["code_variance"].shape == (64, 3)
+    assert (held.units["log_probability"] == examples.targets["log_probability"].numpy()).all()
+    assert held.facts["missing"] == {}
+    assert (held.facts["levels"], held.facts["dims"], held.facts["loss_unit"]) == (2, 64, "nats")
+
+
+def test_evaluation_repeats_and_leaves_the_generators_and_the_model_alone(examples):
+    model = Independent().train()
+    state = torch.get_rng_state()
+    first, again = (Generation.evaluate(model, examples) for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert model.training
+    assert first.units.keys() == again.units.keys()
+    for name, values in first.units.items():
+        assert np.array_equal(values, again.units[name]), name
+    assert first.facts["features"] == again.facts["features"]
+
+
+def test_what_a_network_lacks_is_named(examples):
+    held = Generation.evaluate(Scorer(), examples)
+    wanted = {"log_likelihood", "elbo", "importance_bound", "encode", "decode", "sample"}
+    assert held.facts["missing"].keys() == wanted
+    assert held.facts["missing"]["sample"] == "Scorer has no sample()"
+    assert held.units.keys() == {"log_probability", "label", "mode", "deviation"}
+
+
+def test_samples_of_another_kind_are_refused(examples):
+    model = Independent()
+    model.sample = lambda count, generator: torch.full((count, *SHAPE), 2, dtype=torch.uint8)
+    with pytest.raises(ValueError, match=r"levels below 2.*up to 2"):
+        Generation.evaluate(model, examples)
+
+
+def test_what_is_not_finite_is_refused(examples):
+    model = Independent()
+    model.log_likelihood = lambda pixels: torch.full((len(pixels),), -math.inf)
+    with pytest.raises(ValueError, match="not finite"):
+        Generation.evaluate(model, examples)
+
+
+def test_pictures_are_only_of_data_that_may_be_shown(examples):
+    import dataclasses
+
+    shown = Generation.evaluate(Independent(), examples).samples
+    assert shown["generated"].shape == (40, 8, 8, 1)
+    assert shown["traversals"].shape == (3, 9, 8, 8, 1)
+    assert shown["interpolations"].shape == (4, 9, 8, 8, 1)
+    assert (shown["reconstructions"] == 64).all()  # a quarter of 255
+    secret = dataclasses.replace(examples, publishable=False)
+    assert Generation.evaluate(Independent(), secret).samples == {}
+
+
+def test_the_nearest_mode_is_found_and_its_distance_counted():
+    generator = torch.Generator().manual_seed(0)
+    clean = torch.randint(0, 3, (7, 1, 4, 5), generator=generator, dtype=torch.uint8)
+    drawn = clean[[3, 0, 6]].clone()
+    drawn[1, 0, 0, 0] = (drawn[1, 0, 0, 0] + 1) % 3
+    nearest, off = nearest_mode(drawn, clean, 3)
+    assert nearest.tolist() == [3, 0, 6]
+    assert off.tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("levels", [2, 3, 8, 37, 200, 256])
+def test_levels_are_read_off_the_bytes(levels):
+    assert levels_of(sprites(None, "val", SHAPE, levels=levels, factors=1, val_count=4)) == levels
+
+
+def test_bytes_become_floats_between_minus_one_and_one():
+    prepared = Generation.prepare(torch.tensor([0, 255], dtype=torch.uint8))
+    assert prepared.tolist() == [-1, 1]
+
+
+def test_dynamic_binarisation_changes_image_and_pixels_together():
+    intensity = torch.tensor([0, 64, 255], dtype=torch.uint8).repeat(1000, 1, 1, 1)
+    targets = {"intensity": intensity, "pixels": torch.zeros_like(intensity)}
+    draw = torch.Generator().manual_seed(0)
+    images, found = Generation.augment(Generation.prepare(intensity), targets, draw)
+    assert torch.equal(images, Generation.prepare(found["pixels"] * 255))
+    shares = found["pixels"].double().mean(dim=0).flatten()
+    assert shares.tolist() == pytest.approx([0, 64 / 255, 1], abs=0.03)
+    plain, same = Generation.augment(images, {"pixels": found["pixels"]}, draw)
+    assert plain is images
+    assert same["pixels"] is found["pixels"]
+
+
+def test_the_feature_net_learns_and_is_the_same_each_time():
+    data = sprites(None, "val", (1, 16, 16), val_count=512)
+    state = torch.get_rng_state()
+    first, again = (trained_features(data.images, data.targets["labels"]) for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert first.facts == again.facts
+    assert first.facts["accuracy"] > 0.95  # of images that it has not seen; chance is 1/4
+    assert torch.equal(first.real, first.of(data.images[1::2]))
+    other = trained_features(data.images, data.targets["labels"].roll(1))
+    assert other.facts["weights"] != first.facts["weights"]
