@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.ablation import Ablation
-from bench.catalogue import declarations
+from bench.catalogue import declarations, live
 from bench.effect import Moved, ledger
-from bench.measurement import Evaluation
+from bench.inference import pseudovalues
+from bench.measurement import Evaluation, Reading
 from bench.results import Results
 from bench.store import Store, load
 from bench.sweep import Plan, kept_signatures
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.inference import Floats
 
 
 def gather(plan: Plan, store: Store) -> Results:
@@ -22,6 +29,7 @@ def gather(plan: Plan, store: Store) -> Results:
     names = {p.cell.key: p.cell.variant.name for p in plan.planned}
     frame = load(store.path, names)
     frame["variant"] = frame["key"].map(names)
+    evaluations = _evaluations(plan, store)
     return Results(
         name=ablation.name,
         question=ablation.question,
@@ -31,10 +39,11 @@ def gather(plan: Plan, store: Store) -> Results:
         varied=ablation.varied,
         excluded=tuple((v.name, because) for v, because in ablation.excluded),
         frame=frame,
-        evaluations=_evaluations(plan, store),
+        evaluations=evaluations,
+        units=dict(_units(ablation, evaluations, frame)),
         provenance=_provenance(ablation, store, plan),
         ledger=tuple(_ledger(ablation, store)),
-        claims=tuple((claim.says, claim.source) for claim in ablation.claims),
+        claims=ablation.claims,
         notes=tuple(text for text in (store.note(ablation.name), plan.note) if text),
         expected=tuple((p.cell.variant.name, p.cell.metric, p.cell.seed) for p in plan.planned),
     )
@@ -48,6 +57,33 @@ def _evaluations(plan: Plan, store: Store) -> dict[tuple[str, int], Evaluation]:
     trials = {p.cell.trial: (p.cell.variant.name, p.cell.seed) for p in plan.planned if p.cell.trial}
     found = ((named, store.evaluation(trial)) for trial, named in trials.items())
     return {(name, seed or 0): evaluation for (name, seed), evaluation in found if evaluation is not None}
+
+
+def _units(
+    ablation: Ablation, evaluations: Mapping[tuple[str, int], Evaluation], frame: pd.DataFrame
+) -> Iterator[tuple[tuple[str, str, int], Floats]]:
+    """What each evaluation unit contributes to each score; nothing of a metric that doesn't look at units."""
+    good = frame[(frame["kind"] == "accuracy") & frame["value"].notna()]
+    for name in dict.fromkeys(good["metric"]):
+        call = live(declarations(ablation.plugins).metrics.get(name), ablation.plugins).call
+        rows = good[good["metric"] == name]
+        scored = [(variant, int(seed)) for variant, seed in zip(rows["variant"], rows["seed"], strict=True)]
+        found = {(v, name, s): contributions(call, evaluations[v, s]) for v, s in scored if (v, s) in evaluations}
+        told = {key: values for key, values in found.items() if values is not None}
+        if any(values.min() < values.max() for values in told.values()):
+            yield from told.items()
+
+
+def contributions(call: Callable[[Evaluation], Any], evaluation: Evaluation) -> Floats | None:
+    """A metric's pseudovalues over the evaluation's units (N,); None where its units don't allow any."""
+    counts = {len(values) for values in evaluation.units.values()}
+
+    def over(chosen: Any) -> float | None:
+        reading = call(replace(evaluation, units={name: v[chosen] for name, v in evaluation.units.items()}))
+        value = reading.value if isinstance(reading, Reading) else reading
+        return value if isinstance(value, (int, float)) else None
+
+    return pseudovalues(over, counts.pop()) if len(counts) == 1 else None
 
 
 def _provenance(ablation: Ablation, store: Store, plan: Plan) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench.deltas import Delta
 from bench.statistics import Difference, median
 from bench.summary import Cell, Column, Summary
 
@@ -108,21 +109,23 @@ def fixed(number: float, decimals: int, sign: bool = False) -> str:
 
 @dataclass(frozen=True)
 class Shown:
-    """A cell in words: the number with its spread, what must be said beside it, and the difference.
+    """A cell in words: the number with its spread, what must be said beside it, the difference and its verdict.
 
-    `number` is empty where there is none; then `notes` say why.
+    `number` is empty where there is none; then `notes` say why. `verdict` is empty where nothing was inferred.
     """
 
     number: str
     notes: tuple[str, ...]
     difference: str
+    verdict: str = ""
 
     @property
     def text(self) -> str:
         """All in one line."""
         notes = "; ".join(self.notes)
         change = f"{DELTA} {self.difference}" if self.difference else ""
-        aside = "; ".join(part for part in (change, notes) if part)
+        told = ", ".join(part for part in (change, self.verdict) if part)
+        aside = "; ".join(part for part in (told, notes) if part)
         if not self.number:
             return notes
         return f"{self.number} ({aside})" if aside else self.number
@@ -133,9 +136,10 @@ def show(summary: Summary, variant: str, metric: str, style: Style) -> Shown | N
     cell = summary.cells.get((variant, metric))
     if cell is None:
         return None
-    change = summary.difference(variant, metric)
+    change = summary.delta(variant, metric)
     notes = notes_of(cell, usual_count(summary.of(metric)))
-    return Shown(number_text(cell, style), tuple(notes), difference_text(cell, change, style) if change else "")
+    told = difference_text(cell, change, style) if change else ""
+    return Shown(number_text(cell, style), tuple(notes), told, verdict_text(cell, change) if change else "")
 
 
 def number_text(cell: Cell, style: Style) -> str:
@@ -152,12 +156,23 @@ def _plus_minus(spread: float | None, style: Style) -> str:
     return "" if spread is None else f" {PLUS_MINUS} {style.text(spread)}"
 
 
-def difference_text(cell: Cell, change: Difference, style: Style) -> str:
-    """Of seeds in the metric's unit with its spread, of single numbers as a share of the baseline."""
+def difference_text(cell: Cell, change: Delta, style: Style) -> str:
+    """Of seeds in the metric's unit with its interval, of single numbers as a share of the baseline."""
+    plain = change.difference
     if not cell.seeded:
-        return _relative(change, style)
-    pairs = f" ({change.pairs} pairs)" if change.pairs != cell.count else ""
-    return style.text(change.value, sign=True) + _plus_minus(change.spread, style) + pairs
+        return _relative(plain, style)
+    pairs = f" ({plain.pairs} pairs)" if plain.pairs != cell.count else ""
+    return style.text(plain.value, sign=True) + interval_text(change.interval, style) + pairs
+
+
+def interval_text(interval: tuple[float, float] | None, style: Style) -> str:
+    """` [+0.012, +0.034]`; nothing where there is none."""
+    return "" if interval is None else f" [{', '.join(style.text(end, sign=True) for end in interval)}]"
+
+
+def verdict_text(cell: Cell, change: Delta) -> str:
+    """The verdict on a difference of seeds; an exact one speaks for itself, and what is missing stands in the notes."""
+    return change.verdict if change.verdict and cell.seeded and change.verdict not in ("missing", "broken") else ""
 
 
 def _relative(change: Difference, style: Style) -> str:

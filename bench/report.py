@@ -21,7 +21,8 @@ from bench.quantity import ARROWS, PLAIN, Shown, number_text, show, spread_words
 from bench.registry import text_of
 from bench.results import Results
 from bench.summary import Cell, Column, Summary, axis_text, shared_words, short_name, summarise
-from bench.table import EMPTY, markdown, markdown_text
+from bench.table import markdown, markdown_text
+from bench.wording import EMPTY, ClaimTold, FrontTable, claims_told, front_table, inference_notes
 
 GENERATED = "fovbench-figure"
 STANDALONE = (
@@ -104,6 +105,9 @@ class Page:
     provenance: tuple[tuple[str, str], ...]
     repair: str
     ledger: tuple[tuple[str, ...], ...]
+    inference: tuple[str, ...]
+    claims: tuple[ClaimTold, ...]
+    fronts: FrontTable | None
 
 
 def render(results: Results, folder: str | Path, plugins: Sequence[str] = ()) -> Path:
@@ -131,7 +135,7 @@ def page_of(results: Results, plugins: Sequence[str] = ()) -> Page:
         headline=tuple(headline(summary)),
         heads=tuple(_head(summary, column) for column in summary.columns),
         rows=tuple(_row(summary, variant) for variant in results.variants),
-        table=markdown(summary),
+        table=markdown(summary, claims=False),
         shared=shared_words(results),
         figures=tuple(figures(results, plugins)),
         failures=tuple(_failures(summary)),
@@ -140,6 +144,9 @@ def page_of(results: Results, plugins: Sequence[str] = ()) -> Page:
         provenance=tuple(provenance(results)),
         repair=f"{command(results)} --rerun failed",
         ledger=tuple(_moved(line, names(results)) for line in results.ledger),
+        inference=tuple(inference_notes(summary)),
+        claims=tuple(claims_told(summary)),
+        fronts=front_table(summary, names(results)),
     )
 
 
@@ -161,6 +168,8 @@ def headline(summary: Summary) -> Iterator[str]:
     main = summary.main()
     if main is not None and main.better:
         yield _best(summary, main)
+    if summary.findings:
+        yield _answers(summary)
     yield _completeness(summary)
 
 
@@ -172,10 +181,17 @@ def _best(summary: Summary, main: Column) -> str:
     shown = show(summary, cell.variant, cell.metric, style)
     words = "Highest" if main.better == "higher" else "Lowest"
     over = f" over {cell.count} seeds" if cell.count > 1 else " from one seed" if cell.seeded else ""
-    change = f", {shown.difference} against the baseline" if shown and shown.difference else ""
+    verdict = f" ({shown.verdict})" if shown and shown.verdict else ""
+    change = f", {shown.difference} against the baseline{verdict}" if shown and shown.difference else ""
     return (
         f"{words} {main.metric}: {names(summary.results)[cell.variant]} with {number_text(cell, style)}{over}{change}."
     )
+
+
+def _answers(summary: Summary) -> str:
+    answers = [finding.answer for finding in summary.findings]
+    counts = [f"{answers.count(answer)} {answer}" for answer in dict.fromkeys(sorted(answers))]
+    return f"Claims of the source: {', '.join(counts)}."
 
 
 def _completeness(summary: Summary) -> str:

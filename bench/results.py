@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bench.claims import Statement
 from bench.effect import Moved
 from bench.measurement import Evaluation
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 
@@ -31,8 +33,11 @@ class Results:
     `recipe`, `dataset` (`name`, `licence`, ...) and `metrics`
     (name -> {`doc`, `unit`, `better`, `kind`}; read where a metric has no row yet, and for definitions).
 
+    `units` maps (variant, metric, seed) to what each evaluation unit contributes to that score (jackknife
+    pseudovalues, an array); what it lacks has no noise of evaluation that is known.
+
     `ledger` is the confound ledger: what each variant moved besides the axis that was meant. `claims` are
-    pairs of (what the source says, where); `notes` what a person said when running it.
+    the source's; `notes` what a person said when running it.
     """
 
     name: str
@@ -47,5 +52,6 @@ class Results:
     provenance: Mapping[str, Any]
     expected: tuple[tuple[str, str, int | None], ...]
     ledger: tuple[Moved, ...] = ()
-    claims: tuple[tuple[str, str], ...] = ()
+    claims: tuple[Statement, ...] = ()
     notes: tuple[str, ...] = ()
+    units: Mapping[tuple[str, str, int], np.ndarray[Any, np.dtype[np.float64]]] = field(default_factory=dict)

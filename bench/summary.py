@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from bench.deltas import Delta, deltas
+from bench.findings import Finding, evaluate
 from bench.registry import text_of
 from bench.results import Results
-from bench.statistics import Difference, deviation, difference, mean, median, paired_difference, quantile
+from bench.statistics import deviation, mean, median, quantile
 
 
 @dataclass(frozen=True)
@@ -103,17 +105,25 @@ class Summary:
     columns: tuple[Column, ...]
     cells: Mapping[tuple[str, str], Cell]
 
-    def difference(self, variant: str, metric: str) -> Difference | None:
+    @cached_property
+    def deltas(self) -> Mapping[tuple[str, str], Delta]:
+        """Every difference from the baseline by (variant, metric), each metric's judged together."""
+        found: dict[tuple[str, str], Delta] = {}
+        for column in self.columns:
+            reference = self.cells.get((self.results.baseline, column.metric))
+            others = [cell for cell in self.of(column.metric) if cell is not reference]
+            told = deltas(column, reference, others, self.results.units) if reference else {}
+            found |= {(variant, column.metric): delta for variant, delta in told.items()}
+        return found
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the table says to the claims of the source."""
+        return evaluate(self.results.claims, self)
+
+    def delta(self, variant: str, metric: str) -> Delta | None:
         """From the baseline, paired by seed where there are seeds; None for the baseline itself."""
-        cell = self.cells.get((variant, metric))
-        reference = self.cells.get((self.results.baseline, metric))
-        if variant == self.results.baseline or cell is None or reference is None:
-            return None
-        if cell.seeded or reference.seeded:
-            return paired_difference(cell.seeded, reference.seeded)
-        if cell.value is None or reference.value is None:
-            return None
-        return difference(cell.value, reference.value)
+        return self.deltas.get((variant, metric))
 
     def of(self, metric: str) -> list[Cell]:
         """The metric's cells, in the order of the variants."""

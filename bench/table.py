@@ -10,12 +10,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from bench.deltas import Delta
+from bench.inference import Interval
 from bench.quantity import DELTA, heading, show, spread_words, style_of
 from bench.results import Results
 from bench.summary import Cell, Column, Summary, axis_text, shared_words, short_name, summarise
+from bench.wording import EMPTY, claim_text, claims_told, inference_notes
 
 Format = Literal["md", "csv", "latex", "json"]
-EMPTY = "\N{EN DASH}"
 Naming = Callable[[Results, str], str]
 
 
@@ -36,13 +38,14 @@ def table(results: Results, format: Format) -> str:
     return FORMATS[format](summarise(results))
 
 
-def markdown(summary: Summary) -> str:
-    """A pipe table and the notes under it."""
+def markdown(summary: Summary, claims: bool = True) -> str:
+    """A pipe table and the notes under it, with or without the claims of the source."""
     rows = [[markdown_text(text) for text in row] for row in displayed(summary, short_name)]
     rules = ["---" if i <= len(summary.results.varied) else "---:" for i in range(len(rows[0]))]
     lines = [_pipes(rows[0]), _pipes(rules), *(_pipes(row) for row in rows[1:])]
     said = [text for text in (shared_words(summary.results),) if text]
-    notes = [f"- {markdown_text(note)}" for note in (*said, *notes_under(summary, short_name))]
+    told = claim_lines(summary) if claims else []
+    notes = [f"- {markdown_text(note)}" for note in (*said, *notes_under(summary, short_name), *told)]
     return "\n".join([*lines, "", *notes]) + "\n"
 
 
@@ -71,10 +74,16 @@ def _text(summary: Summary, variant: str, column: Column) -> str:
 
 
 def notes_under(summary: Summary, named: Naming = full_name) -> list[str]:
-    """What the differences are, and the excluded variants, each with its reason."""
+    """What the differences and their intervals are, and the excluded variants, each with its reason."""
     results = summary.results
     notes = [f"{DELTA}: difference from {named(results, results.baseline)}, paired by seed where there are seeds"]
+    notes += inference_notes(summary)
     return notes + [f"excluded: {named(results, variant)}, because {because}" for variant, because in results.excluded]
+
+
+def claim_lines(summary: Summary) -> list[str]:
+    """Each claim of the source with what the runs say to it."""
+    return [f"claim {claim_text(told)}" for told in claims_told(summary)]
 
 
 def markdown_text(text: str) -> str:
@@ -119,7 +128,8 @@ def latex(summary: Summary) -> str:
     """A booktabs table with caption, label and the notes under it."""
     head, *rows = [[latex_text(text) for text in row] for row in displayed(summary, short_name)]
     columns = "l" * (1 + len(summary.results.varied)) + "r" * len(summary.columns)
-    told = [note for note in (shared_words(summary.results), *notes_under(summary, short_name)) if note]
+    under = (*notes_under(summary, short_name), *claim_lines(summary))
+    told = [note for note in (shared_words(summary.results), *under) if note]
     notes = [rf"\par\smallskip\footnotesize {latex_text(note)}" for note in told]
     return "\n".join([
         "% needs \\usepackage{booktabs}",
@@ -150,6 +160,9 @@ CSV_PARTS = (
     "_q3",
     "_difference",
     "_difference_sd",
+    "_difference_low",
+    "_difference_high",
+    "_verdict",
     "_coverage",
     "_status",
     "_error",
@@ -188,7 +201,8 @@ def _csv_row(summary: Summary, variant: str, excluded: str) -> dict[str, Any]:
 
 def _csv_cell(summary: Summary, column: Column, cell: Cell) -> Iterator[tuple[str, Any]]:
     """Only the columns that this metric has something to say in."""
-    name, change = column.metric, summary.difference(cell.variant, column.metric)
+    name, delta = column.metric, summary.delta(cell.variant, column.metric)
+    change = delta.difference if delta else None
     yield name, _number(cell.value)
     yield f"{name}_unit", column.unit
     if cell.words:
@@ -203,6 +217,10 @@ def _csv_cell(summary: Summary, column: Column, cell: Cell) -> Iterator[tuple[st
         yield f"{name}_difference", _number(change.value)
     if change and change.spread is not None:
         yield f"{name}_difference_sd", _number(change.spread)
+    if delta and delta.interval:
+        yield from zip((f"{name}_difference_low", f"{name}_difference_high"), map(_number, delta.interval), strict=True)
+    if delta and delta.verdict and column.kind == "accuracy":
+        yield f"{name}_verdict", delta.verdict
     if cell.coverage < 1:
         yield f"{name}_coverage", cell.coverage
     if cell.status != "measured":
@@ -212,7 +230,7 @@ def _csv_cell(summary: Summary, column: Column, cell: Cell) -> Iterator[tuple[st
 
 def json_lines(summary: Summary) -> str:
     """An object per variant and metric, one a line. `samples` stand as they came, `seeds` beside them."""
-    objects = [*_json_cells(summary), *_json_excluded(summary)]
+    objects = [*_json_cells(summary), *_json_excluded(summary), *_json_claims(summary)]
     return "".join(json.dumps(o, ensure_ascii=False, allow_nan=False) + "\n" for o in objects)
 
 
@@ -225,7 +243,8 @@ def _json_cells(summary: Summary) -> Iterator[dict[str, Any]]:
 
 
 def _json_cell(summary: Summary, column: Column, cell: Cell) -> dict[str, Any]:
-    change = summary.difference(cell.variant, cell.metric)
+    delta = summary.delta(cell.variant, cell.metric)
+    change = delta.difference if delta else None
     return {
         "variant": cell.variant,
         "axes": {axis: axis_text(summary.results, cell.variant, axis) for axis in summary.results.varied},
@@ -244,12 +263,53 @@ def _json_cell(summary: Summary, column: Column, cell: Cell) -> dict[str, Any]:
         "difference": _number(change.value) if change else None,
         "difference_spread": _number(change.spread) if change else None,
         "pairs": change.pairs if change else None,
+        **_json_inferred(delta),
         "coverage": cell.coverage,
         "status": cell.status,
         "error": "; ".join(dict.fromkeys(message for _, message in cell.errors)) or None,
         "errors": [{"seed": seed, "error": message} for seed, message in cell.errors],
         "not_measured": list(cell.missing),
     }
+
+
+def _json_inferred(delta: Delta | None) -> dict[str, Any]:
+    """The corrected interval with its level and verdict; beside it the 95 % intervals of either noise alone."""
+    known = delta.known if delta and delta.interval else None
+    return {
+        "verdict": delta.verdict if delta else None,
+        "interval": _ends(delta.interval) if delta else None,
+        "interval_level": delta.level if delta and delta.interval else None,
+        "interval_of_seeds": _ends(known.training()) if known else None,
+        "interval_of_evaluation": _ends(known.evaluation()) if known else None,
+        "basis": known.basis if known else None,
+    }
+
+
+def _ends(interval: Interval | None) -> list[float | int | str | None] | None:
+    return None if interval is None else [_number(end) for end in interval]
+
+
+def _json_claims(summary: Summary) -> Iterator[dict[str, Any]]:
+    for finding in summary.findings:
+        for step in finding.steps or (None,):
+            yield {
+                "variant": None,
+                "metric": step.metric if step else None,
+                "value": _number(step.difference) if step else None,
+                "unit": summary.column(step.metric).unit if step else None,
+                "better": None,
+                "samples": [],
+                "error": finding.reason or None,
+                "status": "claim",
+                "claim": finding.statement.says,
+                "source": finding.statement.source,
+                "verdict": finding.answer,
+                "left": _number(step.left) if step else None,
+                "right": _number(step.right) if step else None,
+                "interval": _ends(step.interval) if step else None,
+                "interval_level": step.level if step and step.interval else None,
+                "basis": step.basis if step else None,
+            }
 
 
 def _json_excluded(summary: Summary) -> Iterator[dict[str, Any]]:

@@ -14,13 +14,16 @@ GROUND = {
     "recipe",
     "store",
     "statistics",
+    "inference",
     "structure",
     "executors",
     "environment",
     "yamlfile",
+    "cache",
 }
 TOP = {"cli", "sweep", "report", "running", "adhoc", "worker", "gather", "progress", "verify"}
 NO_TORCH = {"registry", "measurement", "recipe", "store", "statistics", "gate", "report", "plots", "table", "results"}
+NO_TORCH |= {"inference", "estimate", "deltas", "claims", "findings", "front", "wording", "summary", "quantity"}
 
 
 def modules():

@@ -179,7 +179,7 @@ def test_nothing_measured_yet(synthetic: Results, tmp_path: Path):
 def test_headline_names_the_best_variant(synthetic: Results):
     best, complete = headline(summarise(synthetic))
     assert best.startswith("Highest miou: stride=8, skips=true, backbone=timm:tf_efficientnetv2_b0.in1k with 0.5")
-    assert best.endswith(" against the baseline.")
+    assert re.search(r" over 3 seeds, \+0\.\d+ \[\+0\.\d+, \+0\.\d+\] against the baseline \(better\)\.$", best)
     assert "62 of 70" in complete
 
 
