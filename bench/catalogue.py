@@ -2,7 +2,8 @@
 
 `list`, `show` and the checks of an ablation must be instant, so they see *declarations*: each file
 is parsed, the bodies of its registered functions are dropped, and what is left (decorator, keyword-only
-parameters, docstring) is executed against a registry of its own. The live entry, the one that can
+parameters, docstring: the *skeleton*) is executed against a registry of its own. Skeletons are kept compiled
+in the user's cache, by the digest of the file that they are of. The live entry, the one that can
 build or measure, comes from `live()`, which imports the one module it stands in.
 """
 
@@ -16,15 +17,18 @@ import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 import sys
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any, TypeVar
 
 import bench.registry as registry
+from bench.cache import read_table, write_table
 from bench.registry import LIVE, Entry, Registries, RegistryError
 
 FOLDERS = ("architectures", "bench.metrics", "bench.tasks", "bench.data", "bench.plots")
@@ -90,27 +94,57 @@ def plugin_source(plugin: str) -> Source:
 def declarations(plugins: tuple[str, ...] = ()) -> Registries:
     """All entries as declared in the sources. Raises RegistryError for a doubled name or an unreadable file."""
     declared = Registries()
+    known, used = read_table(_TABLE, _version()), {}
     for source in sources(plugins):
-        declare(source, declared)
+        content = _read(source.path)
+        key = hashlib.sha256(b"%s\0%s" % (os.fsencode(source.path), content)).hexdigest()
+        used[key] = known[key] if key in known else _skeleton(_parsed(content, source.path), source)
+        declare(source, used[key], declared)
+    if used.keys() - known.keys():
+        write_table(_TABLE, _version(), dict(islice({**used, **known}.items(), MOST_KEPT)))
     return declared
 
 
-def declare(source: Source, into: Registries) -> None:
+MOST_KEPT = 1000
+"""Skeletons in the cache; those that were used least lately are dropped."""
+_TABLE = "declarations"
+Skeleton = tuple[dict[str, str], tuple[tuple[int, CodeType], ...]]
+"""Local name -> name in bench.registry; (line, statement) in order. No statements: nothing is registered."""
+
+
+@functools.cache
+def _version() -> bytes:
+    """What a compiled skeleton depends on besides its file: how it is cut out, and the interpreter."""
+    interpreter = f"{sys.implementation.cache_tag} {sys.flags.optimize}".encode()
+    return importlib.util.MAGIC_NUMBER + interpreter + _read(Path(__file__))
+
+
+def declare(source: Source, skeleton: Skeleton, into: Registries) -> None:
     """Add what `source` registers to `into`, without importing it where that is possible."""
-    tree = parse(source.path)
-    names = _imported_names(tree)
-    marked = [n for n in tree.body if _is_registered(n, names)]
-    if marked:
-        _execute_skeleton(tree, source, names, into)
-    elif source.plugin:
+    names, statements = skeleton
+    namespace = _namespace(source, names, into)
+    for line, code in statements:
+        _run(code, f"{source.path}:{line}", namespace)
+    if source.plugin and not statements:
         _import_instead(source, into)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CatalogueError(f"{path}: cannot be read: {error}") from None
 
 
 def parse(path: Path) -> ast.Module:
     """Raises CatalogueError with file and line where the file is no Python."""
+    return _parsed(_read(path), path)
+
+
+def _parsed(content: bytes, path: Path) -> ast.Module:
     try:
-        return ast.parse(path.read_bytes(), filename=str(path))
-    except (SyntaxError, ValueError, OSError) as error:
+        return ast.parse(content, filename=str(path))
+    except (SyntaxError, ValueError) as error:
         where = f":{error.lineno}" if isinstance(error, SyntaxError) else ""
         raise CatalogueError(f"{path}{where}: cannot be read: {error}") from None
 
@@ -132,17 +166,29 @@ def _is_registered(node: ast.stmt, names: dict[str, str]) -> bool:
     return any(_registering(d, names) for d in node.decorator_list)
 
 
-def _execute_skeleton(tree: ast.Module, source: Source, names: dict[str, str], into: Registries) -> None:
-    namespace = _namespace(source, names, into)
+def _skeleton(tree: ast.Module, source: Source) -> Skeleton:
+    """The registered functions and classes without bodies, and the constants that stand above them."""
+    names = _imported_names(tree)
+    if not any(_is_registered(node, names) for node in tree.body):
+        return names, ()
+    known = {"__name__", "__builtins__", *_VOCABULARY, *names}
+    statements = []
     for node in tree.body:
         if _is_registered(node, names):
-            _run([_bare(node, names)], source, namespace)
-        elif isinstance(node, (ast.Assign, ast.AnnAssign)) and _known(node, namespace):
-            _run([node], source, namespace)
+            node = _bare(node, names)
+        elif not (isinstance(node, (ast.Assign, ast.AnnAssign)) and _known(node, known)):
+            continue
+        known |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        known |= {node.name} if isinstance(node, (ast.FunctionDef, ast.ClassDef)) else set()
+        statements.append((node.lineno, _compiled(node, source)))
+    return names, tuple(statements)
+
+
+_VOCABULARY = ("Literal", "Annotated", "Optional", "Union", "Any")
 
 
 def _namespace(source: Source, names: dict[str, str], into: Registries) -> dict[str, Any]:
-    vocabulary = {name: getattr(typing, name) for name in ("Literal", "Annotated", "Optional", "Union", "Any")}
+    vocabulary = {name: getattr(typing, name) for name in _VOCABULARY}
     imported = {local: getattr(into if name in SORTS else registry, name) for local, name in names.items()}
     return {"__name__": source.module, "__builtins__": builtins, **vocabulary, **imported}
 
@@ -150,11 +196,11 @@ def _namespace(source: Source, names: dict[str, str], into: Registries) -> dict[
 _CONSTANT_CALLS = frozenset({"Fact", "Constraint", "Bounds", "tuple", "dict", "list", "range", "frozenset"})
 
 
-def _known(node: ast.Assign | ast.AnnAssign, namespace: dict[str, Any]) -> bool:
+def _known(node: ast.Assign | ast.AnnAssign, names: Set[str]) -> bool:
     """Whether the assignment is a constant made of literals and of names that are constants already."""
     if node.value is None:
         return False
-    allowed = namespace.keys() | {"bool", "int", "float", "str", "tuple", "list", "dict", "range", "frozenset"}
+    allowed = names | {"bool", "int", "float", "str", "tuple", "list", "dict", "range", "frozenset"}
     plain = (ast.Lambda, ast.ListComp, ast.DictComp, ast.SetComp, ast.GeneratorExp, ast.Await, ast.NamedExpr)
     for part in ast.walk(node.value):
         if isinstance(part, plain) or (isinstance(part, ast.Name) and part.id not in allowed):
@@ -180,14 +226,20 @@ def _bare(node: ast.stmt, names: dict[str, str]) -> ast.stmt:
     return node
 
 
-def _run(body: list[ast.stmt], source: Source, namespace: dict[str, Any]) -> None:
-    module = ast.fix_missing_locations(ast.Module(body=body, type_ignores=[]))
+def _compiled(node: ast.stmt, source: Source) -> CodeType:
+    module = ast.fix_missing_locations(ast.Module(body=[node], type_ignores=[]))
     try:
-        exec(compile(module, str(source.path), "exec"), namespace)
+        return compile(module, str(source.path), "exec")
+    except SyntaxError as error:  # what a parser lets pass: `return` outside a function
+        raise CatalogueError(f"{source.path}:{error.lineno}: cannot be read: {error}") from None
+
+
+def _run(code: CodeType, where: str, namespace: dict[str, Any]) -> None:
+    try:
+        exec(code, namespace)
     except RegistryError:
         raise
     except Exception as error:
-        where = f"{source.path}:{body[0].lineno}"
         hint = "decorator arguments, axis types and defaults must be literals or module constants"
         raise CatalogueError(f"{where}: {type(error).__name__}: {error} ({hint})") from error
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.cache import cache_folder
 from bench.environment import cpu_name, device_facts, snapshot
-from bench.executors.local import cache_folder
 from bench.statistics import median
 
 if TYPE_CHECKING:

@@ -20,17 +20,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from bench.cache import cache_folder
 from bench.executors import Emit, Exit, Job, Lane, Progress
 
 _WAITING, _STARTED, _ITEM, _ENDED = "waiting", "started", "item", "ended"
 
 PATIENCE = 3.0
 """Seconds that a job waits for its device before it says so."""
-
-
-def cache_folder() -> Path:
-    """Where this user's caches and locks lie: `$XDG_CACHE_HOME/fovbench`, or `~/.cache/fovbench`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fovbench"
 
 
 class WorkerError(RuntimeError):
