@@ -25,7 +25,16 @@ from bench.tasks.generation import Generation
 from bench.tasks.pose import Pose, out_of
 from bench.tasks.segmentation import Segmentation, scores_of
 
-SMALL = {"width": 0.125, "fc_channels": 128, "classes": 3, "joints": 4, "stacks": 2, "padding": "same"}
+SMALL = {
+    "width": 0.125,
+    "fc_channels": 128,
+    "layers": 3,
+    "size": 16,
+    "classes": 3,
+    "joints": 4,
+    "stacks": 2,
+    "padding": "same",
+}
 """Values that make a net small, of the axes that have them."""
 SIZES = ((64, 65), (127, 70), (120, 160), (224, 224), (64, 64), (65, 99))
 NO_SIZE = (
