@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import bench.tasks.features
 from bench.data.examples import Examples
 from bench.data.sprites import sprites
 from bench.tasks.features import trained_features
@@ -20,6 +21,13 @@ SHAPE = (1, 8, 8)
 @pytest.fixture(scope="module")
 def examples() -> Examples:
     return sprites(None, "val", SHAPE, factors=2, size=4, noise=0.05, val_count=64)
+
+
+@pytest.fixture(autouse=True)
+def hasty(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A feature net of five steps, but where it is what is tested."""
+    if "feature_net" not in request.node.name:
+        monkeypatch.setattr(bench.tasks.features, "STEPS", 5)
 
 
 class Independent(nn.Module):

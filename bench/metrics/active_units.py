@@ -1,0 +1,24 @@
+"""How many latents the encoder uses."""
+
+from __future__ import annotations
+
+from bench.generative import listed, says_what_lacks, units
+from bench.measurement import Evaluation, Reading
+from bench.registry import metric
+
+THRESHOLD = 0.01
+
+
+@metric(unit="", better=None, kind="accuracy", tasks=("generation",))
+@says_what_lacks
+def active_units(evaluation: Evaluation) -> Reading:
+    """Latents whose posterior mean varies by more than 0.01 over images (Burda et al. 2016, section 3).
+
+    Detail: those variances, and mean and variance of the aggregate posterior, which a standard normal prior
+    expects to be 0 and 1 (variance of the means and mean of the variances together).
+    """
+    means, variances = (units(evaluation, name, "encode") for name in ("code_mean", "code_variance"))
+    spread = means.var(axis=0, ddof=1)
+    aggregate = {"mean": listed(means.mean(axis=0)), "variance": listed(spread + variances.mean(axis=0))}
+    detail = {"variance_of_means": listed(spread), "threshold": THRESHOLD, "aggregate_posterior": aggregate}
+    return Reading(int((spread > THRESHOLD).sum()), {**detail, "latents": len(spread)})

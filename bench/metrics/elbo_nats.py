@@ -1,0 +1,18 @@
+"""The evidence lower bound."""
+
+from __future__ import annotations
+
+from bench.generative import mean_reading, says_what_lacks, units
+from bench.measurement import Evaluation, Reading
+from bench.registry import metric
+
+
+@metric(unit="nats", better="higher", kind="accuracy", tasks=("generation",))
+@says_what_lacks
+def elbo_nats(evaluation: Evaluation) -> Reading:
+    """Mean over images of E log p(x|z) - KL(q(z|x) || p(z)), one draw of z an image (Kingma & Welling 2014).
+
+    Detail: its two parts, `reconstruction` - `kl`.
+    """
+    parts = {name: float(units(evaluation, name, "elbo").mean()) for name in ("reconstruction", "kl")}
+    return mean_reading(units(evaluation, "elbo", "elbo"), **parts)

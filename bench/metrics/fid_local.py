@@ -1,0 +1,19 @@
+"""Frechet distance between samples and real images, in features of a net that is trained here."""
+
+from __future__ import annotations
+
+from bench.generative import feature_detail, features, frechet, moments, says_what_lacks
+from bench.measurement import Evaluation, Reading
+from bench.registry import metric
+
+
+@metric(unit="", better="lower", kind="accuracy", tasks=("generation",))
+@says_what_lacks
+def fid_local(evaluation: Evaluation) -> Reading:
+    """Squared Frechet distance (Heusel et al. 2017), in features of `bench.tasks.features` in place of Inception's.
+
+    Not to be compared with published FIDs, nor between data sets: the net, whose weights' hash stands in the
+    detail, is trained on the labels of this one. Fewer samples give larger values.
+    """
+    real, drawn = features(evaluation)
+    return Reading(frechet(moments(real), moments(drawn)), feature_detail(evaluation))

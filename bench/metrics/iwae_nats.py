@@ -1,0 +1,20 @@
+"""The importance-weighted bound of the log-likelihood."""
+
+from __future__ import annotations
+
+from bench.generative import importance_bound, says_what_lacks, units
+from bench.measurement import Evaluation, Reading
+from bench.registry import metric
+
+
+@metric(unit="nats", better="higher", kind="accuracy", tasks=("generation",))
+@says_what_lacks
+def iwae_nats(evaluation: Evaluation) -> Reading:
+    """Mean over images of E log (1/k) sum of k importance weights, k in the detail (Burda et al. 2016).
+
+    The ELBO of all images, and what the weights add to it on `images` of them; `gain` is that.
+    """
+    found = importance_bound(evaluation)
+    gain = found.mean - float(units(evaluation, "elbo", "elbo").mean())
+    detail = {"k": evaluation.facts["importance_samples"], "images": len(found.by_image), "gain": gain}
+    return Reading(found.mean, {**detail, "standard_error": found.standard_error})

@@ -1,0 +1,18 @@
+"""Kernel distance between samples and real images, in features of a net that is trained here."""
+
+from __future__ import annotations
+
+from bench.generative import feature_detail, features, kernel_distance, says_what_lacks
+from bench.measurement import Evaluation, Reading
+from bench.registry import metric
+
+
+@metric(unit="", better="lower", kind="accuracy", tasks=("generation",))
+@says_what_lacks
+def kid_local(evaluation: Evaluation) -> Reading:
+    """Unbiased squared MMD with a cubic kernel (Binkowski et al. 2018), in features of `bench.tasks.features`.
+
+    Not to be compared with published KIDs: see `fid_local`. It may be negative, near 0.
+    """
+    real, drawn = features(evaluation)
+    return Reading(kernel_distance(real, drawn), feature_detail(evaluation))

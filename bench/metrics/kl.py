@@ -1,0 +1,14 @@
+"""How far the posterior is from the prior."""
+
+from __future__ import annotations
+
+from bench.generative import mean_reading, says_what_lacks, units
+from bench.measurement import Evaluation, Reading
+from bench.registry import metric
+
+
+@metric(unit="nats", better=None, kind="accuracy", tasks=("generation",))
+@says_what_lacks
+def kl(evaluation: Evaluation) -> Reading:
+    """Mean over images of KL(q(z|x) || p(z)): what the code says of an image, the rate."""
+    return mean_reading(units(evaluation, "kl", "elbo"))

@@ -1,0 +1,19 @@
+"""The share of the modes that samples reach."""
+
+from __future__ import annotations
+
+from bench.generative import modes, says_what_lacks
+from bench.measurement import Evaluation, Reading
+from bench.registry import metric
+
+
+@metric(unit="", better="higher", kind="accuracy", tasks=("generation",))
+@says_what_lacks
+def mode_coverage(evaluation: Evaluation) -> Reading:
+    """Modes that have a plausible sample, over all modes; `perfect_coverage` of the detail is for perfect samples.
+
+    Exact on data whose modes are known: a sample belongs to the mode that it differs from in fewest pixels, and
+    counts if no more pixels are off than in the worst evaluation image (`bench.generative.Modes`).
+    """
+    known = modes(evaluation)
+    return Reading(len(known.found) / known.count, known.detail())

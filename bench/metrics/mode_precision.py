@@ -1,0 +1,19 @@
+"""The share of samples that are images of the data's kind."""
+
+from __future__ import annotations
+
+from bench.generative import modes, says_what_lacks
+from bench.measurement import Evaluation, Reading
+from bench.registry import metric
+
+
+@metric(unit="", better="higher", kind="accuracy", tasks=("generation",))
+@says_what_lacks
+def mode_precision(evaluation: Evaluation) -> Reading:
+    """Plausible samples over all samples.
+
+    Exact on data whose modes are known: a sample belongs to the mode that it differs from in fewest pixels, and
+    counts if no more pixels are off than in the worst evaluation image (`bench.generative.Modes`).
+    """
+    known = modes(evaluation)
+    return Reading(float(known.plausible.mean()), known.detail())

@@ -1,0 +1,21 @@
+"""The share of images whose mode samples reach."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bench.generative import modes, says_what_lacks
+from bench.measurement import Evaluation, Reading
+from bench.registry import metric
+
+
+@metric(unit="", better="higher", kind="accuracy", tasks=("generation",))
+@says_what_lacks
+def mode_recall(evaluation: Evaluation) -> Reading:
+    """Evaluation images whose mode has a plausible sample, over all evaluation images.
+
+    Exact on data whose modes are known: a sample belongs to the mode that it differs from in fewest pixels, and
+    counts if no more pixels are off than in the worst evaluation image (`bench.generative.Modes`).
+    """
+    known = modes(evaluation)
+    return Reading(float(np.isin(known.real, known.found).mean()), known.detail())

@@ -1,0 +1,14 @@
+"""How far a decoded image is from the one that was encoded."""
+
+from __future__ import annotations
+
+from bench.generative import mean_reading, says_what_lacks, units
+from bench.measurement import Evaluation, Reading
+from bench.registry import metric
+
+
+@metric(unit="", better="lower", kind="accuracy", tasks=("generation",))
+@says_what_lacks
+def reconstruction_error(evaluation: Evaluation) -> Reading:
+    """Mean squared error of a pixel, levels scaled to 0 to 1: the expected image at the posterior's mean code."""
+    return mean_reading(units(evaluation, "squared_error", "encode"))
