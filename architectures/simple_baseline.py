@@ -1,0 +1,226 @@
+"""SimpleBaseline: a ResNet and a few transposed convolutions; other ways to end the same network, for comparison.
+
+Xiao, Wu & Wei, ECCV 2018 (arXiv:1804.06208). Coordinates from the pooled map are mmpose's DeepPose; coordinates as
+the mean over a map are Sun et al. 2018's integral regression (arXiv:1711.08229).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor, nn
+
+from architectures.atrous import TimmTrunk
+from architectures.decoding import he_initialise_transposed
+from architectures.heatmaps import loss_of
+from architectures.layers import scaled
+from architectures.resnet import ResNet
+from bench.registry import Bounds, Constraint, Fact, RegistryError, architecture
+
+PAPER = "Xiao et al. 2018, arXiv:1804.06208"
+HRNET = "leoxiaobin/deep-high-resolution-net.pytorch@6f69e46 README"
+MMPOSE = "open-mmlab/mmpose docs/en/inference_speed_summary.md @53914a5"
+COUNTED = "counted from the layers; the source prints fewer digits or none"
+STRIDE = 32
+
+
+def _deconvolution(name: str, inputs: int, outputs: int, kernel: int) -> dict[str, nn.Module]:
+    """Transposed convolution of stride 2 with batch norm and ReLU, to exactly twice the size."""
+    padding, missing = {4: (1, 0), 3: (1, 1), 2: (0, 0)}[kernel]
+    layer = nn.ConvTranspose2d(inputs, outputs, kernel, 2, padding, output_padding=missing, bias=False)
+    return {name: layer, f"{name}_norm": nn.BatchNorm2d(outputs), f"{name}_relu": nn.ReLU(inplace=True)}
+
+
+class SimpleBaseline(nn.Module):
+    """(N, 3, H, W) -> maps (N, K, ceil(H / s), ceil(W / s)), s the stride; or their mean places (N, K, 2), -1 to 1."""
+
+    def __init__(self, trunk: nn.Module, head: nn.Module, stride: int, integral: bool) -> None:
+        super().__init__()
+        self.trunk, self.head = trunk, head
+        self.stride, self.integral = stride, integral
+
+    def forward(self, image: Tensor) -> Tensor:
+        rows, columns = (-(-side // self.stride) for side in image.shape[-2:])
+        maps = self.head(self.trunk(image)[-1])[..., :rows, :columns]
+        return mean_places(maps, self.stride, image) if self.integral else maps
+
+
+class Coordinates(nn.Module):
+    """The trunk's deepest map, averaged, and one linear layer: (N, 3, H, W) -> (N, K, 2), -1 to 1."""
+
+    def __init__(self, trunk: nn.Module, inputs: int, joints: int) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.linear = nn.Linear(inputs, 2 * joints)
+        nn.init.normal_(self.linear.weight, std=0.01)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, image: Tensor) -> Tensor:
+        deepest = self.trunk(image)[-1]
+        return self.linear(deepest.mean((-2, -1))).unflatten(1, (-1, 2))
+
+
+def mean_places(maps: Tensor, stride: int, image: Tensor) -> Tensor:
+    """The expected place under the softmax of maps (N, K, h, w), in the coordinates of `image`: (N, K, 2)."""
+    shares = maps.flatten(2).softmax(-1).view_as(maps)
+    places = []
+    for axis, across in ((-1, -2), (-2, -1)):
+        cells = torch.arange(maps.shape[axis], device=maps.device, dtype=maps.dtype)
+        centres = (2 * stride * cells + stride) / image.shape[axis] - 1
+        places.append((shares.sum(across) * centres).sum(-1))
+    return torch.stack(places, -1)
+
+
+@architecture(
+    task="pose",
+    source=PAPER,
+    facts=(
+        Fact("params", 34.0, HRNET, {"joints": 17}, digits=1, scale=1e6),
+        Fact("params", 33999697, COUNTED, {"joints": 17}),
+        Fact("params", 53.0, HRNET, {"joints": 17, "backbone": "resnet101"}, digits=1, scale=1e6),
+        Fact("params", 52991825, COUNTED, {"joints": 17, "backbone": "resnet101"}),
+        Fact("params", 68.6, HRNET, {"joints": 17, "backbone": "resnet152"}, digits=1, scale=1e6),
+        Fact("params", 68635473, COUNTED, {"joints": 17, "backbone": "resnet152"}),
+        Fact(
+            "flops",
+            8.9,
+            HRNET,
+            {"joints": 17},
+            (3, 256, 192),
+            digits=1,
+            convention="hrnet_gflops",
+            disputed=True,
+            note="truncated, 8.991 before; the same column rounds 12.378 to 12.4",
+        ),
+        Fact(
+            "flops",
+            12.4,
+            HRNET,
+            {"joints": 17, "backbone": "resnet101"},
+            (3, 256, 192),
+            digits=1,
+            convention="hrnet_gflops",
+        ),
+        Fact(
+            "flops",
+            15.7,
+            HRNET,
+            {"joints": 17, "backbone": "resnet152"},
+            (3, 256, 192),
+            digits=1,
+            convention="hrnet_gflops",
+            disputed=True,
+            note="truncated, 15.765 before; the same column rounds 12.378 to 12.4",
+        ),
+        Fact("flops", 8.991, COUNTED, {"joints": 17}, (3, 256, 192), digits=3, convention="hrnet_gflops"),
+        Fact(
+            "flops",
+            12.378,
+            COUNTED,
+            {"joints": 17, "backbone": "resnet101"},
+            (3, 256, 192),
+            digits=3,
+            convention="hrnet_gflops",
+        ),
+        Fact(
+            "flops",
+            15.765,
+            COUNTED,
+            {"joints": 17, "backbone": "resnet152"},
+            (3, 256, 192),
+            digits=3,
+            convention="hrnet_gflops",
+        ),
+        Fact("flops", 5.46, MMPOSE, {"joints": 17}, (3, 256, 192), digits=2, convention="mmcv_gflops"),
+        Fact(
+            "flops",
+            9.11,
+            MMPOSE,
+            {"joints": 17, "backbone": "resnet101"},
+            (3, 256, 192),
+            digits=2,
+            convention="mmcv_gflops",
+        ),
+        Fact(
+            "flops",
+            12.77,
+            MMPOSE,
+            {"joints": 17, "backbone": "resnet152"},
+            (3, 256, 192),
+            digits=2,
+            convention="mmcv_gflops",
+        ),
+        Fact("flops", 12.29, MMPOSE, {"joints": 17}, (3, 384, 288), digits=2, convention="mmcv_gflops"),
+        Fact(
+            "flops",
+            20.5,
+            MMPOSE,
+            {"joints": 17, "backbone": "resnet101"},
+            (3, 384, 288),
+            digits=2,
+            convention="mmcv_gflops",
+        ),
+        Fact(
+            "flops",
+            28.73,
+            MMPOSE,
+            {"joints": 17, "backbone": "resnet152"},
+            (3, 384, 288),
+            digits=2,
+            convention="mmcv_gflops",
+        ),
+        Fact("macs", 5.426, COUNTED, {"joints": 17}, (3, 256, 192), digits=3, scale=1e9),
+        Fact("macs", 9.063, COUNTED, {"joints": 17, "backbone": "resnet101"}, (3, 256, 192), digits=3, scale=1e9),
+        Fact("macs", 12.699, COUNTED, {"joints": 17, "backbone": "resnet152"}, (3, 256, 192), digits=3, scale=1e9),
+        Fact("output_stride", 4, PAPER),
+    ),
+    constraints=(
+        Constraint({"output": ("integral", "coordinates"), "loss": "mse"}, "coordinates have no maps to compare"),
+    ),
+)
+def simple_baseline(
+    *,
+    backbone: str = "resnet50",
+    output: Literal["heatmaps", "integral", "coordinates"] = "heatmaps",
+    deconvolutions: Annotated[int, Bounds(0, 3)] = 3,
+    kernel: Literal[4, 3, 2] = 4,
+    width: Annotated[float, Bounds(0.03125, 2)] = 1.0,
+    loss: Literal["cross_entropy", "mse"] = "cross_entropy",
+    joints: Annotated[int, Bounds(1, 64)] = 14,
+) -> nn.Module:
+    """A ResNet of stride 32 and transposed convolutions: heatmaps, or coordinates from the same features.
+
+    - `output`: heatmaps are the paper's; `integral` gives the mean place of each map, trained by its distance;
+      `coordinates` has no transposed convolutions but the mean of the deepest map and one linear layer.
+    - `deconvolutions`: each doubles the map (3: stride 4), with `kernel` 4, 3 or 2 and 256 channels.
+    - `backbone`: resnet26, resnet50, resnet101, resnet152, or timm:NAME, untrained, of stride 32.
+    - `width` scales the channels of all layers but the last.
+    - `loss`: cross-entropy over cells, or the paper's squared error against Gaussians (of one cell here).
+
+    Inputs (N, 3, H, W), outputs maps (N, joints, ceil(H / s), ceil(W / s)) or coordinates (N, joints, 2).
+    Raises RegistryError for an unknown backbone.
+    """
+    trunk: ResNet | TimmTrunk
+    if backbone.startswith("timm:"):
+        if width != 1:
+            raise RegistryError(f"backbone '{backbone}' has its own width: set 'width' to 1")
+        trunk = TimmTrunk(backbone.partition(":")[2], STRIDE)
+    else:
+        trunk = ResNet(backbone, output_stride=STRIDE, layout="torchvision", stem="7x7", width=width)
+    if output == "coordinates":
+        return Coordinates(trunk, trunk.channels[2], joints)
+    layers: dict[str, nn.Module] = {}
+    inputs, outputs = trunk.channels[2], scaled(256, width)
+    for number in range(1, deconvolutions + 1):
+        layers |= _deconvolution(f"deconv{number}", inputs, outputs, kernel)
+        inputs = outputs
+    head = nn.Sequential(OrderedDict(layers | {"scores": nn.Conv2d(inputs, joints, 1)}))
+    he_initialise_transposed(head)
+    nn.init.normal_(head.scores.weight, std=0.01)
+    nn.init.zeros_(head.scores.bias)
+    network = SimpleBaseline(trunk, head, STRIDE >> deconvolutions, output == "integral")
+    if output == "heatmaps":
+        network.loss = loss_of(loss, network.stride)
+    return network
