@@ -5,8 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.stats import binom
 
-from bench.data.context import MARK, RADIUS, context, expected_accuracy, layout, sees_mark
+from bench.data.chance import chance_interval
+from bench.data.context import MARK, RADIUS, accuracies, context, expected_accuracy, layout, needed_reach
 from bench.data.examples import IGNORE
 from bench.data.phantom import stream
 
@@ -83,7 +85,7 @@ def test_the_classes_of_an_image_are_independent_coins():
 def test_counting_predicts_the_accuracies_of_the_measured_trial(reach, accuracy):
     offsets = (np.arange(48) + 0.5) / 48
     everywhere = np.stack(np.meshgrid(offsets, offsets), axis=-1).reshape(1, -1, 2)
-    assert 0.5 + 0.5 * sees_mark(everywhere, 14, reach).mean() == pytest.approx(accuracy, abs=5e-4)
+    assert 0.5 + 0.5 * (needed_reach(everywhere, 14) <= reach).mean() == pytest.approx(accuracy, abs=5e-4)
     assert expected_accuracy(reach) == pytest.approx(accuracy, abs=5e-3)
 
 
@@ -95,7 +97,33 @@ def test_counting_agrees_with_looking_at_every_pixel(reach):
         disc = [(y, x) for y in range(64) for x in range(64) if math.hypot(y - cy, x - cx) <= RADIUS]
         mark = [(y, x) for y in range(64) for x in range(64) if math.hypot(y - cy, x - cx - 13) <= MARK]
         expected += [any(max(abs(y - v), abs(x - u)) <= reach for v, u in mark) for y, x in disc]
-    assert sees_mark(centres, 13, reach).tolist() == expected
+    assert (needed_reach(centres, 13) <= reach).tolist() == expected
+
+
+def test_the_best_for_each_field_stands_with_the_optimum():
+    optimum = context(None, "val", SHAPE).optimum
+    assert optimum["pixel_accuracy@field1"] == optimum["pixel_accuracy@field15"] == 0.5
+    assert optimum["pixel_accuracy@field25"] == expected_accuracy(12)
+    fields = [int(name.partition("@field")[2]) for name in optimum if "@field" in name]
+    assert optimum[f"pixel_accuracy@field{max(fields)}"] == optimum["pixel_accuracy"] == 1.0
+    assert 2 * 10 + 1 <= max(fields) <= 2 * 17 + 1
+    assert accuracies(np.array([0, 2, 2, 3])) == [0.625, 0.625, 0.875, 1.0]
+
+
+def test_the_interval_of_chance_counts_an_object_and_its_twin_as_one():
+    optimum = context(None, "val", SHAPE).optimum
+    low, high = optimum["pixel_accuracy@chance_from"], optimum["pixel_accuracy@chance_to"]
+    assert (low, high) == tuple(end / 256 for end in binom(256, 0.5).interval(0.95))
+
+
+def test_a_network_that_heeds_another_objects_mark_strays_within_the_interval_of_chance():
+    """Whole objects are right or wrong together with their twins: the widest that chance can be."""
+    accuracy = []
+    for seed in range(400):
+        _, kinds = layout(stream(seed, "val"), 32, SHAPE, 14, 4)
+        accuracy.append((kinds == np.roll(kinds, 1, axis=1))[:, :2].mean())
+    low, high = chance_interval(16 * 2, 0.5)
+    assert 0.92 < np.mean([low <= share <= high for share in accuracy]) <= 1.0
 
 
 def test_every_seed_and_split_draws_its_own_images_and_the_same_ones_again():
