@@ -210,7 +210,7 @@ def test_the_live_count_leaves_out_what_the_masks_do() -> None:
 @pytest.mark.parametrize("axes", [{}, {"gating": True, "blind_spot": False, "head": "logistic_mixture"}], ids=str)
 def test_layout_and_dtype_do_not_change_the_answer(axes: dict[str, Any]) -> None:
     torch.manual_seed(0)
-    net = pixelcnn(**SMALL, channels=1, levels=4, **axes).eval()
+    net = pixelcnn(**{**SMALL, "channels": 1, "levels": 4, **axes}).eval()
     pixels = torch.randint(0, 4, (2, 1, 9, 8), dtype=torch.uint8)
     expected = net.log_likelihood(pixels)
     moved = copy.deepcopy(net).to(memory_format=torch.channels_last)
