@@ -103,7 +103,7 @@ def _seeded(terms: Terms, constant: float, units: Units) -> Known:
     found = _contributions(terms, seeds, units)
     if found is None:
         return Known(paired_t(deltas), told, deltas)
-    return Known(crossed(deltas, found), f"{told}, {found.shape[1]} evaluation units", deltas, found)
+    return Known(crossed(deltas, found), f"{told} and {found.shape[1]} evaluation units", deltas, found)
 
 
 def _contributions(terms: Terms, seeds: Sequence[int], units: Units) -> Floats | None:

@@ -43,6 +43,19 @@ def _described(plan: Plan) -> str:
     return f"{plan.ablation.name}: {told}" + (f"; {excluded} variants excluded" if excluded else "")
 
 
+def _power(plan: Plan) -> str:
+    """What the seeds of this plan can tell at all; empty where no scores are compared."""
+    from bench.wording import seeds_note
+
+    compared = len(plan.ablation.variants) - 1
+    trains = any(p.cell.kind == "accuracy" for p in plan.planned)
+    return f"note: {seeds_note(len(plan.ablation.seeds), compared)}" if trains and compared else ""
+
+
+def _announced(plan: Plan) -> str:
+    return "\n".join(line for line in (_described(plan), _power(plan)) if line)
+
+
 @click.command("plan")
 @click.argument("name", metavar="ABLATION")
 @ablation_options
@@ -71,8 +84,8 @@ def plan_command(
     with Store(store) as kept:
         plan = make(ablation, kept, data, rerun=rerun, force=force, only=only, reading=True)
         twins = known_twins(plan, kept)
-    if twins:
-        echo_error(f"note: {twins}")
+    for line in (f"note: {twins}" if twins else "", _power(plan)):
+        echo_error(line) if line else None
     rows = [*_plan_rows(plan)]
     if as_json:
         print_json(rows)
@@ -137,8 +150,9 @@ def run(
         if dry_run:
             for plan in job.plans(reading=True):
                 click.echo(_described(plan))
+                echo_error(_power(plan)) if _power(plan) else None
             return
-        failed = run_all(job, lambda plan: echo_error(_described(plan)), None if no_report else Path("reports"))
+        failed = run_all(job, lambda plan: echo_error(_announced(plan)), None if no_report else Path("reports"))
     raise SystemExit(1 if failed else 0)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bench.figure import BASELINE, INK, beside, legend_below, new, rows_height, styles, variant_rows
-from bench.quantity import Style, heading, number_text, show, style_of
+from bench.quantity import DELTA, Style, heading, number_text, show, style_of
 from bench.registry import plot
 from bench.results import Results
 from bench.summary import Cell, Summary, summarise
@@ -18,14 +18,17 @@ if TYPE_CHECKING:
 
 @plot(order=10)
 def accuracy(results: Results) -> Iterator[tuple[str, Figure]]:
-    """The main metric of each variant: every seed, mean and standard deviation, baseline and known optimum."""
+    """The main metric of each variant: every seed, mean, standard deviation, what the difference from the
+    baseline allows to be said, and a known optimum."""
     summary = summarise(results)
     column = summary.main()
     if column is None:
         return
     several = any(cell.spread is not None for cell in summary.of(column.metric))
     what = "every seed, their mean and sample standard deviation" if several else "one seed"
-    caption = f"{column.metric} of each variant: {what}"
+    judged = any(delta.interval for (_, metric), delta in summary.deltas.items() if metric == column.metric)
+    change = "; beside it the difference from the baseline, with the interval that its verdict rests on" * judged
+    caption = f"{column.metric} of each variant: {what}{change}"
     figure, (axes,) = new(8.2, rows_height(results), caption)
     rows = variant_rows(axes, results)
     for cell in summary.of(column.metric):
@@ -48,12 +51,16 @@ def _row(axes: Axes, summary: Summary, cell: Cell, row: int) -> None:
     values = [*cell.seeded.values()] if cell.spread is not None else []
     axes.scatter(values, [row + 0.28] * len(values), s=20, marker="|", color=colour, linewidths=1.6)
     axes.errorbar(cell.value, row, xerr=cell.spread, color=colour, marker="D", markersize=6, capsize=4, linewidth=2)
-    beside(axes, row, _words(cell, style))
+    beside(axes, row, _words(summary, cell, style))
 
 
-def _words(cell: Cell, style: Style) -> str:
+def _words(summary: Summary, cell: Cell, style: Style) -> str:
+    """The number, and below it its difference from the baseline with the corrected interval and the verdict."""
     asked = len(cell.seeded) + len(cell.errors) + len(cell.missing)
-    return number_text(cell, style) + (f" ({cell.count} of {asked} seeds)" if cell.status == "partial" else "")
+    number = number_text(cell, style) + (f" ({cell.count} of {asked} seeds)" if cell.status == "partial" else "")
+    shown = show(summary, cell.variant, cell.metric, style)
+    told = ", ".join((shown.difference, shown.verdict)) if shown and shown.verdict else ""
+    return f"{number}\n{DELTA} {told}" if told else number
 
 
 def _baseline(axes: Axes, summary: Summary, metric: str) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from bench.figure import legend_height, log_ticks, new, scaled, styles, variant_legend
+from bench.figure import BASELINE, INK, legend_height, log_ticks, new, scaled, styles, variant_legend
+from bench.front import Front, fronts
 from bench.quantity import coverage_text, heading
 from bench.registry import plot
 from bench.results import Results
-from bench.summary import Column, Summary, summarise
+from bench.summary import Cell, Column, Summary, summarise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,43 +20,70 @@ if TYPE_CHECKING:
 
 @plot(order=20)
 def accuracy_against_cost(results: Results) -> Iterator[tuple[str, Figure]]:
-    """The main metric against everything that is better lower: parameters, operations, time, memory."""
+    """The main metric against everything that is better lower: parameters, operations, time, memory.
+
+    The line is the Pareto front of the means. Behind it a marker is hollow, and a small grey dot only where another
+    variant is surely more accurate at surely no greater cost (`bench.front`): a difference that the seeds
+    don't decide takes nobody off the front for good.
+    """
     summary = summarise(results)
-    main, costs = summary.main(), [c for c in summary.columns if _is_cost(summary, c)]
-    if main is None or not costs:
+    found = [each for each in fronts(summary) if len(each.costs) == 1]
+    if not found:
         return
-    columns = 2 if len(costs) == 4 else min(3, len(costs))
-    lines = math.ceil(len(costs) / columns)
-    bars = "; bars: sd over seeds" if any(cell.spread for cell in summary.of(main.metric)) else ""
-    caption = f"{main.metric} against {', '.join(c.metric for c in costs)}, a marker per variant{bars}"
+    columns = 2 if len(found) == 4 else min(3, len(found))
+    lines = math.ceil(len(found) / columns)
+    caption = _caption(summary, found)
     figure, panels = new(max(6.0, 3.0 * columns), 3.0 * lines + legend_height(results), caption, lines, columns)
-    shown = [_panel(axes, summary, main, cost) for axes, cost in zip(panels, costs, strict=False)]
-    for axes in panels[len(costs) :]:
+    shown = [_panel(axes, summary, front) for axes, front in zip(panels, found, strict=False)]
+    for axes in panels[len(found) :]:
         axes.remove()
-    for i, axes in enumerate(panels[: len(costs)]):
+    for i, axes in enumerate(panels[: len(found)]):
         axes.sharey(panels[0]) if i else None
-        axes.set_ylabel(heading(summary, main) if i % columns == 0 else "")
+        axes.set_ylabel(heading(summary, found[0].score) if i % columns == 0 else "")
         axes.tick_params(labelleft=i % columns == 0)
     anywhere = set().union(*shown)
     variant_legend(figure, results, [v for v in results.variants if v in anywhere], linestyle="none", markersize=7)
     yield "accuracy_against_cost", figure
 
 
-def _is_cost(summary: Summary, column: Column) -> bool:
-    return column.kind in ("static", "speed") and column.better == "lower" and bool(summary.measured(column.metric))
+def _caption(summary: Summary, found: list[Front]) -> str:
+    score = found[0].score.metric
+    against = f"{score} against {', '.join(front.costs[0].metric for front in found)}, a marker per variant"
+    bars = "; bars: sd over seeds" if any(cell.spread for cell in summary.of(score)) else ""
+    standings = {standing for front in found for standing in front.standings.values()}
+    behind = "; hollow: behind it, but not surely" if "undecided" in standings else ""
+    surely = "; small and grey: surely dominated (95 % for all pairs, Holm)" if "dominated" in standings else ""
+    return f"{against}{bars}; line: the Pareto front of the means{behind}{surely}"
 
 
-def _panel(axes: Axes, summary: Summary, main: Column, cost: Column) -> set[str]:
+def _panel(axes: Axes, summary: Summary, front: Front) -> set[str]:
     """Draw the variants that have both numbers, and say which they are."""
-    costs = {cell.variant: cell.value for cell in summary.measured(cost.metric) if cell.value is not None}
-    looks = styles(summary.results)
-    found = [cell for cell in summary.measured(main.metric) if cell.variant in costs]
-    for cell in found:
-        (place,) = scaled(summary, cost, [costs[cell.variant]])
-        colour, marker = looks[cell.variant]["color"], looks[cell.variant]["marker"]
-        axes.errorbar(place, cell.value or 0.0, yerr=cell.spread, color=colour, marker=marker, markersize=7, capsize=3)
-    _fit(axes, summary, cost, [*costs.values()])
-    return {cell.variant for cell in found}
+    (cost,) = front.costs
+    values = {cell.variant: cell.value for cell in summary.measured(cost.metric) if cell.value is not None}
+    places = dict(zip(values, scaled(summary, cost, [*values.values()]), strict=True))
+    for cell in summary.measured(front.score.metric):
+        if cell.variant in front.standings:
+            axes.errorbar(places[cell.variant], cell.value or 0.0, **_look(summary, front, cell))
+    _line(axes, summary, front, places)
+    _fit(axes, summary, cost, [values[variant] for variant in front.standings])
+    return {*front.standings}
+
+
+def _look(summary: Summary, front: Front, cell: Cell) -> dict[str, Any]:
+    look = styles(summary.results)[cell.variant]
+    plain = {"yerr": cell.spread, "color": look["color"], "marker": look["marker"], "markersize": 7, "capsize": 3}
+    standing = front.standings[cell.variant]
+    if standing == "undecided":
+        return {**plain, "markerfacecolor": "none", "markeredgewidth": 1.4}
+    return {**plain, "color": BASELINE, "markersize": 4, "alpha": 0.6} if standing == "dominated" else plain
+
+
+def _line(axes: Axes, summary: Summary, front: Front, places: dict[str, float]) -> None:
+    """The front as a staircase: what is the best score for so much cost."""
+    kept = [v for v, standing in front.standings.items() if standing == "front"]
+    steps = sorted((places[v], summary.cells[v, front.score.metric].value or 0.0) for v in kept)
+    xs, ys = [x for x, _ in steps], [y for _, y in steps]
+    axes.plot(xs, ys, drawstyle="steps-post", color=INK, linewidth=1.1, alpha=0.55, zorder=0)
 
 
 def _fit(axes: Axes, summary: Summary, cost: Column, values: list[float]) -> None:
