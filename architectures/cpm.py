@@ -1,7 +1,7 @@
 """Convolutional pose machines: stages that read the beliefs of the stage before over an ever larger field.
 
 Wei, Ramakrishna, Kanade & Sheikh, CVPR 2016 (arXiv:1602.00134). Layers bear the names of the released network
-files. All maps behind the third pooling have stride 8.
+files. Beliefs have stride 8, or less for small images.
 """
 
 from __future__ import annotations
@@ -25,26 +25,27 @@ RELEASE = "derived from shihenw/convolutional-pose-machines-release@a345bc5, who
 DISTILLATION = "Fast Pose Distillation's table (recalled)"
 MMPOSE = "open-mmlab/mmpose, inference_speed_summary.md @53914a5"
 REBUILT = "counted by others from mmpose's layers, which print no such number"
-STRIDE = 8
 CENTRE_DEVIATION = 21 / 368
 """Of the centre map, in sides of the (square) image: 21 px of the release's 368."""
 
-TrunkName = Literal["9x9", "vgg"]
+TrunkName = Literal["paper", "vgg"]
 Features = Literal["stage2", "own", "stage1"]
 LEVELS: Mapping[TrunkName, tuple[tuple[int, ...], ...]] = {
-    "9x9": ((128,), (128,), (128,)),
+    "paper": ((128,), (128,), (128,)),
     "vgg": ((64, 64), (128, 128), (256, 256, 256, 256)),
 }
-"""Channels of the convolutions before each of the three poolings."""
+"""Channels of the convolutions before each of the three poolings (fewer where the stride is less)."""
 VGG_REST = (512, 512, 256, 256, 256, 256, 128)
 """Channels of conv4_1 to conv4_7 of the release with VGG's layers."""
 
 
 @dataclass(frozen=True)
 class Style:
-    """How layers are made; `kernel` and `refinements` of the later stages; `pool` is the side of the windows."""
+    """How layers are made. `evidence`: side of stage 1's kernels; `kernel`, `refinements` of the later stages."""
 
     trunk: TrunkName
+    evidence: int
+    stride: int
     pool: int
     kernel: int
     refinements: int
@@ -62,7 +63,7 @@ class Style:
     @property
     def features(self) -> int:
         """Channels of the image features that a later stage reads."""
-        return self.size(32 if self.trunk == "9x9" else VGG_REST[-1])
+        return self.size(32 if self.trunk == "paper" else VGG_REST[-1])
 
 
 def _sequence(layers: Mapping[str, nn.Module]) -> nn.Sequential:
@@ -70,14 +71,16 @@ def _sequence(layers: Mapping[str, nn.Module]) -> nn.Sequential:
 
 
 def _trunk(style: Style) -> nn.Sequential:
-    """Convolutions and three poolings: (N, 3, H, W) -> (N, C, ceil(H / 8), ceil(W / 8))."""
+    """Convolutions and poolings: (N, 3, H, W) -> (N, C, ceil(H / stride), ceil(W / stride))."""
     layers: dict[str, nn.Module] = {}
-    inputs, kernel = 3, 9 if style.trunk == "9x9" else 3
+    inputs, kernel = 3, style.evidence if style.trunk == "paper" else 3
     for level, widths in enumerate(LEVELS[style.trunk], start=1):
         for number, channels in enumerate(map(style.size, widths), start=1):
             name = f"conv{level}" if len(widths) == 1 else f"conv{level}_{number}"
             layers |= style.conv(name, inputs, channels, kernel)
             inputs = channels
+        if 2**level > style.stride:
+            continue
         layers[f"pool{level}"] = nn.MaxPool2d(style.pool, 2, padding=style.pool // 3, ceil_mode=style.pool == 2)
     if style.trunk == "vgg":
         for number, channels in enumerate(map(style.size, VGG_REST), start=1):
@@ -87,17 +90,17 @@ def _trunk(style: Style) -> nn.Sequential:
 
 
 def _reduction(style: Style) -> nn.Module:
-    """Image features for one stage: 5x5 to 32 channels, or VGG's last map as it is."""
+    """Image features for one stage: 5x5 (at most) to 32 channels, or VGG's last map as it is."""
     if style.trunk == "vgg":
         return nn.Identity()
-    return _sequence(style.conv("conv4", style.size(LEVELS["9x9"][-1][-1]), style.features, 5))
+    return _sequence(style.conv("conv4", style.size(LEVELS["paper"][-1][-1]), style.features, min(5, style.evidence)))
 
 
 def _first_stage(style: Style) -> nn.Sequential:
     """Beliefs from image features alone: local evidence. A 9x9 convolution (not behind VGG), two 1x1."""
     hidden, layers, inputs = style.size(512), {}, style.features
-    if style.trunk == "9x9":
-        layers, inputs = style.conv("conv5", inputs, hidden, 9), hidden
+    if style.trunk == "paper":
+        layers, inputs = style.conv("conv5", inputs, hidden, style.evidence), hidden
     layers |= style.conv("conv6", inputs, hidden, 1)
     return _sequence(layers | {"conv7": nn.Conv2d(hidden, style.maps, 1)})
 
@@ -113,18 +116,18 @@ def _later_stage(style: Style) -> nn.Sequential:
     return _sequence(layers | {f"Mconv{style.refinements + 2}": nn.Conv2d(hidden, style.maps, 1)})
 
 
-def centre_map(height: int, width: int, like: Tensor) -> Tensor:
-    """(1, 1, ceil(height / 8), ceil(width / 8)): a Gaussian about the image's centre, averaged as in the release.
+def centre_map(height: int, width: int, stride: int, like: Tensor) -> Tensor:
+    """(1, 1, ceil(height / stride), ceil(width / stride)): a Gaussian about the image's centre, as averaged there.
 
     It tells later stages whom to look for: the person in the middle.
     """
     axes = []
     for side in (height, width):
-        padded = -(-side // STRIDE) * STRIDE
+        padded = -(-side // stride) * stride
         places = torch.arange(padded, dtype=like.dtype, device=like.device)
         axes.append(torch.exp(-(((places - (side - 1) / 2) / (CENTRE_DEVIATION * side)) ** 2) / 2))
     gaussian = axes[0][:, None] * axes[1][None, :]
-    return F.avg_pool2d(gaussian[None, None], 9, STRIDE, ceil_mode=True)
+    return F.avg_pool2d(gaussian[None, None], stride + 1, stride, ceil_mode=True)
 
 
 class BeliefError(SquaredError):
@@ -141,7 +144,7 @@ class BeliefError(SquaredError):
 
 
 class CPM(nn.Module):
-    """Stages of beliefs: (N, 3, H, W) -> {out, stage1, ...}, each (N, joints, ceil(H / 8), ceil(W / 8)).
+    """Stages of beliefs: (N, 3, H, W) -> {out, stage1, ...}, each (N, joints, ceil(H / stride), ceil(W / stride)).
 
     `out` is the last stage's. In training without supervision in between there is nothing else; with a background,
     `background` (N, stages, h, w) is each of these stages' belief that no joint is there, the last stage first.
@@ -160,7 +163,7 @@ class CPM(nn.Module):
         he_initialise(self)
         for stage in self.stages:
             nn.init.normal_(list(stage.children())[-1].weight, std=0.01)  # the release's: beliefs start near 0
-        self.loss = BeliefError(STRIDE) if background else loss_of(loss, STRIDE)
+        self.loss = BeliefError(style.stride) if background else loss_of(loss, style.stride)
         self.receptive_field_layers = dict(self._layers())
 
     def _layers(self) -> Iterator[tuple[str, str]]:
@@ -188,7 +191,7 @@ class CPM(nn.Module):
         if not self.style.centre:
             return []
         height, width = image.shape[-2:]
-        return [centre_map(height, width, image).expand(len(image), -1, -1, -1)]
+        return [centre_map(height, width, self.style.stride, image).expand(len(image), -1, -1, -1)]
 
     def _named(self, beliefs: list[Tensor]) -> dict[str, Tensor]:
         every = self.supervision or not self.training
@@ -312,6 +315,7 @@ class CPM(nn.Module):
             "cross-entropy over places asks where a joint is, not whether: it has no background",
         ),
         Constraint({"trunk": "vgg", "features": ("stage2", "own")}, "VGG's features are shared by all stages"),
+        Constraint({"trunk": "vgg", "evidence": (3, 5, 7)}, "VGG's kernels are all 3x3"),
     ),
 )
 def cpm(
@@ -323,8 +327,10 @@ def cpm(
     refinements: Annotated[int, Bounds(1, 8)] = 3,
     centre: bool = True,
     background: bool = True,
+    evidence: Literal[3, 5, 7, 9] = 9,
+    stride: Literal[2, 4, 8] = 8,
     pool: Literal[2, 3] = 2,
-    trunk: Literal["9x9", "vgg"] = "9x9",
+    trunk: Literal["paper", "vgg"] = "paper",
     norm: Literal["none", "batch"] = "none",
     loss: Literal["mse", "cross_entropy"] = "mse",
     width: Annotated[float, Bounds(0.01, 4)] = 1.0,
@@ -339,15 +345,17 @@ def cpm(
     - `kernel`, `refinements`: side and number of the large convolutions of the later stages: 3 of 11x11.
     - `centre`: later stages are given a Gaussian at the image's centre, where the person is. mmpose leaves it out.
     - `background`: one more map, for places without a joint; it is learnt, and not among the outputs.
+    - `evidence`: side of the first stage's kernels (conv4's is at most 5), which says how local its evidence is, and
+      `stride`: both are 9 and 8 in the paper, for images of 368 px; less suits smaller ones.
     - `pool`: side of the pooling windows: 2 as drawn in the paper, 3 in the released files. These pad by a pixel
-      before a window, where Caffe pads behind, so that every size has ceil(H / 8) cells.
+      before a window, where Caffe pads behind, so that every size has ceil(H / stride) cells.
     - `trunk`: three 9x9 convolutions, or the release whose first ten are VGG-19's (`features`=stage1, `kernel`=7,
       `refinements`=5).
     - `norm`: batch norm behind every convolution but the beliefs' in place of biases, as in mmpose.
     - `loss`: squared error of beliefs (the paper's), or cross-entropy over places; see `architectures.heatmaps`.
     - `width` scales all channels but the beliefs'. `joints`: outputs.
 
-    Inputs (N, 3, H, W), outputs {out, stage1, ...}, each (N, joints, ceil(H / 8), ceil(W / 8)).
+    Inputs (N, 3, H, W), outputs {out, stage1, ...}, each (N, joints, ceil(H / stride), ceil(W / stride)).
     """
-    style = Style(trunk, pool, kernel, refinements, width, norm, joints + background, centre)
+    style = Style(trunk, evidence, stride, pool, kernel, refinements, width, norm, joints + background, centre)
     return CPM(style, stages=stages, features=features, supervision=supervision, background=background, loss=loss)
