@@ -228,15 +228,18 @@ def _signatures(
     """Look at networks in processes of their own; one that dies there is left unchecked, and the rest are not."""
     found: dict[str, Signature] = {}
     died: dict[str, Signature] = {}
+
+    def take(item: Signature | Progress) -> None:
+        if isinstance(item, Progress):
+            options.notify(item)
+        else:
+            found[item.key] = item
+
     ablation, size = plan.ablation, max(1, min(BATCH, math.ceil(len(cells) / options.workers)))
     jobs = [cells[start : start + size] for start in range(0, len(cells), size)]
     while jobs:
         futures = [
-            executor.submit(
-                SignatureJob(tuple(job), ablation.plugins, known),
-                lambda signature: found.update({signature.key: signature}),
-                timeout=ablation.timeout,
-            )
+            executor.submit(SignatureJob(tuple(job), ablation.plugins, known), take, timeout=ablation.timeout)
             for job in jobs
         ]
         ends = [future.result() for future in futures]

@@ -12,6 +12,14 @@ from bench.store import Store
 PLUGIN = str(Path(__file__).parent / "bench" / "trivial.py")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Caches and locks of its own: tests neither wait for what a person runs meanwhile, nor hold it up."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def write(tmp_path):
     """Writes an ablation file and returns its path."""

@@ -1,6 +1,7 @@
 import os
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -297,6 +298,34 @@ def test_a_timing_waits_its_turn_says_so_and_is_not_overtaken():
         ours.stop()
     assert any(isinstance(item, Progress) and "waiting for cpu" in item.label for item in heard)
     assert [item for item in heard if isinstance(item, str)] == ["begun", "moment", "later"]
+
+
+def test_a_look_at_networks_waits_for_a_timing_of_another_run_and_says_so(load, run, tmp_path):
+    others, heard, over = LocalExecutor(1), [], tmp_path / "over"
+
+    def notify(event):
+        if isinstance(event, Progress) and "waiting for cpu" in event.label:
+            over.touch()
+
+    try:
+        timing = others.submit(partial(until, over), heard.append, timeout=60, lane="exclusive")
+        while not heard:
+            time.sleep(0.05)
+        _, summary = run(load(BASE + "vary: {a: [1]}"), notify=notify)
+        assert timing.result().error is None
+    finally:
+        others.stop()
+    assert (summary.measured, summary.failed) == (2, 0)
+
+
+def until(path, emit):
+    """Holds its device until there is such a file; an error after half a minute."""
+    emit("begun")
+    for _ in range(300):
+        if path.exists():
+            return
+        time.sleep(0.1)
+    raise TimeoutError(path)
 
 
 def ten_seconds(emit):
