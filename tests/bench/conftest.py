@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.measurement import Evaluation
+from bench.claims import Scope, parse
+from bench.measurement import Evaluation, Variant
 from bench.results import Results
+from bench.summary import stated_axes
 
 CLASSES = (
     "sky",
@@ -49,6 +51,12 @@ FAILED[("fcn(stride=8,skips=[pool4])", "miou", 2)] = "diverged: loss is nan at s
 FAILED[("fcn(stride=8,skips=[pool4])", "boundary_iou", 2)] = "diverged: loss is nan at step 312"
 MISSING = {("fcn(stride=8,skips=false)", "receptive_field", None), (NAMES[-1], "boundary_iou", 1)}
 MISSING |= {("fcn(stride=16,skips=true)", "boundary_iou", seed) for seed in SEEDS}
+CLAIMS = (
+    ("miou[stride=16,skips=true] > miou[stride=32]", "Table 2 | <i>"),
+    ("miou[stride=8,skips=false] > miou[stride=16,skips=true]", ""),
+    ("macs[stride=16] < macs", "Table 2"),
+    ("boundary_iou[stride=16,skips=true] > boundary_iou", "Figure 4"),
+)
 
 
 def expected() -> tuple[tuple[str, str, int | None], ...]:
@@ -144,10 +152,77 @@ def made_up() -> Results:
             "metrics": {"miou": {"doc": "Mean intersection over union, over the data set."}},
         },
         expected=expected(),
+        claims=tuple(parse(says, source, claimed()) for says, source in CLAIMS),
     )
+
+
+def claimed() -> Scope:
+    """What the claims of the made-up results may speak of."""
+    axes = {name: dict(stated_axes(name)) for name in NAMES}
+    variants = tuple(Variant("fcn", tuple(axes[name].items()), tuple(axes[name])) for name in NAMES)
+    return Scope(tuple(METRICS), variants)
 
 
 @pytest.fixture(scope="session")
 def synthetic() -> Results:
     """Seven variants, three seeds, errors, cells not measured, an excluded variant, a long name."""
     return made_up()
+
+
+SMALL = {
+    "macs": ("MACs", "lower", "static"),
+    "latency": ("ms", "lower", "speed"),
+    "miou": ("", "higher", "accuracy"),
+    "reach": ("px", None, "accuracy"),
+}
+
+
+def tabulated(table: dict[str, dict[str, Any]], claims: tuple[str, ...] = (), **more: Any) -> Results:
+    """Results of `{variant: {metric: value}}`, the baseline first. A score's value is a list with a number, an error
+    (a string) or None (not measured) for each seed, a speed's a list of samples, a static one's a number."""
+    metrics = {metric: SMALL[metric] for row in table.values() for metric in row}
+    found = [*_records(table)]
+    frame = pd.DataFrame([row for row in found if row["value"] is not None or row["error"]])
+    variants = {name: Variant(name.partition("(")[0], tuple(stated(name)), tuple(dict(stated(name)))) for name in table}
+    scope = Scope(tuple(metrics), tuple(variants.values()))
+    return Results(
+        name="small",
+        question="Is it?",
+        source="nobody",
+        baseline=next(iter(table)),
+        variants=tuple(table),
+        varied=("a",),
+        excluded=(),
+        frame=frame.assign(seed=frame["seed"].astype("Int64"), value=frame["value"].astype(float)),
+        evaluations={},
+        provenance={"metrics": {m: {"unit": u, "better": b, "kind": k} for m, (u, b, k) in metrics.items()}},
+        expected=tuple(dict.fromkeys((row["variant"], row["metric"], row["seed"]) for row in found)),
+        claims=tuple(parse(says, "Table 1", scope) for says in claims),
+        **more,
+    )
+
+
+def stated(name: str) -> list[tuple[str, Any]]:
+    return [(axis, int(value)) for axis, value in stated_axes(name)]
+
+
+def _records(table: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for variant, row in table.items():
+        for metric, values in row.items():
+            unit, better, kind = SMALL[metric]
+            for i, value in enumerate(values if isinstance(values, list) else [values]):
+                seed = i if kind == "accuracy" else None
+                failed = isinstance(value, str)
+                yield {
+                    **{"variant": variant, "metric": metric, "unit": unit, "better": better, "kind": kind},
+                    **{"seed": seed, "sample": 0 if seed is not None else i, "exact": kind == "static"},
+                    **{"value": np.nan if failed else value, "error": value if failed else None, "detail": {}},
+                    **{"key": f"{variant}/{metric}/{seed}", "created": "2026", "task": "", "dataset": ""},
+                    **{"device": "cpu", "dtype": "float32", "mode": "fp32", "architecture": "net", "duration": 1.0},
+                }
+
+
+@pytest.fixture(scope="session")
+def results_of() -> Any:
+    """Makes small results of a table in Python."""
+    return tabulated

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from matplotlib.transforms import Bbox
 
 from bench.catalogue import declarations, live
 from bench.figure import labels, names, styles, theme
+from bench.front import fronts
 from bench.plots.effective_receptive_field import effective_receptive_field
 from bench.plots.per_class import per_class
 from bench.plots.predictions import predictions
@@ -120,6 +122,25 @@ def test_accuracy_shows_mean_spread_and_gaps(synthetic: Results):
     assert any(text.startswith(f"{mean(values):.4f} ± ") for text in shown)
     assert any(text.endswith("(2 of 3 seeds)") for text in shown)
     assert "best possible (known)" in shown
+
+
+def test_accuracy_tells_what_the_differences_allow_to_be_said(synthetic: Results):
+    shown = texts(drawn("accuracy", synthetic)["accuracy"])
+    assert any(re.search(r"\nΔ \+0\.\d+ \[\+0\.\d+, \+0\.\d+\], better$", text) for text in shown)
+    assert not any("broken" in text for text in shown)
+
+
+def test_cost_panels_have_their_front_and_hollow_markers_behind_it(synthetic: Results):
+    figure = drawn("accuracy_against_cost", synthetic)["accuracy_against_cost"]
+    found = [each for each in fronts(summarise(synthetic)) if len(each.costs) == 1]
+    for axes, each in zip(figure.axes, found, strict=True):
+        (line,) = [line for line in axes.lines if line.get_drawstyle() == "steps-post"]
+        xs, ys = line.get_data()
+        assert list(xs) == sorted(xs)
+        assert list(ys) == sorted(ys)
+        assert len(xs) == [*each.standings.values()].count("front")
+        hollow = [m for m in axes.lines if m.get_marker() != "None" and m.get_markerfacecolor() == "none"]
+        assert len([m for m in hollow if m.get_markersize() == 7]) == [*each.standings.values()].count("undecided")
 
 
 def test_accuracy_of_data_without_a_known_optimum_has_no_such_line(synthetic: Results):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.front import fronts
 from bench.report import breakable, command, headline, markdown_code, provenance, render
 from bench.results import Results
 from bench.summary import summarise
@@ -176,8 +177,39 @@ def test_nothing_measured_yet(synthetic: Results, tmp_path: Path):
     assert not [*(tmp_path / synthetic.name).glob("*.svg")]
 
 
+@pytest.mark.parametrize("name", ["index.html", "index.md"])
+def test_claims_are_answered(rendered: Path, name: str):
+    text = (rendered / name).read_text(encoding="utf-8").replace("<wbr>", "")
+    for part in (
+        "Claims of the source: 1 not evaluated, 2 reproduced, 1 undecided",
+        "miou[stride=16,skips=true] &gt; miou[stride=32]" if name == "index.html" else "`miou[stride=16,skips=true] > ",
+        "97.5 % interval from 3 seeds",
+        "is not measured (seed 0)",
+    ):
+        assert part in text, part
+
+
+def test_deltas_have_their_interval_and_verdict_in_the_page(synthetic: Results, html: str):
+    delta = summarise(synthetic).deltas["fcn(stride=8,skips=true)", "miou"]
+    assert delta.verdict == "better"
+    low, high = (f"+{end:.4f}" for end in delta.interval or ())
+    assert f'[{low}, {high}]</small><small class="verdict better">better</small>' in html
+    assert "boundary_iou: no intervals and no verdicts, since 4 results are missing" in html.replace("B", "b")
+
+
+@pytest.mark.parametrize("name", ["index.html", "index.md"])
+def test_the_pareto_front_is_told(synthetic: Results, rendered: Path, name: str):
+    text = (rendered / name).read_text(encoding="utf-8")
+    text = text.partition("Pareto front</h2>" if name == "index.html" else "## Pareto front")[2].partition("Figures")[0]
+    expected = [standing for each in fronts(summarise(synthetic)) for standing in each.standings.values()]
+    for standing in ("front", "undecided"):
+        cells = re.findall(rf"(?:>|\| ){standing}(?=<| \|)", text)
+        assert len(cells) == expected.count(standing) > 0
+
+
 def test_headline_names_the_best_variant(synthetic: Results):
-    best, complete = headline(summarise(synthetic))
+    best, answers, complete = headline(summarise(synthetic))
+    assert answers.startswith("Claims of the source: 1 not evaluated")
     assert best.startswith("Highest miou: stride=8, skips=true, backbone=timm:tf_efficientnetv2_b0.in1k with 0.5")
     assert re.search(r" over 3 seeds, \+0\.\d+ \[\+0\.\d+, \+0\.\d+\] against the baseline \(better\)\.$", best)
     assert "62 of 70" in complete

@@ -88,9 +88,29 @@ def test_csv_differences_are_paired(synthetic: Results):
     assert read.loc[name, "miou_n"] == 2
 
 
-def test_json_has_one_object_a_line_for_every_cell(synthetic: Results):
+def test_csv_and_json_have_intervals_and_verdicts(synthetic: Results):
+    read = pd.read_csv(io.StringIO(table(synthetic, "csv"))).set_index("variant")
     objects = [json.loads(line) for line in table(synthetic, "json").splitlines()]
-    for o in objects:
+    found = {(o["variant"], o["metric"]): o for o in objects}
+    for (variant, metric), delta in summarise(synthetic).deltas.items():
+        row, told = read.loc[variant], found[variant, metric]
+        assert told["verdict"] == delta.verdict
+        assert told["interval"] == (list(delta.interval) if delta.interval else None)
+        if delta.interval:
+            ends = [row[f"{metric}_difference_low"], row[f"{metric}_difference_high"]]
+            assert ends == pytest.approx(delta.interval, rel=1e-14)
+            low, high = told["interval_of_seeds"]
+            assert delta.interval[0] <= low <= told["difference"] <= high <= delta.interval[1]
+            assert row[f"{metric}_verdict"] == delta.verdict
+    assert read.loc["fcn(stride=8,skips=[pool4])", "miou_verdict"] == "broken"
+    assert read.loc["fcn(stride=8,skips=true)", "boundary_iou_verdict"] == "missing"
+
+
+def test_json_has_one_object_a_line_for_every_cell(synthetic: Results):
+    every = [json.loads(line) for line in table(synthetic, "json").splitlines()]
+    objects = [o for o in every if o["status"] != "claim"]
+    assert len(every) == len(objects) + len(synthetic.claims)
+    for o in every:
         assert {"variant", "metric", "value", "unit", "better", "samples", "error"} <= o.keys()
     found = {(o["variant"], o["metric"]): o for o in objects}
     assert len(found) == len(objects)
