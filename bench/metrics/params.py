@@ -9,9 +9,14 @@ from bench.subject import Subject
 
 @metric(unit="parameters", better="lower", kind="static")
 def params(subject: Subject) -> Reading:
-    """Parameters, trained and frozen ones, each counted once; buffers stand in the detail."""
+    """Parameters, trained and frozen ones, each counted once; buffers stand in the detail, and each child's parameters.
+
+    Children are the network's own layers and parts by name (`params/generator`); what two share counts in both.
+    """
+    children = subject.structure.named_children()
+    parts = {name: size for name, child in children if (size := sum(p.numel() for p in child.parameters()))}
     parameters = list(subject.structure.parameters())
     total = sum(p.numel() for p in parameters)
     trainable = sum(p.numel() for p in parameters if p.requires_grad)
     buffers = sum(b.numel() for b in subject.structure.buffers())
-    return Reading(total, {"total": total, "trainable": trainable, "buffers": buffers})
+    return Reading(total, {**parts, "total": total, "trainable": trainable, "buffers": buffers})

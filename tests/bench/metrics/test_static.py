@@ -34,7 +34,7 @@ def test_params() -> None:
     # 3 * 8 * 9 + 2 * 8 + 8 * 4 * 9 + 4; running mean and variance and a counter
     reading = params(SUBJECT)
     assert reading.value == 216 + 16 + 288 + 4
-    assert reading.detail == {"total": 524, "trainable": 520, "buffers": 17}
+    assert reading.detail == {"total": 524, "trainable": 520, "buffers": 17, "0": 216, "1": 16, "3": 292}
 
 
 def test_counts_are_of_one_image() -> None:
