@@ -8,6 +8,8 @@ grid: {stride: [16, 8], skips: [false, true]}   # every combination
 zip: {stride: [16, 8], width: [0.5, 0.25]}      # in step
 exclude:
   - {when: {stride: 32, skips: true}, because: there is nothing to fuse at stride 32}
+beside:                            # variants of other architectures, compared with the same baseline
+  - {architecture: unet, axes: {width: 0.25}}
 metrics: [params, macs, miou]
 workload: {dataset: camvid, shape: [3, 120, 160], batch: 8}
 train: {steps: 800}
@@ -17,7 +19,7 @@ seeds: 3
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +51,13 @@ class Exclusion(_Section):
 
     when: dict[str, Any] = Field(min_length=1)
     because: str = Field(min_length=1)
+
+
+class Beside(_Section):
+    """A variant of another architecture, measured beside the baseline's."""
+
+    architecture: str
+    axes: dict[str, Any] = {}
 
 
 class Claim(_Section):
@@ -83,6 +92,7 @@ class AblationFile(_Section):
     grid: dict[str, list[Any]] = {}
     zip: dict[str, list[Any]] = {}
     exclude: list[Exclusion] = []
+    beside: list[Beside] = []
     metrics: list[str] = Field(min_length=1)
     workload: WorkloadSection = WorkloadSection()
     train: Recipe = Recipe()
@@ -202,6 +212,7 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     ("workload",): WorkloadSection,
     ("train",): Recipe,
     ("exclude",): Exclusion,
+    ("beside",): Beside,
     ("claims",): Claim,
 }
 
@@ -235,8 +246,9 @@ class _Checker:
         architecture = self.architecture()
         metrics = self.metrics(architecture)
         workload = self.workload(architecture, metrics)
-        self.base = self.fitted(architecture, workload)
+        self.base = self.fitted(architecture, workload, self.file.baseline, ["baseline"])
         kept, excluded = self.variants(architecture)
+        kept += self.beside(architecture, workload, kept)
         return Ablation(
             name=name,
             path=self.document.path,
@@ -244,7 +256,7 @@ class _Checker:
             source=self.file.source or architecture.source,
             variants=kept,
             excluded=excluded,
-            varied=tuple(dict.fromkeys((*self.file.vary, *self.file.grid, *self.file.zip))),
+            varied=self.varied(),
             metrics=metrics,
             workload=workload,
             recipe=self.file.train,
@@ -253,14 +265,40 @@ class _Checker:
             plugins=self.plugins,
         )
 
-    def architecture(self) -> Architecture:
-        try:
-            return declared(self.file.architecture, self.plugins)
-        except RegistryError as error:
-            raise self.fail(["architecture"], error) from None
+    def varied(self) -> tuple[str, ...]:
+        """The axes that differ between variants, `architecture` first where there are several."""
+        several = ["architecture"] if self.file.beside else []
+        return tuple(dict.fromkeys((*several, *self.file.vary, *self.file.grid, *self.file.zip)))
 
-    def fitted(self, architecture: Architecture, workload: Workload) -> dict[str, Any]:
-        """The baseline, with the axes that the data set decides (its number of classes) set to fit it.
+    def architecture(self) -> Architecture:
+        return self.declared(self.file.architecture, ["architecture"])
+
+    def declared(self, name: str, where: list[Any]) -> Architecture:
+        try:
+            return declared(name, self.plugins)
+        except RegistryError as error:
+            raise self.fail(where, error) from None
+
+    def beside(self, architecture: Architecture, workload: Workload, kept: Sequence[Variant]) -> tuple[Variant, ...]:
+        """The variants of other architectures, each with the axes that it states and that the data set decides."""
+        found: dict[Variant, None] = {}
+        for number, entry in enumerate(self.file.beside):
+            other = self.declared(entry.architecture, ["beside", number, "architecture"])
+            if other.task != architecture.task:
+                told = f"'{other.name}' is for {other.task or 'no task'}, but '{architecture.name}' for"
+                raise self.fail(["beside", number, "architecture"], f"{told} {architecture.task or 'none'}")
+            self.checked_value(other, ["beside", number, "axes"], entry.axes)
+            axes = self.fitted(other, workload, entry.axes, ["beside", number, "axes"])
+            variant = self.variant(other, axes, ["beside", number], stated=axes)
+            if variant in found or variant in kept:
+                raise self.fail(["beside", number], f"'{variant.name}' stands here for the second time")
+            found[variant] = None
+        return tuple(found)
+
+    def fitted(
+        self, architecture: Architecture, workload: Workload, given: Mapping[str, Any], where: list[Any]
+    ) -> dict[str, Any]:
+        """The axes given, and those that the data set decides (its number of classes) set to fit it.
 
         What the data set requires follows its own axis of that name where it has one (its number of levels).
         """
@@ -268,10 +306,10 @@ class _Checker:
         axes, own = {axis.name for axis in architecture.axes}, dict(workload.dataset_axes)
         needed = {k: own.get(k, v) for k, v in (dataset.requires if dataset else {}).items() if k in axes}
         for name, value in needed.items():
-            if self.file.baseline.get(name, value) != value:
+            if given.get(name, value) != value:
                 told = f"'{workload.dataset}' needs {name}: {text_of(value)}; leave '{name}' out to have it set"
-                raise self.fail(["baseline", name], told)
-        return {**self.file.baseline, **needed}
+                raise self.fail([*where, name], told)
+        return {**given, **needed}
 
     def variants(self, architecture: Architecture) -> tuple[tuple[Variant, ...], tuple[tuple[Variant, str], ...]]:
         kept: dict[Variant, None] = {}
@@ -336,15 +374,20 @@ class _Checker:
                 yield ["zip"], {**base, **dict(zip(self.file.zip, point))}
 
     def variant(
-        self, architecture: Architecture, axes: Mapping[str, Any], where: list[str], constrained: bool = True
+        self,
+        architecture: Architecture,
+        axes: Mapping[str, Any],
+        where: list[Any],
+        constrained: bool = True,
+        stated: Collection[str] | None = None,
     ) -> Variant:
         try:
             resolved = architecture.resolve(axes) if constrained else self.unconstrained(architecture, axes)
         except RegistryError as error:
-            hint = "" if where == ["baseline"] else "; leave it out with 'exclude'"
+            hint = "; leave it out with 'exclude'" if where[0] in ("vary", "grid", "zip") else ""
             raise self.fail(where, f"{error}{hint}") from None
-        stated = {*self.base, *self.file.vary, *self.file.grid, *self.file.zip}
-        return Variant(architecture.name, tuple(resolved.items()), tuple(n for n in resolved if n in stated))
+        named = {*self.base, *self.file.vary, *self.file.grid, *self.file.zip} if stated is None else stated
+        return Variant(architecture.name, tuple(resolved.items()), tuple(n for n in resolved if n in named))
 
     @staticmethod
     def unconstrained(architecture: Architecture, axes: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,6 +56,34 @@ def test_a_variant_that_cannot_exist_must_be_excluded(load):
     assert len(ablation.variants) == 4
 
 
+FAMILIES = "question: q\narchitecture: fcn\nbaseline: {width: 0.5}\nmetrics: [params]\n"
+
+
+def test_variants_of_other_architectures_stand_beside_with_the_axes_they_state(load):
+    others = "beside: [{architecture: unet, axes: {width: 0.25}}, {architecture: pspnet}]"
+    ablation = load(FAMILIES + "workload: {dataset: camvid}\n" + others)
+    assert names(ablation.variants) == ["fcn(width=0.5,classes=11)", "unet(width=0.25,classes=11)", "pspnet(classes=11)"]
+    assert ablation.varied == ("architecture",)
+    assert names(load(FAMILIES + "beside: [{architecture: unet}]").variants) == ["fcn(width=0.5)", "unet"]
+
+
+@pytest.mark.parametrize(
+    ("beside", "told"),
+    [
+        ("{architecture: unett}", r":5:\d+: no architecture is called 'unett', did you mean 'unet'"),
+        ("{architecture: unet, axes: {widht: 1}}", r":5:\d+: 'unet' has no axis 'widht', did you mean 'width'"),
+        ("{architecture: unet, axes: {width: 99}}", r":5:\d+: .*width"),
+        ("{architecture: fcn, axes: {width: 0.5}}", r":5:\d+: 'fcn\(width=0.5\)' stands here for the second time"),
+        ("{architecture: unet}, {architecture: unet}", r"'unet' stands here for the second time"),
+        ("{architecture: vae}", r":5:\d+: 'vae' is for generation, but 'fcn' for segmentation"),
+        ("{architecture: unet, ax: {}}", r":5:\d+: there is no key 'ax', did you mean 'axes'"),
+    ],
+)
+def test_what_cannot_stand_beside_is_refused_with_its_line(load, beside, told):
+    with pytest.raises(AblationError, match=told):
+        load(FAMILIES + f"beside: [{beside}]")
+
+
 def test_overrides_are_checked_like_the_file(load):
     ablation = load(BASE, "train.steps=50", "baseline.a=4", "seeds=[3, 5]", "train.lr=1e-3")
     assert ablation.recipe.steps == 50
