@@ -94,6 +94,13 @@ def test_measure_prints_one_object_a_line_and_keeps_nothing(bench, tmp_path):
     assert not (tmp_path / "results").exists()
 
 
+def test_measure_sweeps_over_batches_and_measures_what_depends_on_none_once(bench, tmp_path):
+    log = tmp_path / "pulse"
+    found = rows(bench("measure", "trivial", f"log={log}", "--metrics", "twice,pulse", "--batch", "1,4", "--json"))
+    assert [(row["metric"], row["batch"]) for row in found] == [("twice", 1), ("pulse", 1), ("pulse", 4)]
+    assert len(log.read_text().splitlines()) == 2 * 2
+
+
 def test_measure_takes_a_callable_from_a_file(bench, tmp_path):
     (tmp_path / "mine.py").write_text("def net(*, k: int = 1):\n    'Mine.'\n    return {'a': k}\n")
     found = rows(bench("measure", "mine.py:net", "k=5", "--metrics", "twice", "--json"))
@@ -127,3 +134,21 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path, plugin):
     assert driver.returncode == 130
     assert "run the same command again to go on" in told
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("seeds", "told"),
+    [
+        ("1", "note: one seed has no spread: no difference of scores can reach 95 %; at least 2 are needed"),
+        (
+            "3",
+            "note: with 3 seeds a difference among 2 comparisons counts from 3.6 standard deviations of its seeds on",
+        ),
+    ],
+)
+def test_what_so_many_seeds_can_tell_is_said_before_a_run(bench, tmp_path, seeds, told):
+    text = "question: q\narchitecture: fcn\nvary: {stride: [32, 16]}\nmetrics: [params, miou]\n"
+    (tmp_path / "ablations" / "trained.yaml").write_text(text)
+    for command in (["plan", "trained"], ["run", "trained", "--dry-run"]):
+        assert told in bench(*command, "--seeds", seeds).stderr
+    assert "seeds a difference" not in bench("plan", "easy").stderr

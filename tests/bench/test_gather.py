@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from bench.gather import contributions
+from bench.measurement import Evaluation, Reading
+from bench.metrics.miou import miou
+from bench.metrics.pixel_accuracy import pixel_accuracy
+
+
+@pytest.fixture(scope="module")
+def evaluation() -> Evaluation:
+    random = np.random.default_rng(0)
+    confusion = random.integers(1, 50, size=(12, 3, 3)) + 200 * np.eye(3, dtype=int)
+    return Evaluation("segmentation", {"confusion": confusion, "boundary": np.ones((12, 3, 2))}, ("a", "b", "c"))
+
+
+def test_contributions_are_jackknife_pseudovalues_of_the_metric_itself(evaluation: Evaluation):
+    found = contributions(miou, evaluation)
+    rest = {name: values[1:] for name, values in evaluation.units.items()}
+    whole, without = miou(evaluation).value, miou(dataclasses.replace(evaluation, units=rest)).value
+    assert found[0] == pytest.approx(12 * whole - 11 * without)
+    assert found.mean() == pytest.approx(whole, abs=1e-3)
+
+
+def test_a_share_of_pixels_has_contributions_that_add_up_to_its_error(evaluation: Evaluation):
+    """The ratio estimator's standard error in closed form: Cochran 1977, Sampling Techniques, section 6.4."""
+    found, cells = contributions(pixel_accuracy, evaluation), evaluation.units["confusion"]
+    right, pixels = np.trace(cells, axis1=1, axis2=2), cells.sum(axis=(1, 2))
+    residual = right - right.sum() / pixels.sum() * pixels
+    assert found.std(ddof=1) == pytest.approx(residual.std(ddof=1) / pixels.mean(), rel=0.03)
+
+
+def test_without_units_of_one_length_there_are_none(evaluation: Evaluation):
+    assert contributions(miou, dataclasses.replace(evaluation, units={})) is None
+    uneven = {**evaluation.units, "joints": np.ones((5, 2))}
+    assert contributions(miou, dataclasses.replace(evaluation, units=uneven)) is None
+
+
+def test_a_metric_that_fails_on_fewer_units_has_none(evaluation: Evaluation):
+    def picky(asked: Evaluation) -> Reading:
+        return Reading(1.0) if len(asked.units["boundary"]) == 12 else Reading(None, error="too few")
+
+    assert contributions(picky, evaluation) is None
