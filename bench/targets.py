@@ -6,14 +6,15 @@ A registered name, `timm:NAME`, `torchvision:NAME` (classification or segmentati
 
 from __future__ import annotations
 
+import difflib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
 from bench.catalogue import CatalogueError, Source, declarations, live, load, plugin_source, source_of
-from bench.registry import Architecture, RegistryError, axes_of, suggestion
-from bench.zoo import torchvision_axes
+from bench.registry import Architecture, Axis, RegistryError, axes_of, suggestion
+from bench.zoo import timm_models, torchvision_axes
 
 ZOOS = ("timm", "torchvision")
 
@@ -21,14 +22,14 @@ ZOOS = ("timm", "torchvision")
 def declared(name: str, plugins: Sequence[str] = ()) -> Architecture:
     """The architecture that `name` means. Raises RegistryError with the nearest name.
 
-    Nothing is imported for registered names and for the zoos; `file:callable` is imported. torchvision's
-    axes are the plain parameters of its builders; timm's models have none.
+    Nothing is imported for registered names and for the zoos; `file:callable` is imported, and timm where its
+    sources do not have the name. torchvision's axes are the plain parameters of its builders; timm's models have none.
     """
     head, colon, rest = name.partition(":")
     if not colon:
         return declarations(tuple(plugins)).architectures.get(name)
     if head in ZOOS:
-        axes = torchvision_axes(rest) if head == "torchvision" else ()
+        axes = torchvision_axes(rest) if head == "torchvision" else _timm_axes(rest)
         return Architecture(name, _not_live, head, axes, task="", source=f"{head}, {rest}")
     return _callable(name, plugins)
 
@@ -73,11 +74,25 @@ def _callable(name: str, plugins: Sequence[str]) -> Architecture:
     return Architecture(name, found, module.__name__, axes, task="", source=where)
 
 
+def _timm_axes(name: str) -> tuple[Axis, ...]:
+    """None. A dot divides the name from that of weights (`resnet50.a1_in1k`); of older names timm itself is asked."""
+    if name.partition(".")[0] not in timm_models():
+        import timm
+
+        if not timm.is_model(name):
+            raise RegistryError(f"timm has no model '{name}'{_near(name, timm_models())}")
+    return ()
+
+
+def _near(name: str, known: Collection[str]) -> str:
+    """The nearest of so many names that one is always half alike: a hint only where it is more than that."""
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.7)
+    return f", did you mean '{near[0]}'?" if near else " (`timm.list_models()` names them)"
+
+
 def _timm(name: str) -> Callable[[], Any]:
     import timm
 
-    if not timm.is_model(name):
-        raise RegistryError(f"timm has no model '{name}'{suggestion(name, timm.list_models())}")
     return lambda: timm.create_model(name, pretrained=False)
 
 

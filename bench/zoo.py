@@ -1,4 +1,4 @@
-"""The builders of torchvision: their names and their plain parameters, read from its sources, without importing it."""
+"""Names of the networks of torchvision and timm, read from their sources, without importing them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,17 @@ from pathlib import Path
 from bench.catalogue import package_folder, parse
 from bench.registry import Axis, RegistryError, suggestion
 
+_TIMM = re.compile(r"^@register_model\n(?:@.*\n)*def (\w+)\(", re.MULTILINE)
 _ELSEWHERE = ("quantization", "optical_flow")
 _BUILDER = re.compile(r"^@register_model\(\)\n(?:[@ )].*\n)*def (\w+)\(", re.MULTILINE)
 _PLAIN = re.compile(r"(?:Optional\[)?(bool|int|float|str)\]?")
+
+
+@functools.cache
+def timm_models() -> frozenset[str]:
+    """The models that timm registers, without those under names that it calls deprecated."""
+    files = sorted((package_folder("timm") / "models").glob("*.py"))
+    return frozenset(name for file in files for name in _TIMM.findall(file.read_text("utf-8")))
 
 
 @functools.cache

@@ -196,7 +196,12 @@ def test_a_zoo_publishes_what_is_measured_here(zoo):
 
 @pytest.mark.parametrize(
     ("target", "told"),
-    [("fnc", "did you mean 'fcn'"), ("torchvision:resnet51", "did you mean"), ("timm:resnet18", "no published number")],
+    [
+        ("fnc", "did you mean 'fcn'"),
+        ("torchvision:resnet51", "did you mean"),
+        ("timm:resnet5O", "did you mean 'resnet50"),
+        ("timm:resnet18", "no published number"),
+    ],
 )
 def test_an_unknown_name_is_an_error(target, told):
     with pytest.raises(ValueError, match=told):

@@ -5,7 +5,7 @@ import pytest
 
 from bench.registry import RegistryError
 from bench.targets import declared, runnable
-from bench.zoo import torchvision_axes, torchvision_builders
+from bench.zoo import timm_models, torchvision_axes, torchvision_builders
 
 
 def test_the_builders_are_those_that_torchvision_lists():
@@ -28,9 +28,26 @@ def test_axes_are_the_plain_parameters_of_builder_and_class():
     }
 
 
+def test_the_models_of_timm_are_those_that_it_lists():
+    import timm
+
+    assert timm_models() == set(timm.list_models())
+
+
+@pytest.mark.parametrize("name", ["resnet50", "resnet50.a1_in1k", "gluon_resnet34_v1b"])
+def test_names_of_timm_may_bear_weights_or_be_old(name):
+    assert declared(f"timm:{name}").axes == ()
+
+
 @pytest.mark.parametrize(
     ("target", "told"),
-    [("torchvision:resnet51", "did you mean 'resnet50'"), ("torchvision:resnet50 aux", "has no axis 'aux'")],
+    [
+        ("torchvision:resnet51", "did you mean 'resnet50'"),
+        ("torchvision:resnet50 aux", "has no axis 'aux'"),
+        ("timm:resnet5O", "timm has no model 'resnet5O', did you mean 'resnet50"),
+        ("timm:badname", r"timm has no model 'badname' \(`timm.list_models\(\)` names them\)"),
+        ("timm:resnet50 stride", "has no axis 'stride'"),
+    ],
 )
 def test_an_unknown_model_or_axis_is_refused_before_anything_is_built(target, told):
     name, _, axis = target.partition(" ")
@@ -38,10 +55,10 @@ def test_an_unknown_model_or_axis_is_refused_before_anything_is_built(target, to
         declared(name).resolve({axis: True})
 
 
-def test_torchvision_is_not_imported_to_know_its_axes():
+def test_the_zoos_are_not_imported_to_know_their_names():
     code = (
         "import sys; from bench.targets import declared; declared('torchvision:fcn_resnet50').resolve({'aux_loss': True});"
-        "print({'torch', 'torchvision'} & set(sys.modules))"
+        "declared('timm:resnet50'); print({'torch', 'torchvision', 'timm'} & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
