@@ -1,7 +1,7 @@
 """Did an axis do anything, and what else did it move?
 
-Two variants of an ablation whose graphs (in eval and in training mode), initial parameters and output on one
-input are all the same differ in name only: whatever the table would say of the axis between them is noise.
+Two variants of an ablation whose graphs (in eval and in training mode), own losses, initial parameters and output
+on one input are all the same differ in name only: whatever the table would say of the axis between them is noise.
 Where they do differ, the *confound ledger* says by how much parameters, multiply-accumulates and receptive
 field moved along with the axis that was meant.
 """
@@ -15,9 +15,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.measurement import Variant
+from bench.objective import objective
 from bench.registry import text_of
 
 if TYPE_CHECKING:
+    import torch
+
+    from bench.structure.tape import Tape
     from bench.subject import Subject
 
 
@@ -29,13 +33,15 @@ class NoEffect(ValueError):  # noqa: N818 - what it says reads as one
 class Signature:
     """What a network is. `graph` is empty where it could not be recorded, for the reason in `error`.
 
-    `graph` holds the hashes of the graph in eval and in training mode. `values` is the digest of the
+    `graph` holds the hashes of the graph in eval and in training mode, `objective` the digest of the network's own
+    loss, empty where it has none. `values` is the digest of the
     initial parameters and of the output on one input, read only where two graphs are the same.
     `field` is the receptive field's size in px, None where it is global.
     """
 
     key: str
     graph: str = ""
+    objective: str = ""
     values: str = ""
     params: int = 0
     macs: float = 0.0
@@ -55,22 +61,30 @@ def signature(key: str, subject: Subject) -> Signature:
 
     from bench.metrics.receptive_field import receptive_field
     from bench.structure.costs import costs
-    from bench.structure.graph import graph_hash
     from bench.structure.tape import StructureError, record
 
     try:
-        trained = graph_hash(record(model, (2, *subject.shape), training=True))
         tape = record(model, (1, *subject.shape))
+        graph = graphs(model, tape, subject.shape)
         field = receptive_field(model, subject.shape).size
     except (StructureError, RuntimeError, ValueError) as error:
         return Signature(key, error=(str(error).splitlines() or [type(error).__name__])[0])
     return Signature(
         key,
-        graph=f"{graph_hash(tape)}/{trained}",
+        graph=graph,
+        objective=objective(model),
         params=sum(p.numel() for p in model.parameters()),
         macs=costs(tape).macs,
         field=field,
     )
+
+
+def graphs(model: torch.nn.Module, tape: Tape, shape: tuple[int, ...]) -> str:
+    """The hashes of the graph on `tape`, and in training mode on two inputs of `shape` (C, H, W)."""
+    from bench.structure.graph import graph_hash
+    from bench.structure.tape import record
+
+    return f"{graph_hash(tape)}/{graph_hash(record(model, (2, *shape), training=True))}"
 
 
 def _built(subject: Subject) -> Any:
@@ -94,11 +108,11 @@ def values(subject: Subject) -> str:
 
 
 def alike(signatures: Mapping[Variant, Signature]) -> list[list[Variant]]:
-    """Groups of variants whose recorded graphs are the same."""
+    """Groups of variants whose recorded graphs, own losses, and values where they were read, are the same."""
     groups: dict[str, list[Variant]] = {}
     for variant, found in signatures.items():
         if found.graph:
-            groups.setdefault(f"{found.graph}/{found.values}", []).append(variant)
+            groups.setdefault(f"{found.graph}/{found.objective}/{found.values}", []).append(variant)
     return [group for group in groups.values() if len(group) > 1]
 
 
