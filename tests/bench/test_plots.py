@@ -32,7 +32,11 @@ PLOTS = [entry.name for entry in declarations().plots if entry.module.startswith
 
 @pytest.fixture(scope="module")
 def synthetic(synthetic: Results) -> Results:
-    """The made-up results, with rooflines besides."""
+    """The made-up results, with rooflines besides; the last variant's receptive field is global."""
+    synthetic = dataclasses.replace(synthetic, frame=synthetic.frame.copy())
+    last = (synthetic.frame["metric"] == "receptive_field") & (synthetic.frame["variant"] == synthetic.variants[-1])
+    for row in synthetic.frame.index[last]:
+        synthetic.frame.at[row, "value"], synthetic.frame.at[row, "detail"] = float("nan"), {"global": True}
     likely = synthetic.frame[synthetic.frame["metric"] == "params"]
     told = [
         {"intensity": 20.0 * 1.3**i, "achieved_flops_per_s": 6e10 / (1 + i / 9)} for i in range(len(synthetic.variants))
