@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils import _pytree as pytree
 
 from bench.catalogue import declarations, live
 
@@ -33,7 +34,9 @@ def synchronised():
 def test_forward(family, axes, benchmark):
     torch.manual_seed(0)
     network = live(family).build(**axes).eval().to(device())
-    image = torch.randn(1, 3, 128, 128, device=device())
+    asked = live(family).resolve(axes)
+    size = asked.get("size", 128)
+    image = torch.randn(1, asked.get("channels", 3), size, size, device=device())
     with torch.inference_mode():
-        output = benchmark(network, image)
-    assert torch.isfinite(output).all()
+        outputs = benchmark(network, image)
+    assert all(torch.isfinite(output).all() for output in pytree.tree_leaves(outputs))
