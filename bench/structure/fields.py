@@ -19,9 +19,10 @@ from bench.structure.terms import Terms
 
 Size = int | tuple[int, ...] | None
 
-ENLARGEMENTS = (1344, 4 * 1344, 16 * 1344)
-"""Pixels by which the input is enlarged along each axis: multiples of most strides (64, 48, 28, ...), so that
-padding which depends on the size stays the same, and windows still fit."""
+ENLARGEMENTS = (256 * 21, 4 * 256 * 21)
+"""Pixels by which the input is enlarged along each axis, as are their differences: multiples of strides (up to 256,
+48, 28, ...), so that a map grows by a whole number of positions, padding which depends on the size stays the same, and
+windows still fit. Nothing is computed at that size."""
 MOST_PHASES = 512
 
 
