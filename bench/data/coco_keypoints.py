@@ -55,8 +55,12 @@ class _Held:
         self.people = [a for a in every if any(flag > 0 for flag in a["keypoints"][2::3])]
 
 
-@functools.lru_cache(maxsize=2)
 def _annotations(path: Path) -> _Held:
+    return _parsed(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=2)
+def _parsed(path: Path, date: int) -> _Held:
     try:
         return _Held(json.loads(path.read_text(encoding="utf-8")))
     except (KeyError, TypeError, json.JSONDecodeError) as error:

@@ -59,9 +59,13 @@ def _chosen(path: Path, split: str) -> list[tuple[str, list[Any]]]:
     return [entry for entry, out in zip(annotated, held_out, strict=True) if out == (split == "val")]
 
 
-@functools.lru_cache(maxsize=2)
 def _annotations(path: Path) -> list[tuple[str, list[Any]]]:
     """File names of training images that show someone with joints, with the rectangles of these people."""
+    return _parsed(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=2)
+def _parsed(path: Path, date: int) -> list[tuple[str, list[Any]]]:
     from scipy.io import loadmat
 
     release = loadmat(str(path), squeeze_me=True, struct_as_record=False).get("RELEASE")

@@ -212,15 +212,27 @@ def _topmost(layers: list[Grid]) -> list[Grid]:
     return found[::-1]
 
 
+def reach_to_cue(joints: Points) -> npt.NDArray[np.int64]:
+    """For each limb joint (N, K - BODY): px to every side that its pixel must see to hold a pixel of the cue."""
+    thorax = joints[:, NAMES.index("thorax")]
+    side = np.arange(-int(CUE) - 1, int(CUE) + 2)
+    pixels = np.rint(thorax).astype(np.int64)[:, None] + np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
+    painted = np.linalg.norm(pixels - thorax[:, None], axis=-1) <= CUE
+    at = np.rint(joints[:, BODY:]).astype(np.int64)
+    away = np.abs(at[:, :, None] - pixels[:, None]).max(axis=-1)
+    nearest: npt.NDArray[np.int64] = np.where(painted[:, None], away, np.iinfo(np.int64).max).min(axis=-1)
+    return nearest
+
+
 def share_that_sees(
-    reach: int, *, distance: int = 14, split: str = "val", shape: tuple[int, int, int] = (3, 64, 64), count: int = 128,
+    reach: int,
+    *,
+    distance: int = 14,
+    split: str = "val",
+    shape: tuple[int, int, int] = (3, 64, 64),
+    count: int = 128,
     seed: int = 0,
-) -> float:  # fmt: skip
+) -> float:
     """The share of limb joints at whose own pixel a field of `reach` px to every side holds a pixel of the cue."""
     joints, _ = layout(stream(seed, split), count, shape, distance)
-    y, x = np.indices(shape[1:])
-    thorax = joints[:, NAMES.index("thorax")]
-    cue = near(thorax, thorax, shape[1:]) <= CUE
-    at = np.rint(joints[:, BODY:]).transpose(1, 2, 0)[..., None, None]
-    seen = [((np.maximum(abs(x - px), abs(y - py)) <= reach) & cue).any(axis=(1, 2)) for px, py in at]
-    return float(np.mean(seen))
+    return float((reach_to_cue(joints) <= reach).mean())

@@ -1,0 +1,264 @@
+"""The data sets of photographed people, in tiny trees of their original layouts."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+from bench.catalogue import declarations
+from bench.data.coco_keypoints import NAMES as COCO
+from bench.data.coco_keypoints import coco_keypoints
+from bench.data.crops import GREY, around
+from bench.data.examples import DataNotFound
+from bench.data.fingerprint import fingerprint
+from bench.data.leeds import NAMES
+from bench.data.lsp import lsp
+from bench.data.lspet import lspet
+from bench.data.lspet128 import lspet128
+from bench.data.mpii import NAMES as MPII
+from bench.data.mpii import mpii
+from bench.data.people import between, examples
+
+SHAPE = (3, 32, 32)
+
+
+def dots(path: Path, joints: np.ndarray, size: tuple[int, int]) -> None:
+    """A black picture with a white square of 5 px about each joint, the first pixel being (0, 0)."""
+    pixels = np.zeros((size[1], size[0], 3), dtype=np.uint8)
+    for x, y in np.rint(joints).astype(int):
+        pixels[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3] = 255
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, quality=95)
+
+
+def people(count: int, size: tuple[int, int], joints: int = 14) -> np.ndarray:
+    rng = np.random.default_rng(count)
+    return rng.integers(20, np.array(size) - 20, (count, joints, 2)).astype(np.float64)
+
+
+def lit(held, image: int, joint: int) -> int:
+    """How bright the picture is where the joint is said to be."""
+    x, y = held.targets["joints"][image, joint].round().long().tolist()
+    return int(held.images[image, 0, y, x])
+
+
+def test_leeds_sports_pose_marks_what_is_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.data.lsp.HALF", 4)
+    size, count = (110, 160), 8
+    joints = people(count, size)
+    flags = np.zeros((count, 14))
+    flags[:, 3] = 1
+    mat = np.concatenate([joints + 1, flags[..., None]], -1).transpose(2, 1, 0)
+    (tmp_path / "lsp").mkdir()
+    savemat(tmp_path / "lsp" / "joints.mat", {"joints": mat})
+    for number, places in enumerate(joints, start=1):
+        dots(tmp_path / "lsp" / "images" / f"im{number:04d}.jpg", places, size)
+    train, test = (lsp(tmp_path, split, (3, 64, 64)) for split in ("train", "test"))
+    assert train.images.shape == (4, 3, 64, 64)
+    assert train.names == NAMES
+    assert train.targets["visible"].tolist() == [[2, 2, 2, 1, *[2] * 10]] * 4
+    assert min(lit(held, i, joint) for held in (train, test) for i in range(4) for joint in range(14)) > 100
+
+
+def test_its_extension_marks_what_is_visible(tmp_path: Path) -> None:
+    size, count = (130, 120), 20
+    joints = people(count, size)
+    flags = np.ones((count, 14))
+    flags[:, 5] = 0
+    mat = np.concatenate([joints + 1, flags[..., None]], -1).transpose(1, 2, 0)
+    mat[5, :2] = -300  # what the file says of joints that nobody marked
+    (tmp_path / "lspet").mkdir()
+    savemat(tmp_path / "lspet" / "joints.mat", {"joints": mat})
+    for number, places in enumerate(joints, start=1):
+        dots(tmp_path / "lspet" / "images" / f"im{number:05d}.jpg", np.delete(places, 5, 0), size)
+    held = lspet(tmp_path, "train", SHAPE)
+    assert len(held) == 18
+    assert len(lspet(tmp_path, "val", SHAPE)) == 2
+    assert (held.targets["visible"][:, 5] == 0).all()
+    assert (held.targets["joints"][:, 5] == 0).all()
+    assert min(lit(held, i, joint) for i in range(18) for joint in (0, 4, 6, 13)) > 100
+    assert held.targets["torso"].isfinite().all()
+    assert held.targets["head"].isfinite().all()
+
+
+def write_crops(root: Path, count: int = 6) -> np.ndarray:
+    joints = people(count, (128, 128))
+    flags = np.ones((count, 14, 1))
+    flags[1, 9] = 0
+    home = root / "lspet128"
+    home.mkdir()
+    index = np.arange(count) * 2 + 1
+    mat = {"joints": np.concatenate([joints, flags], -1).transpose(1, 2, 0), "index": index[None]}
+    savemat(home / "joints.mat", {**mat, "split": (np.arange(count) % 3 == 2).astype(np.int8)[None]})
+    for number, places in zip(index, joints, strict=True):
+        dots(home / "images" / f"im{number:05d}.jpg", places, (128, 128))
+    return joints
+
+
+def test_crops_keep_their_split_and_scale_their_joints(tmp_path: Path) -> None:
+    joints = write_crops(tmp_path)
+    train, val = (lspet128(tmp_path, split, (3, 64, 32)) for split in ("train", "val"))
+    assert (len(train), len(val)) == (4, 2)
+    expected = (joints[[2, 5]] + 0.5) * np.array([32 / 128, 64 / 128]) - 0.5
+    assert np.allclose(val.targets["joints"].numpy(), expected, atol=1e-4)
+    assert train.targets["torso"][1].isnan()  # its left shoulder is not annotated
+    torso = np.linalg.norm(expected[:, NAMES.index("left_shoulder")] - expected[:, NAMES.index("right_hip")], axis=-1)
+    assert np.allclose(val.targets["torso"].numpy(), torso, rtol=1e-5)
+    large = lspet128(tmp_path, "val", (3, 128, 128))
+    assert min(lit(large, i, joint) for i in range(2) for joint in range(14)) > 200
+    entry = declarations().datasets.get("lspet128")
+    assert fingerprint(entry, tmp_path, "val", SHAPE, {}) != fingerprint(entry, tmp_path, "train", SHAPE, {})
+
+
+def test_coco_people_in_their_boxes(tmp_path: Path) -> None:
+    size = (200, 150)
+    joints = people(3, (100, 110), 17)
+    folder = tmp_path / "coco"
+    dots(folder / "val2017" / "a.jpg", np.concatenate([joints[0], joints[1] + [80, 0]]), size)
+    dots(folder / "val2017" / "b.jpg", joints[2], size)
+
+    def annotation(number: int, image: int, places: np.ndarray, flag: int = 2, crowd: int = 0):
+        low, high = places.min(0), places.max(0)
+        rows = [[*map(float, place), flag] for place in places]
+        rows[0] = [0, 0, 0]
+        box = [*map(float, low), *map(float, high - low + 1)]
+        points = [v for row in rows for v in row]
+        return {"id": number, "image_id": image, "keypoints": points, "bbox": box, "iscrowd": crowd}
+
+    held = [
+        annotation(1, 7, joints[0]),
+        annotation(2, 7, joints[1] + [80, 0], flag=1),
+        annotation(3, 9, joints[2], crowd=1),
+        {**annotation(4, 9, joints[2]), "keypoints": [0] * 51},
+    ]
+    (folder / "annotations").mkdir()
+    images = [{"id": 7, "file_name": "a.jpg"}, {"id": 9, "file_name": "b.jpg"}]
+    path = folder / "annotations" / "person_keypoints_val2017.json"
+    path.write_text(json.dumps({"images": images, "annotations": held}))
+    found = coco_keypoints(tmp_path, "val", (3, 96, 72))
+    assert len(found) == 2
+    assert found.names == COCO
+    assert found.targets["visible"].tolist() == [[0, *[2] * 16], [0, *[1] * 16]]
+    assert min(lit(found, i, joint) for i in range(2) for joint in range(1, 17)) > 100
+    assert "head" not in found.targets
+    path.write_text("{}")
+    with pytest.raises(ValueError, match="no person_keypoints file of COCO"):
+        coco_keypoints(tmp_path, "val", (3, 96, 64))
+
+
+def struct(**fields):
+    """A Matlab struct, as scipy writes one."""
+    held = np.empty((1, 1), dtype=[(name, object) for name in fields])
+    for name, value in fields.items():
+        held[name][0, 0] = value
+    return held
+
+
+def row(structs):
+    held = np.empty((1, len(structs)), dtype=structs[0].dtype)
+    for i, entry in enumerate(structs):
+        held[0, i] = entry[0, 0]
+    return held
+
+
+def test_mpii_people_by_place_and_scale(tmp_path: Path) -> None:
+    size, count = (160, 170), 12
+    joints = people(count, size, 16)
+
+    def point(number: int, place: np.ndarray):
+        flag = np.empty((0, 0)) if number in (8, 9) else np.array(float(number != 10))
+        return struct(id=float(number), x=place[0] + 1, y=place[1] + 1, is_visible=flag)
+
+    def person(places: np.ndarray):
+        points = row([point(k, place) for k, place in enumerate(places) if k != 4])
+        head = dict(zip(("x1", "y1", "x2", "y2"), (10.0, 10.0, 40.0, 50.0), strict=True))
+        at = struct(x=81.0, y=86.0)
+        return struct(**head, annopoints=struct(point=points), scale=0.9, objpos=at)
+
+    entries = [struct(image=struct(name=f"{i}.jpg"), annorect=row([person(places)])) for i, places in enumerate(joints)]
+    entries.append(struct(image=struct(name="test.jpg"), annorect=np.empty((0, 0))))
+    train = np.array([[1.0] * count + [0.0]])
+    (tmp_path / "mpii").mkdir()
+    path = tmp_path / "mpii" / "mpii_human_pose_v1_u12_1.mat"
+    savemat(path, {"RELEASE": struct(annolist=row(entries), img_train=train)})
+    for i, places in enumerate(joints):
+        dots(tmp_path / "mpii" / "images" / f"{i}.jpg", np.delete(places, 4, 0), size)
+    held = mpii(tmp_path, "train", (3, 112, 112))
+    assert (len(held), len(mpii(tmp_path, "val", SHAPE))) == (11, 1)
+    assert held.names == MPII
+    assert (held.targets["visible"][:, 4] == 0).all()
+    assert (held.targets["visible"][:, 10] == 1).all()  # flagged as hidden
+    assert (held.targets["visible"][:, [0, 8, 9]] == 2).all()  # the head's joints have no flag
+    seen = [(i, k) for i in range(11) for k in range(16) if held.targets["visible"][i, k]]
+    assert min(lit(held, i, k) for i, k in seen) > 100
+    # A box of 200 px times 0.9 and 1.25 became 112 px; the head's box has a diagonal of 50 px.
+    assert np.allclose(held.targets["head"].numpy(), 0.6 * 50 * 112 / (200 * 0.9 * 1.25), rtol=0.01)
+
+
+@pytest.mark.parametrize("name", ["lsp", "lspet", "lspet128", "mpii", "coco_keypoints"])
+def test_what_is_missing_is_told_with_how_to_get_it(name: str, tmp_path: Path) -> None:
+    from bench.catalogue import live
+
+    entry = live(declarations().datasets.get(name))
+    with pytest.raises(DataNotFound, match=f"{name} .*not found.*\nlicence"):
+        entry.call(tmp_path, entry.splits[0], SHAPE)
+    with pytest.raises(DataNotFound, match="no data folder given"):
+        entry.call(None, entry.splits[0], SHAPE)
+
+
+def test_another_joints_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "lsp").mkdir()
+    savemat(tmp_path / "lsp" / "joints.mat", {"joints": np.zeros((16, 3, 4))})
+    with pytest.raises(ValueError, match=r"expected joints of 14 x 3"):
+        lsp(tmp_path, "train", SHAPE)
+
+
+def test_a_box_that_leaves_the_picture_is_filled_with_grey(tmp_path: Path) -> None:
+    from bench.data.crops import Person, cropped
+
+    Image.new("RGB", (20, 20), (0, 0, 0)).save(tmp_path / "a.png")
+    person = Person(tmp_path / "a.png", (-10, 0, 10, 20), np.zeros((14, 2)), np.full(14, 2, dtype=np.uint8))
+    held = cropped([person], NAMES, (1, 20, 20))
+    assert (held.images[0, 0, :, :10] == GREY).all()
+    assert (held.images[0, 0, :, 10:] == 0).all()
+    assert held.targets["joints"][0, 0].tolist() == [10.0, 0.0]
+
+
+def test_a_box_has_the_shape_s_proportions_and_holds_its_joints() -> None:
+    places = np.array([[10.0, 20.0], [50.0, 30.0]])
+    left, top, right, bottom = around(places, (3, 64, 32))
+    assert (bottom - top) / (right - left) == pytest.approx(2, rel=0.05)
+    assert left < 10
+    assert right > 50
+    assert (left + right) / 2 == pytest.approx(30.5, abs=1)
+
+
+def test_examples_refuse_what_has_no_place() -> None:
+    images, joints = np.zeros((1, 3, 8, 8), dtype=np.uint8), np.full((1, 2, 2), np.nan)
+    names = ("left_wrist", "right_wrist")
+    held = examples(images, joints, np.zeros((1, 2), dtype=np.uint8), names)
+    assert (held.targets["joints"] == 0).all()
+    assert held.targets["mirror"].tolist() == [[1, 0]]
+    assert held.targets["size"].tolist() == [[8.0, 8.0]]
+    with pytest.raises(ValueError, match="no finite place"):
+        examples(images, joints, np.full((1, 2), 2, dtype=np.uint8), names)
+    assert np.isnan(between(joints, np.zeros((1, 2), dtype=np.uint8), names, names)).all()
+
+
+def test_the_real_crops() -> None:
+    root = os.environ.get("FOVBENCH_DATA")
+    if not root or not (Path(root) / "lspet128").is_dir():
+        pytest.skip("FOVBENCH_DATA names no folder with lspet128")
+    held = lspet128(Path(root), "val", (3, 64, 64))
+    assert len(held) == 711
+    assert held.targets["visible"].bool().float().mean() > 0.9
+    known = held.targets["visible"] > 0
+    assert (held.targets["joints"][known] >= -0.5).all()
+    assert (held.targets["joints"][known] <= 63.5).all()
+    assert 15 < held.targets["torso"].nanmean() < 20
