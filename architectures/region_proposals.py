@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from architectures.layers import Norm, he_initialise, scaled
+from architectures.pretrained import no_weights
 from architectures.pyramid import TimmPyramid
 from architectures.regions import CONTEXT, Merging, operator, oracle, shares_along
 from architectures.vgg import CHANNELS, vgg_trunk
@@ -31,6 +32,8 @@ from bench.registry import Bounds, Constraint, Fact, RegistryError, architecture
 
 PAPER = "Girshick et al. 2014, arXiv:1311.2524, section 5; Hariharan et al. 2014, arXiv:1407.1808"
 COUNTED = "counted by hand from the layers of VGG-16, behind conv5_3"
+VOID = 255
+"""The label of pixels that are not counted, as in the segmentation task."""
 Strategy = Literal["full", "fg", "full+fg"]
 
 
@@ -136,9 +139,9 @@ class Head(nn.Sequential):
 class TimmTrunk(nn.Module):
     """A timm network's map of one stride, zeros filling the image up: (N, 3, H, W) -> (N, C, ceil(H/s), ceil(W/s))."""
 
-    def __init__(self, name: str, stride: int) -> None:
+    def __init__(self, name: str, stride: int, pretrained: str) -> None:
         super().__init__()
-        self.pyramid, self.stride = TimmPyramid(name, stride), stride
+        self.pyramid, self.stride = TimmPyramid(name, stride, pretrained=pretrained), stride
         self.channels = self.pyramid.channels[-1]
 
     def forward(self, image: Tensor) -> Tensor:
@@ -161,6 +164,15 @@ class VGGTrunk(nn.Sequential):
         super().__init__(OrderedDict(sorted(named.items(), key=lambda item: (item[0][-1], item[0][0] == "p"))))
         self.channels = scaled(CHANNELS[count - 1], width)
         he_initialise(self)
+
+
+def _trunk(backbone: str, stride: int, width: float, norm: Norm, pretrained: str) -> VGGTrunk | TimmTrunk:
+    if backbone.startswith("timm:"):
+        if width != 1 or norm != "none":
+            raise RegistryError(f"backbone '{backbone}' has its own widths and norms: leave 'width' and 'norm' out")
+        return TimmTrunk(backbone.partition(":")[2], stride, pretrained)
+    no_weights(backbone, pretrained)
+    return VGGTrunk(backbone, stride, width, norm)
 
 
 class RegionNetwork(nn.Module):
@@ -197,19 +209,19 @@ class RegionNetwork(nn.Module):
         """
         classes, regions = self.head.score.out_features, self.propose.keywords["regions"]
         labels = targets["labels"].cpu().numpy()
-        best = np.stack([oracle(truth, classes, regions) for truth in labels])
-        maps = {"proposals": self.partition(images).numpy(), "oracle": best}
+        known = labels < min(classes, VOID)
+        best = np.stack([oracle(*image, regions) for image in zip(labels, known, strict=True)])
+        cells = (regions, classes)
         return {
-            name: np.stack([_counted(*pair, regions, classes) for pair in zip(ids, labels, strict=True)])
-            for name, ids in maps.items()
+            name: np.stack([_counted(*image, cells) for image in zip(ids, labels, known, strict=True)])
+            for name, ids in (("proposals", self.partition(images).numpy()), ("oracle", best))
         }
 
 
-def _counted(ids: np.ndarray, labels: np.ndarray, regions: int, classes: int) -> np.ndarray:
-    """Pixels of each class in each region of an image: uint32 (regions, classes)."""
-    known = labels < classes
-    cells = ids[known] * classes + labels[known]
-    return np.bincount(cells, minlength=regions * classes).reshape(regions, classes).astype(np.uint32)
+def _counted(ids: np.ndarray, labels: np.ndarray, known: np.ndarray, cells: tuple[int, int]) -> np.ndarray:
+    """The known pixels of each class in each region of an image: uint32, of shape `cells` (regions, classes)."""
+    places = ids[known] * cells[1] + labels[known]
+    return np.bincount(places, minlength=cells[0] * cells[1]).reshape(cells).astype(np.uint32)
 
 
 @architecture(
@@ -233,6 +245,7 @@ def region_proposals(
     strategy: Literal["full", "fg", "full+fg"] = "full+fg",
     stride: Literal[4, 8, 16] = 16,
     backbone: str = "vgg16",
+    pretrained: str = "none",
     width: Annotated[float, Bounds(0.01, 4)] = 1.0,
     fc_channels: Annotated[int, Bounds(2, 16384)] = 4096,
     norm: Literal["none", "batch"] = "none",
@@ -251,19 +264,15 @@ def region_proposals(
       `selective_search`: colour histograms, size and fill (Uijlings et al. 2013, without texture).
     - `strategy`: features of a region's context box (`full`), of its own pixels (`fg`), or both.
     - `stride` of the shared map: conv3, conv4 or conv5 of a VGG net.
-    - `backbone`: vgg11, vgg13, vgg16, vgg19, or timm:NAME, untrained.
+    - `backbone`: vgg11, vgg13, vgg16, vgg19, or timm:NAME.
+    - `pretrained`, of a timm backbone: none, hub (timm's), file:PATH, or package:NAME, an installed package that ships
+      the weights.
     - `width` scales the channels of trunk, fc6 and fc7; `norm` puts batch norm into the trunk.
 
     Inputs (N, 3, H, W), outputs logits (N, classes, H, W). Superpixels and hierarchies need scikit-image; they are
-    computed on a CPU, image by image. Raises RegistryError for an unknown backbone.
+    computed on a CPU, image by image. Raises RegistryError for an unknown backbone, or weights that it cannot have.
     """
-    trunk: VGGTrunk | TimmTrunk
-    if backbone.startswith("timm:"):
-        if width != 1 or norm != "none":
-            raise RegistryError(f"backbone '{backbone}' has its own widths and norms: leave 'width' and 'norm' out")
-        trunk = TimmTrunk(backbone.partition(":")[2], stride)
-    else:
-        trunk = VGGTrunk(backbone, stride, width, norm)
+    trunk = _trunk(backbone, stride, width, norm, pretrained)
     shared = {"regions": regions, "stride": stride}
     merging = {"superpixels": "size", "hierarchy": similarity}
     if proposals == "grid":

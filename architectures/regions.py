@@ -201,26 +201,31 @@ def partitions(image: Array, counts: Sequence[int], merging: Merging, smallest: 
 
 
 def components(labels: Array) -> Array:
-    """Connected pixels (4 neighbours) of one label: int64 (H, W) from 0 on."""
-    from skimage.measure import label
+    """Connected pixels (4 neighbours) of one label: int64 (H, W) from 0 on.
 
+    Raises MissingLibraryError without scikit-image.
+    """
+    try:
+        from skimage.measure import label
+    except ImportError as error:
+        raise MissingLibraryError("an oracle's proposals need scikit-image: pip install scikit-image") from error
     found: Array = label(labels.astype(np.int64) + 1, background=0, connectivity=1)
     return found.astype(np.int64) - 1
 
 
-def oracle(labels: Array, classes: int, regions: int) -> Array:
+def oracle(labels: Array, known: Array, regions: int) -> Array:
     """What one who knows the truth (H, W) would propose: its components, merged until `regions` are left.
 
-    By Ward's cost, on the truth in place of the image. Pixels that are no class go to the nearest one that is.
+    By Ward's cost, on the truth in place of the image. Pixels that are not `known` (H, W) go to the nearest that are.
     """
     from scipy.ndimage import distance_transform_edt
 
-    unknown = labels >= classes
-    if unknown.all():
+    if not known.any():
         return np.zeros(labels.shape, np.int64)
-    nearest = distance_transform_edt(unknown, return_distances=False, return_indices=True)
-    truth = labels[tuple(nearest)]
-    return merged(components(truth), np.eye(classes)[truth], (regions,), "ward")[0]
+    nearest = distance_transform_edt(~known, return_distances=False, return_indices=True)
+    present, truth = np.unique(labels[tuple(nearest)], return_inverse=True)
+    truth = truth.reshape(labels.shape)
+    return merged(components(truth), np.eye(len(present))[truth], (regions,), "ward")[0]
 
 
 # -- what a network needs of regions ---------------------------------------------------------------------

@@ -160,7 +160,7 @@ def test_without_scikit_image_it_is_said_how_to_get_it(monkeypatch: pytest.Monke
 def test_the_oracle_proposes_the_components_of_the_truth() -> None:
     truth = np.zeros((20, 30), np.uint8)
     truth[5:10, 5:10] = truth[12:18, 20:26] = 1
-    ids = oracle(truth, 2, 8)
+    ids = oracle(truth, truth < 2, 8)
     assert ids.max() == 2
     assert all(len(np.unique(truth[ids == n])) == 1 for n in range(3))
     assert np.array_equal(ids, components(truth))
@@ -169,7 +169,7 @@ def test_the_oracle_proposes_the_components_of_the_truth() -> None:
 def test_an_oracle_with_too_few_regions_gives_up_the_smallest_thing() -> None:
     truth = np.zeros((20, 30), np.uint8)
     truth[2:4, 2:4], truth[8:18, 12:26] = 1, 1
-    ids = oracle(truth, 2, 2)
+    ids = oracle(truth, truth < 2, 2)
     assert ids.max() == 1
     assert len(np.unique(truth[ids == ids[10, 15]])) == 1
     assert ids[2, 2] == ids[0, 0]
@@ -179,8 +179,8 @@ def test_void_pixels_cost_the_oracle_no_region() -> None:
     truth = np.zeros((20, 30), np.uint8)
     truth[:, 15:] = 1
     truth[:, 14:16] = truth[3:5, 3:5] = 255
-    assert oracle(truth, 2, 8).max() == 1
-    assert oracle(np.full((6, 6), 255, np.uint8), 2, 8).max() == 0
+    assert oracle(truth, truth < 2, 8).max() == 1
+    assert oracle(truth, np.zeros((20, 30), bool), 8).max() == 0
 
 
 # -- weights ---------------------------------------------------------------------------------------------
