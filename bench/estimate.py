@@ -28,7 +28,8 @@ class EstimateError(ValueError):
 class Known:
     """An estimate, and in words what its interval is made of.
 
-    `deltas` are the weighted sums of each seed, `units` (S, N) what evaluation units contribute to them.
+    `deltas` are the weighted sums of each seed, `units` (S, N) what blocks of evaluation units
+    contribute to them.
     """
 
     estimate: Estimate
@@ -103,11 +104,11 @@ def _seeded(terms: Terms, constant: float, units: Units) -> Known:
     found = _contributions(terms, seeds, units)
     if found is None:
         return Known(paired_t(deltas), told, deltas)
-    return Known(crossed(deltas, found), f"{told} and {found.shape[1]} evaluation units", deltas, found)
+    return Known(crossed(deltas, found), f"{told} and {found.shape[1]} blocks of evaluation units", deltas, found)
 
 
 def _contributions(terms: Terms, seeds: Sequence[int], units: Units) -> Floats | None:
-    """(S, N): what each evaluation unit adds to each seed's weighted sum; None where any part of it is not known."""
+    """(S, N): what each block of evaluation units adds to each seed's sum; None where any part is not known."""
     import numpy as np
 
     keys = [[(cell.variant, cell.metric, seed) for seed in seeds] for _, cell in terms]

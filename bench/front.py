@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.estimate import EstimateError, estimate
-from bench.inference import Direction, Interval, error_probability, holm, leaves_out_zero, pareto
+from bench.inference import LEVEL, Direction, Interval, error_probability, holm, leaves_out_zero, pareto
 from bench.summary import Column, Summary
 
 Standing = Literal["front", "undecided", "dominated"]
@@ -70,10 +70,17 @@ def _beaten(summary: Summary, objectives: Sequence[Column], points: Mapping[str,
         for loser in points:
             both = {winner: points[winner], loser: points[loser]}
             if winner != loser and pareto(both, better) == (winner,):
-                errors[winner, loser] = max(_error(summary, column, winner, loser) for column in objectives)
+                errors[winner, loser] = _error_of_all(summary, objectives, winner, loser)
     possible = len(points) * (len(points) - 1) // 2
     padded = errors | {("", str(i)): 1.0 for i in range(possible - len(errors))}
     return {loser for (_, loser), (sure, _) in holm(padded).items() if sure}
+
+
+def _error_of_all(summary: Summary, objectives: Sequence[Column], winner: str, loser: str) -> float:
+    """The greatest of the error probabilities; those of the costs only where the score's is small enough."""
+    score, *costs = objectives
+    error = _error(summary, score, winner, loser)
+    return error if error > 1 - LEVEL else max(error, *(_error(summary, cost, winner, loser) for cost in costs))
 
 
 def _error(summary: Summary, column: Column, winner: str, loser: str) -> float:

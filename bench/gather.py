@@ -62,7 +62,7 @@ def _evaluations(plan: Plan, store: Store) -> dict[tuple[str, int], Evaluation]:
 def _units(
     ablation: Ablation, evaluations: Mapping[tuple[str, int], Evaluation], frame: pd.DataFrame
 ) -> Iterator[tuple[tuple[str, str, int], Floats]]:
-    """What each evaluation unit contributes to each score; nothing of a metric that doesn't look at units."""
+    """What each block of evaluation units contributes to each score; nothing of a metric that doesn't look at units."""
     good = frame[(frame["kind"] == "accuracy") & frame["value"].notna()]
     for name in dict.fromkeys(good["metric"]):
         call = live(declarations(ablation.plugins).metrics.get(name), ablation.plugins).call
@@ -75,7 +75,7 @@ def _units(
 
 
 def contributions(call: Callable[[Evaluation], Any], evaluation: Evaluation) -> Floats | None:
-    """A metric's pseudovalues over the evaluation's units (N,); None where its units don't allow any."""
+    """A metric's pseudovalues over blocks of the evaluation's units; None where its units don't allow any."""
     counts = {len(values) for values in evaluation.units.values()}
 
     def over(chosen: Any) -> float | None:

@@ -117,8 +117,8 @@ def paired_t(differences: Sequence[float]) -> Student:
 def crossed(differences: Sequence[float], units: Floats) -> Student:
     """The mean of S differences, one for each seed, over seeds and evaluation units drawn at random.
 
-    `units` (S, N) holds what each of the N evaluation units contributes to each seed's difference (its
-    jackknife pseudovalues). Every seed is judged on the same units, so seeds and units are crossed random
+    `units` (S, N) holds what each of N evaluation units, or blocks of them, contributes to each seed's difference
+    (`pseudovalues`). Every seed is judged on the same units, so seeds and units are crossed random
     effects, d[s, n] = mean + a[s] + b[n] + e[s, n], as readers and cases are in studies of diagnosis (Dorfman,
     Berbaum & Metz 1992, Investigative Radiology 27:723). From the mean squares of the analysis of variance:
 
@@ -151,25 +151,28 @@ def _unit_variance(units: Floats) -> float:
     return (between - rest) / (seeds * count)
 
 
-def pseudovalues(statistic: Callable[[Indices], float | None], count: int, most: int = 200) -> Floats | None:
-    """What each of `count` evaluation units contributes to a statistic: Tukey's jackknife pseudovalues (N,).
+def pseudovalues(statistic: Callable[[Indices], float | None], count: int, blocks: int | None = None) -> Floats | None:
+    """What each block of neighbouring evaluation units contributes to a statistic: jackknife pseudovalues (blocks,).
 
-    `statistic` takes the indices of the units that it is computed over. Their mean is the statistic (less the
-    bias that the jackknife removes), their variance over N that of the statistic over draws of the units.
-    Above `most` units, neighbours are left out together. None with fewer than two, or where leaving a unit
-    out leaves no statistic.
+    `statistic` takes the indices of the units that it is computed over; of a mean, the pseudovalues are the means
+    of the blocks (Busing, Meijer & van der Leeden 1999, Statistics and Computing 9:3). Their variance over their
+    number is the statistic's over draws of the units. Neighbours are taken together because images often are
+    frames of one video (Künsch 1989, Annals of Statistics 17:1217): left out one by one, CamVid's give a third to
+    a half of the standard error that blocks of ten give, for what one frame adds correlates with the next one's by
+    0.8 to 0.9, and still by a half five frames on. By default there are as many blocks as a block has units.
+    None with fewer than two units, or where leaving a block out leaves no statistic.
     """
     import numpy as np
 
     if count < 2:
         return None
     everything = np.arange(count)
-    blocks = np.array_split(everything, min(count, most))
-    whole, found = statistic(everything), [statistic(np.delete(everything, block)) for block in blocks]
+    chosen = np.array_split(everything, blocks or max(2, round(math.sqrt(count))))
+    whole, found = statistic(everything), [statistic(np.delete(everything, block)) for block in chosen]
     if whole is None or any(value is None for value in found):
         return None
-    parts = len(blocks)
-    result: Floats = parts * whole - (parts - 1) * np.array(found, dtype=float)
+    share = count / np.array([len(block) for block in chosen])
+    result: Floats = share * whole - (share - 1) * np.array(found, dtype=float)
     return result
 
 

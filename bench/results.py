@@ -33,8 +33,8 @@ class Results:
     `recipe`, `dataset` (`name`, `licence`, ...) and `metrics`
     (name -> {`doc`, `unit`, `better`, `kind`}; read where a metric has no row yet, and for definitions).
 
-    `units` maps (variant, metric, seed) to what each evaluation unit contributes to that score (jackknife
-    pseudovalues, an array); what it lacks has no noise of evaluation that is known.
+    `units` maps (variant, metric, seed) to what each block of evaluation units contributes to that score
+    (jackknife pseudovalues, an array); what it lacks has no noise of evaluation that is known.
 
     `ledger` is the confound ledger: what each variant moved besides the axis that was meant. `claims` are
     the source's; `notes` what a person said when running it.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bench.deltas import Delta, gaps, margin_of
 from bench.findings import Finding, Step
 from bench.front import fronts
-from bench.inference import LEVEL, least_effect
+from bench.inference import LEVEL, least_effect, seeds_for_ranks
 from bench.quantity import DELTA, Style, fixed, interval_text, style_of
 from bench.summary import Column, Summary
 
@@ -128,4 +128,6 @@ def seeds_note(seeds: int, comparisons: int) -> str:
     first, alone = (fixed(least_effect(seeds, count), 1) for count in (comparisons, 1))
     family = f" ({alone} for one comparison alone)" if comparisons > 1 else ""
     among = f" among {comparisons} comparisons" if comparisons > 1 else ""
-    return f"with {seeds} seeds a difference{among} counts from {first} standard deviations of its seeds on{family}"
+    begins = f"with {seeds} seeds a difference{among} counts from {first} standard deviations of its seeds on{family}"
+    ranks = seeds_for_ranks(comparisons)
+    return begins + (f"; a sign test would need {ranks} seeds" if seeds < ranks else "")

@@ -46,7 +46,7 @@ def test_evaluation_units_widen_the_interval(results_of):
     table = {"net(a=0)": {"miou": BASE}, "net(a=1)": {"miou": shifted(0.05, 0.001)}}
     bare, told = (summarise(results_of(table, units=u)).deltas["net(a=1)", "miou"] for u in ({}, parts))
     assert (bare.verdict, told.verdict) == ("better", "undecided")
-    assert told.known.basis == "3 seeds and 20 evaluation units"
+    assert told.known.basis == "3 seeds and 20 blocks of evaluation units"
     stacked = np.stack([parts["net(a=1)", "miou", s] - parts["net(a=0)", "miou", s] for s in range(3)])
     assert told.interval == pytest.approx(crossed(told.known.deltas, stacked).interval(0.95))
     # the two noises apart: seeds alone are the bare interval, units alone are about their standard error

@@ -154,12 +154,14 @@ def photographs(random: np.random.Generator, count: int) -> np.ndarray:
 
 def test_pseudovalues_of_a_mean_are_the_values():
     values = np.random.default_rng(0).normal(size=12)
-    assert pseudovalues(lambda chosen: float(values[chosen].mean()), 12) == pytest.approx(values)
+    assert pseudovalues(lambda chosen: float(values[chosen].mean()), 12, blocks=12) == pytest.approx(values)
+    found = pseudovalues(lambda chosen: float(values[chosen].mean()), 12, blocks=5)
+    assert found == pytest.approx([part.mean() for part in np.array_split(values, 5)])
 
 
 def test_pseudovalues_spread_as_the_bootstrap_of_the_whole_metric_does():
     cells = photographs(np.random.default_rng(5), 60)
-    parts = pseudovalues(lambda chosen: iou(cells[chosen]), 60)
+    parts = pseudovalues(lambda chosen: iou(cells[chosen]), 60, blocks=60)
     assert parts is not None
     random = np.random.default_rng(6)
     draws = [iou(cells[random.integers(0, 60, 60)]) for _ in range(1500)]
@@ -169,10 +171,21 @@ def test_pseudovalues_spread_as_the_bootstrap_of_the_whole_metric_does():
     assert linear == pytest.approx((low, high), abs=0.15 * (high - low))
 
 
-def test_many_units_are_left_out_in_blocks():
-    values = np.random.default_rng(1).normal(size=1000)
-    parts = pseudovalues(lambda chosen: float(values[chosen].mean()), 1000, most=100)
-    assert parts == pytest.approx(values.reshape(100, 10).mean(axis=1))
+def test_blocks_see_the_noise_of_frames_that_are_alike():
+    """Frames of a video, each like the one before (correlation 0.8): one by one they seem to say more than they do."""
+    random = np.random.default_rng(1)
+    single, blocks, means = [], [], []
+    for _ in range(200):
+        values = random.normal(size=125)
+        for i in range(1, 125):
+            values[i] = 0.8 * values[i - 1] + 0.6 * values[i]
+        alone, together = (pseudovalues(lambda chosen, v=values: float(v[chosen].mean()), 125, n) for n in (125, None))
+        assert len(together) == 11
+        single.append(alone.std(ddof=1) / math.sqrt(125))
+        blocks.append(together.std(ddof=1) / math.sqrt(11))
+        means.append(values.mean())
+    assert np.mean(single) < 0.4 * np.std(means)
+    assert 0.7 * np.std(means) < np.mean(blocks) < np.std(means)
 
 
 def test_no_units_no_pseudovalues():

@@ -76,7 +76,7 @@ def test_what_was_trained_can_be_gathered_for_a_report(train, store):
     assert len(results.evaluations) == 2
     assert {line.field for line in results.ledger} == {404}
     assert {key: len(values) for key, values in results.units.items()} == {
-        (variant, metric, 0): 8 for variant in results.variants for metric in ("miou", "pixel_accuracy")
+        (variant, metric, 0): 3 for variant in results.variants for metric in ("miou", "pixel_accuracy")
     }
     assert all(e.curves["loss"].shape == (3,) for e in results.evaluations.values())
     assert all("miou@8" in e.facts["optimum"] for e in results.evaluations.values())
