@@ -1,0 +1,106 @@
+"""A classifier slid over the image, window by window or as one convolutional pass with the same scores.
+
+Long, Shelhamer & Darrell 2015 (arXiv:1411.4038), section 3.1; Sermanet et al. 2014 (arXiv:1312.6229), section 3.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from architectures.fcn import IMAGE, convolutionalise, grid_behind, window_classifier
+from bench.registry import Bounds, Fact, architecture
+
+PAPER = "Long et al. 2015, arXiv:1411.4038"
+
+
+def _bare(classifier: nn.Sequential) -> nn.Sequential:
+    """The classifier without the padding of its layers: at the rim of a window it sees what it sees elsewhere."""
+    for module in classifier.modules():
+        if isinstance(module, nn.Conv2d):
+            module.padding = (0, 0)
+    return classifier
+
+
+class EveryWindow(nn.Module):
+    """The classifier on every window, one by one: (N, 3, H, W) -> (N, classes, rows, columns)."""
+
+    def __init__(self, classifier: nn.Sequential, window: int, stride: int) -> None:
+        super().__init__()
+        self.classifier, self.window, self.stride = classifier, window, stride
+
+    def forward(self, framed: Tensor) -> Tensor:
+        tops, lefts = (range(0, side - self.window + 1, self.stride) for side in framed.shape[-2:])
+        return torch.stack([torch.stack([self._at(framed, y, x) for x in lefts], dim=-1) for y in tops], dim=-2)
+
+    def _at(self, framed: Tensor, top: int, left: int) -> Tensor:
+        window: Tensor = self.classifier(framed[..., top : top + self.window, left : left + self.window])
+        return window
+
+
+class SlidingWindow(nn.Module):
+    """Scores on windows, bilinear to the image: (N, 3, H, W) -> logits (N, classes, H, W).
+
+    The windows' centres stand `stride` px apart and tile the image; beyond its rim there are zeros.
+    """
+
+    def __init__(self, scores: nn.Module, window: int, stride: int) -> None:
+        super().__init__()
+        self.scores, self.window, self.stride = scores, window, stride
+        self.receptive_field_taps = {"scores": "scores"}
+
+    def forward(self, image: Tensor) -> Tensor:
+        height, width = image.shape[-2:]
+        before = (self.window - self.stride) // 2
+        below, right = (self.window - before - self.stride + -side % self.stride for side in (height, width))
+        scores = self.scores(F.pad(image, [before, right, before, below]))
+        whole = F.interpolate(scores, scale_factor=self.stride, mode="bilinear", align_corners=False)
+        return whole[..., :height, :width]
+
+
+def _window(layers: Iterable[nn.Module]) -> int:
+    """The side in pixels of the window that unpadded layers shrink to a single cell."""
+    side = 1
+    for layer in reversed(list(layers)):
+        if isinstance(layer, (nn.Conv2d, nn.MaxPool2d)):
+            kernel, stride = (v[0] if isinstance(v, tuple) else v for v in (layer.kernel_size, layer.stride))
+            side = (side - 1) * stride + kernel
+    return side
+
+
+@architecture(
+    task="segmentation",
+    source=PAPER,
+    facts=(
+        Fact("receptive_field/scores", 404, PAPER, {"backbone": "vgg16"}),
+        Fact("receptive_field/scores", 355, PAPER, {"backbone": "alexnet"}),
+        Fact("output_stride/scores", 32, PAPER),
+    ),
+)
+def sliding_window(
+    *,
+    evaluation: Literal["dense", "windows"] = "dense",
+    backbone: Literal["alexnet", "vgg16"] = "alexnet",
+    width: Annotated[float, Bounds(0.01, 4)] = 1.0,
+    fc_channels: Annotated[int, Bounds(2, 16384)] = 4096,
+    classes: Annotated[int, Bounds(1, 65536)] = 21,
+) -> nn.Module:
+    """A classifier on every window of the image, one by one or all in one pass: equal scores at unequal cost.
+
+    - `evaluation`: `windows` runs the classifier once for each window; `dense` has its linear layers as
+      convolutions and runs once over the image.
+    - `backbone`: the classifier, without the padding of its layers, so that both give the same; its window is then
+      as wide as its receptive field, 355 px for AlexNet and 404 px for VGG-16, at a stride of 32 px.
+    - `width` scales the channels of all layers but the scores, `fc_channels` among them.
+
+    Inputs (N, 3, H, W), outputs logits (N, classes, H, W). The field of `windows` on an unbounded input takes many
+    minutes to compute, as there are thousands of windows in it; it is that of `dense`.
+    """
+    classifier = _bare(window_classifier(backbone=backbone, width=width, fc_channels=fc_channels, classes=classes))
+    dense = convolutionalise(classifier)
+    window, stride = _window(dense), int(grid_behind(dense, IMAGE).stride)
+    return SlidingWindow(dense if evaluation == "dense" else EveryWindow(classifier, window, stride), window, stride)
