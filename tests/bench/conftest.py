@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from bench.claims import Scope, parse
+from bench.data.leeds import NAMES as JOINTS
 from bench.measurement import Evaluation, Variant
 from bench.results import Results
 from bench.summary import stated_axes
@@ -226,3 +228,43 @@ def _records(table: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
 def results_of() -> Any:
     """Makes small results of a table in Python."""
     return tabulated
+
+
+SCORES = {"pck": 0.1, "pck_ambiguous": 0.0, "pck_unambiguous": 0.3}
+
+
+@pytest.fixture(scope="session")
+def posed() -> Results:
+    """The made-up segmentation results turned into poses: the same variants and seeds, other scores and samples."""
+    synthetic = made_up()
+    frame = synthetic.frame
+    kept = frame[frame["metric"].isin(["params", "receptive_field"])]
+    scored = frame[frame["metric"] == "miou"]
+    rows = []
+    for metric, more in SCORES.items():
+        joints = [{"per_class": {name: v + more + 0.01 * i for i, name in enumerate(JOINTS)}} for v in scored["value"]]
+        told = {"metric": metric, "value": scored["value"] + more, "detail": joints, "key": scored["key"] + metric}
+        rows.append(scored.assign(**told))
+    evaluations = {key: pose_evaluation(i) for i, key in enumerate(synthetic.evaluations)}
+    return dataclasses.replace(
+        synthetic,
+        frame=pd.concat([kept, *rows], ignore_index=True),
+        evaluations=evaluations,
+        expected=tuple((v, m, s) for v, m, s in synthetic.expected if m != "miou"),
+        provenance={**synthetic.provenance, "metrics": {}},
+    )
+
+
+def pose_evaluation(number: int) -> Evaluation:
+    """Four people whose joints are found to a few px, by a network of three stages."""
+    random = np.random.default_rng(number)
+    image, joint = np.indices((6, len(JOINTS))).reshape(2, -1)
+    truth = np.random.default_rng(0).uniform(4, 60, (len(image), 2))
+    flags = np.where(image + joint == 9, 0, 2)
+    units = {"image": image, "joint": joint, "visible": flags, "truth": truth}
+    units["dark"] = truth + random.normal(0, 2, truth.shape)
+    images = np.random.default_rng(1).integers(0, 255, (4, 64, 72, 3), dtype=np.uint8)
+    maps = {f"stage:{s}": random.integers(0, 255, (4, 14, 16, 18), dtype=np.uint8) for s in ("out", "stage1", "stage2")}
+    samples = {"images": images, "numbers": np.array([0, 2, 3, 5]), **maps}
+    facts = {"publishable": True, "optimum": {"pck_ambiguous": 1.0, "pck_ambiguous@body": 0.5}}
+    return Evaluation("pose", units, JOINTS, samples=samples, facts=facts)

@@ -57,8 +57,8 @@ def texts(figure: Figure) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def figures(synthetic: Results) -> dict[str, dict[str, Figure]]:
-    return {name: drawn(name, synthetic) for name in PLOTS}
+def figures(synthetic: Results, posed: Results) -> dict[str, dict[str, Figure]]:
+    return {name: drawn(name, synthetic) or drawn(name, posed) for name in PLOTS}
 
 
 @pytest.mark.parametrize("name", PLOTS)
