@@ -145,6 +145,13 @@ def test_what_does_not_exist_is_refused_with_the_reason() -> None:
         region_proposals(backbone="timm:resnet18", width=0.5)
 
 
+def test_a_timm_trunk_fits_any_size() -> None:
+    with torch.device("meta"):
+        model = region_proposals(backbone="timm:resnet18", stride=8, fc_channels=16, classes=5)
+    assert model.trunk(torch.empty(2, 3, 71, 65, device="meta")).shape == (2, 128, 9, 9)
+    assert model(torch.empty(2, 3, 71, 65, device="meta")).shape == (2, 5, 71, 65)
+
+
 # -- the instruments -------------------------------------------------------------------------------------
 
 
