@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Verdict = Literal["same", "better", "worse", "changed", "equivalent", "undecided", "broken", "missing"]
 
 MARGIN = 0.01
-"""Scores that are fractions are equivalent within one point."""
+"""Scores that are shares are equivalent within one point: what a paper's table would call the same."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,14 @@ class Delta:
     known: Known | None = None
 
 
-def margin_of(column: Column) -> float | None:
-    """How far a score may be off and still count as equivalent; None for a metric that is no fraction."""
-    return MARGIN if column.kind == "accuracy" and column.unit in ("", "1") else None
+def margin_of(column: Column, cells: Sequence[Cell]) -> float | None:
+    """How far a score may be off and still count as equivalent; None for what is no share of something.
+
+    A share is better higher, has no unit and only values from 0 to 1: a distance between distributions has no unit
+    either, and what is the same there, nobody has said.
+    """
+    plain = column.kind == "accuracy" and column.better == "higher" and column.unit in ("", "1")
+    return MARGIN if plain and all(0 <= value <= 1 for cell in cells for _, value in cell.samples) else None
 
 
 def gaps(cells: Sequence[Cell]) -> int:
@@ -59,7 +64,7 @@ def deltas(column: Column, baseline: Cell, others: Sequence[Cell], units: Units)
     if gaps([baseline, *others]):
         return {variant: Delta(found, "missing") for variant, found in plain.items()}
     known = {cell.variant: each for cell in others if (each := _known(cell, baseline, units)) is not None}
-    judged = _judged(column, known)
+    judged = _judged(column, known, margin_of(column, [baseline, *others]))
     return {variant: _delta(found, known.get(variant), judged.get(variant)) for variant, found in plain.items()}
 
 
@@ -88,12 +93,11 @@ def _delta(found: Difference, known: Known | None, judged: tuple[Verdict, float]
     return Delta(found, verdict, known.estimate.interval(level), level, known)
 
 
-def _judged(column: Column, known: Mapping[str, Known]) -> dict[str, tuple[Verdict, float]]:
+def _judged(column: Column, known: Mapping[str, Known], margin: float | None) -> dict[str, tuple[Verdict, float]]:
     """Verdict and level of each; exact numbers need no family."""
     exact = {name: (_direction(column, each.estimate.value), 0.0) for name, each in known.items() if each.exact}
     noisy = {name: each.estimate for name, each in known.items() if not each.exact}
     differs = holm({name: error_probability(each, leaves_out_zero) for name, each in noisy.items()})
-    margin = margin_of(column)
     alike = holm({name: tost(each, margin) for name, each in noisy.items()}) if margin else {}
     told = dict(exact)
     for name, (rejected, level) in differs.items():

@@ -115,8 +115,8 @@ def _deltas(summary: Summary, column: Column) -> list[Delta]:
 def _intervals(summary: Summary, inferred: list[Column]) -> str:
     found = [delta for column in inferred for delta in _deltas(summary, column) if delta.known and delta.interval]
     basis = " or ".join(dict.fromkeys(delta.known.basis for delta in found if delta.known))
-    margins = {margin for column in inferred if (margin := margin_of(column))}
-    alike = f"; equivalent: within \N{PLUS-MINUS SIGN}{min(margins):g} (two one-sided tests)" if margins else ""
+    margins = {margin for column in inferred if (margin := margin_of(column, summary.of(column.metric)))}
+    alike = f"; equivalent: shares within \N{PLUS-MINUS SIGN}{min(margins):g} (two one-sided tests)" if margins else ""
     family = f"{level_text(LEVEL)} for all verdicts of a metric together (Holm)"
     return f"[low, high] after {DELTA}: interval of the difference from {basis}, {family}{alike}"
 

@@ -29,6 +29,15 @@ def test_verdicts_of_seeds(results_of):
     assert [found[f"net(a={i})", "reach"] for i in rows] == ["changed", "changed", "undecided", "undecided"]
 
 
+def test_only_shares_are_equivalent_within_a_point(results_of):
+    """A score above 1 is no share, so that nobody has said what is the same there."""
+    values = shifted(1.0)
+    found = verdicts(results_of({"net(a=0)": {"miou": values}, "net(a=1)": {"miou": [v + 1e-4 * v for v in values]}}))
+    assert found["net(a=1)", "miou"] == "better"
+    rows = {"net(a=0)": {"miou": values}, "net(a=1)": {"miou": [values[0] + 1e-4, values[1], values[2] - 1e-4]}}
+    assert verdicts(results_of(rows))["net(a=1)", "miou"] == "undecided"
+
+
 def test_an_interval_is_wider_in_a_larger_family(results_of):
     two = {"net(a=0)": {"miou": BASE}, "net(a=1)": {"miou": shifted(0.05, 0.01)}}
     more = two | {f"net(a={i})": {"miou": shifted(0, 0.01)} for i in range(2, 7)}
