@@ -64,6 +64,8 @@ def _alexnet(side: int | None, outputs: int, width: float, norm: Norm, grouped: 
         | {"flatten": nn.Flatten()}
     )
     cells = alexnet_cells(side) if side else CELLS
+    if cells < 1:
+        raise RegistryError(f"nothing is left of an image of {side} px behind AlexNet's poolings: 64 px at least")
     for name, inputs in (("fc6", sizes[4] * cells * cells), ("fc7", hidden)):
         layers |= {name: nn.Linear(inputs, hidden), f"{name}_relu": nn.ReLU(inplace=True)}
         layers[f"{name}_drop"] = nn.Dropout(dropout)
@@ -261,7 +263,7 @@ def deeppose(
     backbone: str = "alexnet",
     stages: Annotated[int, Bounds(1, 3)] = 1,
     side: Annotated[int, Bounds(64, 512)] | None = 220,
-    crop: Annotated[int, Bounds(64, 512)] = 220,
+    crop: Annotated[int, Bounds(32, 512)] = 220,
     torso: tuple[int, ...] = (),
     sigma: Annotated[float, Bounds(0.25, 4)] = 2.0,
     width: Annotated[float, Bounds(0.03125, 2)] = 1.0,
@@ -279,7 +281,7 @@ def deeppose(
       original image about the estimate before. All stages are trained together; a crop's place has no gradient. The
       paper trains them in turn, on crops displaced at random.
     - `side`: the image is resized to a square of so many px first; none takes it as it is, and AlexNet then averages
-      its last map to 6 x 6 cells. `crop`: px of the crops.
+      its last map to 6 x 6 cells. `crop`: px of the crops (64 or more for AlexNet).
     - `sigma` times the pose's diameter is the side of a crop: 2 for LSP in the paper. The diameter is the distance of
       the two joints `torso` (left shoulder and right hip in the paper); where none are named, half the
       diagonal of the box around the estimate.

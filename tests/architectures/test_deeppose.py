@@ -97,6 +97,8 @@ def test_what_does_not_exist_is_refused() -> None:
     for torso in ((1,), (0, 9), (0, 1, 2)):
         with pytest.raises(RegistryError, match="'torso' names two of the joints 0 to 3"):
             deeppose(torso=torso, **SMALL)
+    with pytest.raises(RegistryError, match="nothing is left of an image of 32 px"):
+        deeppose(**SMALL | {"crop": 32}, stages=2)
     with pytest.raises(RegistryError, match="no backbone is called 'resnet51', did you mean 'resnet"):
         deeppose(backbone="resnet51")
     with pytest.raises(RegistryError, match="own width"):
