@@ -75,15 +75,24 @@ def _units(
 
 
 def contributions(call: Callable[[Evaluation], Any], evaluation: Evaluation) -> Floats | None:
-    """A metric's pseudovalues over blocks of the evaluation's units; None where its units don't allow any."""
+    """A metric's pseudovalues over blocks of the evaluation's units; None where its units don't allow any.
+
+    Units that say of which `image` they are (joints) stay together with the others of it.
+    """
+    import numpy as np
+
     counts = {len(values) for values in evaluation.units.values()}
+    if len(counts) != 1:
+        return None
+    images, owner = np.unique(evaluation.units.get("image", np.arange(counts.pop())), return_inverse=True)
 
     def over(chosen: Any) -> float | None:
-        reading = call(replace(evaluation, units={name: v[chosen] for name, v in evaluation.units.items()}))
+        rows = np.flatnonzero(np.isin(owner, chosen))
+        reading = call(replace(evaluation, units={name: values[rows] for name, values in evaluation.units.items()}))
         value = reading.value if isinstance(reading, Reading) else reading
         return value if isinstance(value, (int, float)) else None
 
-    return pseudovalues(over, counts.pop()) if len(counts) == 1 else None
+    return pseudovalues(over, len(images))
 
 
 def _provenance(ablation: Ablation, store: Store, plan: Plan) -> dict[str, Any]:

@@ -36,6 +36,20 @@ def test_a_share_of_pixels_has_contributions_that_add_up_to_its_error(evaluation
     assert found.std(ddof=1) == pytest.approx(residual.std(ddof=1) / pixels.mean(), rel=0.03)
 
 
+def test_joints_of_one_image_stay_together():
+    image = np.repeat(np.arange(9), 4)
+    right = np.random.default_rng(2).random(36)
+    seen = []
+
+    def share(asked: Evaluation) -> Reading:
+        seen.append(np.bincount(asked.units["image"], minlength=9))
+        return Reading(float(asked.units["right"].mean()))
+
+    found = contributions(share, Evaluation("pose", {"image": image, "right": right}))
+    assert found == pytest.approx(right.reshape(3, 12).mean(axis=1))
+    assert {int(n) for counts in seen for n in counts} == {0, 4}
+
+
 def test_without_units_of_one_length_there_are_none(evaluation: Evaluation):
     assert contributions(miou, dataclasses.replace(evaluation, units={})) is None
     uneven = {**evaluation.units, "joints": np.ones((5, 2))}
