@@ -248,7 +248,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             inputs.append(self.ledger.identified(t))
             return Ref(inputs[-1]), t if t.is_meta else twin(t)
         if type(tree) in (tuple, list):
-            if not tree or type(tree[0]) is int:
+            if not tree or _sizes(tree):
                 return tree, tree
             pairs = [self._operands(item, inputs) for item in tree]
             return type(tree)([n for n, _ in pairs]), type(tree)([p for _, p in pairs])
@@ -334,7 +334,7 @@ def _collect(tree: Any, found: list[torch.Tensor]) -> None:
     if isinstance(tree, torch.Tensor):
         found.append(tree)
     elif isinstance(tree, (tuple, list)):
-        if tree and type(tree[0]) is int:
+        if tree and _sizes(tree):
             return
         for item in tree:
             if type(item) not in _PLAIN:
@@ -342,6 +342,11 @@ def _collect(tree: Any, found: list[torch.Tensor]) -> None:
     elif isinstance(tree, dict):
         for item in tree.values():
             _collect(item, found)
+
+
+def _sizes(tree: Any) -> bool:
+    """Whether it is a list of numbers; all arguments of an operator are a tuple, which may begin with a number."""
+    return type(tree) is list and type(tree[0]) is int
 
 
 def _enters_meta(kwargs: dict[str, Any]) -> bool:

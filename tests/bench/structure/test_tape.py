@@ -118,6 +118,18 @@ def test_numbers_that_depend_on_buffers_alone_are_known() -> None:
     assert op_counts(record(Counting(), (1, 1, 2, 2)))["add"] == 7
 
 
+def test_an_operator_may_take_a_number_before_its_tensor() -> None:
+    class Powers(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 2**x + 10000 ** torch.arange(4, device=x.device)
+
+    tape = record(Powers(), (1, 1, 4))
+    first, second = (node for node in tape.nodes if node.name == "pow")
+    assert first.inputs == tape.inputs
+    assert tape.values[second.inputs[0]].shape == (4,)
+    assert first.args[0] == 2
+
+
 def test_what_cannot_be_recorded_says_where_and_why() -> None:
     class Inner(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
