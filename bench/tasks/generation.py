@@ -89,7 +89,8 @@ class Generation:
         with asked.evaluating():
             units, facts = asked.units()
             samples = asked.pictures(units) if examples.publishable else {}
-        told = {"optimum": dict(examples.optimum), "mode": mode, "publishable": examples.publishable}
+        told: dict[str, Any] = {"optimum": dict(examples.optimum), "mode": mode, "publishable": examples.publishable}
+        told["palette"] = [list(colour) for colour in examples.palette]
         return Evaluation("generation", units, examples.names, samples=samples, facts={**told, **facts})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -268,3 +269,33 @@ def pose_evaluation(number: int) -> Evaluation:
     samples = {"images": images, "numbers": np.array([0, 2, 3, 5]), **maps}
     facts = {"publishable": True, "optimum": {"pck_ambiguous": 1.0, "pck_ambiguous@body": 0.5}}
     return Evaluation("pose", units, JOINTS, samples=samples, facts=facts)
+
+
+@pytest.fixture(scope="session")
+def imagined() -> Results:
+    """The made-up results turned into those of autoencoders: codes, pictures, losses in bits and in nats."""
+    synthetic = made_up()
+    evaluations = {key: generative_evaluation(i) for i, key in enumerate(synthetic.evaluations)}
+    return dataclasses.replace(synthetic, evaluations=evaluations, frame=synthetic.frame.iloc[:0])
+
+
+def generative_evaluation(number: int) -> Evaluation:
+    """Three latents, the second the busiest, 40 images of three classes, pictures of 6 x 5 px."""
+    random = np.random.default_rng(number)
+    label = np.arange(40, dtype=np.uint8) % 3
+    codes = random.normal(size=(40, 3)) * [0.5, 2.0, 0.1] + label[:, None]
+    shapes = {
+        "originals": (8,),
+        "reconstructions": (8,),
+        "generated": (30,),
+        "interpolations": (4, 9),
+        "traversals": (3, 9),
+    }
+    samples = {name: random.integers(0, 255, (*shape, 6, 5, 1), dtype=np.uint8) for name, shape in shapes.items()}
+    nats = number % 2 == 1
+    falling = (0.3 + np.exp(-np.arange(200) / 30)) * (30 * math.log(2) if nats else 1)
+    facts = {"publishable": True, "dims": 30, "loss_unit": "nats" if nats else "bits/dim"}
+    facts |= {"optimum": {"bits_per_dim": 0.25}, "palette": [[200, 30, 30], [30, 160, 30], [30, 30, 200]]}
+    curves = {"step": np.arange(1, 201), "loss": falling, "lr": np.ones(200)}
+    units = {"code_mean": codes, "label": label}
+    return Evaluation("generation", units, ("one", "two", "three"), curves=curves, samples=samples, facts=facts)
