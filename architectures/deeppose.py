@@ -25,6 +25,10 @@ RECALLED = "Toshev & Szegedy 2014, section 3 (recalled)"
 MMPOSE = "open-mmlab/mmpose docs/en/inference_speed_summary.md @53914a5"
 COUNTED = "counted from the layers; the source prints fewer digits or none"
 FORTY = "its own layers make 57.0 M, or 58.4 M without groups; grouped convolutions and fc6 alone are 40.09 M"
+R50 = {"joints": 17, "backbone": "resnet50", "side": None}
+R101 = {"joints": 17, "backbone": "resnet101", "side": None}
+R152 = {"joints": 17, "backbone": "resnet152", "side": None}
+SIZE = (3, 256, 192)
 CELLS = 6
 """Of AlexNet's last map along an axis, for an image of any size."""
 LEAST = 0.125
@@ -205,57 +209,18 @@ class SquaredDistance(nn.Module):
         Fact("params", 40, RECALLED, digits=0, scale=1e6, disputed=True, note=FORTY),
         Fact("params", 56982940, COUNTED),
         Fact("params", 58.4, COUNTED, {"grouped": False}, digits=1, scale=1e6),
-        Fact("params", 23.58, MMPOSE, {"backbone": "resnet50", "side": None, "joints": 17}, digits=2, scale=1e6),
-        Fact("params", 23577698, COUNTED, {"backbone": "resnet50", "side": None, "joints": 17}),
-        Fact("params", 42.57, MMPOSE, {"backbone": "resnet101", "side": None, "joints": 17}, digits=2, scale=1e6),
-        Fact("params", 42569826, COUNTED, {"backbone": "resnet101", "side": None, "joints": 17}),
-        Fact("params", 58.21, MMPOSE, {"backbone": "resnet152", "side": None, "joints": 17}, digits=2, scale=1e6),
-        Fact("params", 58213474, COUNTED, {"backbone": "resnet152", "side": None, "joints": 17}),
-        Fact(
-            "flops",
-            4.04,
-            MMPOSE,
-            {"backbone": "resnet50", "side": None, "joints": 17},
-            (3, 256, 192),
-            digits=2,
-            convention="mmcv_gflops",
-        ),
-        Fact(
-            "flops",
-            7.69,
-            MMPOSE,
-            {"backbone": "resnet101", "side": None, "joints": 17},
-            (3, 256, 192),
-            digits=2,
-            convention="mmcv_gflops",
-        ),
-        Fact(
-            "flops",
-            11.34,
-            MMPOSE,
-            {"backbone": "resnet152", "side": None, "joints": 17},
-            (3, 256, 192),
-            digits=2,
-            convention="mmcv_gflops",
-        ),
-        Fact(
-            "macs",
-            4.004,
-            COUNTED,
-            {"backbone": "resnet50", "side": None, "joints": 17},
-            (3, 256, 192),
-            digits=3,
-            scale=1e9,
-        ),
-        Fact(
-            "macs",
-            11.277,
-            COUNTED,
-            {"backbone": "resnet152", "side": None, "joints": 17},
-            (3, 256, 192),
-            digits=3,
-            scale=1e9,
-        ),
+        Fact("params", 23.58, MMPOSE, R50, digits=2, scale=1e6),
+        Fact("params", 42.57, MMPOSE, R101, digits=2, scale=1e6),
+        Fact("params", 58.21, MMPOSE, R152, digits=2, scale=1e6),
+        Fact("params", 23577698, COUNTED, R50),
+        Fact("params", 42569826, COUNTED, R101),
+        Fact("params", 58213474, COUNTED, R152),
+        Fact("flops", 4.04, MMPOSE, R50, SIZE, 2, convention="mmcv_gflops"),
+        Fact("flops", 7.69, MMPOSE, R101, SIZE, 2, convention="mmcv_gflops"),
+        Fact("flops", 11.34, MMPOSE, R152, SIZE, 2, convention="mmcv_gflops"),
+        Fact("macs", 4.004, COUNTED, R50, SIZE, digits=3, scale=1e9),
+        Fact("macs", 7.64, COUNTED, R101, SIZE, digits=2, scale=1e9),
+        Fact("macs", 11.277, COUNTED, R152, SIZE, digits=3, scale=1e9),
     ),
 )
 def deeppose(
