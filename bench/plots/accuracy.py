@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from bench.bounds import bound
 from bench.figure import BASELINE, INK, beside, legend_below, new, rows_height, styles, variant_rows
 from bench.quantity import DELTA, Style, heading, number_text, show, style_of
 from bench.registry import plot
@@ -33,7 +34,7 @@ def accuracy(results: Results) -> Iterator[tuple[str, Figure]]:
     rows = variant_rows(axes, results)
     for cell in summary.of(column.metric):
         _row(axes, summary, cell, rows[cell.variant])
-    known = _optimum(axes, results, column.metric, rows)
+    known = _optimum(axes, summary, column.metric, rows)
     _baseline(axes, summary, column.metric)
     axes.set_xlabel(heading(summary, column))
     axes.margins(x=0.06)
@@ -69,22 +70,12 @@ def _baseline(axes: Axes, summary: Summary, metric: str) -> None:
         axes.axvline(cell.value, color=BASELINE, linestyle="--", linewidth=1.2, zorder=0)
 
 
-def _optimum(axes: Axes, results: Results, metric: str, rows: dict[str, int]) -> bool:
-    """Draw a phantom's best possible scores, which are known in closed form; whether there are any."""
-    strides = _strides(results)
-    for (variant, _), evaluation in sorted(results.evaluations.items()):
-        known = evaluation.facts.get("optimum", {})
-        best = known.get(f"{metric}@{strides.get(variant)}", known.get(metric))
-        if best is not None and variant in rows:
-            ends = [rows[variant] - 0.42, rows[variant] + 0.42]
-            axes.plot([best] * 2, ends, color=INK, linewidth=1.4, linestyle=":")
-    return any(e.facts.get("optimum", {}).get(metric) is not None for e in results.evaluations.values())
-
-
-def _strides(results: Results) -> dict[str, int]:
-    """Output stride of each variant whose stride was measured: a coarse output has a bound of its own."""
-    rows = results.frame[results.frame["metric"] == "output_stride"].dropna(subset=["value"])
-    return {variant: int(value) for variant, value in zip(rows["variant"], rows["value"], strict=True)}
+def _optimum(axes: Axes, summary: Summary, metric: str, rows: dict[str, int]) -> bool:
+    """Draw the best that each variant could reach where that is known; whether it is for any."""
+    known = {variant: best.value for variant in rows if (best := bound(summary, variant, metric)) is not None}
+    for variant, best in known.items():
+        axes.plot([best] * 2, [rows[variant] - 0.42, rows[variant] + 0.42], color=INK, linewidth=1.4, linestyle=":")
+    return bool(known)
 
 
 def _legend(figure: Figure, several: bool, optimum: bool) -> None:
