@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -27,19 +26,17 @@ def _bare(classifier: nn.Sequential) -> nn.Sequential:
 
 
 class EveryWindow(nn.Module):
-    """The classifier on every window, one by one: (N, 3, H, W) -> (N, classes, rows, columns)."""
+    """The classifier on a batch of all windows: (N, 3, H, W) -> (N, classes, rows, columns)."""
 
     def __init__(self, classifier: nn.Sequential, window: int, stride: int) -> None:
         super().__init__()
         self.classifier, self.window, self.stride = classifier, window, stride
 
     def forward(self, framed: Tensor) -> Tensor:
-        tops, lefts = (range(0, side - self.window + 1, self.stride) for side in framed.shape[-2:])
-        return torch.stack([torch.stack([self._at(framed, y, x) for x in lefts], dim=-1) for y in tops], dim=-2)
-
-    def _at(self, framed: Tensor, top: int, left: int) -> Tensor:
-        window: Tensor = self.classifier(framed[..., top : top + self.window, left : left + self.window])
-        return window
+        windows = framed.unfold(2, self.window, self.stride).unfold(3, self.window, self.stride)
+        windows = windows.permute(0, 2, 3, 1, 4, 5)
+        scores: Tensor = self.classifier(windows.flatten(0, 2)).unflatten(0, windows.shape[:3])
+        return scores.permute(0, 3, 1, 2)
 
 
 class SlidingWindow(nn.Module):
@@ -78,6 +75,8 @@ def _window(layers: Iterable[nn.Module]) -> int:
     facts=(
         Fact("receptive_field/scores", 404, PAPER, {"backbone": "vgg16"}),
         Fact("receptive_field/scores", 355, PAPER, {"backbone": "alexnet"}),
+        Fact("receptive_field/scores", 404, PAPER, {"backbone": "vgg16", "evaluation": "windows"}),
+        Fact("receptive_field/scores", 355, PAPER, {"backbone": "alexnet", "evaluation": "windows"}),
         Fact("output_stride/scores", 32, PAPER),
     ),
 )
@@ -91,14 +90,13 @@ def sliding_window(
 ) -> nn.Module:
     """A classifier on every window of the image, one by one or all in one pass: equal scores at unequal cost.
 
-    - `evaluation`: `windows` runs the classifier once for each window; `dense` has its linear layers as
+    - `evaluation`: `windows` runs the classifier on a batch of all windows; `dense` has its linear layers as
       convolutions and runs once over the image.
     - `backbone`: the classifier, without the padding of its layers, so that both give the same; its window is then
       as wide as its receptive field, 355 px for AlexNet and 404 px for VGG-16, at a stride of 32 px.
     - `width` scales the channels of all layers but the scores, `fc_channels` among them.
 
-    Inputs (N, 3, H, W), outputs logits (N, classes, H, W). The field of `windows` on an unbounded input takes many
-    minutes to compute, as there are thousands of windows in it; it is that of `dense`.
+    Inputs (N, 3, H, W), outputs logits (N, classes, H, W).
     """
     classifier = _bare(window_classifier(backbone=backbone, width=width, fc_channels=fc_channels, classes=classes))
     dense = convolutionalise(classifier)
