@@ -27,6 +27,9 @@ GRANULARITY = {"cuda": 512}
 """Bytes that the allocator of a device rounds up to, where it is known."""
 
 
+LEFT_OUT = "what kernels take for themselves while they run: columns of im2col, reordered copies, cuDNN's workspace"
+
+
 @metric(unit="MiB", better="lower", kind="speed")
 def memory(subject: Subject) -> Reading:
     """Peak memory of inference on one batch: weights, buffers and input, plus what a forward pass adds at most.
@@ -68,7 +71,10 @@ def estimated(estimate: Callable[[], lifetimes.Memory]) -> dict[str, object]:
         memory = estimate()
     except StructureError as error:
         return {"estimate_error": str(error)}
-    return {"estimate_mib": {k: v / MIB for k, v in (dataclasses.asdict(memory) | {"peak": memory.peak}).items()}}
+    return {
+        "estimate_leaves_out": LEFT_OUT,
+        "estimate_mib": {k: v / MIB for k, v in (dataclasses.asdict(memory) | {"peak": memory.peak}).items()},
+    }
 
 
 def added(call: Callable[[], object], device: str) -> tuple[list[int], str]:
