@@ -11,12 +11,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from bench.cache import cache_folder
 from bench.catalogue import declarations, live
 from bench.cells import Cell
 from bench.effect import Signature, signature, values
 from bench.environment import snapshot
 from bench.executors import Emit, Progress
-from bench.executors.local import cache_folder, described
+from bench.executors.local import described
 from bench.measurement import Evaluation, Measurement, Reading, Workload
 from bench.recipe import Recipe
 from bench.registry import Metric
