@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import QuadMesh
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 from matplotlib.text import Text
@@ -18,6 +19,7 @@ from matplotlib.transforms import Bbox
 from bench.catalogue import declarations, live
 from bench.figure import labels, names, styles, theme
 from bench.front import fronts
+from bench.plots.blind_spot import LOOKS, blind_spot
 from bench.plots.effective_receptive_field import effective_receptive_field
 from bench.plots.per_class import per_class
 from bench.plots.predictions import predictions
@@ -43,8 +45,16 @@ def synthetic(synthetic: Results) -> Results:
     ]
     details = [{**each, "peak_flops_per_s": 1e11, "peak_bytes_per_s": 1e10} for each in told]
     of = {"metric": "roofline", "unit": "", "better": "higher", "kind": "speed", "exact": False, "value": 0.6}
-    rows = likely.assign(**of, detail=details, key=likely["key"] + "/roofline")
-    return dataclasses.replace(synthetic, frame=pd.concat([synthetic.frame, rows], ignore_index=True))
+    rows = [likely.assign(**of, detail=details, key=likely["key"] + "/roofline"), blind(likely)]
+    return dataclasses.replace(synthetic, frame=pd.concat([synthetic.frame, *rows], ignore_index=True))
+
+
+def blind(likely: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the metric blind_spot, one of which could not be measured."""
+    maps = [["+++++", "+++" + "o" * bool(i) + "+" * (not i) + "o", "++x.."] for i in range(len(likely))]
+    details = [{"map": lines} for lines in maps[:-1]] + [{}]
+    of = {"metric": "blind_spot", "unit": "", "better": "lower", "kind": "static", "exact": True, "value": 0.25}
+    return likely.assign(**of, detail=details, key=likely["key"] + "/blind_spot")
 
 
 def drawn(name: str, results: Results) -> dict[str, Figure]:
@@ -57,8 +67,8 @@ def texts(figure: Figure) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def figures(synthetic: Results, posed: Results) -> dict[str, dict[str, Figure]]:
-    return {name: drawn(name, synthetic) or drawn(name, posed) for name in PLOTS}
+def figures(synthetic: Results, posed: Results, imagined: Results) -> dict[str, dict[str, Figure]]:
+    return {name: drawn(name, synthetic) or drawn(name, posed) or drawn(name, imagined) for name in PLOTS}
 
 
 @pytest.mark.parametrize("name", PLOTS)
@@ -257,3 +267,18 @@ def test_a_roofline_of_one_variant_that_failed_shows_the_others(synthetic: Resul
     ]
     figure = drawn("roofline", dataclasses.replace(synthetic, frame=frame))["roofline"]
     assert len(figure.axes[0].lines) == len(synthetic.variants) - 1 + 1
+
+
+def test_a_blind_spot_is_drawn_where_it_is(synthetic: Results) -> None:
+    with theme():
+        ((_, figure),) = blind_spot(synthetic)
+    pictures = [image for axes in figure.axes for image in axes.get_images()]
+    assert len(pictures) == len(synthetic.variants) - 1
+    rgba = pictures[1].get_array()
+    assert rgba is not None
+    assert rgba.shape == (3, 5, 4)
+    assert to_hex(rgba[1, 3]) == LOOKS["o"]
+    assert to_hex(rgba[0, 0]) == LOOKS["+"]
+    assert to_hex(rgba[2, 2]) == LOOKS["x"]
+    assert rgba[2, 3][3] == 0
+    assert pictures[1].get_extent() == [-2.5, 2.5, 0.5, -2.5]
