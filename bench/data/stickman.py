@@ -65,7 +65,7 @@ MARGIN = 3.0
 GROUND, GREY, RED, GREEN, VIOLET = (60, 70, 80), (160, 160, 160), (220, 70, 60), (60, 180, 90), (140, 60, 170)
 FRONT, BACK = (230, 200, 40), (40, 90, 210)
 CHUNK = 256
-"""Images that are drawn at a time."""
+"""Images that are drawn at a time, an even number."""
 
 Points = npt.NDArray[np.float64]
 
@@ -157,14 +157,17 @@ def figure(angle: Points, distance: int) -> Points:
 
 
 def draw(rng: np.random.Generator, joints: Points, front: Grid, hidden: Grid, shape: tuple[int, int, int]) -> Pixels:
-    """Images uint8 (N, C, H, W); twins share their noise."""
-    count = len(joints)
-    images = np.repeat(noise(rng, (count + 1) // 2, shape), 2, axis=0)[:count]
-    for start in range(0, count, CHUNK):
-        part = slice(start, start + CHUNK)
+    """Images uint8 (N, C, H, W); twins share their noise and all they show but the colour of the cue."""
+    images = np.repeat(noise(rng, (len(joints) + 1) // 2, shape), 2, axis=0)[: len(joints)]
+    for start in range(0, len(joints), CHUNK):
+        part = slice(start, start + CHUNK, 2)
         layers = list(_layers(joints[part], front[part], hidden[part], shape[1:]))
+        where = _topmost([each for _, each in layers])
         colours = [colour for colour, _ in layers]
-        images[part] = paint(images[part], _topmost([where for _, where in layers]), colours)
+        images[part] = paint(images[part], where, colours)
+        twins = images[start + 1 : start + CHUNK : 2]
+        exchanged = [{FRONT: BACK, BACK: FRONT}.get(colour, colour) for colour in colours]
+        twins[:] = paint(twins.copy(), [each[: len(twins)] for each in where], exchanged)
     return images
 
 

@@ -114,7 +114,8 @@ def test_twins_differ_in_the_cue_alone_and_in_left_and_right() -> None:
 def test_a_limb_looks_the_same_whichever_it_is() -> None:
     angle = np.repeat(np.random.default_rng(0).uniform(0, 2 * np.pi, (20, 1)), 4, axis=1)
     joints = np.array([40.0, 40.0]) + figure(angle, 20)
-    images = draw(Silence(), joints, np.ones(20, dtype=bool), np.zeros((20, len(NAMES)), dtype=bool), (3, 90, 80))
+    seen, hidden = np.arange(40) % 2 == 0, np.zeros((40, len(NAMES)), dtype=bool)
+    images = draw(Silence(), joints.repeat(2, axis=0), seen, hidden, (3, 90, 80))[::2]
     inner = np.rint(joints[:, BODY::2]).astype(int)
     reach = 9
     for image, places in zip(images, inner, strict=True):
