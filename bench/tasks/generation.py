@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from bench.measurement import Evaluation
 from bench.registry import task
 from bench.tasks.features import trained_features
+from bench.tasks.inception import NO_WEIGHTS, inception_distance
 
 if TYPE_CHECKING:
     from bench.data.examples import Examples
@@ -126,6 +127,7 @@ class _Asked:
             "importance_samples": IMPORTANCE,
             "sample_seconds": seconds,
             "features": features,
+            "inception": self._inception(drawn),
             "missing": self.missing,
         }
         return {**units, **described, **({"sample": drawn.numpy()} if drawn is not None else {})}, facts
@@ -216,6 +218,12 @@ class _Asked:
             return {}, {}
         net, images = trained_features(self.examples.images, labels), self._as_images(drawn)
         return {"real_features": net.real.numpy(), "sample_features": net.of(images).numpy()}, dict(net.facts)
+
+    def _inception(self, drawn: Tensor | None) -> dict[str, Any]:
+        found = {} if drawn is None else inception_distance(self.examples.images, self._as_images(drawn))
+        if not found:
+            self.missing["inception"] = self.missing.get("sample", NO_WEIGHTS)
+        return found
 
     def _numbers(self, values: Tensor) -> np.ndarray[Any, Any]:
         """Raises ValueError where one is not finite."""

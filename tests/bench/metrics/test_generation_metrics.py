@@ -25,6 +25,7 @@ ALL = [
     "modes_found",
     "diversity",
     "fid_local",
+    "fid_inception",
     "kid_local",
     "sample_seconds",
 ]
@@ -41,7 +42,7 @@ def told(units, **facts) -> Evaluation:
 
 @pytest.mark.parametrize("name", ALL)
 def test_every_metric_says_which_capability_is_missing(name):
-    lacks = ("log_likelihood", "elbo", "importance_bound", "encode", "decode", "sample", "modes")
+    lacks = ("log_likelihood", "elbo", "importance_bound", "encode", "decode", "sample", "modes", "inception")
     reading = read(name, told({}, missing={lack: f"it has no {lack}()" for lack in lacks}))
     assert reading.value is None
     assert reading.error.startswith("it has no ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -10,8 +11,11 @@ import torch
 from torch import Tensor, nn
 
 import bench.tasks.features
+from bench import ablation as ablations
 from bench.data.examples import Examples
 from bench.data.sprites import sprites
+from bench.generative import frechet, moments
+from bench.metrics.fid_inception import fid_inception
 from bench.tasks.features import trained_features
 from bench.tasks.generation import IMPORTANCE, Generation, levels_of, nearest_mode
 
@@ -83,7 +87,7 @@ def test_every_number_is_what_the_model_says(examples):
     assert held.units["sample"].shape == (40, *SHAPE)
     assert held.units["code_mean"].shape == held.units["code_variance"].shape == (64, 3)
     assert (held.units["log_probability"] == examples.targets["log_probability"].numpy()).all()
-    assert held.facts["missing"] == {}
+    assert held.facts["missing"].keys() == {"inception"}
     assert (held.facts["levels"], held.facts["dims"], held.facts["loss_unit"]) == (2, 64, "nats")
 
 
@@ -101,7 +105,7 @@ def test_evaluation_repeats_and_leaves_the_generators_and_the_model_alone(exampl
 
 def test_what_a_network_lacks_is_named(examples):
     held = Generation.evaluate(Scorer(), examples)
-    wanted = {"log_likelihood", "elbo", "importance_bound", "encode", "decode", "sample"}
+    wanted = {"log_likelihood", "elbo", "importance_bound", "encode", "decode", "sample", "inception"}
     assert held.facts["missing"].keys() == wanted
     assert held.facts["missing"]["sample"] == "Scorer has no sample()"
     assert held.units.keys() == {"log_probability", "label", "mode", "deviation"}
@@ -176,3 +180,45 @@ def test_the_feature_net_learns_and_is_the_same_each_time():
     assert torch.equal(first.real, first.of(data.images[1::2]))
     other = trained_features(data.images, data.targets["labels"].roll(1))
     assert other.facts["weights"] != first.facts["weights"]
+
+
+def test_a_requirement_follows_the_data_set_s_own_axis(tmp_path):
+    """The levels that the data are quantised to become those of the network, without being said twice."""
+    file = tmp_path / "few.yaml"
+    file.write_text(
+        "question: none\narchitecture: vae\nbaseline: {likelihood: gaussian, size: 16}\nvary: {latent: [2]}\n"
+        "metrics: [params]\nworkload: {dataset: {name: sprites, levels: 5}, shape: [1, 16, 16]}\n"
+    )
+    assert {variant.values["levels"] for variant in ablations.load(file).variants} == {5}
+    file.write_text(file.read_text().replace("size: 16", "size: 16, levels: 2"))
+    with pytest.raises(ablations.AblationError, match="'sprites' needs levels: 5"):
+        ablations.load(file)
+
+
+class Colours(nn.Module):
+    """In Inception's place: the mean of each channel, and of its left half."""
+
+    def forward(self, images: Tensor, return_features: bool = False) -> Tensor:
+        half = images[:, :, :, : images.shape[3] // 2]
+        return torch.cat([images.float().mean(dim=(2, 3)), half.float().mean(dim=(2, 3))], dim=1)
+
+
+def test_the_published_distance_is_taken_where_weights_are_named(examples, tmp_path, monkeypatch):
+    silent = fid_inception(Generation.evaluate(Independent(), examples))
+    assert silent.value is None
+    assert "FOVBENCH_INCEPTION" in silent.error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TorchScript is deprecated, but the weights come in it
+        torch.jit.save(torch.jit.script(Colours()), tmp_path / "net.pt")
+    monkeypatch.setenv("FOVBENCH_INCEPTION", str(tmp_path / "net.pt"))
+    held = Generation.evaluate(Independent(), examples)
+    described = [
+        Colours()(x.expand(-1, 3, -1, -1)).double().numpy()
+        for x in (examples.images, torch.from_numpy(held.units["sample"]) * 255)
+    ]
+    reading = fid_inception(held)
+    assert reading.value == pytest.approx(frechet(*map(moments, described)), rel=1e-6)
+    assert (reading.detail["real"], reading.detail["samples"]) == (64, 40)
+    monkeypatch.setenv("FOVBENCH_INCEPTION", str(tmp_path / "none.pt"))
+    with pytest.raises(FileNotFoundError):
+        Generation.evaluate(Independent(), examples)
