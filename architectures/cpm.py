@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from architectures.heatmaps import HeatmapLoss, SquaredError, gaussians, loss_of, staged
+from architectures.heatmaps import HeatmapLoss, Outputs, SquaredError, gaussians, loss_of, staged
 from architectures.layers import Norm, convolution, he_initialise, scaled
 from bench.registry import Bounds, Constraint, Fact, architecture
 
@@ -133,8 +133,10 @@ def centre_map(height: int, width: int, stride: int, like: Tensor) -> Tensor:
 class BeliefError(SquaredError):
     """Squared error of joints and of the background, whose target is what the largest of the joints leaves of 1."""
 
-    def forward(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
-        """Of {out, stage1, .., background}, `background` being (N, stages, h, w)."""
+    def forward(self, outputs: Outputs, targets: Mapping[str, Tensor]) -> Tensor:
+        """Of {out, stage1, .., background}, `background` being (N, stages, h, w). TypeError for one map alone."""
+        if isinstance(outputs, Tensor):
+            raise TypeError("beliefs come with that of the background: a mapping, no single map")
         joints = super().forward({n: maps for n, maps in outputs.items() if n != "background"}, targets)
         background = outputs["background"].float()
         wanted = gaussians(targets["joints"], (background.shape[-2], background.shape[-1]), self.stride, self.sigma)

@@ -245,7 +245,8 @@ class PictorialStructures(nn.Module):
         transform = transformed if self.best and not self.training else softly_transformed
         message: Message = lambda maps, a, m: transform(maps, a, m, self.reach)  # noqa: E731
         # A child at x = x_p + m is reached from its parent by the transform at m.
-        return staged([scores, beliefs(scores, self.parents, *self.springs(), message)])
+        curvature, offset = self.springs()
+        return staged([scores, beliefs(scores, self.parents, curvature, offset, message)])
 
     def loss(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
         """Negative log-likelihood of each joint's place, averaged; measured springs take in the offsets."""
