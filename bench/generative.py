@@ -40,10 +40,15 @@ def says_what_lacks(read: Callable[[Evaluation], Reading]) -> Callable[[Evaluati
 
 def units(evaluation: Evaluation, name: str, needs: str) -> Floats:
     """The array `name` in double precision. Raises Lacking with the reason that evaluation kept under `needs`."""
-    if name not in evaluation.units:
-        raise Lacking(evaluation.facts.get("missing", {}).get(needs, f"this evaluation has no '{name}'"))
-    found: Floats = evaluation.units[name].astype(np.float64)
-    return found
+    return array(evaluation, name, needs).astype(np.float64)
+
+
+def array(evaluation: Evaluation, name: str, needs: str) -> npt.NDArray[Any]:
+    """An array by image, or one of what was drawn and of what that is compared with, as it was kept. Raises Lacking."""
+    for kept in (evaluation.units, evaluation.samples):
+        if name in kept:
+            return kept[name]
+    raise Lacking(evaluation.facts.get("missing", {}).get(needs, f"this evaluation has no '{name}'"))
 
 
 def standard_error(values: Floats) -> float:
@@ -138,15 +143,13 @@ class Modes:
 
 def modes(evaluation: Evaluation) -> Modes:
     """Raises Lacking where the modes are not known, not all in the split, or the network draws nothing."""
-    for name, needs in (("mode", "modes"), ("sample_mode", "sample")):
-        units(evaluation, name, needs)
-    held = evaluation.units
-    real, count = np.unique(held["mode"]), round(evaluation.facts["optimum"]["modes_found"])
-    if len(real) < count:
-        raise Lacking(f"the evaluation split holds {len(real)} of {count} modes; they are told apart only if all are")
-    allowed = int(held["deviation"].max())
-    plausible = held["sample_deviation"] <= allowed
-    return Modes(plausible, np.unique(held["sample_mode"][plausible]), held["mode"], count, allowed)
+    real, off = (array(evaluation, name, "modes") for name in ("mode", "deviation"))
+    nearest, drawn_off = (array(evaluation, name, "sample") for name in ("sample_mode", "sample_deviation"))
+    known, count = len(np.unique(real)), round(evaluation.facts["optimum"]["modes_found"])
+    if known < count:
+        raise Lacking(f"the evaluation split holds {known} of {count} modes; they are told apart only if all are")
+    plausible = drawn_off <= off.max()
+    return Modes(plausible, np.unique(nearest[plausible]), real, count, int(off.max()))
 
 
 def features(evaluation: Evaluation) -> tuple[Floats, Floats]:

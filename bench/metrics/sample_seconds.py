@@ -15,4 +15,4 @@ def sample_seconds(evaluation: Evaluation) -> Reading:
     seconds = evaluation.facts.get("sample_seconds")
     if seconds is None:
         return Reading(None, error=evaluation.facts.get("missing", {}).get("sample", "no samples were drawn"))
-    return Reading(float(seconds), {"samples": len(evaluation.units["sample"])})
+    return Reading(float(seconds), {"samples": len(evaluation.samples["sample"])})

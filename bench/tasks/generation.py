@@ -88,11 +88,13 @@ class Generation:
         """
         asked = _Asked(model, examples, device, batch)
         with asked.evaluating():
-            units, facts = asked.units()
-            samples = asked.pictures(units) if examples.publishable else {}
+            drawn, facts = asked.drawn()
+            units = asked.units()
+            pictures = asked.pictures(units, drawn) if examples.publishable else {}
         told: dict[str, Any] = {"optimum": dict(examples.optimum), "mode": mode, "publishable": examples.publishable}
         told["palette"] = [list(colour) for colour in examples.palette]
-        return Evaluation("generation", units, examples.names, samples=samples, facts={**told, **facts})
+        told["missing"] = asked.missing
+        return Evaluation("generation", units, examples.names, samples={**drawn, **pictures}, facts={**told, **facts})
 
 
 class _Asked:
@@ -115,11 +117,14 @@ class _Asked:
         finally:
             self.model.train(was_training)
 
-    def units(self) -> tuple[Arrays, dict[str, Any]]:
-        """Arrays by image or by sample, and facts."""
-        drawn, seconds = self._samples()
-        described, features = self._features(drawn)
-        units = {**self._kept(), **self._likelihood(), **self._bounds(), **self._codes(), **self._modes(drawn)}
+    def units(self) -> Arrays:
+        """Arrays by image of the split."""
+        return {**self._kept(), **self._likelihood(), **self._bounds(), **self._codes()}
+
+    def drawn(self) -> tuple[Arrays, dict[str, Any]]:
+        """Samples and what they are compared with, which are no units of evaluation, and facts."""
+        samples, seconds = self._samples()
+        described, features = self._features(samples)
         facts = {
             "levels": self.levels,
             "dims": math.prod(self.pixels.shape[1:]),
@@ -127,10 +132,10 @@ class _Asked:
             "importance_samples": IMPORTANCE,
             "sample_seconds": seconds,
             "features": features,
-            "inception": self._inception(drawn),
-            "missing": self.missing,
+            "inception": self._inception(samples),
         }
-        return {**units, **described, **({"sample": drawn.numpy()} if drawn is not None else {})}, facts
+        found = {**described, **self._modes(samples)}
+        return found if samples is None else {**found, "sample": samples.numpy()}, facts
 
     def _has(self, name: str) -> Callable[..., Any] | None:
         found: Callable[..., Any] | None = getattr(self.model, name, None)
@@ -241,13 +246,13 @@ class _Asked:
 
     # -- pictures, uint8 (..., H, W, C) ------------------------------------------------------------
 
-    def pictures(self, units: Arrays) -> Arrays:
+    def pictures(self, units: Arrays, drawn: Arrays) -> Arrays:
         """A few of the images, and what the network makes of them and of its codes."""
         shown = _spread(len(self.pixels), SHOWN)
         found = {"originals": _picture(self.examples.images[shown])}
-        if "sample" in units:
-            drawn = torch.from_numpy(units["sample"][: SHOWN * SHOWN])
-            found["generated"] = _picture(self._as_images(drawn))
+        if "sample" in drawn:
+            first = torch.from_numpy(drawn["sample"][: SHOWN * SHOWN])
+            found["generated"] = _picture(self._as_images(first))
         if "code_mean" in units:
             found |= self._decoded(torch.from_numpy(units["code_mean"][shown.numpy()]))
         return found

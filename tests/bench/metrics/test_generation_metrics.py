@@ -185,7 +185,8 @@ def test_distances_and_diversity_of_features():
 
 
 def test_seconds_of_a_sample():
-    assert read("sample_seconds", told({"sample": np.zeros((3, 1, 2, 2))}, sample_seconds=0.25)).value == 0.25
+    held = Evaluation("generation", {}, samples={"sample": np.zeros((3, 1, 2, 2))}, facts={"sample_seconds": 0.25})
+    assert (read("sample_seconds", held).value, read("sample_seconds", held).detail) == (0.25, {"samples": 3})
 
 
 def test_the_exact_likelihood_goes_before_the_bound():

@@ -84,7 +84,8 @@ def test_every_number_is_what_the_model_says(examples):
     assert held.units["importance_bound"] == pytest.approx(exact - 0.5, rel=1e-6)
     squared = ((pixels.double() - 0.25) ** 2).flatten(1).mean(dim=1)
     assert held.units["squared_error"] == pytest.approx(squared.numpy())
-    assert held.units["sample"].shape == (40, *SHAPE)
+    assert held.samples["sample"].shape == (40, *SHAPE)
+    assert {len(values) for values in held.units.values()} == {64}  # so that blocks of images can be left out
     assert held.units["code_mean"].shape == held.units["code_variance"].shape == (64, 3)
     assert (held.units["log_probability"] == examples.targets["log_probability"].numpy()).all()
     assert held.facts["missing"].keys() == {"inception"}
@@ -98,8 +99,8 @@ def test_evaluation_repeats_and_leaves_the_generators_and_the_model_alone(exampl
     assert torch.equal(torch.get_rng_state(), state)
     assert model.training
     assert first.units.keys() == again.units.keys()
-    for name, values in first.units.items():
-        assert np.array_equal(values, again.units[name]), name
+    for name, values in {**first.units, **first.samples}.items():
+        assert np.array_equal(values, {**again.units, **again.samples}[name], equal_nan=True), name
     assert first.facts["features"] == again.facts["features"]
 
 
@@ -108,7 +109,8 @@ def test_what_a_network_lacks_is_named(examples):
     wanted = {"log_likelihood", "elbo", "importance_bound", "encode", "decode", "sample", "inception"}
     assert held.facts["missing"].keys() == wanted
     assert held.facts["missing"]["sample"] == "Scorer has no sample()"
-    assert held.units.keys() == {"log_probability", "label", "mode", "deviation"}
+    assert held.units.keys() == {"log_probability", "label"}
+    assert held.samples.keys() == {"mode", "deviation", "originals"}
 
 
 def test_samples_of_another_kind_are_refused(examples):
@@ -134,7 +136,16 @@ def test_pictures_are_only_of_data_that_may_be_shown(examples):
     assert shown["interpolations"].shape == (4, 9, 8, 8, 1)
     assert (shown["reconstructions"] == 64).all()  # a quarter of 255
     secret = dataclasses.replace(examples, publishable=False)
-    assert Generation.evaluate(Independent(), secret).samples == {}
+    kept = Generation.evaluate(Independent(), secret).samples.keys()
+    assert kept == {
+        "sample",
+        "sample_mode",
+        "sample_deviation",
+        "mode",
+        "deviation",
+        "real_features",
+        "sample_features",
+    }
 
 
 def test_the_nearest_mode_is_found_and_its_distance_counted():
@@ -214,7 +225,7 @@ def test_the_published_distance_is_taken_where_weights_are_named(examples, tmp_p
     held = Generation.evaluate(Independent(), examples)
     described = [
         Colours()(x.expand(-1, 3, -1, -1)).double().numpy()
-        for x in (examples.images, torch.from_numpy(held.units["sample"]) * 255)
+        for x in (examples.images, torch.from_numpy(held.samples["sample"]) * 255)
     ]
     reading = fid_inception(held)
     assert reading.value == pytest.approx(frechet(*map(moments, described)), rel=1e-6)
