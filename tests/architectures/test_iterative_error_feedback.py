@@ -128,7 +128,7 @@ def test_the_start_is_drawn_to_the_median_pose() -> None:
         optimizer.zero_grad()
         net.loss(net(x), targets(truth)).backward()
         optimizer.step()
-    assert float((net.start - 0.15).abs().max()) < 0.03
+    assert (net.start - 0.15).abs().max().item() < 0.03
 
 
 def test_it_learns_one_pose_step_by_step() -> None:
