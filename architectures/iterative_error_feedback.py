@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from architectures.fcn import BACKBONES
-from architectures.fcn import Style as Classifier
+from architectures.classifiers import BACKBONES
+from architectures.classifiers import Style as Classifier
 from architectures.heatmaps import gaussians, staged
 from architectures.layers import Norm, convolution, he_initialise, scaled
 from architectures.pyramid import TimmPyramid
