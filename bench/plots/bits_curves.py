@@ -57,6 +57,8 @@ def _floor(axes: Axes, evaluation: Evaluation) -> None:
     entropy = evaluation.facts.get("optimum", {}).get("bits_per_dim")
     if entropy is None:
         return
+    low, high = axes.get_ylim()
+    axes.set_ylim(bottom=min(low, entropy - 0.08 * (high - entropy)))
     axes.axhline(entropy, color=BASELINE, linestyle="--", linewidth=1.2)
     axes.annotate(
         f"entropy {entropy:.4f}", (1, entropy), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=9
