@@ -72,7 +72,7 @@ def _baseline(axes: Axes, summary: Summary, metric: str) -> None:
 
 def _optimum(axes: Axes, summary: Summary, metric: str, rows: dict[str, int]) -> bool:
     """Draw the best that each variant could reach where that is known; whether it is for any."""
-    known = {variant: best.value for variant in rows if (best := bound(summary, variant, metric)) is not None}
+    known = {variant: found.value for variant in rows if (found := bound(summary, variant, metric)) is not None}
     for variant, best in known.items():
         axes.plot([best] * 2, [rows[variant] - 0.42, rows[variant] + 0.42], color=INK, linewidth=1.4, linestyle=":")
     return bool(known)

@@ -130,5 +130,5 @@ def test_weights_are_for_timm_and_for_three_channels() -> None:
 
 
 def test_a_network_that_the_hub_lacks_is_refused() -> None:
-    with pytest.raises(RegistryError, match="hub has no weights of .botnet50ts_256."):
+    with pytest.raises(RegistryError, match="hub has no weights of 'botnet50ts_256'"):
         timm_encoder("botnet50ts_256", "hub")

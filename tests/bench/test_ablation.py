@@ -62,7 +62,11 @@ FAMILIES = "question: q\narchitecture: fcn\nbaseline: {width: 0.5}\nmetrics: [pa
 def test_variants_of_other_architectures_stand_beside_with_the_axes_they_state(load):
     others = "beside: [{architecture: unet, axes: {width: 0.25}}, {architecture: pspnet}]"
     ablation = load(FAMILIES + "workload: {dataset: camvid}\n" + others)
-    assert names(ablation.variants) == ["fcn(width=0.5,classes=11)", "unet(width=0.25,classes=11)", "pspnet(classes=11)"]
+    assert names(ablation.variants) == [
+        "fcn(width=0.5,classes=11)",
+        "unet(width=0.25,classes=11)",
+        "pspnet(classes=11)",
+    ]
     assert ablation.varied == ("architecture",)
     assert names(load(FAMILIES + "beside: [{architecture: unet}]").variants) == ["fcn(width=0.5)", "unet"]
 
