@@ -313,13 +313,14 @@ def log_prior(z: Tensor) -> Tensor:
 def convolutional(
     shape: tuple[int, int, int], numbers: tuple[int, int, int], width: float
 ) -> tuple[nn.Module, nn.Module]:
-    """One convolution over overlapping patches and two layers, and their mirror image.
+    """One convolution over overlapping patches and three layers, and their mirror image.
 
     `numbers` are those of the posterior, of the code, of the output's channels. Two convolutions of stride 2 cost
     twice the arithmetic for as many parameters: in the same time they see half the images, and end at a worse bound.
+    The layer in the middle costs little, and a code of few numbers needs it.
     """
     channels, height, side = shape
-    features, hidden = (max(4, round(width * n)) for n in (64, 256))
+    features, hidden = (max(4, round(width * n)) for n in (64, 248))
     grid, window = (features, height // 4, side // 4), {"kernel_size": 8, "stride": 4, "padding": 2}
     encoder = nn.Sequential(
         nn.Conv2d(channels, features, **window),
@@ -327,10 +328,14 @@ def convolutional(
         nn.Flatten(),
         nn.Linear(math.prod(grid), hidden),
         nn.SiLU(),
+        nn.Linear(hidden, hidden),
+        nn.SiLU(),
         nn.Linear(hidden, numbers[0]),
     )
     decoder = nn.Sequential(
         nn.Linear(numbers[1], hidden),
+        nn.SiLU(),
+        nn.Linear(hidden, hidden),
         nn.SiLU(),
         nn.Linear(hidden, math.prod(grid)),
         nn.SiLU(),
