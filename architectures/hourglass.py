@@ -148,14 +148,14 @@ class StackedHourglass(nn.Module):
         self.hourglasses, self.predictions = nn.ModuleList(hourglasses), nn.ModuleList(predictions)
         he_initialise(self)
         self.receptive_field_layers = {
-            f"stage{n}": f"predictions.{n - 1}.score" for n in range(1, len(predictions) + 1)
+            f"stage{n}": f"predictions.{n - 1}.score" for n, p in enumerate(predictions, 1) if p.score is not None
         }
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         x, found = self.stem(image), []
         for hourglass, prediction in zip(self.hourglasses, self.predictions, strict=True):
             scores, x = prediction(x, hourglass(x))
-            found.append(scores)
+            found += [] if scores is None else [scores]
         return staged(found, every=self.supervision or not self.training)
 
 
@@ -211,18 +211,21 @@ class StridedHourglass(nn.Module):
 
 
 class StridedPrediction(nn.Module):
-    """As `Prediction`; the heatmaps are not fed back: maps before and features through 1x1, added, one block."""
+    """As `Prediction`; the heatmaps are not fed back: maps before and features through 1x1, added, one block.
 
-    def __init__(self, channels: int, joints: int, *, last: bool) -> None:
+    Where nothing would teach its heatmaps, neither a loss of their own nor what follows, it has none.
+    """
+
+    def __init__(self, channels: int, joints: int, *, last: bool, supervised: bool) -> None:
         super().__init__()
         self.features = nn.Sequential(*convolution("conv", channels, channels, 3, padding=1, norm="batch").values())
-        self.score = nn.Conv2d(channels, joints, 1)
+        self.score = nn.Conv2d(channels, joints, 1) if last or supervised else None
         self.before, self.back = (None if last else _projection(channels) for _ in range(2))
         self.block = None if last else BasicBlock(channels, channels)
 
-    def forward(self, before: Tensor, behind: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, before: Tensor, behind: Tensor) -> tuple[Tensor | None, Tensor]:
         features = self.features(behind)
-        scores = self.score(features)
+        scores = None if self.score is None else self.score(features)
         if self.before is None or self.back is None or self.block is None:
             return scores, features
         return scores, self.block(F.relu(self.before(before) + self.back(features)))
@@ -383,5 +386,7 @@ def hourglass_strided(
         BasicBlock(first, channels[0], stride=2),
     )
     hourglasses = [StridedHourglass(channels, STRIDED_BLOCKS, skips=skips) for _ in range(stacks)]
-    predictions = [StridedPrediction(channels[0], joints, last=n == stacks - 1) for n in range(stacks)]
+    predictions = [
+        StridedPrediction(channels[0], joints, last=n == stacks - 1, supervised=supervision) for n in range(stacks)
+    ]
     return StackedHourglass(stem, hourglasses, predictions, supervision=supervision, loss=loss)

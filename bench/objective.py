@@ -48,13 +48,14 @@ def _told(value: Any, above: tuple[int, ...]) -> Any:
 def _object(value: Any, above: tuple[int, ...]) -> Any:
     """An object by its type and, where it is called, by what that reads; a library's by what it prints of itself."""
     kind = type(value)
+    found = [vars(base)[name] for name in ("forward", "__call__") for base in kind.__mro__ if name in vars(base)]
+    calls = [call for call in found if isinstance(call, types.FunctionType)]
     told = f"{kind.__module__}.{kind.__qualname__}"
-    own = (vars(base)[name] for name in ("forward", "__call__") for base in kind.__mro__ if name in vars(base))
-    call = next(own, None)
     if _of_torch(kind):
-        return [told, repr(value) if isinstance(call, types.FunctionType) else str(getattr(value, "shape", ""))]
-    if isinstance(call, types.FunctionType):
-        return [told, _function(call, value, above)]
+        return [told, repr(value) if calls else str(getattr(value, "shape", ""))]
+    own = next((call for call in calls if not _of_torch(call)), None)
+    if own is not None:
+        return [told, _function(own, value, above)]
     names = [field.name for field in dataclasses.fields(value)] if dataclasses.is_dataclass(value) else []
     return [told, [(n, _told(getattr(value, n), above)) for n in sorted({*names, *getattr(value, "__dict__", ())})]]
 

@@ -29,7 +29,12 @@ NAMED: Mapping[str, tuple[Any, ...]] = {
     "torso": ((0, 1),),
 }
 """Values of axes that are words, or lists of numbers that must fit each other, and so cannot be found."""
-BESIDE: Mapping[tuple[str, str], Mapping[str, Any]] = {("deeplabv3", "output_stride"): {"blocks": 7}}
+BESIDE: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("deeplabv3", "output_stride"): {"blocks": 7},
+    ("iterative_error_feedback", "feedback"): {"steps": 1},
+    ("unet", "border"): {"padding": "valid", "depth": 1},
+    ("vae", "levels"): {"likelihood": "logistic"},
+}
 """(family, axis) -> the values of two or more other axes beside which the axis acts."""
 NOT_HERE = {"pretrained": "needs a file of weights; tests/architectures/test_pretrained.py loads one"}
 Items = tuple[tuple[str, Any], ...]

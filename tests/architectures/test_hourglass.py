@@ -102,7 +102,8 @@ def test_the_field_of_a_stack_follows_from_its_deepest_path() -> None:
 def test_all_stages_are_told_and_the_last_stands_first(build: Any) -> None:
     net = build(stacks=3, supervision=False, **NARROW)
     outputs = net.eval()(image(65, 99))
-    assert list(outputs) == ["out", "stage1", "stage2"]
+    # Of the strided one only what is taught has heatmaps: they are not fed back.
+    assert list(outputs) == (["out", "stage1", "stage2"] if build is hourglass else ["out"])
     assert {tuple(maps.shape) for maps in outputs.values()} == {(2, 3, 17, 25)}
     assert list(net.train()(image(65, 99))) == ["out"]
 

@@ -140,7 +140,8 @@ def test_it_learns_one_pose_step_by_step() -> None:
         optimizer.zero_grad()
         net.loss(net(x), targets(truth)).backward()
         optimizer.step()
-    outputs = net.eval()(x)
+    with torch.no_grad():
+        outputs = net.eval()(x)
     first, last = ((outputs[name] - truth).norm(dim=-1).mean() for name in ("stage1", "out"))
     assert float(last) < 0.1
     assert float(last) < float(first)

@@ -124,10 +124,17 @@ def test_dry_run_measures_nothing(bench, tmp_path):
     assert not (tmp_path / "results").exists()
 
 
+def heard():
+    """What runs in the background of a script is born deaf to Ctrl-C, and so are its children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path, plugin):
     (tmp_path / "long.yaml").write_text(TEXT.replace("[twice, slow]", "[deadly]").replace("[1, 2, 3]", "[1, 5]"))
     command = [sys.executable, "-m", "bench.cli", "run", "long.yaml", "--plugin", plugin, "--no-report"]
-    driver = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    driver = subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=heard
+    )
     time.sleep(3)
     os.killpg(driver.pid, signal.SIGINT)
     _, told = driver.communicate(timeout=30)
