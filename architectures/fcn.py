@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from architectures.atrous import unknown_backbone
 from architectures.classifiers import BACKBONES, IMAGE, PAPER_PADDING, Grid, Padding, Style, Trunk, convolutionalise
 from architectures.pretrained import check_timm, no_weights, timm_encoder
-from bench.registry import Bounds, Constraint, Fact, RegistryError, architecture, suggestion
+from bench.registry import Bounds, Constraint, Fact, RegistryError, architecture
 
 PAPER = "Long et al. 2015, arXiv:1411.4038"
 STRIDES = (8, 16, 32)
@@ -196,14 +197,13 @@ def score_layer(channels: int, classes: int) -> nn.Conv2d:
 def _encoder(backbone: str, style: Style, pretrained: str) -> Trunk | TimmEncoder:
     kind, _, name = backbone.partition(":")
     if kind == "timm":
-        if style.width != 1:
-            raise RegistryError(f"backbone '{backbone}' has its own widths: leave 'width' at 1")
+        own = {"width": 1, "fc_channels": 4096, "norm": "none"}
+        if given := [f"'{axis}' at {value}" for axis, value in own.items() if getattr(style, axis) != value]:
+            raise RegistryError(f"backbone '{backbone}' has its own layers: leave {', '.join(given)}")
         return TimmEncoder(name, style.padding, style.dropout, pretrained)
     no_weights(backbone, pretrained)
     if backbone not in BACKBONES:
-        near = suggestion(backbone, list(BACKBONES))
-        there = near if "mean" in near else f" (there is: {', '.join(BACKBONES)}, timm:NAME)"
-        raise RegistryError(f"no backbone is called '{backbone}'{there}")
+        raise unknown_backbone(backbone, list(BACKBONES))
     return Trunk(BACKBONES[backbone].layers(style), BACKBONES[backbone].skips)
 
 
@@ -292,9 +292,10 @@ def fcn(
     - `padding`: `paper` is 100 px before the first convolution and none at fc6, `same` fits small images.
     - `width` scales the channels of all layers but the scores, `fc_channels` (fc6 and fc7) among them.
     - `norm`: batch norm behind every convolution of the three classifiers, in place of their response norm.
-      timm networks have their own norms.
+      timm networks have their own widths and norms and no fc layers: these three axes are refused for them.
 
-    Inputs (N, 3, H, W), outputs logits (N, classes, H, W). Raises RegistryError for an unknown backbone.
+    Inputs (N, 3, H, W), outputs logits (N, classes, H, W). Raises RegistryError for an unknown backbone, or for
+    an axis that it has no use for.
     """
     fused = {True: ("pool4", "pool3"), False: (), "pool4": ("pool4",)}[skips][: STRIDES[::-1].index(stride)]
     encoder = _encoder(backbone, Style(width, norm, dropout, padding, fc_channels), pretrained)

@@ -140,4 +140,4 @@ def file_digest(path: Path) -> str | None:
 @functools.cache
 def _content(path: Path, size: int, date: int) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        return hashlib.file_digest(file, "sha256").hexdigest()

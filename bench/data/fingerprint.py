@@ -11,6 +11,7 @@ from typing import Any
 
 from bench.data.locate import files_of
 from bench.registry import Dataset
+from bench.sources import file_digest
 
 WHOLE = 200_000_000
 """Bytes of images up to which every byte counts; beyond, an image counts by its size, start and end."""
@@ -40,15 +41,14 @@ def _lines(folder: Path, whole: Sequence[Path], images: Sequence[Path]) -> Itera
     for paths, limit in ((whole, None), (images, sample)):
         for path in paths:
             stat = path.stat()
-            content = _content(path, stat.st_size, stat.st_mtime_ns, limit)
+            sampled = limit is not None and stat.st_size > 2 * limit
+            content = _ends(path, stat.st_size, stat.st_mtime_ns) if sampled else file_digest(path)
             yield f"{path.relative_to(folder).as_posix()}\0{stat.st_size}\0{content}\n"
 
 
 @functools.cache
-def _content(path: Path, size: int, date: int, limit: int | None) -> str:
+def _ends(path: Path, size: int, date: int) -> str:
     with path.open("rb") as file:
-        if limit is None or size <= 2 * limit:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-        head = file.read(limit)
-        file.seek(-limit, 2)
+        head = file.read(SAMPLE)
+        file.seek(-SAMPLE, 2)
         return hashlib.sha256(head + file.read()).hexdigest()

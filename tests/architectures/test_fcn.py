@@ -432,9 +432,12 @@ def test_unknown_backbones_are_refused_with_what_exists(backbone: str, hint: str
         on_meta(backbone=backbone)
 
 
-def test_width_of_a_timm_network_is_refused() -> None:
-    with pytest.raises(RegistryError, match="leave 'width' at 1"):
-        on_meta(backbone="timm:resnet18", width=0.5)
+@pytest.mark.parametrize(
+    ("axis", "value", "own"), [("width", 0.5, 1), ("fc_channels", 512, 4096), ("norm", "batch", "none")]
+)
+def test_axes_that_a_timm_network_has_no_use_for_are_refused(axis: str, value: object, own: object) -> None:
+    with pytest.raises(RegistryError, match=f"leave '{axis}' at {own}$"):
+        on_meta(**{"backbone": "timm:resnet18", axis: value})
 
 
 @pytest.mark.parametrize("padding", ["paper", "same"])
