@@ -53,9 +53,7 @@ PAIRS = {
     "U-Net, ResNet-18, against smp": Pair(
         128,
         lambda: unet(backbone="timm:resnet18", depth=5, width=0.25, norm="batch", dropout=0.0, classes=CLASSES),
-        lambda: smp.Unet(
-            "resnet18", encoder_weights=None, decoder_channels=(224, 112, 48, 24, 16), classes=CLASSES
-        ),
+        lambda: smp.Unet("resnet18", encoder_weights=None, decoder_channels=(224, 112, 48, 24, 16), classes=CLASSES),
     ),
     "DeepLab v3, ResNet-50, stride 8, against torchvision": Pair(
         128,
