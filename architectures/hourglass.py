@@ -321,6 +321,7 @@ def hourglass(
     *,
     stacks: Annotated[int, Bounds(1, 8)] = 8,
     modules: Annotated[int, Bounds(1, 8)] = 1,
+    depth: Annotated[int, Bounds(1, 6)] = 4,
     skips: bool = True,
     supervision: bool = True,
     layout: Literal["newell", "pytorch-pose"] = "newell",
@@ -332,6 +333,7 @@ def hourglass(
 
     - `stacks`: hourglasses. `modules`: residuals wherever there is one in the deepest net: 1 x 8, 2 x 4, 4 x 2 and
       8 x 1 stacks and modules have about equal parameters (the paper's ablation).
+    - `depth`: how often each halves its maps, which begin at stride 4.
     - `skips`: the branch at each size on the way down, added on the way up. Without it only the deepest map counts.
     - `supervision`: the loss counts after every stack, or only after the last.
     - `layout`: pytorch-pose's release widens the second residual of the stem.
@@ -341,7 +343,7 @@ def hourglass(
     Inputs (N, 3, H, W), outputs {out, stage1, ...}, each (N, joints, H / 4, W / 4), rounded up.
     """
     channels = scaled(256, width)
-    hourglasses = [Hourglass(channels, modules, skips=skips) for _ in range(stacks)]
+    hourglasses = [Hourglass(channels, modules, skips=skips, depth=depth) for _ in range(stacks)]
     predictions = [Prediction(channels, modules, joints, last=n == stacks - 1) for n in range(stacks)]
     return StackedHourglass(_stem(width, layout), hourglasses, predictions, supervision=supervision, loss=loss)
 

@@ -84,18 +84,19 @@ def test_parameters_of_cornernet_s_follow_from_its_levels(stacks: int) -> None:
 # --- structure
 
 
-def test_the_field_of_a_stack_follows_from_its_deepest_path() -> None:
+@pytest.mark.parametrize(("depth", "field"), [(1, 89), (2, 185), (4, 713)])
+def test_the_field_of_a_stack_follows_from_its_deepest_path(depth: int, field: int) -> None:
     """From the heatmap back to the image: cells that are read, at each size; the best of the doublings' phases."""
     cells = 3  # the residual before the heatmap
-    for _ in range(3):
+    for _ in range(depth - 1):
         cells = cells // 2 + 1 + 2  # doubled, and the residual before
     cells = cells // 2 + 1 + 3 * 2  # the three residuals at the deepest size
-    for _ in range(3):
+    for _ in range(depth - 1):
         cells = 2 * cells + 2  # pooled, and the residual before
     cells = 2 * cells + 2 * 2  # the two behind the first pooling
     size = 2 * (2 * cells + 2 - 1) + 7
-    net = hourglass(stacks=2, **NARROW).eval()
-    assert receptive_field(net, (3, 64, 64), sink=net.receptive_field_layers["stage1"]).size == size == 713
+    net = hourglass(stacks=2, depth=depth, **NARROW).eval()
+    assert receptive_field(net, (3, 64, 64), sink=net.receptive_field_layers["stage1"]).size == size == field
 
 
 @pytest.mark.parametrize("build", [hourglass, hourglass_strided])
