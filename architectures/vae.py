@@ -25,6 +25,7 @@ LOG_2PI = math.log(2 * math.pi)
 LEAST_LOG_SIGMA = -6.0
 """Of a Gaussian likelihood, levels running from -1 to 1: a third of the distance between 256 levels."""
 LEAST_LOG_VARIANCE = -12.0
+FLOW_DRAWS = 256
 
 
 class Likelihood(Protocol):
@@ -170,17 +171,21 @@ class Posterior:
         density = -0.5 * (LOG_2PI + self.log_variance + noise.square()).sum(dim=1)
         return z, density - stretched
 
+    def fixed(self) -> tuple[Tensor, Tensor]:
+        """The mean (N, D) and the mean log-density (N,); with a flow a draw, always the same, and its own."""
+        if self.flow is None:
+            return self.mean, -self.entropy()
+        return self.draw(torch.Generator().manual_seed(0))
+
     def moved(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """z behind the flow, and the log of how much the flow stretches space there (N,)."""
         if self.flow is None:
             return z, z.new_zeros(len(z))
         return planar(z, self.flow)
 
-    def divergence(self, z: Tensor) -> Tensor:
-        """KL(q || p) to a standard normal prior, (N, D) without a flow; with one (N, 1), from one draw `z` of q."""
-        if self.flow is None:
-            return 0.5 * (self.mean.square() + self.log_variance.exp() - 1 - self.log_variance)
-        raise TypeError("the divergence of a flow needs the density of a draw: see `VAE.rate`")
+    def divergence(self) -> Tensor:
+        """KL(q || p) of the Gaussian to a standard normal prior, in closed form, without a flow: (N, D)."""
+        return 0.5 * (self.mean.square() + self.log_variance.exp() - 1 - self.log_variance)
 
     def repeated(self, times: int) -> Posterior:
         """Each image's `times` in a row."""
@@ -204,7 +209,8 @@ def planar(z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
 class VAE(nn.Module):
     """An encoder of images (N, C, H, W) to (N, D') posterior numbers, a decoder of codes (N, D) to parameters.
 
-    In training `forward` draws a code, in eval mode it takes the posterior's mean. `beta` weighs the rate
+    In training `forward` draws a code, in eval mode it takes the posterior's mean, or where there is a flow, whose mean
+    and rate have no closed form, a draw that is the same each time. `beta` weighs the rate
     (Higgins et al. 2017), which `warmup` steps lead up to; `free_bits` is the rate in nats that each latent has free
     (Kingma et al. 2016).
     """
@@ -247,12 +253,12 @@ class VAE(nn.Module):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """`out`: parameters of the likelihood (N, C * numbers, H, W); `rate`: nats of each latent, or of all (N, 1)."""
         q = self.posterior(images)
-        z, density = q.draw(None) if self.training else (q.moved(q.mean)[0], -q.entropy())
+        z, density = q.draw(None) if self.training else q.fixed()
         return {"out": self.parameters_of(z).flatten(1, 2), "rate": self.rate(q, z, density), "z": z}
 
     def rate(self, q: Posterior, z: Tensor, density: Tensor) -> Tensor:
         """KL(q || p): (N, D) in closed form, or where there is a flow (N, 1) from a draw `z` and its log-density."""
-        return q.divergence(z) if q.flow is None else (density - log_prior(z))[:, None]
+        return q.divergence() if q.flow is None else (density - log_prior(z))[:, None]
 
     def loss(self, outputs: Outputs, targets: Mapping[str, Tensor]) -> Tensor:
         """Bits per dimension: -(reconstruction - weight * rate); in training mode a call counts as a step."""
@@ -287,9 +293,12 @@ class VAE(nn.Module):
         return self.likelihood.log_probability(self.parameters_of(z), pixels).flatten(1).sum(dim=1)
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The posterior's mean, behind the flow where there is one, and its variance before it: (N, D) each."""
+        """Mean and variance of the posterior, (N, D) each: of FLOW_DRAWS draws, the same each time, with a flow."""
         q = self.posterior(images)
-        return q.moved(q.mean)[0], q.log_variance.exp()
+        if q.flow is None:
+            return q.mean, q.log_variance.exp()
+        z = q.repeated(FLOW_DRAWS).draw(torch.Generator().manual_seed(0))[0].unflatten(0, (-1, FLOW_DRAWS))
+        return z.mean(dim=1), z.var(dim=1)
 
     def decode(self, z: Tensor) -> Tensor:
         """The expected levels (N, C, H, W), 0 to levels - 1."""

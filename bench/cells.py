@@ -11,7 +11,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,7 @@ class _Maker:
             "dtype": work.dtype,
             "device": device_kind(work.device),
             **_weights(variant),
+            **_named_files(task.files),
         }
 
 
@@ -157,6 +159,12 @@ def _weights(variant: Variant) -> dict[str, Any]:
         elif kind == "package":
             found[value] = library_version(name)
     return {"weights": found} if found else {}
+
+
+def _named_files(variables: Sequence[str]) -> dict[str, Any]:
+    """Digests of the files that these environment variables name; nothing where none is set."""
+    found = {name: file_digest(Path(os.environ[name])) for name in variables if os.environ.get(name)}
+    return {"files": found} if found else {}
 
 
 def _subject() -> dict[str, str]:

@@ -79,13 +79,17 @@ class LogLikelihood:
 def log_likelihood(evaluation: Evaluation) -> LogLikelihood:
     """The exact one where the network has it, else the importance-weighted bound. Raises Lacking."""
     if "log_likelihood" in evaluation.units:
-        exact = units(evaluation, "log_likelihood", "log_likelihood")
-        return LogLikelihood(float(exact.mean()), standard_error(exact), "exact", exact, np.full(len(exact), True))
+        return every(units(evaluation, "log_likelihood", "log_likelihood"), "exact")
     missing = evaluation.facts.get("missing", {})
     if "importance_bound" not in evaluation.units:
         lacks = [missing[name] for name in ("log_likelihood", "importance_bound") if name in missing]
         raise Lacking("; ".join(lacks) or "this evaluation has no log-likelihood")
     return importance_bound(evaluation)
+
+
+def every(by_image: Floats, kind: str) -> LogLikelihood:
+    """The log-likelihood, or a bound of it, of all images."""
+    return LogLikelihood(float(by_image.mean()), standard_error(by_image), kind, by_image, np.full(len(by_image), True))
 
 
 def importance_bound(evaluation: Evaluation) -> LogLikelihood:

@@ -284,9 +284,13 @@ class Metric(Entry):
 
 @dataclass(frozen=True)
 class Task(Entry):
-    """What a network is trained and judged on. `call` is a class with the functions of the task."""
+    """What a network is trained and judged on. `call` is a class with the functions of the task.
+
+    `files`: environment variables that name files which an evaluation reads; their content is part of its key.
+    """
 
     unit: str
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -385,9 +389,9 @@ class Registries:
         extra = {"unit": unit, "better": better, "kind": kind, "tasks": tuple(tasks)}
         return self._register(self.metrics, Metric, extra, name)
 
-    def task(self, *, unit: str) -> Callable[[F], F]:
-        """Register the class below as a task whose evaluation unit is `unit`."""
-        return self._register(self.tasks, Task, {"unit": unit})
+    def task(self, *, unit: str, files: Sequence[str] = ()) -> Callable[[F], F]:
+        """Register the class below as a task whose evaluation unit is `unit`; `files`: see `Task`."""
+        return self._register(self.tasks, Task, {"unit": unit, "files": tuple(files)})
 
     def dataset(
         self,

@@ -63,7 +63,8 @@ def sprites(
     """Squares at one of a few places in each lane, with noise: entropy, modes and number of factors are known.
 
     `shape` is (1, H, W). Targets: `pixels` (levels) and `clean` (before noise), uint8 (N, 1, H, W); `labels`, the
-    first lane's place; `mode` int64 (N,); `log_probability` float64 (N,), in nats. The evaluation split holds
+    first lane's place; `factors` (N, lanes), every lane's; `mode`
+    int64 (N,); `log_probability` float64 (N,), in nats. The evaluation split holds
     every mode equally often where it is large enough. Needs no `root`. Raises ValueError for a shape that does not
     hold the lanes, for noise whose entropy has too many terms, or for an unknown split.
     """
@@ -78,6 +79,7 @@ def sprites(
         "pixels": pixels,
         "clean": clean,
         "labels": places[:, 0].astype(np.uint8),
+        "factors": places.astype(np.uint8),
         "mode": mode_number(lanes, places),
         "log_probability": log_probability(lanes, pixels, noise, levels),
     }

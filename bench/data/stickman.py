@@ -20,8 +20,7 @@ in the sample drawn and not only on average. Whoever sees the cue where it is no
 share h of images whose cue is hidden, the best is 1 - h/2 (`optimum`: `pck_ambiguous`, `left_right`), and
 over all joints, 8 of 11 ambiguous, (3 + 8 (1 - h/2)) / 11 (`pck`).
 
-**What less than the cue can reach.** `pck_ambiguous@body`, 1/2: sees the body but no cue (or has springs between
-joints in its place: they too know the place of the thorax only). `pck_ambiguous@limb`, 1/4: sees one limb at a time,
+**What less than the cue can reach.** `pck_ambiguous@body`, 1/2: sees the body but no cue. `pck_ambiguous@limb`, 1/4: sees one limb at a time,
 the same draw for all four, so that its best guess is one of four alike; on average over images, in a
 network whose answer doesn't depend on the place in the picture (zeros at its edges can tell it that).
 

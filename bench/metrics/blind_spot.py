@@ -41,7 +41,7 @@ def blind_spot(subject: Subject) -> Reading:
         return Reading(None, error="a prediction sees no pixel at all, so its field spans nothing")
     window = tuple(slice(start, stop) for start, stop in field.box)
     seen, due = field.mask[window], before[window]
-    leaked = int((field.mask & ~before).sum()) - _sees_itself(field)
+    leaked = int((field.mask & ~before).sum()) - _sees_itself(field, subject.shape[0])
     if leaked:
         return Reading(None, error=f"{leaked} pixels are seen that come after: the network is not autoregressive")
     blind = int((due & ~seen).sum())
@@ -62,9 +62,9 @@ def _looked(model: torch.nn.Module, shape: tuple[int, ...], order: Any) -> tuple
     return receptive_field(model, shape, position=place), ranks < ranks[place]
 
 
-def _sees_itself(field: Field) -> int:
-    """1 where the pixel is in its own field: its later channels are predicted from the earlier ones."""
-    return int(field.mask[field.question.place])
+def _sees_itself(field: Field, channels: int) -> int:
+    """1 where the pixel is in its own field as it may be: later channels are predicted from the earlier ones."""
+    return int(field.mask[field.question.place] and channels > 1)
 
 
 def _detail(field: Field, before: np.ndarray[Any, Any], blind: int, causal: int) -> Mapping[str, Any]:

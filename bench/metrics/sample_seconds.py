@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from bench.measurement import Evaluation, Reading
+import torch
+
+from bench.measurement import Reading
+from bench.metrics.latency import reading_of, tensors_of
 from bench.registry import metric
+from bench.subject import Subject
+from bench.timing import explained, timed_call
 
 
-@metric(unit="s", better="lower", kind="accuracy", tasks=("generation",))
-def sample_seconds(evaluation: Evaluation) -> Reading:
-    """Wall-clock seconds that an image took of those that evaluation drew, in batches, once.
+@metric(unit="s", better="lower", kind="speed", tasks=("generation",))
+def sample_seconds(subject: Subject) -> Reading:
+    """Seconds that an image takes of those that the network draws, a batch of the workload at a time.
 
-    For orientation: other work may have run beside it, so it is never gated.
+    Timed as latency is; the same draws each time, from weights as they begin: what is drawn does not change how much
+    is computed. An error for a network that draws nothing.
     """
-    seconds = evaluation.facts.get("sample_seconds")
-    if seconds is None:
-        return Reading(None, error=evaluation.facts.get("missing", {}).get("sample", "no samples were drawn"))
-    return Reading(float(seconds), {"samples": len(evaluation.samples["sample"])})
+    sample = getattr(subject.model, "sample", None)
+    if not callable(sample):
+        return Reading(None, error=f"{type(subject.model).__name__} has no sample()")
+    timing = timed_call(
+        lambda: sample(subject.batch, torch.Generator().manual_seed(subject.seed)),
+        lambda: tensors_of(subject),
+        device=subject.device,
+        threads=subject.threads,
+        seed=subject.seed,
+    )
+    return reading_of(timing, lambda seconds: seconds / subject.batch, explained(timing) | {"batch": subject.batch})

@@ -19,13 +19,17 @@ if TYPE_CHECKING:
 
 @plot(order=15)
 def share_of_optimum(results: Results) -> Iterator[tuple[str, Figure]]:
-    """The main metric as a share of each variant's own bound: of its output stride, its field, or the data set's."""
+    """The main metric as a share of each variant's own bound: of its output stride, its field, or the data set's.
+
+    Nothing where the bound is no positive number: log-likelihoods are no shares of the best one.
+    """
     summary = summarise(results)
     column = summary.main()
     if column is None or column.better != "higher":
         return
     cells = summary.measured(column.metric)
-    known = {cell.variant: best for cell in cells if (best := bound(summary, cell.variant, column.metric)) is not None}
+    bounds = {cell.variant: bound(summary, cell.variant, column.metric) for cell in cells}
+    known = {variant: best for variant, best in bounds.items() if best is not None and best.value > 0}
     if not known:
         return
     caption = f"{column.metric} as a share of the best that is possible for a network of that kind, every seed and mean"

@@ -28,14 +28,15 @@ MOST = 2048
 
 
 class FeatureNet(nn.Module):
-    """Two strided convolutions, a mean over a 4 x 4 grid, WIDTH features, class scores."""
+    """Two strided convolutions, a mean over a 4 x 4 grid, WIDTH features, scores of the classes of each factor."""
 
-    def __init__(self, channels: int, classes: int) -> None:
+    def __init__(self, channels: int, classes: int, factors: int = 1) -> None:
         super().__init__()
         self.first = nn.Conv2d(channels, 16, 3, stride=2, padding=1)
         self.second = nn.Conv2d(16, 32, 3, stride=2, padding=1)
         self.describe = nn.Linear(32 * 16, WIDTH)
-        self.classify = nn.Linear(WIDTH, classes)
+        self.classify = nn.Linear(WIDTH, classes * factors)
+        self.classes = classes
 
     def features(self, images: Tensor) -> Tensor:
         """Bytes (N, C, H, W) to (N, WIDTH), before the rectifier."""
@@ -44,9 +45,9 @@ class FeatureNet(nn.Module):
         return described
 
     def forward(self, images: Tensor) -> Tensor:
-        """Class scores (N, classes)."""
+        """Class scores (N, classes, factors)."""
         scores: Tensor = self.classify(F.relu(self.features(images)))
-        return scores
+        return scores.view(len(images), self.classes, -1)
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,15 @@ class Features:
 
 
 def trained_features(images: Tensor, labels: Tensor) -> Features:
-    """Train on images 0, 2, 4, ... (bytes) and describe 1, 3, 5, ...; torch's own generators stay as they were."""
+    """Train on images 0, 2, 4, ... (bytes) and describe 1, 3, 5, ...; torch's own generators stay as they were.
+
+    `labels` (N,), or (N, factors) where images differ in several ways: features of one of them would be blind to
+    the others.
+    """
+    labels = labels.view(len(labels), -1)
     with torch.random.fork_rng(devices=[]), torch.enable_grad(), thread_count(1):  # threads would reorder sums
         torch.manual_seed(0)
-        net = FeatureNet(images.shape[1], int(labels.max()) + 1)
+        net = FeatureNet(images.shape[1], int(labels.max()) + 1, labels.shape[1])
         _train(net, images[0::2], labels[0::2].long())
     rest = images[1::2]
     with torch.no_grad():

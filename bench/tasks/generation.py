@@ -8,8 +8,7 @@ Pixels are levels 0 to L - 1, uint8 (N, C, H, W). Every network has a `loss(outp
     and `importance_bound(pixels, k, generator) -> (N,)`: log of the mean of k importance weights;
 `encode(images) -> (mean, variance)` of the code, (N, D) each, and `decode(z) -> (N, C, H, W)`, the expected levels
     as floats 0 to L - 1;
-`sample(count, generator) -> uint8 (count, C, H, W)`, levels. `sample_count`, an attribute, is the number of samples
-    that it can be asked for in a reasonable time; SAMPLES where it has none.
+`sample(count, generator) -> uint8 (count, C, H, W)`, levels.
 
 `loss_unit` says what the training loss is in: `bits/dim`, `nats` (of an image), or nothing.
 """
@@ -17,7 +16,6 @@ Pixels are levels 0 to L - 1, uint8 (N, C, H, W). Every network has a `loss(outp
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -51,7 +49,7 @@ Batch = tuple[Tensor, dict[str, Tensor]]
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
-@task(unit="image")
+@task(unit="image", files=("FOVBENCH_INCEPTION",))
 class Generation:
     """Images and their probability: judged by bits per dimension, bounds, samples and what codes say."""
 
@@ -123,14 +121,13 @@ class _Asked:
 
     def drawn(self) -> tuple[Arrays, dict[str, Any]]:
         """Samples and what they are compared with, which are no units of evaluation, and facts."""
-        samples, seconds = self._samples()
+        samples = self._samples()
         described, features = self._features(samples)
         facts = {
             "levels": self.levels,
             "dims": math.prod(self.pixels.shape[1:]),
             "loss_unit": getattr(self.model, "loss_unit", ""),
             "importance_samples": IMPORTANCE,
-            "sample_seconds": seconds,
             "features": features,
             "inception": self._inception(samples),
         }
@@ -180,17 +177,16 @@ class _Asked:
                 found[name].append(part.cpu())
         return {name: self._numbers(torch.cat(parts)) for name, parts in found.items()}
 
-    def _samples(self) -> tuple[Tensor | None, float | None]:
-        """Samples uint8 (S, C, H, W), and the seconds that one of them took."""
+    def _samples(self) -> Tensor | None:
+        """Samples uint8 (SAMPLES, C, H, W)."""
         ask = self._has("sample")
         if ask is None:
-            return None, None
-        draw, started, chunks = _generator(), time.perf_counter(), []
-        left = count = int(getattr(self.model, "sample_count", SAMPLES))
+            return None
+        draw, left, chunks = _generator(), SAMPLES, []
         while left:
             chunks.append(ask(min(left, 2 * self.batch), draw).cpu())
             left -= len(chunks[-1])
-        return self._checked(torch.cat(chunks)), (time.perf_counter() - started) / count
+        return self._checked(torch.cat(chunks))
 
     def _checked(self, drawn: Tensor) -> Tensor:
         """Raises ValueError where samples are no images of the data's kind."""
@@ -216,7 +212,7 @@ class _Asked:
 
     def _features(self, drawn: Tensor | None) -> tuple[Arrays, dict[str, Any]]:
         """What the local feature net says of real images and of samples, and what it is."""
-        labels = self.examples.targets.get("labels")
+        labels = self.examples.targets.get("factors", self.examples.targets.get("labels"))
         if labels is None:
             self.missing["features"] = "the data set has no labels that a feature net could be trained on"
         if labels is None or drawn is None:
@@ -260,7 +256,8 @@ class _Asked:
     def _decoded(self, codes: Tensor) -> Arrays:
         """Reconstructions (k), interpolations (k / 2, STEPS) and a traversal of every latent (D, STEPS)."""
         share = torch.linspace(0, 1, STEPS).view(1, -1, 1)
-        paths = codes[0::2, None] * (1 - share) + codes[1::2, None] * share
+        pairs = codes[: len(codes) // 2 * 2].view(-1, 2, codes.shape[1])
+        paths = pairs[:, :1] * (1 - share) + pairs[:, 1:] * share
         latents = codes.shape[1]
         moved = codes[0].repeat(latents, STEPS, 1)
         moved[torch.arange(latents), :, torch.arange(latents)] = torch.linspace(-REACH, REACH, STEPS)

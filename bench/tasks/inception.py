@@ -19,7 +19,7 @@ from torch import Tensor
 from bench.generative import frechet, moments
 
 VARIABLE = "FOVBENCH_INCEPTION"
-NO_WEIGHTS = f"no weights of Inception: name the TorchScript file in {VARIABLE} and train again (--force)"
+NO_WEIGHTS = f"no weights of Inception: name the TorchScript file in {VARIABLE} and run again"
 
 
 def inception_distance(real: Tensor, drawn: Tensor, batch: int = 64) -> dict[str, Any]:

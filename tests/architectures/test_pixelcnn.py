@@ -95,6 +95,22 @@ def test_the_blind_spot_is_the_published_one(layers: int, kernel: int, published
     assert round(reading.value, 3) == published
 
 
+def test_a_pixel_of_one_channel_that_sees_itself_is_told() -> None:
+    class Leaking(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Conv2d(1, 1, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            found: Tensor = self.layer(x)
+            return found
+
+        def conditioning_order(self, height: int, width: int) -> Tensor:
+            return torch.arange(height * width).view(height, width)
+
+    assert "not autoregressive" in str(blind_spot(Subject(Leaking, (1, 8, 8))).error)
+
+
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("gating", [False, True])
 def test_two_stacks_have_no_blind_spot(gating: bool, order: str) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import bench.tasks.features
 from architectures.discrete import prepared
-from architectures.vae import VAE, Bernoulli, Gaussian, Logistic, _log_normal_mass, planar, vae
+from architectures.vae import VAE, Bernoulli, Gaussian, Logistic, _log_normal_mass, log_prior, planar, vae
 from bench.data.sprites import sprites
 from bench.metrics.bits_per_dim import bits_per_dim
 from bench.metrics.iwae_nats import iwae_nats
@@ -138,6 +138,31 @@ def test_the_planar_step_stretches_space_as_it_says():
         jacobian = torch.autograd.functional.jacobian(lambda x, i=i: planar(x[None], parameters[i : i + 1])[0][0], z[i])
         assert float(torch.linalg.det(jacobian).log()) == pytest.approx(float(stretched[i]), abs=1e-4)
     assert not torch.allclose(moved, z)
+
+
+@pytest.mark.parametrize("posterior", ["diagonal", "flow"])
+@torch.no_grad()
+def test_codes_have_the_moments_of_what_is_drawn(posterior):
+    model = tiny(posterior)
+    images = torch.rand(4, 1, 4, 4, generator=generator()) * 2 - 1
+    q = model.posterior(images)
+    z = [q.draw(generator(s))[0] for s in range(4000)]
+    mean, variance = model.encode(images)
+    assert torch.allclose(mean, torch.stack(z).mean(dim=0), atol=0.25)
+    assert torch.allclose(variance, torch.stack(z).var(dim=0), rtol=0.25)
+
+
+@pytest.mark.parametrize("posterior", ["diagonal", "flow"])
+@torch.no_grad()
+def test_the_rate_in_eval_mode_is_that_of_draws(posterior):
+    """The mean of many in closed form, or with a flow the one that a generator of seed 0 draws."""
+    model = tiny(posterior)
+    pixels = torch.randint(0, 2, (6, 1, 4, 4), generator=generator(), dtype=torch.uint8)
+    images = pixels.float() * 2 - 1
+    q = model.posterior(images)
+    seeds = range(1 if posterior == "flow" else 4000)
+    drawn = [(density - log_prior(z)) for z, density in (q.draw(generator(s)) for s in seeds)]
+    assert torch.allclose(model(images)["rate"].sum(dim=1), torch.stack(drawn).mean(dim=0), atol=0.05)
 
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian", "logistic"])

@@ -220,6 +220,19 @@ def test_the_content_of_a_named_file_is_part_of_the_key_and_its_date_is_not(load
     assert found[0].isdisjoint(found[2])
 
 
+def test_the_content_of_a_file_that_a_task_reads_is_part_of_an_accuracy_key(load, tmp_path, monkeypatch):
+    drawn = "question: q\narchitecture: made\nbaseline: {size: 16}\nmetrics: [bits_per_dim, fid_inception]\n"
+    drawn += "workload: {dataset: sprites, shape: [1, 16, 16]}\n"
+    monkeypatch.delenv("FOVBENCH_INCEPTION", raising=False)
+    found = [set(keys(load(drawn)).values())]
+    for number, content in enumerate((b"one", b"another")):
+        named = tmp_path / str(number)
+        named.write_bytes(content)
+        monkeypatch.setenv("FOVBENCH_INCEPTION", str(named))
+        found.append(set(keys(load(drawn)).values()))
+    assert len(set.union(*found)) == sum(len(f) for f in found)
+
+
 def test_a_changed_source_moves_the_key_and_a_changed_comment_does_not(tmp_path, write):
     original = Path(__file__).with_name("trivial.py").read_text()
     path = tmp_path / "family.py"

@@ -29,8 +29,10 @@ from bench.train import fit
 ROUNDS = int(os.environ.get("MODE_ROUNDS", "3"))
 STEPS, BATCH, SIDE = 12, 64, 28
 FAMILIES: dict[str, Callable[[], nn.Module]] = {
-    "PixelCNN": lambda: pixelcnn(layers=4, width=0.25, size=SIDE),
-    "Gated PixelCNN": lambda: pixelcnn(layers=4, width=0.25, gating=True, blind_spot=False, size=SIDE),
+    "PixelCNN": lambda: pixelcnn(layers=4, width=0.25, levels=2, size=SIDE),
+    "Gated PixelCNN": lambda: pixelcnn(
+        layers=4, width=0.25, gating=True, blind_spot=False, bottleneck=False, levels=2, size=SIDE
+    ),
     "MADE": lambda: made(size=SIDE),
     "VAE": lambda: vae(size=SIDE),
     "GAN, hinge": lambda: dcgan(loss="hinge", norm="group", width=0.5, size=SIDE, channels=1, levels=2),

@@ -27,7 +27,6 @@ ALL = [
     "fid_local",
     "fid_inception",
     "kid_local",
-    "sample_seconds",
 ]
 
 
@@ -87,8 +86,20 @@ def test_the_truth_is_possible_and_less_than_the_entropy_is_not(drawn):
 def test_a_bound_above_the_truth_is_impossible_too(drawn):
     true = drawn.targets["log_probability"].numpy()
     tight = np.where(np.arange(400) % 2, true + 0.5, math.nan)
-    held = told({"elbo": true - 1, "importance_bound": tight, "log_probability": true})
-    assert read("bits_per_dim", held).error.startswith("impossible: ")
+    held = told(
+        {
+            "elbo": true - 1,
+            "kl": true * 0,
+            "reconstruction": true - 1,
+            "importance_bound": tight,
+            "log_probability": true,
+        }
+    )
+    for name in ("bits_per_dim", "iwae_nats"):
+        assert read(name, held).error.startswith("impossible: ")
+    assert read("elbo_nats", held).value == pytest.approx(float(true.mean()) - 1)
+    above = told({"elbo": true + 1, "importance_bound": tight, "log_probability": true})
+    assert read("elbo_nats", above).error.startswith("impossible: ")
 
 
 def test_false_alarms_are_rare(drawn):
@@ -182,11 +193,6 @@ def test_distances_and_diversity_of_features():
     detail = read("kid_local", held).detail
     assert detail["feature_net"]["weights"] == "ab"
     assert (detail["real"], detail["samples"]) == (2000, 2000)
-
-
-def test_seconds_of_a_sample():
-    held = Evaluation("generation", {}, samples={"sample": np.zeros((3, 1, 2, 2))}, facts={"sample_seconds": 0.25})
-    assert (read("sample_seconds", held).value, read("sample_seconds", held).detail) == (0.25, {"samples": 3})
 
 
 def test_the_exact_likelihood_goes_before_the_bound():

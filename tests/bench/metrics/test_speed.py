@@ -13,6 +13,7 @@ from torch import nn
 
 from bench.metrics import latency as latency_module
 from bench.metrics import memory as memory_module
+from bench.metrics import sample_seconds as sample_seconds_module
 from bench.metrics import train_step_latency as train_step_module
 from bench.metrics.latency import latency
 from bench.metrics.memory import can_reset_peak, memory
@@ -44,6 +45,28 @@ class Doubled(nn.Module):
 
 def subject(batch: int = 2) -> Subject:
     return Subject(build=Doubled, shape=(2, 512, 512), batch=batch)
+
+
+class Drawing(nn.Module):
+    """Draws images of noise, and counts how many."""
+
+    drawn = 0
+
+    def sample(self, count: int, generator: torch.Generator) -> torch.Tensor:
+        self.drawn += count
+        return torch.randint(0, 2, (count, 1, 4, 4), generator=generator, dtype=torch.uint8)
+
+
+def test_seconds_of_a_sample_are_those_of_a_batch_shared_among_its_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    def made_up(call: Callable[[], object], *_: object, **__: object) -> Timing:
+        call()
+        return MADE_UP
+
+    monkeypatch.setattr(sample_seconds_module, "timed_call", made_up)
+    drawing = Subject(build=Drawing, shape=(1, 4, 4), batch=2)
+    assert sample_seconds_module.sample_seconds(drawing).value == [0.002, 0.001, 0.0015]
+    assert drawing.model.drawn == 2
+    assert sample_seconds_module.sample_seconds(subject()).error == "Doubled has no sample()"
 
 
 @pytest.fixture

@@ -29,16 +29,16 @@ def examples() -> Examples:
 
 @pytest.fixture(autouse=True)
 def hasty(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A feature net of five steps, but where it is what is tested."""
+    """Forty samples, and a feature net of five steps, but where it is what is tested."""
     if "feature_net" not in request.node.name:
         monkeypatch.setattr(bench.tasks.features, "STEPS", 5)
+    monkeypatch.setattr(bench.tasks.generation, "SAMPLES", 40)
 
 
 class Independent(nn.Module):
     """Every pixel is 1 with probability 1/4, whatever the others: exact in all that it has."""
 
     loss_unit = "nats"
-    sample_count = 40
 
     def __init__(self) -> None:
         super().__init__()
@@ -191,6 +191,23 @@ def test_the_feature_net_learns_and_is_the_same_each_time():
     assert torch.equal(first.real, first.of(data.images[1::2]))
     other = trained_features(data.images, data.targets["labels"].roll(1))
     assert other.facts["weights"] != first.facts["weights"]
+
+
+def test_the_feature_net_tells_samples_that_lack_the_values_of_any_lane():
+    data = sprites(None, "val", (1, 16, 16), val_count=1024)
+    net = trained_features(data.images, data.targets["factors"])
+    assert net.facts["accuracy"] > 0.95
+    apart = []
+    for lane in range(4):
+        poor = net.of(data.images[data.targets["factors"][:, lane] == 0])
+        apart.append(frechet(moments(net.real.double().numpy()), moments(poor.double().numpy())))
+    assert min(apart) > 0.2 * max(apart)
+
+
+@pytest.mark.parametrize("count", [5, 7])
+def test_an_odd_number_of_images_can_be_shown_too(count):
+    shown = Generation.evaluate(Independent(), sprites(None, "val", (1, 8, 8), factors=2, val_count=count)).samples
+    assert shown["interpolations"].shape == (count // 2, 9, 8, 8, 1)
 
 
 def test_a_requirement_follows_the_data_set_s_own_axis(tmp_path):
