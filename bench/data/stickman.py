@@ -20,9 +20,9 @@ in the sample drawn and not only on average. Whoever sees the cue where it is no
 share h of images whose cue is hidden, the best is 1 - h/2 (`optimum`: `pck_ambiguous`, `left_right`), and
 over all joints, 8 of 11 ambiguous, (3 + 8 (1 - h/2)) / 11 (`pck`).
 
-**What less than the cue can reach.** `pck_ambiguous@body`, 1/2: sees the body but no cue. `pck_ambiguous@limb`, 1/4: sees one limb at a time,
-the same draw for all four, so that its best guess is one of four alike; on average over images, in a
-network whose answer doesn't depend on the place in the picture (zeros at its edges can tell it that).
+**What less than the cue can reach.** `pck_ambiguous@body`, 1/2: sees the body but no cue. `pck_ambiguous@limb`, 1/4:
+sees one limb at a time, the same draw for all four, so that its best guess is one of four alike; on average over
+images, in a network whose answer doesn't depend on the place in the picture (zeros at its edges can tell it that).
 
 **From which field on.** The largest cell decides, so the cells within the tolerance of the joint must see the cue. A
 receptive field of r px to every side about a cell cannot see a pixel of the cue from there where
