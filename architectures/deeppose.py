@@ -32,7 +32,7 @@ SIZE = (3, 256, 192)
 CELLS = 6
 """Of AlexNet's last map along an axis, for an image of any size."""
 LEAST = 0.125
-"""Crops span at least this part of the image's sides, however small the pose is taken to be."""
+"""Crops span at least this part of the image's shorter side, however small the pose is taken to be."""
 
 
 class Pooled(nn.Module):
@@ -163,7 +163,8 @@ class DeepPose(nn.Module):
             diameter = (pixels[:, self.torso[0]] - pixels[:, self.torso[1]]).norm(dim=-1)
         else:
             diameter = (pixels.amax(1) - pixels.amin(1)).norm(dim=-1) / 2
-        return (self.sigma * diameter[:, None] / sides).clamp(min=LEAST)
+        # The least side is one in pixels, so that the crop stays square in an image that is not.
+        return (self.sigma * diameter).clamp(min=LEAST * min(image.shape[-2:]))[:, None] / sides
 
 
 def crops(image: Tensor, centres: Tensor, half: Tensor, side: int) -> Tensor:

@@ -62,6 +62,13 @@ def test_a_stage_adds_each_joint_s_own_displacement_in_sides_of_its_crop() -> No
     assert torch.allclose(outputs["out"][1], first + half * then)
 
 
+def test_the_least_crop_is_square_too() -> None:
+    first, then = torch.zeros(2, 2), torch.ones(2, 2)
+    network = DeepPose([Told(first), Told(then)], None, 16, (0, 1), sigma=1.5)
+    moved = network(torch.zeros(1, 3, 64, 256))["out"][0, 0] * torch.tensor([256, 64]) / 2
+    assert moved.tolist() == [4, 4]  # half of 1/8 of 64 px
+
+
 def test_without_a_torso_the_extent_of_the_pose_counts() -> None:
     first = torch.tensor([[-0.5, 0.0], [0.5, 0.0], [0.0, 0.6]])
     network = DeepPose([Told(first), Told(torch.ones(3, 2))], None, 16, (), sigma=2.0)
