@@ -115,7 +115,8 @@ class Bottleneck(nn.Module):
         self.stride = step.stride
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.relu(self.residual(x) + self.shortcut(x))
+        y: Tensor = self.residual(x)
+        return self.relu(y.add_(self.shortcut(x)))
 
 
 class ResNet(nn.Module):
