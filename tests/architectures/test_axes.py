@@ -24,7 +24,7 @@ from bench.structure.tape import record
 from bench.subject import Subject
 
 NAMED: Mapping[str, tuple[Any, ...]] = {
-    "backbone": ("vgg11", "resnet50", "timm:resnet18", "small"),
+    "backbone": ("vgg11", "resnet50", "alexnet", "timm:resnet18", "small"),
     "parents": ((-1, 0, 1, 2),),
     "torso": ((0, 1),),
 }
