@@ -36,8 +36,13 @@ def latency(subject: Subject) -> Reading:
 
 def forward_timing(subject: Subject, **how: Any) -> Timing:
     """The times of the subject's forward pass."""
+    return subject_timing(subject, subject.forward, **how)
+
+
+def subject_timing(subject: Subject, call: Callable[[], object], **how: Any) -> Timing:
+    """The times of a call that reads the subject's weights, buffers and input, on its device and threads."""
     return timed_call(
-        subject.forward,
+        call,
         lambda: tensors_of(subject),
         device=subject.device,
         threads=subject.threads,

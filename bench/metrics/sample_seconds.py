@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 
 from bench.measurement import Reading
-from bench.metrics.latency import reading_of, tensors_of
+from bench.metrics.latency import reading_of, subject_timing
 from bench.registry import metric
 from bench.subject import Subject
-from bench.timing import explained, timed_call
+from bench.timing import explained
 
 
 @metric(unit="s", better="lower", kind="speed", tasks=("generation",))
@@ -21,11 +21,5 @@ def sample_seconds(subject: Subject) -> Reading:
     sample = getattr(subject.model, "sample", None)
     if not callable(sample):
         return Reading(None, error=f"{type(subject.model).__name__} has no sample()")
-    timing = timed_call(
-        lambda: sample(subject.batch, torch.Generator().manual_seed(subject.seed)),
-        lambda: tensors_of(subject),
-        device=subject.device,
-        threads=subject.threads,
-        seed=subject.seed,
-    )
+    timing = subject_timing(subject, lambda: sample(subject.batch, torch.Generator().manual_seed(subject.seed)))
     return reading_of(timing, lambda seconds: seconds / subject.batch, explained(timing) | {"batch": subject.batch})

@@ -13,10 +13,10 @@ from torch import nn
 
 from bench.metrics import latency as latency_module
 from bench.metrics import memory as memory_module
-from bench.metrics import sample_seconds as sample_seconds_module
 from bench.metrics import train_step_latency as train_step_module
 from bench.metrics.latency import latency
 from bench.metrics.memory import can_reset_peak, memory
+from bench.metrics.sample_seconds import sample_seconds
 from bench.metrics.throughput import throughput
 from bench.metrics.train_memory import train_memory
 from bench.metrics.train_step_latency import Step, split_ms, train_step_latency
@@ -62,11 +62,11 @@ def test_seconds_of_a_sample_are_those_of_a_batch_shared_among_its_images(monkey
         call()
         return MADE_UP
 
-    monkeypatch.setattr(sample_seconds_module, "timed_call", made_up)
+    monkeypatch.setattr(latency_module, "timed_call", made_up)
     drawing = Subject(build=Drawing, shape=(1, 4, 4), batch=2)
-    assert sample_seconds_module.sample_seconds(drawing).value == [0.002, 0.001, 0.0015]
+    assert sample_seconds(drawing).value == [0.002, 0.001, 0.0015]
     assert drawing.model.drawn == 2
-    assert sample_seconds_module.sample_seconds(subject()).error == "Doubled has no sample()"
+    assert sample_seconds(subject()).error == "Doubled has no sample()"
 
 
 @pytest.fixture
