@@ -10,6 +10,7 @@ import pytest
 from bench.figure import theme
 from bench.plots.ambiguity import ambiguity
 from bench.plots.joints import by_joint
+from bench.plots.pck_curves import ALPHAS, curve, curves, pck_curves
 from bench.plots.skeletons import skeletons
 from bench.plots.stage_heatmaps import painted, stage_heatmaps
 from bench.results import Results
@@ -70,3 +71,32 @@ def test_ambiguity_needs_both_kinds_of_joints_and_shows_what_is_possible(posed: 
         ((_, figure),) = ambiguity(posed)
     levels = {float(line.get_ydata()[0]) for line in figure.axes[0].lines if line.get_linestyle() == ":"}
     assert levels == {0.5, 1.0}
+
+
+def test_the_curve_passes_through_pck(posed: Results) -> None:
+    found = curves(posed, posed.baseline, "torso")
+    at = int(np.flatnonzero(np.isclose(ALPHAS, 0.2))[0])
+    for seed, shares in found.items():
+        evaluation = posed.evaluations[posed.baseline, seed]
+        distance = np.linalg.norm(evaluation.units["dark"] - evaluation.units["truth"], axis=-1)
+        rows = (evaluation.units["visible"] > 0) & np.isfinite(evaluation.units["torso"])
+        within = distance[rows] <= ALPHAS[at] * evaluation.units["torso"][rows]
+        assert shares[at] == pytest.approx(within.mean())
+        assert (np.diff(shares) >= 0).all()
+    assert [*found] == sorted(seed for variant, seed in posed.evaluations if variant == posed.baseline)
+
+
+def test_no_curve_for_a_length_that_the_data_set_does_not_tell(posed: Results) -> None:
+    evaluation = posed.evaluations[posed.baseline, 0]
+    assert curve(evaluation, "no such length") is None
+    assert curve(evaluation, "torso", "no such decoding") is None
+    assert curve(dataclasses.replace(evaluation, units={}), "torso") is None
+
+
+def test_decodings_are_drawn_where_an_ablation_asks_for_them(posed: Results) -> None:
+    asked = dataclasses.replace(posed, expected=(*posed.expected, (posed.baseline, "error_argmax", 0)))
+    with theme():
+        assert [name for name, _ in pck_curves(posed)] == ["pck_curves"]
+        found = dict(pck_curves(asked))
+    panel, *_ = found["pck_by_decoding"].axes
+    assert len(panel.lines) == 1 + 2  # where PCK is read; by argmax and by DARK

@@ -1,0 +1,115 @@
+"""How many joints are found, by how near they must be: PCK against its threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.figure import BASELINE, COLOURS, INK, legend_below, legend_height, names, new, styles, variant_legend
+from bench.keypoints import Floats, decoding_of, errors, known
+from bench.measurement import Evaluation
+from bench.registry import plot
+from bench.results import Results
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LENGTHS = {"torso": 0.2, "head": 0.5}
+"""What thresholds are shares of, and the share that PCK and PCKh are read at."""
+ALPHAS = np.linspace(0, 0.5, 51)
+DECODINGS = {"argmax": "-", "quarter": "--", "dark": "-.", "soft_argmax": ":"}
+ASKED = {f"error_{name}" for name in DECODINGS}
+"""An ablation that has one of these metrics asks how a place is read off its map."""
+SHOWN = 3
+"""Variants whose decodings are drawn at most."""
+
+
+@plot(order=28)
+def pck_curves(results: Results) -> Iterator[tuple[str, Figure]]:
+    """PCK against its threshold, of each variant; and by decoding, where an ablation compares decodings."""
+    lengths = [length for length in LENGTHS if any(_by_length(results, length))]
+    if not lengths:
+        return
+    caption = (
+        "Share of joints within a part of the person's length from the truth, against that part; a line per variant "
+        "(mean over seeds, band: from the lowest to the highest); the upright line is where PCK or PCKh is read"
+    )
+    figure, panels = new(4.1 * len(lengths) + 2, 3.4 + legend_height(results), caption, 1, len(lengths))
+    panels[0].set_ylabel("share of joints found")
+    for axes, length in zip(panels, lengths, strict=True):
+        _panel(axes, length)
+        for variant in results.variants:
+            _line(axes, [*curves(results, variant, length).values()], **_look(results, variant))
+    variant_legend(figure, results, [v for v in results.variants if curves(results, v, lengths[0])], marker="")
+    yield "pck_curves", figure
+    if ASKED & {metric for _, metric, _ in results.expected}:
+        yield from _decodings(results, lengths[0])
+
+
+def curves(results: Results, variant: str, length: str, decoding: str = "") -> dict[int, Floats]:
+    """Seed -> PCK at each of ALPHAS, of the evaluations that know the length and have the decoding."""
+    held = {seed: each for (name, seed), each in sorted(results.evaluations.items()) if name == variant}
+    found = {seed: curve(each, length, decoding) for seed, each in held.items()}
+    return {seed: shares for seed, shares in found.items() if shares is not None}
+
+
+def curve(evaluation: Evaluation, length: str, decoding: str = "") -> Floats | None:
+    """PCK at each of ALPHAS, over annotated joints of people who have the length; None where it cannot be told."""
+    chosen = decoding or decoding_of(evaluation) if "truth" in evaluation.units else ""
+    if chosen not in evaluation.units or length not in evaluation.units:
+        return None
+    scale = evaluation.units[length]
+    rows = known(evaluation) & np.isfinite(scale) & (scale > 0)
+    relative = np.sort(errors(evaluation, chosen)[rows] / scale[rows])
+    return np.searchsorted(relative, ALPHAS, side="right") / len(relative) if len(relative) else None
+
+
+def _by_length(results: Results, length: str) -> Iterator[bool]:
+    return (bool(curves(results, variant, length)) for variant in results.variants)
+
+
+def _look(results: Results, variant: str) -> dict[str, Any]:
+    return {"color": styles(results)[variant]["color"]}
+
+
+def _panel(axes: Axes, length: str) -> None:
+    axes.axvline(LENGTHS[length], color=INK, linewidth=1, alpha=0.4)
+    axes.set_xlim(0, ALPHAS[-1])
+    axes.set_ylim(0, 1)
+    axes.set_xlabel(f"threshold (share of the {length})")
+
+
+def _line(axes: Axes, shares: list[Floats], **look: Any) -> None:
+    if shares:
+        axes.plot(ALPHAS, np.mean(shares, axis=0), **look)
+        band = {"color": look["color"], "alpha": 0.2, "linewidth": 0}
+        axes.fill_between(ALPHAS, np.min(shares, axis=0), np.max(shares, axis=0), **band)
+
+
+def _decodings(results: Results, length: str) -> Iterator[tuple[str, Figure]]:
+    """The curves of one network read in several ways, a panel per variant."""
+    from matplotlib.lines import Line2D
+
+    shown = [v for v in results.variants if len(_read(results, v, length)) > 1][:SHOWN]
+    if not shown:
+        return
+    caption = "PCK against its threshold by how a place is read off its heatmap, a panel per variant, mean over seeds"
+    figure, panels = new(3.4 * len(shown) + 0.8, 3.8, caption, 1, len(shown))
+    panels[0].set_ylabel("share of joints found")
+    colours = zip(DECODINGS.items(), (BASELINE, *COLOURS), strict=False)
+    looks: dict[str, dict[str, Any]] = {name: {"color": c, "linestyle": style} for (name, style), c in colours}
+    for axes, variant in zip(panels, shown, strict=True):
+        _panel(axes, length)
+        axes.set_title(names(results)[variant], fontsize=9)
+        for name, shares in _read(results, variant, length).items():
+            _line(axes, shares, **looks[name])
+    legend_below(figure, [Line2D([], [], **look) for look in looks.values()], [*looks], columns=4)
+    yield "pck_by_decoding", figure
+
+
+def _read(results: Results, variant: str, length: str) -> dict[str, list[Floats]]:
+    found = {name: [*curves(results, variant, length, name).values()] for name in DECODINGS}
+    return {name: shares for name, shares in found.items() if shares}
