@@ -101,3 +101,43 @@ def test_the_pyramid_pays_beyond_what_its_seeds_leave_open():
     gain = paired_t([with_it[seed] - without[seed] for seed in with_it])
     assert gain.interval(0.95)[0] > 0
     assert min(with_it.values()) > best_for("scales_pyramid", plain)
+
+
+def by_axis(ablation: str, text: str) -> str:
+    """The variant whose name holds these words."""
+    (found,) = [name for name in variants(ablation) if text in name]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("stages", "level"), [(1, "pck_ambiguous@limb"), (2, "pck_ambiguous@body"), (3, "pck_ambiguous")]
+)
+def test_a_pose_machine_climbs_from_limb_to_body_to_cue(stages: int, level: str):
+    """Joints that look alike: one of four at random, one of two where the body is seen, all where the cue is."""
+    for share in samples("cpm_context", by_axis("cpm_context", f"stages={stages},"), "pck_ambiguous").values():
+        assert share == pytest.approx(told("cpm_context")[level], abs=0.05)
+
+
+@pytest.mark.parametrize(("springs", "level"), [("true,tree", "pck_ambiguous@body"), ("false,", "pck_ambiguous@limb")])
+def test_springs_know_the_body_and_not_the_cue(springs: str, level: str):
+    for variant in (name for name in variants("pictorial_springs") if f"springs={springs}" in name):
+        for share in samples("pictorial_springs", variant, "pck_ambiguous").values():
+            assert share == pytest.approx(told("pictorial_springs")[level], abs=0.05)
+
+
+@pytest.mark.parametrize("variant", variants("pixelcnn_gating"))
+def test_a_pixelcnn_comes_within_a_twentieth_of_the_entropy_and_not_below(variant: str):
+    """Below it by what the pixels of the split may have: their own mean differs from the entropy by 1 %."""
+    entropy = told("pixelcnn_gating")["bits_per_dim"]
+    for bits in samples("pixelcnn_gating", variant, "bits_per_dim").values():
+        assert 0.99 * entropy <= bits <= 1.05 * entropy
+
+
+def test_the_bound_of_a_vae_stops_rising_at_the_number_of_factors():
+    """Two factors: one latent lacks the other factor; more than two are not used, and bring nothing."""
+    best = {n: samples("vae_knee", by_axis("vae_knee", f"latent={n},"), "elbo_nats") for n in (1, 2, 3, 4, 6, 8)}
+    used = {n: samples("vae_knee", by_axis("vae_knee", f"latent={n},"), "active_units") for n in best}
+    assert max(best[1].values()) < min(best[2].values()) - 3
+    for n in (3, 4, 6, 8):
+        assert sum(best[n].values()) / 3 == pytest.approx(sum(best[2].values()) / 3, abs=1)
+        assert set(used[n].values()) == {told("vae_knee")["active_units"]}
