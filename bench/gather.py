@@ -75,14 +75,14 @@ def _units(
 
 
 def contributions(call: Callable[[Evaluation], Any], evaluation: Evaluation) -> Floats | None:
-    """A metric's pseudovalues over blocks of the evaluation's units; None where its units don't allow any.
+    """A metric's pseudovalues over blocks of the evaluation's units; None where it reads none, or they don't allow any.
 
     Units that say of which `image` they are (joints) stay together with the others of it.
     """
     import numpy as np
 
     counts = {len(values) for values in evaluation.units.values()}
-    if len(counts) != 1:
+    if len(counts) != 1 or not _reads_units(call, evaluation):
         return None
     images, owner = np.unique(evaluation.units.get("image", np.arange(counts.pop())), return_inverse=True)
 
@@ -93,6 +93,34 @@ def contributions(call: Callable[[Evaluation], Any], evaluation: Evaluation) -> 
         return value if isinstance(value, (int, float)) else None
 
     return pseudovalues(over, len(images))
+
+
+class _Watched(Mapping[str, Any]):
+    """A mapping that knows whether a value was taken from it."""
+
+    def __init__(self, held: Mapping[str, Any]) -> None:
+        self.held, self.read = held, False
+
+    def __getitem__(self, name: str) -> Any:
+        value = self.held[name]
+        self.read = True
+        return value
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.held
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.held)
+
+    def __len__(self) -> int:
+        return len(self.held)
+
+
+def _reads_units(call: Callable[[Evaluation], Any], evaluation: Evaluation) -> bool:
+    """Whether a metric looks at units: a distance between sets of samples does not, and its jackknife takes minutes."""
+    watched = _Watched(evaluation.units)
+    call(replace(evaluation, units=watched))
+    return watched.read
 
 
 def _provenance(ablation: Ablation, store: Store, plan: Plan) -> dict[str, Any]:

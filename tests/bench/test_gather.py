@@ -61,3 +61,15 @@ def test_a_metric_that_fails_on_fewer_units_has_none(evaluation: Evaluation):
         return Reading(1.0) if len(asked.units["boundary"]) == 12 else Reading(None, error="too few")
 
     assert contributions(picky, evaluation) is None
+
+
+def test_a_metric_that_reads_no_units_is_asked_once():
+    calls = []
+
+    def distance(asked: Evaluation) -> Reading:
+        calls.append("bits" in asked.units and len(asked.units))
+        return Reading(float(asked.samples["features"].mean()))
+
+    held = Evaluation("generation", {"bits": np.ones(100)}, samples={"features": np.ones((4, 2))})
+    assert contributions(distance, held) is None
+    assert calls == [1]

@@ -120,7 +120,9 @@ def test_a_pose_machine_climbs_from_limb_to_body_to_cue(stages: int, level: str)
 
 @pytest.mark.parametrize(("springs", "level"), [("true,tree", "pck_ambiguous@body"), ("false,", "pck_ambiguous@limb")])
 def test_springs_know_the_body_and_not_the_cue(springs: str, level: str):
-    for variant in (name for name in variants("pictorial_springs") if f"springs={springs}" in name):
+    """Of learned part scores; those of gradients lie between."""
+    learned = [name for name in variants("pictorial_springs") if "features=hog" not in name]
+    for variant in (name for name in learned if f"springs={springs}" in name):
         for share in samples("pictorial_springs", variant, "pck_ambiguous").values():
             assert share == pytest.approx(told("pictorial_springs")[level], abs=0.05)
 
@@ -134,10 +136,12 @@ def test_a_pixelcnn_comes_within_a_twentieth_of_the_entropy_and_not_below(varian
 
 
 def test_the_bound_of_a_vae_stops_rising_at_the_number_of_factors():
-    """Two factors: one latent lacks the other factor; more than two are not used, and bring nothing."""
-    best = {n: samples("vae_knee", by_axis("vae_knee", f"latent={n},"), "elbo_nats") for n in (1, 2, 3, 4, 6, 8)}
-    used = {n: samples("vae_knee", by_axis("vae_knee", f"latent={n},"), "active_units") for n in best}
+    """Two factors: one latent lacks the other, more than two bring nothing, and not all of eight are used."""
+    counts = (1, 2, 3, 4, 6, 8)
+    best = {n: samples("vae_knee", by_axis("vae_knee", f"latent={n},"), "elbo_nats") for n in counts}
+    used = {n: samples("vae_knee", by_axis("vae_knee", f"latent={n},"), "active_units") for n in counts}
     assert max(best[1].values()) < min(best[2].values()) - 3
     for n in (3, 4, 6, 8):
         assert sum(best[n].values()) / 3 == pytest.approx(sum(best[2].values()) / 3, abs=1)
-        assert set(used[n].values()) == {told("vae_knee")["active_units"]}
+    assert [set(used[n].values()) for n in (1, 2)] == [{1}, {2}]
+    assert max(used[8].values()) < 8
