@@ -1,5 +1,6 @@
 """The deterministic numbers of the repository's ablations are what was committed: `bench gate`, run as CI does."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -29,7 +30,8 @@ def bench(folder, *arguments):
 def test_the_gate_passes_on_numbers_measured_anew(name, checkout):
     ablation = load(ROOT / "ablations" / f"{name}.yaml")
     static = [m.name for m in ablation.metrics if m.kind == "static"]
-    narrowed = ["--set", f"metrics=[{','.join(static)}]", "--set", f"workload.dataset={ablation.workload.dataset}"]
+    data = {"name": ablation.workload.dataset, **dict(ablation.workload.dataset_axes)}
+    narrowed = ["--set", f"metrics=[{','.join(static)}]", "--set", f"workload.dataset={json.dumps(data)}"]
     done = bench(checkout, "run", name, "--no-report", *narrowed)
     assert done.returncode == 0, done.stderr
     done = bench(checkout, "gate", name, *narrowed)
