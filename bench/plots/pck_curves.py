@@ -30,23 +30,24 @@ SHOWN = 3
 @plot(order=28)
 def pck_curves(results: Results) -> Iterator[tuple[str, Figure]]:
     """PCK against its threshold, of each variant; and by decoding, where an ablation compares decodings."""
-    lengths = [length for length in LENGTHS if any(_by_length(results, length))]
-    if not lengths:
+    told = {length: found for length in LENGTHS if (found := _by_variant(results, length))}
+    if not told:
         return
     caption = (
         "Share of joints within a part of the person's length from the truth, against that part; a line per variant "
         "(mean over seeds, band: from the lowest to the highest); the upright line is where PCK or PCKh is read"
     )
-    figure, panels = new(4.1 * len(lengths) + 2, 3.4 + legend_height(results), caption, 1, len(lengths))
+    figure, panels = new(4.1 * len(told) + 2, 3.4 + legend_height(results), caption, 1, len(told))
     panels[0].set_ylabel("share of joints found")
-    for axes, length in zip(panels, lengths, strict=True):
+    looks, (first, shown) = styles(results), next(iter(told.items()))
+    for axes, (length, found) in zip(panels, told.items(), strict=True):
         _panel(axes, length)
-        for variant in results.variants:
-            _line(axes, [*curves(results, variant, length).values()], **_look(results, variant))
-    variant_legend(figure, results, [v for v in results.variants if curves(results, v, lengths[0])], marker="")
+        for variant, shares in found.items():
+            _line(axes, shares, color=looks[variant]["color"])
+    variant_legend(figure, results, [*shown], marker="")
     yield "pck_curves", figure
     if ASKED & {metric for _, metric, _ in results.expected}:
-        yield from _decodings(results, lengths[0])
+        yield from _decodings(results, first)
 
 
 def curves(results: Results, variant: str, length: str, decoding: str = "") -> dict[int, Floats]:
@@ -67,12 +68,10 @@ def curve(evaluation: Evaluation, length: str, decoding: str = "") -> Floats | N
     return np.searchsorted(relative, ALPHAS, side="right") / len(relative) if len(relative) else None
 
 
-def _by_length(results: Results, length: str) -> Iterator[bool]:
-    return (bool(curves(results, variant, length)) for variant in results.variants)
-
-
-def _look(results: Results, variant: str) -> dict[str, Any]:
-    return {"color": styles(results)[variant]["color"]}
+def _by_variant(results: Results, length: str, decoding: str = "") -> dict[str, list[Floats]]:
+    """The curves, seed by seed, of the variants that have any."""
+    found = {variant: [*curves(results, variant, length, decoding).values()] for variant in results.variants}
+    return {variant: shares for variant, shares in found.items() if shares}
 
 
 def _panel(axes: Axes, length: str) -> None:
@@ -83,17 +82,17 @@ def _panel(axes: Axes, length: str) -> None:
 
 
 def _line(axes: Axes, shares: list[Floats], **look: Any) -> None:
-    if shares:
-        axes.plot(ALPHAS, np.mean(shares, axis=0), **look)
-        band = {"color": look["color"], "alpha": 0.2, "linewidth": 0}
-        axes.fill_between(ALPHAS, np.min(shares, axis=0), np.max(shares, axis=0), **band)
+    axes.plot(ALPHAS, np.mean(shares, axis=0), **look)
+    band = {"color": look["color"], "alpha": 0.2, "linewidth": 0}
+    axes.fill_between(ALPHAS, np.min(shares, axis=0), np.max(shares, axis=0), **band)
 
 
 def _decodings(results: Results, length: str) -> Iterator[tuple[str, Figure]]:
     """The curves of one network read in several ways, a panel per variant."""
     from matplotlib.lines import Line2D
 
-    shown = [v for v in results.variants if len(_read(results, v, length)) > 1][:SHOWN]
+    read = {name: _by_variant(results, length, name) for name in DECODINGS}
+    shown = [v for v in results.variants if sum(v in found for found in read.values()) > 1][:SHOWN]
     if not shown:
         return
     caption = "PCK against its threshold by how a place is read off its heatmap, a panel per variant, mean over seeds"
@@ -104,12 +103,7 @@ def _decodings(results: Results, length: str) -> Iterator[tuple[str, Figure]]:
     for axes, variant in zip(panels, shown, strict=True):
         _panel(axes, length)
         axes.set_title(names(results)[variant], fontsize=9)
-        for name, shares in _read(results, variant, length).items():
-            _line(axes, shares, **looks[name])
+        for name in (name for name, found in read.items() if variant in found):
+            _line(axes, read[name][variant], **looks[name])
     legend_below(figure, [Line2D([], [], **look) for look in looks.values()], [*looks], columns=4)
     yield "pck_by_decoding", figure
-
-
-def _read(results: Results, variant: str, length: str) -> dict[str, list[Floats]]:
-    found = {name: [*curves(results, variant, length, name).values()] for name in DECODINGS}
-    return {name: shares for name, shares in found.items() if shares}

@@ -38,6 +38,12 @@ def variants(ablation: str) -> list[str]:
     return [variant.name for variant in load(ROOT / "ablations" / f"{ablation}.yaml").variants]
 
 
+def by_axis(ablation: str, text: str) -> str:
+    """The variant whose name holds these words."""
+    (found,) = [name for name in variants(ablation) if text in name]
+    return found
+
+
 def samples(ablation: str, variant: str, metric: str) -> dict[int, float]:
     row = kept(ablation)[variant, metric]
     assert row["status"] == "measured"
@@ -92,21 +98,12 @@ def test_without_a_pyramid_no_network_beats_the_bound_of_its_field(variant: str)
 
 def test_the_pyramid_pays_beyond_what_its_seeds_leave_open():
     """The paired difference over seeds, with Student's interval, for the smallest field: above nothing."""
-    plain, pyramid = (
-        next(name for name in variants("scales_pyramid") if f"rates=[1,1],bins={bins}" in name)
-        for bins in ("[]", "[1,2,3,6]")
-    )
+    plain, pyramid = (by_axis("scales_pyramid", f"rates=[1,1],bins={bins}") for bins in ("[]", "[1,2,3,6]"))
     with_it, without = (samples("scales_pyramid", name, "pixel_accuracy") for name in (pyramid, plain))
     assert with_it.keys() == without.keys()
     gain = paired_t([with_it[seed] - without[seed] for seed in with_it])
     assert gain.interval(0.95)[0] > 0
     assert min(with_it.values()) > best_for("scales_pyramid", plain)
-
-
-def by_axis(ablation: str, text: str) -> str:
-    """The variant whose name holds these words."""
-    (found,) = [name for name in variants(ablation) if text in name]
-    return found
 
 
 @pytest.mark.parametrize(
