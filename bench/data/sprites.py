@@ -1,21 +1,27 @@
 """Phantom `sprites`: images of a few independent discrete factors and known noise, so that their entropy is known.
 
-A dark image is cut into `factors` horizontal lanes. In each lane stands one bright square of `size` px, at one of
-m = width // size places that don't overlap, each as likely as the others: the lane's factor. So there are
+A dark image is cut into `factors` horizontal lanes. In each lane stands one bright rectangle, `size` px wide and
+`height` px high, at one of m = (width - size) // step + 1 places, each as likely as the others: the lane's factor.
+Unless said otherwise it is a square, and it steps by its own side, so that places don't overlap. So there are
 m^factors *modes* (the clean images), all equally likely. Then every pixel keeps its level with probability 1 - e
 (e is `noise`) and takes each of the other L - 1 `levels` with probability e / (L - 1).
 
+Where places don't overlap, all of them are equally far apart, and nothing says that a factor is one quantity.
+Where they do, neighbours look alike, and the clean images of a lane lie along one curve.
+
 Entropy. Lanes are independent, so it is `factors` times a lane's. Let b(x) be the probability of a lane's pixels
 if the lane were empty, r = (1 - e) (L - 1) / e, and d_j the number of bright pixels less that of dark ones at
-place j. A square at place j multiplies the probability of each bright pixel there by r and of each dark one by
+place j. A sprite at place j multiplies the probability of each bright pixel there by r and of each dark one by
 1 / r, and leaves that of grey ones, so
 
     p(x) = b(x) (1/m) sum_j r^(d_j),    H = -E log b(x) - E log (1/m) sum_j r^(d_j).
 
-Given the factor, the d_j are independent sums over the n = size^2 pixels of a place: each pixel gives +1, -1 or 0
-with probabilities (1 - e, e / (L - 1), rest) where the square stands, and the mirror image of that elsewhere. By
-symmetry the square may be taken to stand at the first place; what is left is a finite sum, done in double
-precision (`lane_entropy`). States of less than 1e-20 probability are left out.
+Where places don't overlap, the d_j are independent given the factor, sums over the n pixels of a place: each
+pixel gives +1, -1 or 0 with probabilities (1 - e, e / (L - 1), rest) where the sprite stands, and the mirror image
+of that elsewhere. By symmetry the sprite may be taken to stand at the first place; what is left is a finite sum, done
+in double precision. States of less than 1e-20 probability are left out. Where places overlap, a lane's probability
+depends on how many more pixels are bright than dark in each of its columns, and the sum goes over all such rows of
+numbers.
 """
 
 from __future__ import annotations
@@ -35,6 +41,7 @@ from bench.registry import Bounds, dataset
 STATES = 2_000_000
 """Terms of the entropy's sum beyond which a phantom is refused."""
 NEGLIGIBLE = 1e-20
+TOO_MANY = "the entropy of these sprites has too many terms: take fewer places, or sprites and images of fewer pixels"
 
 Floats = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
@@ -54,15 +61,18 @@ def sprites(
     *,
     factors: Annotated[int, Bounds(1, 16)] = 4,
     size: Annotated[int, Bounds(1, 64)] = 4,
+    height: Annotated[int, Bounds(0, 64)] = 0,
+    step: Annotated[int, Bounds(0, 64)] = 0,
     noise: Annotated[float, Bounds(0.0, 0.5)] = 0.02,
     levels: Annotated[int, Bounds(2, 256)] = 2,
     train_count: Annotated[int, Bounds(1, 65536)] = 8192,
     val_count: Annotated[int, Bounds(1, 65536)] = 1024,
     seed: Annotated[int, Bounds(0, 4294967295)] = 0,
 ) -> Examples:
-    """Squares at one of a few places in each lane, with noise: entropy, modes and number of factors are known.
+    """Bright sprites at one of a few places in each lane, with noise: entropy, modes and number of factors are known.
 
-    `shape` is (1, H, W). Targets: `pixels` (levels) and `clean` (before noise), uint8 (N, 1, H, W); `labels`, the
+    A sprite is `size` px wide and `height` px high, its places `step` px apart; 0 stands for `size` in both. `shape`
+    is (1, H, W). Targets: `pixels` (levels) and `clean` (before noise), uint8 (N, 1, H, W); `labels`, the
     first lane's place; `factors` (N, lanes), every lane's; `mode`
     int64 (N,); `log_probability` float64 (N,), in nats. The evaluation split holds
     every mode equally often where it is large enough. Needs no `root`. Raises ValueError for a shape that does not
@@ -70,7 +80,7 @@ def sprites(
     """
     import torch
 
-    lanes = Lanes(shape, factors, size)
+    lanes = Lanes(shape, factors, size, height, step)
     rng = stream(seed, split)
     places = drawn_places(rng, lanes, train_count if split == "train" else val_count, even=split != "train")
     clean = painted(lanes, places, levels)
@@ -99,28 +109,32 @@ def _shade(share: float) -> tuple[int, int, int]:
 
 
 class Lanes:
-    """Where squares may stand in images of `shape` (1, H, W). Raises ValueError where they don't fit."""
+    """Where sprites may stand in images of `shape` (1, H, W); `tall` and `step` are `size` where they are 0.
 
-    def __init__(self, shape: tuple[int, int, int], factors: int, size: int) -> None:
+    Raises ValueError where sprites don't fit.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], factors: int, size: int, tall: int = 0, step: int = 0) -> None:
         channels, self.height, self.width = shape
-        self.factors, self.size = factors, size
-        self.pitch, self.places = self.height // factors, self.width // size
+        self.factors, self.size, self.tall, self.step = factors, size, tall or size, step or size
+        self.pitch, self.places = self.height // factors, (self.width - size) // self.step + 1
         if channels != 1:
             raise ValueError(f"sprites have 1 channel, not {channels}: give a shape of [1, height, width]")
-        if self.pitch < size or self.places < 1:
-            raise ValueError(f"{factors} lanes of squares of {size} px don't fit into {self.height} x {self.width} px")
+        if self.pitch < self.tall or self.width < size:
+            what = f"sprites of {size} x {self.tall} px"
+            raise ValueError(f"{factors} lanes of {what} don't fit into {self.width} x {self.height} px")
 
     @property
     def modes(self) -> int:
         return int(self.places**self.factors)
 
     def rows(self, lane: int) -> slice:
-        """The rows of a lane's squares: in the middle of the lane."""
-        top = lane * self.pitch + (self.pitch - self.size) // 2
-        return slice(top, top + self.size)
+        """The rows of a lane's sprites: in the middle of the lane."""
+        top = lane * self.pitch + (self.pitch - self.tall) // 2
+        return slice(top, top + self.tall)
 
     def columns(self, place: int) -> slice:
-        return slice(place * self.size, (place + 1) * self.size)
+        return slice(place * self.step, place * self.step + self.size)
 
 
 def drawn_places(rng: np.random.Generator, lanes: Lanes, count: int, even: bool) -> Whole:
@@ -141,7 +155,7 @@ def mode_number(lanes: Lanes, places: Whole) -> Whole:
 
 
 def painted(lanes: Lanes, places: Whole, levels: int) -> Pixels:
-    """The clean images uint8 (N, 1, H, W): 0 around, levels - 1 in squares."""
+    """The clean images uint8 (N, 1, H, W): 0 around, levels - 1 in sprites."""
     images = np.zeros((len(places), 1, lanes.height, lanes.width), dtype=np.uint8)
     for lane in range(lanes.factors):
         for place in range(lanes.places):
@@ -188,21 +202,43 @@ def entropy(lanes: Lanes, noise: float, levels: int) -> float:
     """Of an image, in nats. Raises ValueError where its sum has too many terms."""
     kept, moved = _logs(noise, levels)
     pixel = -(1 - noise) * kept - (noise * moved if noise else 0.0)
-    outside = lanes.height * lanes.width - lanes.factors * lanes.size * lanes.width
+    outside = lanes.width * (lanes.height - lanes.factors * lanes.tall)
     return outside * pixel + lanes.factors * lane_entropy(lanes, noise, levels)
 
 
 def lane_entropy(lanes: Lanes, noise: float, levels: int) -> float:
-    """Of the rows where a lane's square may stand, in nats."""
+    """Of the rows where a lane's sprite may stand, in nats."""
     if not noise:
         return math.log(lanes.places)
     keep, move = _logs(noise, levels)
-    other, n = noise / (levels - 1), lanes.size**2
-    dark = lanes.size * lanes.width - n  # pixels that are dark in the clean image
+    other, n = noise / (levels - 1), lanes.tall * lanes.size
+    dark = lanes.tall * lanes.width - n  # pixels that are dark in the clean image
     log_empty = dark * ((1 - noise) * keep + noise * move) + n * (other * keep + (1 - other) * move)
-    here = _excess(n, 1 - noise, other)
+    mixture = _apart if lanes.step >= lanes.size else _overlapping
+    return -log_empty - mixture(lanes, noise, levels) + math.log(lanes.places)
+
+
+def _apart(lanes: Lanes, noise: float, levels: int) -> float:
+    """E log sum_j r^(d_j) of places that share no pixel."""
+    keep, move = _logs(noise, levels)
+    here = _excess(lanes.tall * lanes.size, 1 - noise, noise / (levels - 1))
     terms, weights = _sums(here, here[::-1], lanes.places, keep - move)
-    return -log_empty - float(weights @ terms) + math.log(lanes.places)
+    return float(weights @ terms)
+
+
+def _overlapping(lanes: Lanes, noise: float, levels: int) -> float:
+    """E log sum_j r^(d_j) over all excesses of bright pixels that the columns of a lane can have."""
+    keep, move = _logs(noise, levels)
+    dark = _excess(lanes.tall, noise / (levels - 1), 1 - noise)
+    possible = np.flatnonzero(dark)
+    if len(possible) ** lanes.width > STATES:
+        raise ValueError(TOO_MANY)
+    columns = np.indices((len(possible),) * lanes.width, dtype=np.int8).reshape(lanes.width, -1)
+    excess = (possible - lanes.tall)[columns]
+    places = [excess[lanes.columns(place)].sum(axis=0) * (keep - move) for place in range(lanes.places)]
+    terms: Floats = np.logaddexp.reduce(places)
+    weights = np.exp(np.log(dark[possible])[columns].sum(axis=0) + terms - math.log(lanes.places))
+    return float(weights @ terms)
 
 
 def _excess(n: int, up: float, down: float) -> Floats:
@@ -225,7 +261,7 @@ def _sums(here: Floats, there: Floats, places: int, log_ratio: float) -> tuple[F
         values, where = np.unique(np.round(values[likely], 12), return_inverse=True)
         weights = np.bincount(where.ravel(), weights[likely]).astype(np.float64)
         if len(values) * len(excess) > STATES:
-            raise ValueError("the entropy of these sprites has too many terms: take fewer places or a smaller size")
+            raise ValueError(TOO_MANY)
     return values, weights
 
 

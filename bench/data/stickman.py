@@ -28,6 +28,10 @@ images, in a network whose answer doesn't depend on the place in the picture (ze
 receptive field of r px to every side about a cell cannot see a pixel of the cue from there where
 r < `distance` - LIMB - CUE - 0.2 * TORSO (all limbs are blind), and sees some of it from every joint where
 r >= `distance` + LIMB (none is); in between some do: `share_that_sees` counts them.
+
+**A way to learn it.** A network of long reach may never find a cue that only few of its many paths reach. With
+`nearest` the limbs of each training figure (twins have the same) lie at a distance drawn uniformly from `nearest` to
+`distance`, so that what is learned nearby leads the way. Validation figures don't change, nor does their optimum.
 """
 
 from __future__ import annotations
@@ -56,6 +60,8 @@ TWIN = (0, 1, 2, 5, 6, 3, 4, 9, 10, 7, 8)
 TORSO = 20.0
 """Px from thorax to pelvis and, upwards, half as many to the head."""
 LIMB = 6.0
+LEAST = 13
+"""Px from the thorax at which limbs lie clear of the body."""
 HAND, CUE, HEAD, PELVIS = 2.0, 3.0, 2.5, 2.5
 THICK = 0.8
 BOX = 3
@@ -81,7 +87,8 @@ def stickman(
     split: str,
     shape: tuple[int, int, int],
     *,
-    distance: Annotated[int, Bounds(13, 256)] = 14,
+    distance: Annotated[int, Bounds(LEAST, 256)] = 14,
+    nearest: Annotated[int, Bounds(0, 256)] = 0,
     occlusion: Annotated[float, Bounds(0, 1)] = 0.0,
     train_count: Annotated[int, Bounds(1, 65536)] = 1024,
     val_count: Annotated[int, Bounds(2, 65536)] = 128,
@@ -89,14 +96,16 @@ def stickman(
 ) -> Examples:
     """A body with four limbs alike, left and right told only by a colour `distance` px away.
 
-    `shape` is (C, H, W). Needs no `root`. Raises ValueError where the figure does not fit into the image, for an
-    odd count of validation images (twins come in pairs), or for an unknown split.
+    `shape` is (C, H, W). `nearest`: the least distance of a training figure's limbs; 0 stands for `distance`. Needs
+    no `root`. Raises ValueError where the figure does not fit into the image, for a `nearest` beyond `distance` or
+    that puts limbs onto the body, for an odd count of validation images (twins come in pairs), or for an unknown
+    split.
     """
     rng = stream(seed, split)
     count = train_count if split == "train" else val_count
     if split == "val" and count % 2:
         raise ValueError(f"stickman's validation images come in pairs of twins, so 'val_count' is even, not {count}")
-    joints, front = layout(rng, count, shape, distance)
+    joints, front = layout(rng, count, shape, distance, nearest if split == "train" else 0)
     hidden = np.repeat(rng.random(((count + 1) // 2, len(NAMES))) < occlusion, 2, axis=0)[:count]
     hidden[1::2] = hidden[1::2][:, TWIN]
     return examples(
@@ -125,7 +134,9 @@ def best(hidden: Grid) -> dict[str, float]:
     }
 
 
-def layout(rng: np.random.Generator, count: int, shape: tuple[int, int, int], distance: int) -> tuple[Points, Grid]:
+def layout(
+    rng: np.random.Generator, count: int, shape: tuple[int, int, int], distance: int, nearest: int = 0
+) -> tuple[Points, Grid]:
     """Joints (count, K, 2) as (x, y) in px, and whether each (count,) is seen from the front; 2i, 2i+1 are twins.
 
     Raises ValueError where the figure does not fit.
@@ -138,19 +149,32 @@ def layout(rng: np.random.Generator, count: int, shape: tuple[int, int, int], di
         raise ValueError(f"a figure with limbs at {distance} px does not fit into {shape[1]} x {shape[2]} px")
     thorax = rng.uniform(low, high, (pairs, 2))
     angle = rng.uniform(0, 2 * np.pi, (pairs, 4))
-    joints = thorax[:, None] + figure(angle, distance)
     front = rng.random(pairs) < 0.5
+    joints = thorax[:, None] + figure(angle, distances(rng, pairs, distance, nearest))
     # figure() is seen from the front; the same limbs seen from behind are the other side's.
     joints = np.where(front[:, None, None], joints, joints[:, TWIN])
     twins = np.stack([joints, joints[:, TWIN]], axis=1).reshape(2 * pairs, len(NAMES), 2)
     return twins[:count], np.stack([front, ~front], axis=1).reshape(-1)[:count]
 
 
-def figure(angle: Points, distance: int) -> Points:
-    """Joints (n, K, 2) seen from the thorax, of a person seen from the front, whose limbs point at `angle` (n, 4)."""
-    inner = distance * np.array([[1, -1], [-1, -1], [1, 1], [-1, 1]])  # left arm, right arm, left leg, right leg
+def distances(rng: np.random.Generator, pairs: int, distance: int, nearest: int) -> Points:
+    """Px from thorax to limbs of each pair of twins: float64 (pairs,)."""
+    if not nearest:
+        return np.full(pairs, float(distance))
+    if not LEAST <= nearest <= distance:
+        raise ValueError(f"'nearest' lies from {LEAST} to the distance, {distance}, or is 0; not {nearest}")
+    return rng.uniform(nearest, distance, pairs)
+
+
+def figure(angle: Points, distance: Points | float) -> Points:
+    """Joints (n, K, 2) seen from the thorax, of a person seen from the front, whose limbs point at `angle` (n, 4).
+
+    `distance` is one for all, or each its own (n,).
+    """
+    corners = np.array([[1, -1], [-1, -1], [1, 1], [-1, 1]])  # left arm, right arm, left leg, right leg
+    inner = np.broadcast_to(np.asarray(distance, dtype=np.float64), len(angle))[:, None, None] * corners
     outer = inner + LIMB * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
-    limbs = np.stack([np.broadcast_to(inner, outer.shape), outer], axis=2).reshape(len(angle), -1, 2)
+    limbs = np.stack([inner, outer], axis=2).reshape(len(angle), -1, 2)
     body = np.array([[0.0, -TORSO / 2], [0.0, 0.0], [0.0, TORSO]])
     return np.concatenate([np.broadcast_to(body, (len(angle), BODY, 2)), limbs], axis=1)
 

@@ -22,6 +22,10 @@ TINY = [
     (Lanes((1, 2, 4), 1, 2), 2, 0.3),
     (Lanes((1, 3, 3), 1, 1), 2, 0.5),
     (Lanes((1, 2, 2), 1, 1), 4, 0.0),
+    (Lanes((1, 2, 5), 2, 3, 1, 1), 2, 0.1),  # places that share two of three columns
+    (Lanes((1, 2, 5), 1, 3, 2, 1), 2, 0.2),
+    (Lanes((1, 1, 6), 1, 3, 1, 2), 3, 0.3),  # and a column that no place takes
+    (Lanes((1, 2, 4), 1, 1, 2, 2), 2, 0.1),  # columns between places
 ]
 
 
@@ -73,8 +77,19 @@ def test_splits_and_seeds_differ_and_repeat():
     assert not (first() == first(split="val")).all()
 
 
+def test_overlapping_places_lie_along_a_curve():
+    """The clean images of a lane: the further apart the places, the more pixels differ, until nothing is shared."""
+    drawn = sprites(None, "val", (1, 4, 16), factors=1, size=5, height=1, step=1)
+    clean, places = drawn.targets["clean"].numpy(), drawn.targets["factors"].numpy()[:, 0]
+    one_each = clean[[np.flatnonzero(places == place)[0] for place in range(12)]]
+    differ = (one_each[:, None] != one_each[None]).sum(axis=(2, 3, 4))
+    apart = np.abs(np.arange(12)[:, None] - np.arange(12))
+    assert (differ == 2 * np.minimum(apart, 5)).all()
+    assert drawn.optimum["modes_found"] == 12
+
+
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match="don't fit into 8 x 8"):
+    with pytest.raises(ValueError, match="4 lanes of sprites of 4 x 4 px don't fit into 8 x 8"):
         sprites(None, "val", (1, 8, 8), factors=4, size=4)
     with pytest.raises(ValueError, match="1 channel, not 3"):
         sprites(None, "val", (3, 16, 16))
@@ -82,3 +97,5 @@ def test_what_does_not_fit_is_refused():
         sprites(None, "test", (1, 16, 16))
     with pytest.raises(ValueError, match="too many terms"):
         sprites(None, "val", (1, 64, 64), factors=2, size=8, noise=0.4, levels=3, val_count=1)
+    with pytest.raises(ValueError, match="too many terms"):
+        sprites(None, "val", (1, 16, 16), factors=2, size=4, height=4, step=1, val_count=1)

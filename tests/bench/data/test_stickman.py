@@ -142,6 +142,24 @@ def test_lengths_and_distances_are_as_told() -> None:
     assert (left == front).all()  # a person that faces us has the left arm at the right of the picture
 
 
+def test_training_figures_may_have_their_limbs_nearer_and_validation_ones_never() -> None:
+    far, mixed = (
+        {split: stickman(None, split, SHAPE, train_count=200, distance=20, nearest=n) for split in ("train", "val")}
+        for n in (0, 13)
+    )
+    assert (far["val"].images == mixed["val"].images).all()
+    assert (far["val"].targets["joints"] == mixed["val"].targets["joints"]).all()
+    joints = mixed["train"].targets["joints"].numpy()
+    away = np.abs(joints[:, BODY::2] - joints[:, THORAX, None])
+    each = away[:, 0, 0]
+    assert np.allclose(away, each[:, None, None], atol=1e-4)
+    assert np.allclose(each[::2], each[1::2], atol=1e-4)
+    assert 13 <= each.min() < 14 < 19 < each.max() <= 20
+    for wrong in (12, 21):
+        with pytest.raises(ValueError, match="'nearest' lies from 13 to the distance, 20, or is 0"):
+            stickman(None, "train", SHAPE, distance=20, nearest=wrong)
+
+
 def test_the_share_that_sees_the_cue_steps_from_none_to_all() -> None:
     shares = [share_that_sees(reach, distance=20, shape=(3, 96, 96)) for reach in range(8, 27)]
     assert shares[0] == 0.0  # 20 - LIMB - CUE is 11: the nearest outer end
