@@ -179,15 +179,23 @@ class Wide(nn.Module):
         return (x * self.w).repeat(1, 16, 1, 1)
 
 
+def memory_of_doubled() -> Reading:
+    return memory(subject())
+
+
 def train_memory_of_wide() -> Reading:
     return train_memory(Subject(build=Wide, shape=(2, 512, 512), batch=2))
 
 
+def freshly(measure: Callable[[], Reading]) -> Reading:
+    """In a process of its own, as a sweep measures: what thousands of tests leave behind changes what a pass adds."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
+        return fresh.submit(measure).result()
+
+
 @pytest.mark.skipif(not can_reset_peak(), reason="the kernel does not let the peak be reset")
 def test_train_memory_stands_beside_its_estimate() -> None:
-    """In a process of its own, as a sweep measures it: what thousands of tests leave behind changes what a step adds."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
-        reading = fresh.submit(train_memory_of_wide).result()
+    reading = freshly(train_memory_of_wide)
     # input 4 MiB; added: wx (4) and the result (64), beside which the gradient of wx (4) may stand or not
     assert reading.detail["fixed_mib"] == pytest.approx(4, abs=0.01)
     assert statistics.median(reading.value) == pytest.approx(74, abs=4)  # type: ignore[arg-type]
@@ -209,7 +217,7 @@ def test_an_estimate_that_cannot_be_made_says_why(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.skipif(not can_reset_peak(), reason="the kernel does not let the peak be reset")
 def test_memory_of_a_network_whose_peak_is_known() -> None:
-    reading = memory(subject())
+    reading = freshly(memory_of_doubled)
     # input 2 x 2 x 512 x 512 floats = 4 MiB; added: 2x (4 MiB) and the result (64 MiB)
     assert reading.detail["fixed_mib"] == 4
     for value, added in zip(reading.value, reading.detail["added_mib"], strict=True):  # type: ignore[arg-type]
