@@ -311,8 +311,8 @@ def markdown_code(text: str) -> str:
 
 
 def breakable(text: str) -> Markup:
-    """With places where a browser may break the line: within a name: after a bracket, underscore, comma, dot."""
-    return Markup(re.sub(r"([(_]|,(?=\S)|\.(?=[A-Za-z]))", r"\1<wbr>", str(escape(text))))
+    """With places where a browser may break the line: within a name: after its bracket, underscore, comma, dot."""
+    return Markup(re.sub(r"((?<=\w)\(|_|,(?=\S)|\.(?=[A-Za-z]))", r"\1<wbr>", str(escape(text))))
 
 
 def _write(path: Path, text: str) -> None:

@@ -237,4 +237,4 @@ def test_command_without_a_record_names_the_file(synthetic: Results):
 def test_code_and_breaks():
     assert markdown_code("a|b") == "`a\\|b`"
     assert markdown_code("a`b") == "`` a`b ``"
-    assert breakable("f(a=1,<b>)") == "f(<wbr>a=1,<wbr>&lt;b&gt;)"
+    assert breakable("f(a=1,<b>) (better)") == "f(<wbr>a=1,<wbr>&lt;b&gt;) (better)"
