@@ -18,7 +18,10 @@ Answer = Literal["reproduced", "contradicted", "undecided", "not evaluated"]
 
 @dataclass(frozen=True)
 class Step:
-    """One comparison, evaluated. `interval` holds `difference` (left - right) at `level`; None for exact numbers."""
+    """One comparison, evaluated. `interval` holds `difference` (left - right) at `level`; None for exact numbers.
+
+    `added` are the constants that the claim adds to what was measured, part of `left` and `right`.
+    """
 
     left: float
     operator: Operator
@@ -29,6 +32,7 @@ class Step:
     level: float
     basis: str
     answer: Answer
+    added: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,12 @@ def _finding(statement: Statement, steps: Sequence[Step]) -> Finding:
 def _step(comparison: Comparison, known: Known, level: float, summary: Summary) -> Step:
     interval = known.estimate.interval(level)
     answer = comparison.answer(interval)
-    left, right = (_estimate([(1.0, side)], summary).estimate.value for side in (comparison.left, comparison.right))
+    sides = comparison.left, comparison.right
+    left, right = (_estimate([(1.0, side)], summary).estimate.value for side in sides)
+    added = (
+        comparison.left.constant * bool(comparison.left.terms),
+        comparison.right.constant * bool(comparison.right.terms),
+    )
     return Step(
         left=left,
         operator=comparison.operator,
@@ -122,4 +131,5 @@ def _step(comparison: Comparison, known: Known, level: float, summary: Summary) 
         level=level,
         basis=known.basis,
         answer="undecided" if answer is None else "reproduced" if answer else "contradicted",
+        added=added,
     )

@@ -9,7 +9,7 @@ from bench.deltas import Delta, gaps, margin_of
 from bench.findings import Finding, Step
 from bench.front import fronts
 from bench.inference import LEVEL, least_effect, seeds_for_ranks
-from bench.quantity import DELTA, Style, fixed, interval_text, style_of
+from bench.quantity import DELTA, MINUS, Style, fixed, interval_text, style_of
 from bench.summary import Column, Summary
 
 EMPTY = "\N{EN DASH}"
@@ -48,7 +48,14 @@ def _told(summary: Summary, finding: Finding) -> ClaimTold:
 
 
 def _numbers(step: Step, style: Style) -> str:
-    return f"{style.text(step.left)} against {style.text(step.right)} {style.scale.unit}".rstrip()
+    left, right = (_side(*side, style) for side in zip((step.left, step.right), step.added, strict=True))
+    return f"{left} against {right} {style.scale.unit}".rstrip()
+
+
+def _side(value: float, added: float, style: Style) -> str:
+    """What was measured, and what the claim adds to it: `0.302 + 0.100`."""
+    change = f" {'+' if added > 0 else MINUS} {style.text(abs(added))}" if added else ""
+    return style.text(value - added) + change
 
 
 def _difference(step: Step, style: Style) -> str:

@@ -107,6 +107,16 @@ def test_a_claim_in_words(results_of):
     assert claim_text(second) == "reproduced: macs[a=1] < macs (Table 1): 60 against 100 MACs, difference −40, exact"
 
 
+def test_what_a_claim_adds_is_not_passed_off_as_measured(results_of):
+    """The difference is that of the claim's two sides, as its interval is."""
+    results = results_of(TABLE, ("miou[a=1] > miou + 0.05", "miou[a=1] - 0.2 < miou", "miou > 0.3"))
+    more, less, constant = claims_told(summarise(results))
+    assert more.numbers == ("0.611 against 0.510 + 0.050",)
+    assert more.differences[0].startswith("+0.051 [")
+    assert less.numbers == ("0.611 \N{MINUS SIGN} 0.200 against 0.510",)
+    assert constant.numbers == ("0.510 against 0.300",)
+
+
 @pytest.mark.parametrize("form", ["md", "latex"])
 def test_claims_stand_under_the_table(results_of, form: str):
     text = rendered(results_of(TABLE, ("miou[a=1] > miou", "miou[a=2] > miou")), form)
