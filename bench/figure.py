@@ -25,6 +25,9 @@ BASELINE = "#8a8a8a"
 COLOURS = ("#1a80c4", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8f6bd1")
 """After Okabe & Ito 2008, told apart by colour-blind readers; none is close to white or to black."""
 
+CHARACTER, HANDLE = 0.0725, 0.6
+"""Inches that a character of a legend takes, on the safe side, and the handle with its gaps."""
+
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 THEME: dict[Any, Any] = {
@@ -137,14 +140,18 @@ def variant_legend(figure: Figure, results: Results, shown: Sequence[str], **loo
 
     texts, looks = names(results), styles(results)
     handles = [Line2D([], [], **{**looks[v], **look}) for v in shown]
-    longest = max(len(texts[v]) for v in shown)
-    legend_below(figure, handles, [texts[v] for v in shown], columns=1 if longest > 48 else 2)
+    shown_as = [texts[v] for v in shown]
+    legend_below(figure, handles, shown_as, _legend_columns(shown_as, figure.get_figwidth()))
 
 
-def legend_height(results: Results) -> float:
-    """Inches that the variants' legend takes."""
-    columns = 1 if max(map(len, names(results).values())) > 48 else 2
-    return 0.19 * -(-len(results.variants) // columns) + 0.2
+def legend_height(results: Results, width: float = 8.2) -> float:
+    """Inches that the variants' legend takes below a figure of `width` inches."""
+    return 0.19 * -(-len(results.variants) // _legend_columns([*names(results).values()], width)) + 0.2
+
+
+def _legend_columns(texts: Sequence[str], width: float) -> int:
+    """Two where two of the longest entries fit beside each other, with their handles."""
+    return 2 if 2 * (CHARACTER * max(map(len, texts)) + HANDLE) <= width else 1
 
 
 def log_ticks(axis: Axis) -> None:

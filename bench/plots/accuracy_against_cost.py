@@ -33,7 +33,8 @@ def accuracy_against_cost(results: Results) -> Iterator[tuple[str, Figure]]:
     columns = 2 if len(found) == 4 else min(3, len(found))
     lines = math.ceil(len(found) / columns)
     caption = _caption(summary, found)
-    figure, panels = new(max(6.0, 3.0 * columns), 3.0 * lines + legend_height(results), caption, lines, columns)
+    wide = max(6.0, 3.0 * columns)
+    figure, panels = new(wide, 3.0 * lines + legend_height(results, wide), caption, lines, columns)
     shown = [_panel(axes, summary, front) for axes, front in zip(panels, found, strict=False)]
     for axes in panels[len(found) :]:
         axes.remove()

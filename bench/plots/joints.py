@@ -29,7 +29,8 @@ def joints(results: Results) -> Iterator[tuple[str, Figure]]:
             continue
         names = list(dict.fromkeys(name for found in values.values() for name in found))
         caption = f"{column.metric} of each joint, a line per variant, mean over the seeds"
-        figure, (axes,) = new(max(6.0, 2.0 + 0.45 * len(names)), 4.2 + legend_height(results), caption)
+        wide = max(6.0, 2.0 + 0.45 * len(names))
+        figure, (axes,) = new(wide, 4.2 + legend_height(results, wide), caption)
         looks = styles(results)
         for variant, found in values.items():
             places = [i for i, name in enumerate(names) if name in found]

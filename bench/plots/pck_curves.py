@@ -37,7 +37,8 @@ def pck_curves(results: Results) -> Iterator[tuple[str, Figure]]:
         "Share of joints within a part of the person's length from the truth, against that part; a line per variant "
         "(mean over seeds, band: from the lowest to the highest); the upright line is where PCK or PCKh is read"
     )
-    figure, panels = new(4.1 * len(told) + 2, 3.4 + legend_height(results), caption, 1, len(told))
+    wide = 4.1 * len(told) + 2
+    figure, panels = new(wide, 3.4 + legend_height(results, wide), caption, 1, len(told))
     panels[0].set_ylabel("share of joints found")
     looks, (first, shown) = styles(results), next(iter(told.items()))
     for axes, (length, found) in zip(panels, told.items(), strict=True):

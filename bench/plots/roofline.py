@@ -27,7 +27,7 @@ def roofline(results: Results) -> Iterator[tuple[str, Figure]]:
     if not points:
         return
     caption = "FLOP/s achieved against FLOPs per byte, a marker per variant; lines: the machine's measured ceilings"
-    figure, (axes,) = new(6.4, 4.0 + legend_height(results), caption)
+    figure, (axes,) = new(6.4, 4.0 + legend_height(results, 6.4), caption)
     looks = styles(results)
     for variant, told in points.items():
         axes.plot(told["intensity"], told["achieved_flops_per_s"] / GIGA, **looks[variant], linestyle="none")

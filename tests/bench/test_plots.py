@@ -12,12 +12,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Rectangle
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from bench.catalogue import declarations, live
-from bench.figure import labels, names, styles, theme
+from bench.figure import CHARACTER, HANDLE, _legend_columns, labels, legend_below, names, styles, theme
 from bench.front import fronts
 from bench.plots.blind_spot import LOOKS, blind_spot
 from bench.plots.effective_receptive_field import effective_receptive_field
@@ -282,3 +283,18 @@ def test_a_blind_spot_is_drawn_where_it_is(synthetic: Results) -> None:
     assert to_hex(rgba[2, 2]) == LOOKS["x"]
     assert rgba[2, 3][3] == 0
     assert pictures[1].get_extent() == [-2.5, 2.5, 0.5, -2.5]
+
+
+@pytest.mark.parametrize("width", [6.0, 8.2])
+def test_a_legend_of_two_columns_stays_inside_its_figure(width: float):
+    """At the longest names that get two columns; one letter more gets one."""
+    name = ("stacks=4, loss=cross_entropy, " * 3)[: int((width / 2 - HANDLE) / CHARACTER)]
+    assert (_legend_columns([name], width), _legend_columns([name + "x"], width)) == (2, 1)
+    with theme():
+        figure = Figure(figsize=(width, 3), layout="constrained")
+        figure.subplots()
+        legend_below(figure, [Line2D([], []) for _ in range(4)], [name] * 4, 2)
+        figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= width * figure.dpi
