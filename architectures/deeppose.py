@@ -69,7 +69,7 @@ def _alexnet(side: int | None, outputs: int, width: float, norm: Norm, grouped: 
     )
     cells = alexnet_cells(side) if side else CELLS
     if cells < 1:
-        raise RegistryError(f"nothing is left of an image of {side} px behind AlexNet's poolings: 64 px at least")
+        raise RegistryError(f"nothing is left of an image of {side} px behind AlexNet's poolings: 59 px at least")
     for name, inputs in (("fc6", sizes[4] * cells * cells), ("fc7", hidden)):
         layers |= {name: nn.Linear(inputs, hidden), f"{name}_relu": nn.ReLU(inplace=True)}
         layers[f"{name}_drop"] = nn.Dropout(dropout)

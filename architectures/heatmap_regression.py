@@ -50,7 +50,8 @@ class SpatialModel(nn.Module):
     """What the other joints say of each: probabilities (N, K, h, w) -> sums of logarithms (N, K, h, w).
 
     The message of joint v to joint a is log(softplus(e_av) * p_v + softplus(b_va)), * being the convolution of v's map
-    with a learnt map of where a lies, seen from v (the paper's equation 3, without the joint's own map).
+    with a learnt map of where a lies, seen from v (the paper's equation 3, without the joint's own map). The weights
+    hold that map turned by 180 degrees, as F.conv2d does not turn it.
     """
 
     def __init__(self, joints: int, kernel: int) -> None:

@@ -157,19 +157,24 @@ def _histograms(down: Tensor, right: Tensor, cell: int) -> Tensor:
     """Mean length by orientation in each cell: (N, 9, H / cell, W / cell)."""
     length = torch.linalg.vector_norm(torch.stack([down, right]), dim=0)
     angle = torch.rad2deg(torch.atan2(down, right)) % 180
+    angle = angle * (angle < 180)  # the remainder of a tiny negative angle is rounded up to 180
     edges = [180 / ORIENTATIONS * n for n in range(ORIENTATIONS + 1)]
     bins = [length * ((angle >= low) & (angle < high)) for low, high in itertools.pairwise(edges)]
     return F.avg_pool2d(torch.stack(bins, 1), cell)
 
 
 class Gradients(nn.Module):
-    """HOG as features: (N, 3, H, W) -> (N, 36, ceil(H / 4), ceil(W / 4)); the rim is continued to fill the cells."""
+    """HOG as features: (N, 3, H, W) -> (N, 36, ceil(H / 4), ceil(W / 4)); the rim is continued to fill the cells.
+
+    A block is two cells wide, so that of output cell i begins half a cell before it and has its middle.
+    """
 
     out_channels = ORIENTATIONS * BLOCK**2
 
     def forward(self, image: Tensor) -> Tensor:
-        below, right = (-side % STRIDE + STRIDE for side in image.shape[-2:])
-        return hog(F.pad(image, (0, right, 0, below), mode="replicate"), STRIDE)
+        half = STRIDE // 2
+        below, right = (-side % STRIDE + half for side in image.shape[-2:])
+        return hog(F.pad(image, (half, right, half, below), mode="replicate"), STRIDE)
 
 
 def _convolutions(width: float, norm: Norm) -> dict[str, nn.Module]:

@@ -69,15 +69,17 @@ def mean_error_of(evaluation: Evaluation, decoding: str) -> Reading:
 def correct_share(evaluation: Evaluation, length: str, alpha: float, chosen: Mask | None = None) -> Reading:
     """PCK: the share of joints no farther from the truth than `alpha` times the person's `length` (torso, head).
 
-    Of the annotated joints, or of those among them that are `chosen` (M,). People without the length are
-    left out, and `without_length` counts their joints. An error where the data set has no such length.
+    Of the annotated joints, or of those among them that are `chosen` (M,). People without the length, or for whom
+    it is 0, are left out, and `without_length` counts their joints. An error where the data set has no such length.
     """
     scale = evaluation.units.get(length)
     if scale is None:
         return Reading(None, error=f"the data set tells no {length} length, which this metric is relative to")
     wanted = known(evaluation) if chosen is None else known(evaluation) & chosen
-    scaled = wanted & np.isfinite(scale)
+    scaled = wanted & np.isfinite(scale) & (scale > 0)
     values = (errors(evaluation) <= alpha * np.where(scaled, scale, 0.0)).astype(np.float64)
+    if wanted.any() and not scaled.any():
+        return Reading(None, error=f"nobody whose joints are annotated has a {length} length")
     told = {"alpha": alpha, "length": length, "without_length": int((wanted & ~scaled).sum())}
     return mean_over_joints(evaluation, values, scaled, **told)
 

@@ -43,11 +43,14 @@ def cropped(people: Sequence[Person], names: Sequence[str], shape: tuple[int, in
     """Every person's box resized to `shape` (C, H, W), antialiased; grey outside the photograph.
 
     `torso` is the distance from left shoulder to right hip, `head` the measured one, else that from head top to neck;
-    in px of the result. Raises ValueError for a number of channels other than 1 and 3, OSError for an unreadable file.
+    in px of the result. Raises ValueError for nobody or a number of channels other than 1 and 3, OSError for an
+    unreadable file.
     """
     channels, height, width = shape
     if channels not in MODES:
         raise ValueError(f"image files have 1 or 3 channels, not {channels}")
+    if not people:
+        raise ValueError("nobody in this split has an annotated joint")
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         images = np.stack([*pool.map(lambda person: _pixels(person, shape), people)])
     boxes = np.array([person.box for person in people], dtype=np.float64)
@@ -64,7 +67,12 @@ def cropped(people: Sequence[Person], names: Sequence[str], shape: tuple[int, in
 
 
 def around(places: npt.NDArray[Any], shape: tuple[int, int, int], margin: float = 1.25) -> Box:
-    """The least box of the shape's proportions about all `places` (k, 2), `margin` times as large, in whole px."""
+    """The least box of the shape's proportions about all `places` (k, 2), `margin` times as large, in whole px.
+
+    Raises ValueError for a place that is not finite.
+    """
+    if not np.isfinite(places).all():
+        raise ValueError("an annotated joint has no finite place")
     low, high = places.min(axis=0), places.max(axis=0)
     return centred((low + high) / 2, high - low, shape, margin)
 

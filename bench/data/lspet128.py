@@ -35,12 +35,21 @@ def lspet128(root: Path | None, split: str, shape: tuple[int, int, int]) -> Exam
     Raises DataNotFound, ValueError for another kind of joints.mat.
     """
     listed = files(root, split)
-    held = joints_file(listed.lists[0])
+    held = _listed(listed.lists[0])
     joints = held["joints"][_chosen(held, split)]
     visible = np.where(joints[..., 2] == 1, VISIBLE, UNKNOWN).astype(np.uint8)
     whole = (0, 0, SIDE, SIDE)
     people = zip(listed.images, joints[..., :2], visible, strict=True)
     return cropped([Person(path, whole, xy, flags) for path, xy, flags in people], NAMES, shape)
+
+
+def _listed(path: Path) -> dict[str, np.ndarray]:
+    held = joints_file(path)
+    if not {"index", "split"} <= set(held):
+        raise ValueError(
+            f"{path}: 'index' and 'split' are missing, so these are not lspet128's crops. To get them: {GET}"
+        )
+    return held
 
 
 def _chosen(held: dict[str, np.ndarray], split: str) -> np.ndarray:
@@ -56,7 +65,7 @@ def folders(root: Path) -> list[Path]:
 def files(root: Path | None, split: str) -> Files:
     """joints.mat and the images of a split. Raises DataNotFound."""
     listed = located(f"lspet128 ({split})", folders(root) if root else [], LICENCE, GET)
-    held = joints_file(listed)
+    held = _listed(listed)
     numbers = held["index"].reshape(-1)[_chosen(held, split)]
     images = tuple(listed.parent / "images" / f"im{number:05d}.jpg" for number in numbers)
     missing = [path for path in images if not path.is_file()]

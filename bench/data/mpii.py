@@ -30,7 +30,8 @@ HEIGHT, MARGIN = 200.0, 1.25
 HEAD_SHARE = 0.6
 """PCKh's head length as a part of the diagonal of the head's box (the authors' evaluation code)."""
 HELD_OUT = 10
-"""Every so manieth annotated image is held out. The split is ours: the authors keep the joints of their test images."""
+"""Every so manieth video is held out, so that no one's frames lie on both sides. The split is ours: the authors keep
+the joints of their test images."""
 
 
 @dataset(
@@ -44,8 +45,8 @@ def mpii(root: Path | None, split: str, shape: tuple[int, int, int]) -> Examples
     """People at everyday activities in the box that their annotated place and scale give, 16 joints.
 
     `neck` is MPII's upper neck. Every person with joints and a scale, alone or not. A joint that the file gives
-    no flag of visibility (those of the head) counts as visible. The split is ours, so no published number is
-    comparable. Resized to `shape` (C, H, W). Raises DataNotFound, ValueError for another format.
+    no flag of visibility (those of the head) counts as visible. The split is ours, by video, so no published number
+    is comparable. Resized to `shape` (C, H, W). Raises DataNotFound, ValueError for another format.
     """
     listed = files(root, split)
     chosen = _chosen(listed.lists[0], split)
@@ -54,26 +55,34 @@ def mpii(root: Path | None, split: str, shape: tuple[int, int, int]) -> Examples
 
 
 def _chosen(path: Path, split: str) -> list[tuple[str, list[Any]]]:
-    annotated = _annotations(path)
-    held_out = [i % HELD_OUT == HELD_OUT - 1 for i in range(len(annotated))]
-    return [entry for entry, out in zip(annotated, held_out, strict=True) if out == (split == "val")]
+    held_out = split == "val"
+    return [(name, rects) for name, video, rects in _annotations(path) if (video % HELD_OUT == 0) == held_out]
 
 
-def _annotations(path: Path) -> list[tuple[str, list[Any]]]:
-    """File names of training images that show someone with joints, with the rectangles of these people."""
+def _annotations(path: Path) -> list[tuple[str, int, list[Any]]]:
+    """Of training images that show someone with joints: file name, number of the video, rectangles of these people."""
     return _parsed(path, path.stat().st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=2)
-def _parsed(path: Path, date: int) -> list[tuple[str, list[Any]]]:
+def _parsed(path: Path, date: int) -> list[tuple[str, int, list[Any]]]:
     from scipy.io import loadmat
 
     release = loadmat(str(path), squeeze_me=True, struct_as_record=False).get("RELEASE")
     if release is None or not hasattr(release, "annolist"):
         raise ValueError(f"{path}: no RELEASE.annolist, which MPII's annotation file has")
     images = zip(np.atleast_1d(release.annolist), np.atleast_1d(release.img_train), strict=True)
-    named = ((str(entry.image.name), list(_annotated(entry))) for entry, train in images if train)
-    return [(name, rects) for name, rects in named if rects]
+    shown = ((entry, list(_annotated(entry))) for entry, train in images if train)
+    return [(str(entry.image.name), _video(entry, path), rects) for entry, rects in shown if rects]
+
+
+def _video(entry: Any, path: Path) -> int:
+    number = np.atleast_1d(getattr(entry, "vididx", []))
+    if number.size != 1:
+        raise ValueError(
+            f"{path}: image {entry.image.name} has no vididx, the number of its video, which MPII's file has"
+        )
+    return int(number[0])
 
 
 def _annotated(entry: Any) -> Iterator[Any]:

@@ -19,13 +19,14 @@ place j. A sprite at place j multiplies the probability of each bright pixel the
 Where places don't overlap, the d_j are independent given the factor, sums over the n pixels of a place: each
 pixel gives +1, -1 or 0 with probabilities (1 - e, e / (L - 1), rest) where the sprite stands, and the mirror image
 of that elsewhere. By symmetry the sprite may be taken to stand at the first place; what is left is a finite sum, done
-in double precision. States of less than 1e-20 probability are left out. Where places overlap, a lane's probability
-depends on how many more pixels are bright than dark in each of its columns, and the sum goes over all such rows of
-numbers.
+in double precision. States of less than 1e-20 probability are left out. Where places overlap, their edges cut a lane
+into stretches of columns. A lane's probability depends on how many more pixels are bright than dark in each stretch,
+and the sum goes over all such rows of numbers.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,7 +42,12 @@ from bench.registry import Bounds, dataset
 STATES = 2_000_000
 """Terms of the entropy's sum beyond which a phantom is refused."""
 NEGLIGIBLE = 1e-20
-TOO_MANY = "the entropy of these sprites has too many terms: take fewer places, or sprites and images of fewer pixels"
+TOO_MANY = (
+    "the entropy of these sprites has too many terms: take fewer places or smaller sprites; where places overlap, a "
+    "narrower image, a smaller 'height', or steps of which 'size' is a multiple"
+)
+MOST_PLACES = 256
+"""Places are kept as bytes."""
 
 Floats = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
@@ -111,7 +117,7 @@ def _shade(share: float) -> tuple[int, int, int]:
 class Lanes:
     """Where sprites may stand in images of `shape` (1, H, W); `tall` and `step` are `size` where they are 0.
 
-    Raises ValueError where sprites don't fit.
+    Raises ValueError where sprites don't fit, or for too many places or modes.
     """
 
     def __init__(self, shape: tuple[int, int, int], factors: int, size: int, tall: int = 0, step: int = 0) -> None:
@@ -123,6 +129,10 @@ class Lanes:
         if self.pitch < self.tall or self.width < size:
             what = f"sprites of {size} x {self.tall} px"
             raise ValueError(f"{factors} lanes of {what} don't fit into {self.width} x {self.height} px")
+        if self.places > MOST_PLACES or self.modes > np.iinfo(np.int64).max:
+            raise ValueError(
+                f"{factors} lanes of {self.places} places are too many: {MOST_PLACES} places and 2^63 modes at most"
+            )
 
     @property
     def modes(self) -> int:
@@ -214,7 +224,7 @@ def lane_entropy(lanes: Lanes, noise: float, levels: int) -> float:
     other, n = noise / (levels - 1), lanes.tall * lanes.size
     dark = lanes.tall * lanes.width - n  # pixels that are dark in the clean image
     log_empty = dark * ((1 - noise) * keep + noise * move) + n * (other * keep + (1 - other) * move)
-    mixture = _apart if lanes.step >= lanes.size else _overlapping
+    mixture = _apart if lanes.step >= lanes.size or lanes.places == 1 else _overlapping
     return -log_empty - mixture(lanes, noise, levels) + math.log(lanes.places)
 
 
@@ -227,18 +237,26 @@ def _apart(lanes: Lanes, noise: float, levels: int) -> float:
 
 
 def _overlapping(lanes: Lanes, noise: float, levels: int) -> float:
-    """E log sum_j r^(d_j) over all excesses of bright pixels that the columns of a lane can have."""
+    """E log sum_j r^(d_j) over all excesses of bright pixels that the stretches of a lane can have."""
     keep, move = _logs(noise, levels)
-    dark = _excess(lanes.tall, noise / (levels - 1), 1 - noise)
-    possible = np.flatnonzero(dark)
-    if len(possible) ** lanes.width > STATES:
+    edges = sorted({edge for place in range(lanes.places) for edge in _ends(lanes, place)})
+    pixels = [lanes.tall * (after - before) for before, after in itertools.pairwise(edges)]
+    dark = [_excess(n, noise / (levels - 1), 1 - noise) for n in pixels]
+    possible = [np.flatnonzero(each) for each in dark]
+    if math.prod(map(len, possible)) > STATES:
         raise ValueError(TOO_MANY)
-    columns = np.indices((len(possible),) * lanes.width, dtype=np.int8).reshape(lanes.width, -1)
-    excess = (possible - lanes.tall)[columns]
-    places = [excess[lanes.columns(place)].sum(axis=0) * (keep - move) for place in range(lanes.places)]
-    terms: Floats = np.logaddexp.reduce(places)
-    weights = np.exp(np.log(dark[possible])[columns].sum(axis=0) + terms - math.log(lanes.places))
-    return float(weights @ terms)
+    states = [grid.ravel() for grid in np.meshgrid(*possible, indexing="ij")]
+    excess = np.stack([state - n for state, n in zip(states, pixels, strict=True)])
+    spans = [slice(*(edges.index(edge) for edge in _ends(lanes, place))) for place in range(lanes.places)]
+    terms: Floats = np.logaddexp.reduce([excess[span].sum(axis=0) * (keep - move) for span in spans])
+    empty = np.sum([np.log(each[state]) for each, state in zip(dark, states, strict=True)], axis=0)
+    return float(np.exp(empty + terms - math.log(lanes.places)) @ terms)
+
+
+def _ends(lanes: Lanes, place: int) -> tuple[int, int]:
+    """The first column of a place, and the first behind it."""
+    columns = lanes.columns(place)
+    return columns.start, columns.stop
 
 
 def _excess(n: int, up: float, down: float) -> Floats:

@@ -101,6 +101,8 @@ def stickman(
     that puts limbs onto the body, for an odd count of validation images (twins come in pairs), or for an unknown
     split.
     """
+    if nearest and not LEAST <= nearest <= distance:
+        raise ValueError(f"'nearest' lies from {LEAST} to the distance, {distance}, or is 0; not {nearest}")
     rng = stream(seed, split)
     count = train_count if split == "train" else val_count
     if split == "val" and count % 2:
@@ -161,8 +163,6 @@ def distances(rng: np.random.Generator, pairs: int, distance: int, nearest: int)
     """Px from thorax to limbs of each pair of twins: float64 (pairs,)."""
     if not nearest:
         return np.full(pairs, float(distance))
-    if not LEAST <= nearest <= distance:
-        raise ValueError(f"'nearest' lies from {LEAST} to the distance, {distance}, or is 0; not {nearest}")
     return rng.uniform(nearest, distance, pairs)
 
 

@@ -36,9 +36,10 @@ def quarter(maps: Tensor) -> Tensor:
 def dark(maps: Tensor, sigma: float = 1.0) -> Tensor:
     """Newton's step on the logarithm of the blurred map, from the largest cell (Zhang et al. 2020, equations 9 and 10).
 
-    `sigma` in cells is the blur's, the paper's modulation, which has the width of the maps that were learnt. Like
-    theirs, a maximum at the edge stays. Other than theirs, one where the blurred logarithm has no maximum nearby
-    (the Hessian is not negative definite) stays too, and no step goes farther than one cell.
+    `sigma` in cells is the blur's, the paper's modulation, which has the width of the maps that were learnt. A
+    maximum at the edge stays. Their code leaves those one cell from it too, and takes second derivatives over two
+    cells to either side, where these go over one: the same for Gaussians. Other than theirs, a maximum where the
+    blurred logarithm has none nearby (the Hessian is not negative definite) stays, and no step is longer than a cell.
     """
     peak = argmax(maps)
     cells, inside = _around(blurred(maps, sigma).clamp(min=TINY).log(), peak)

@@ -14,7 +14,9 @@ from architectures.distance_transform import softly_transformed, transformed
 from architectures.pictorial_structures import (
     SKELETONS,
     STRIDE,
+    Gradients,
     MeasuredSprings,
+    _histograms,
     beliefs,
     cell_error,
     hog,
@@ -251,3 +253,21 @@ def test_a_flat_image_has_no_gradients_and_finite_derivatives() -> None:
     assert flat.grad is not None
     assert not hog(flat, 4).any()
     assert flat.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("size", [(32, 32), (33, 38)], ids=str)
+def test_gradients_of_a_cell_are_those_about_its_centre(size: tuple[int, int]) -> None:
+    """A square about the middle of cell (3, 4) is seen by it and by cells around alike."""
+    seen = torch.zeros(1, 3, *size)
+    seen[..., 4 * 3 + 1 : 4 * 3 + 3, 4 * 4 + 1 : 4 * 4 + 3] = 1
+    strength = Gradients()(seen).sum(1)[0]
+    assert strength.shape == (-(-size[0] // 4), -(-size[1] // 4))
+    window = strength[3 - 2 : 3 + 3, 4 - 2 : 4 + 3]
+    torch.testing.assert_close(window, window.flip(0))
+    torch.testing.assert_close(window, window.flip(1))
+    assert strength.sum() == pytest.approx(float(window.sum())) != 0
+
+
+def test_a_gradient_a_little_below_the_horizontal_counts() -> None:
+    down, right = torch.full((1, 4, 4), -1e-7), torch.ones(1, 4, 4)
+    assert _histograms(down, right, 4).sum() == pytest.approx(1)

@@ -14,7 +14,7 @@ from scipy.io import savemat
 from bench.catalogue import declarations
 from bench.data.coco_keypoints import NAMES as COCO
 from bench.data.coco_keypoints import coco_keypoints
-from bench.data.crops import GREY, around
+from bench.data.crops import GREY, Person, around, cropped
 from bench.data.examples import DataNotFound
 from bench.data.fingerprint import fingerprint
 from bench.data.leeds import NAMES
@@ -181,8 +181,12 @@ def test_mpii_people_by_place_and_scale(tmp_path: Path) -> None:
         at = struct(x=81.0, y=86.0)
         return struct(**head, annopoints=struct(point=points), scale=0.9, objpos=at)
 
-    entries = [struct(image=struct(name=f"{i}.jpg"), annorect=row([person(places)])) for i, places in enumerate(joints)]
-    entries.append(struct(image=struct(name="test.jpg"), annorect=np.empty((0, 0))))
+    # twelve frames of ten videos: the first and the eleventh are of the one that is held out
+    entries = [
+        struct(image=struct(name=f"{i}.jpg"), annorect=row([person(places)]), vididx=10.0 + i % 10)
+        for i, places in enumerate(joints)
+    ]
+    entries.append(struct(image=struct(name="test.jpg"), annorect=np.empty((0, 0)), vididx=np.empty((0, 0))))
     train = np.array([[1.0] * count + [0.0]])
     (tmp_path / "mpii").mkdir()
     path = tmp_path / "mpii" / "mpii_human_pose_v1_u12_1.mat"
@@ -190,12 +194,12 @@ def test_mpii_people_by_place_and_scale(tmp_path: Path) -> None:
     for i, places in enumerate(joints):
         dots(tmp_path / "mpii" / "images" / f"{i}.jpg", np.delete(places, 4, 0), size)
     held = mpii(tmp_path, "train", (3, 112, 112))
-    assert (len(held), len(mpii(tmp_path, "val", SHAPE))) == (11, 1)
+    assert (len(held), len(mpii(tmp_path, "val", SHAPE))) == (10, 2)
     assert held.names == MPII
     assert (held.targets["visible"][:, 4] == 0).all()
     assert (held.targets["visible"][:, 10] == 1).all()  # flagged as hidden
     assert (held.targets["visible"][:, [0, 8, 9]] == 2).all()  # the head's joints have no flag
-    seen = [(i, k) for i in range(11) for k in range(16) if held.targets["visible"][i, k]]
+    seen = [(i, k) for i in range(len(held)) for k in range(16) if held.targets["visible"][i, k]]
     assert min(lit(held, i, k) for i, k in seen) > 100
     # A box of 200 px times 0.9 and 1.25 became 112 px; the head's box has a diagonal of 50 px.
     assert np.allclose(held.targets["head"].numpy(), 0.6 * 50 * 112 / (200 * 0.9 * 1.25), rtol=0.01)
@@ -219,9 +223,31 @@ def test_another_joints_file_is_refused(tmp_path: Path) -> None:
         lsp(tmp_path, "train", SHAPE)
 
 
-def test_a_box_that_leaves_the_picture_is_filled_with_grey(tmp_path: Path) -> None:
-    from bench.data.crops import Person, cropped
+def test_files_that_lack_something_say_what(tmp_path: Path) -> None:
+    for name in ("lspet", "lspet128"):
+        (tmp_path / name / "images").mkdir(parents=True)
+    savemat(tmp_path / "lspet128" / "joints.mat", {"joints": np.zeros((14, 3, 2))})
+    with pytest.raises(ValueError, match="'index' and 'split' are missing, so these are not lspet128's crops"):
+        lspet128(tmp_path, "train", SHAPE)
+    with pytest.raises(ValueError, match="nobody in this split has an annotated joint"):
+        cropped([], NAMES, SHAPE)
+    with pytest.raises(ValueError, match="no finite place"):
+        around(np.array([[1.0, float("nan")]]), SHAPE)
 
+
+def test_mpii_without_its_videos_is_refused(tmp_path: Path) -> None:
+    at = struct(x=81.0, y=86.0)
+    points = struct(point=row([struct(id=0.0, x=3.0, y=3.0, is_visible=1.0)]))
+    someone = struct(x1=1.0, y1=1.0, x2=4.0, y2=4.0, annopoints=points, scale=0.9, objpos=at)
+    entry = struct(image=struct(name="0.jpg"), annorect=row([someone]))
+    (tmp_path / "mpii").mkdir()
+    path = tmp_path / "mpii" / "mpii_human_pose_v1_u12_1.mat"
+    savemat(path, {"RELEASE": struct(annolist=row([entry, entry]), img_train=np.array([[1.0, 1.0]]))})
+    with pytest.raises(ValueError, match=r"image 0\.jpg has no vididx"):
+        mpii(tmp_path, "train", SHAPE)
+
+
+def test_a_box_that_leaves_the_picture_is_filled_with_grey(tmp_path: Path) -> None:
     Image.new("RGB", (20, 20), (0, 0, 0)).save(tmp_path / "a.png")
     person = Person(tmp_path / "a.png", (-10, 0, 10, 20), np.zeros((14, 2)), np.full(14, 2, dtype=np.uint8))
     held = cropped([person], NAMES, (1, 20, 20))

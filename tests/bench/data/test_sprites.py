@@ -26,6 +26,7 @@ TINY = [
     (Lanes((1, 2, 5), 1, 3, 2, 1), 2, 0.2),
     (Lanes((1, 1, 6), 1, 3, 1, 2), 3, 0.3),  # and a column that no place takes
     (Lanes((1, 2, 4), 1, 1, 2, 2), 2, 0.1),  # columns between places
+    (Lanes((1, 2, 5), 1, 4, 2, 3), 2, 0.1),  # one place, and a column behind it
 ]
 
 
@@ -97,5 +98,14 @@ def test_what_does_not_fit_is_refused():
         sprites(None, "test", (1, 16, 16))
     with pytest.raises(ValueError, match="too many terms"):
         sprites(None, "val", (1, 64, 64), factors=2, size=8, noise=0.4, levels=3, val_count=1)
-    with pytest.raises(ValueError, match="too many terms"):
+    with pytest.raises(ValueError, match=r"too many terms.*a narrower image, a smaller 'height'"):
         sprites(None, "val", (1, 16, 16), factors=2, size=4, height=4, step=1, val_count=1)
+    with pytest.raises(ValueError, match="1 lanes of 399 places are too many: 256 places"):
+        sprites(None, "val", (1, 4, 400), factors=1, size=2, step=1)
+    with pytest.raises(ValueError, match=r"16 lanes of 20 places are too many: .* 2\^63 modes"):
+        sprites(None, "val", (1, 16, 20), factors=16, size=1)
+
+
+def test_wide_steps_need_few_terms():
+    """Three places of eight columns that overlap in one each: five stretches, not 24 columns."""
+    assert math.isfinite(entropy(Lanes((1, 8, 24), 1, 8, 1, 7), 0.02, 2))

@@ -157,7 +157,7 @@ def test_training_figures_may_have_their_limbs_nearer_and_validation_ones_never(
     assert 13 <= each.min() < 14 < 19 < each.max() <= 20
     for wrong in (12, 21):
         with pytest.raises(ValueError, match="'nearest' lies from 13 to the distance, 20, or is 0"):
-            stickman(None, "train", SHAPE, distance=20, nearest=wrong)
+            stickman(None, "val", SHAPE, distance=20, nearest=wrong)
 
 
 def test_the_share_that_sees_the_cue_steps_from_none_to_all() -> None:

@@ -46,9 +46,14 @@ def test_pck_is_the_share_within_a_fifth_of_the_torso() -> None:
 
 
 def test_people_without_the_length_are_left_out_and_counted() -> None:
-    reading = read("pck", evaluation(torso=[10.0, float("nan")]))
-    assert reading.value == pytest.approx(3 / 5)
-    assert reading.detail["without_length"] == 5
+    for none in (float("nan"), 0.0):
+        reading = read("pck", evaluation(torso=[10.0, none]))
+        assert reading.value == pytest.approx(3 / 5)
+        assert reading.detail["without_length"] == 5
+    assert (
+        read("pck", evaluation(torso=[float("nan"), 0.0])).error
+        == "nobody whose joints are annotated has a torso length"
+    )
 
 
 @pytest.mark.parametrize(
