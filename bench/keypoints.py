@@ -43,6 +43,12 @@ def errors(evaluation: Evaluation, decoding: str = "") -> Floats:
     return distance
 
 
+def has_length(scale: Floats) -> Mask:
+    """Of which joints (M,) the person's length is known and above 0."""
+    found: Mask = np.isfinite(scale) & (scale > 0)
+    return found
+
+
 def of_joints(evaluation: Evaluation, joints: tuple[int, ...]) -> Mask:
     """Which of the joints (M,) are of these kinds."""
     chosen: Mask = np.isin(evaluation.units["joint"], joints)
@@ -76,7 +82,7 @@ def correct_share(evaluation: Evaluation, length: str, alpha: float, chosen: Mas
     if scale is None:
         return Reading(None, error=f"the data set tells no {length} length, which this metric is relative to")
     wanted = known(evaluation) if chosen is None else known(evaluation) & chosen
-    scaled = wanted & np.isfinite(scale) & (scale > 0)
+    scaled = wanted & has_length(scale)
     values = (errors(evaluation) <= alpha * np.where(scaled, scale, 0.0)).astype(np.float64)
     if wanted.any() and not scaled.any():
         return Reading(None, error=f"nobody whose joints are annotated has a {length} length")

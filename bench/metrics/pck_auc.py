@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.keypoints import errors, known, mean_over_joints
+from bench.keypoints import errors, has_length, known, mean_over_joints
 from bench.measurement import Evaluation, Reading
 from bench.registry import metric
 
@@ -21,6 +21,6 @@ def pck_auc(evaluation: Evaluation) -> Reading:
     scale = evaluation.units.get("torso")
     if scale is None:
         return Reading(None, error="the data set tells no torso length, which this metric is relative to")
-    chosen = known(evaluation) & np.isfinite(scale) & (scale > 0)
+    chosen = known(evaluation) & has_length(scale)
     relative = errors(evaluation) / np.where(chosen, LARGEST * scale, 1.0)
     return mean_over_joints(evaluation, np.clip(1 - relative, 0, None), chosen, length="torso", largest=LARGEST)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.figure import BASELINE, COLOURS, INK, legend_below, legend_height, names, new, styles, variant_legend
-from bench.keypoints import Floats, decoding_of, errors, known
+from bench.keypoints import Floats, decoding_of, errors, has_length, known
 from bench.measurement import Evaluation
 from bench.registry import plot
 from bench.results import Results
@@ -64,7 +64,7 @@ def curve(evaluation: Evaluation, length: str, decoding: str = "") -> Floats | N
     if chosen not in evaluation.units or length not in evaluation.units:
         return None
     scale = evaluation.units[length]
-    rows = known(evaluation) & np.isfinite(scale) & (scale > 0)
+    rows = known(evaluation) & has_length(scale)
     relative = np.sort(errors(evaluation, chosen)[rows] / scale[rows])
     return np.searchsorted(relative, ALPHAS, side="right") / len(relative) if len(relative) else None
 
