@@ -32,7 +32,7 @@ class Step:
     level: float
     basis: str
     answer: Answer
-    added: tuple[float, float] = (0.0, 0.0)
+    added: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -115,12 +115,7 @@ def _finding(statement: Statement, steps: Sequence[Step]) -> Finding:
 def _step(comparison: Comparison, known: Known, level: float, summary: Summary) -> Step:
     interval = known.estimate.interval(level)
     answer = comparison.answer(interval)
-    sides = comparison.left, comparison.right
-    left, right = (_estimate([(1.0, side)], summary).estimate.value for side in sides)
-    added = (
-        comparison.left.constant * bool(comparison.left.terms),
-        comparison.right.constant * bool(comparison.right.terms),
-    )
+    left, right = (_estimate([(1.0, side)], summary).estimate.value for side in (comparison.left, comparison.right))
     return Step(
         left=left,
         operator=comparison.operator,
@@ -131,5 +126,10 @@ def _step(comparison: Comparison, known: Known, level: float, summary: Summary) 
         level=level,
         basis=known.basis,
         answer="undecided" if answer is None else "reproduced" if answer else "contradicted",
-        added=added,
+        added=(_added(comparison.left), _added(comparison.right)),
     )
+
+
+def _added(side: Sum) -> float:
+    """The constant that stands beside something measured; a constant alone is added to nothing."""
+    return side.constant if side.terms else 0.0

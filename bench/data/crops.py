@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from bench.data.examples import Examples
 from bench.data.images import MODES
-from bench.data.people import Flags, Floats, between, examples
+from bench.data.people import Flags, Floats, between, examples, refuse_unplaced
 
 GREY = 128
 """What lies outside a photograph."""
@@ -71,8 +71,7 @@ def around(places: npt.NDArray[Any], shape: tuple[int, int, int], margin: float 
 
     Raises ValueError for a place that is not finite.
     """
-    if not np.isfinite(places).all():
-        raise ValueError("an annotated joint has no finite place")
+    refuse_unplaced(places)
     low, high = places.min(axis=0), places.max(axis=0)
     return centred((low + high) / 2, high - low, shape, margin)
 

@@ -35,8 +35,7 @@ def examples(
     import torch
 
     known = visible != UNKNOWN
-    if not np.isfinite(joints[known]).all():
-        raise ValueError("an annotated joint has no finite place")
+    refuse_unplaced(joints[known])
     count, _, height, width = images.shape
     targets = {
         "joints": np.where(known[..., None], joints, 0.0).astype(np.float32),
@@ -54,6 +53,12 @@ def examples(
         optimum=optimum or {},
         publishable=publishable,
     )
+
+
+def refuse_unplaced(places: Floats) -> None:
+    """Raises ValueError where one of these places of annotated joints is not finite."""
+    if not np.isfinite(places).all():
+        raise ValueError("an annotated joint has no finite place")
 
 
 def between(joints: Floats, visible: Flags, names: Sequence[str], ends: tuple[str, str]) -> Floats:

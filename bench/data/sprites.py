@@ -239,7 +239,8 @@ def _apart(lanes: Lanes, noise: float, levels: int) -> float:
 def _overlapping(lanes: Lanes, noise: float, levels: int) -> float:
     """E log sum_j r^(d_j) over all excesses of bright pixels that the stretches of a lane can have."""
     keep, move = _logs(noise, levels)
-    edges = sorted({edge for place in range(lanes.places) for edge in _ends(lanes, place)})
+    places = [lanes.columns(place) for place in range(lanes.places)]
+    edges = sorted({edge for place in places for edge in (place.start, place.stop)})
     pixels = [lanes.tall * (after - before) for before, after in itertools.pairwise(edges)]
     dark = [_excess(n, noise / (levels - 1), 1 - noise) for n in pixels]
     possible = [np.flatnonzero(each) for each in dark]
@@ -247,16 +248,10 @@ def _overlapping(lanes: Lanes, noise: float, levels: int) -> float:
         raise ValueError(TOO_MANY)
     states = [grid.ravel() for grid in np.meshgrid(*possible, indexing="ij")]
     excess = np.stack([state - n for state, n in zip(states, pixels, strict=True)])
-    spans = [slice(*(edges.index(edge) for edge in _ends(lanes, place))) for place in range(lanes.places)]
+    spans = [slice(edges.index(place.start), edges.index(place.stop)) for place in places]
     terms: Floats = np.logaddexp.reduce([excess[span].sum(axis=0) * (keep - move) for span in spans])
     empty = np.sum([np.log(each[state]) for each, state in zip(dark, states, strict=True)], axis=0)
     return float(np.exp(empty + terms - math.log(lanes.places)) @ terms)
-
-
-def _ends(lanes: Lanes, place: int) -> tuple[int, int]:
-    """The first column of a place, and the first behind it."""
-    columns = lanes.columns(place)
-    return columns.start, columns.stop
 
 
 def _excess(n: int, up: float, down: float) -> Floats:
