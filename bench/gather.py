@@ -82,21 +82,25 @@ def contributions(call: Callable[[Evaluation], Any], evaluation: Evaluation) -> 
     import numpy as np
 
     counts = {len(values) for values in evaluation.units.values()}
-    if len(counts) != 1 or not _reads_units(call, evaluation):
+    if len(counts) != 1:
         return None
     images, owner = np.unique(evaluation.units.get("image", np.arange(counts.pop())), return_inverse=True)
 
     def over(chosen: Any) -> float | None:
         rows = np.flatnonzero(np.isin(owner, chosen))
-        reading = call(replace(evaluation, units={name: values[rows] for name, values in evaluation.units.items()}))
+        units = _Watched({name: values[rows] for name, values in evaluation.units.items()})
+        reading = call(replace(evaluation, units=units))
         value = reading.value if isinstance(reading, Reading) else reading
-        return value if isinstance(value, (int, float)) else None
+        return value if units.read and isinstance(value, (int, float)) else None
 
     return pseudovalues(over, len(images))
 
 
 class _Watched(Mapping[str, Any]):
-    """A mapping that knows whether a value was taken from it."""
+    """A mapping that knows whether a value was taken from it.
+
+    A distance between sets of samples takes none, and its jackknife would run for minutes.
+    """
 
     def __init__(self, held: Mapping[str, Any]) -> None:
         self.held, self.read = held, False
@@ -114,13 +118,6 @@ class _Watched(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self.held)
-
-
-def _reads_units(call: Callable[[Evaluation], Any], evaluation: Evaluation) -> bool:
-    """Whether a metric looks at units: a distance between sets of samples does not, and its jackknife takes minutes."""
-    watched = _Watched(evaluation.units)
-    call(replace(evaluation, units=watched))
-    return watched.read
 
 
 def _provenance(ablation: Ablation, store: Store, plan: Plan) -> dict[str, Any]:

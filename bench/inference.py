@@ -167,9 +167,12 @@ def pseudovalues(statistic: Callable[[Indices], float | None], count: int, block
     if count < 2:
         return None
     everything = np.arange(count)
+    whole = statistic(everything)
+    if whole is None:
+        return None
     chosen = np.array_split(everything, blocks or max(2, round(math.sqrt(count))))
-    whole, found = statistic(everything), [statistic(np.delete(everything, block)) for block in chosen]
-    if whole is None or any(value is None or not math.isfinite(value) for value in found):
+    found = [statistic(np.delete(everything, block)) for block in chosen]
+    if any(value is None or not math.isfinite(value) for value in found):
         return None
     share = count / np.array([len(block) for block in chosen])
     result: Floats = share * whole - (share - 1) * np.array(found, dtype=float)
