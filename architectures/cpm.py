@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from architectures.heatmaps import HeatmapLoss, Outputs, SquaredError, gaussians, loss_of, staged
-from architectures.layers import Norm, convolution, he_initialise, scaled
+from architectures.layers.blocks import Norm, convolution, he_initialise, scaled
+from architectures.layers.heatmaps import HeatmapLoss, Outputs, SquaredError, gaussians, loss_of, staged
 from bench.registry import Bounds, Constraint, Fact, architecture
 
 PAPER = "Wei et al. 2016, arXiv:1602.00134"
@@ -354,7 +354,7 @@ def cpm(
     - `trunk`: three 9x9 convolutions, or the release whose first ten are VGG-19's (`features`=stage1, `kernel`=7,
       `refinements`=5).
     - `norm`: batch norm behind every convolution but the beliefs' in place of biases, as in mmpose.
-    - `loss`: squared error of beliefs (the paper's), or cross-entropy over places; see `architectures.heatmaps`.
+    - `loss`: squared error of beliefs (the paper's), or cross-entropy over places; see `architectures.layers.heatmaps`.
     - `width` scales all channels but the beliefs'. `joints`: outputs.
 
     Inputs (N, 3, H, W), outputs {out, stage1, ...}, each (N, joints, ceil(H / stride), ceil(W / stride)).

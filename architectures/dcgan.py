@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from architectures.discrete import levelled
-from architectures.layers import scaled
+from architectures.layers.blocks import scaled
+from architectures.layers.discrete import levelled
 from bench.registry import Bounds, Constraint, Fact, RegistryError, architecture
 
 PAPER = "Radford et al. 2016, arXiv:1511.06434"

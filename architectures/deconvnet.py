@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from architectures.decoding import Size, Trunk, he_initialise_transposed, upsampling_to
-from architectures.layers import Norm, convolution, he_initialise, scaled
-from architectures.vgg import CHANNELS, mirrored_widths, vgg_trunk
+from architectures.layers.blocks import Norm, convolution, he_initialise, scaled
+from architectures.layers.decoding import Size, Trunk, he_initialise_transposed, upsampling_to
+from architectures.layers.vgg import CHANNELS, mirrored_widths, vgg_trunk
 from bench.registry import Bounds, Fact, architecture
 
 PAPER = "Noh et al. 2015, arXiv:1505.04366"

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from architectures.atrous import (
+from architectures.layers.atrous import (
     TimmTrunk,
     atrous_convolution,
     initialise_scores,
@@ -20,8 +20,8 @@ from architectures.atrous import (
     upsampled,
     vgg16,
 )
-from architectures.layers import Norm, he_initialise, scaled
-from architectures.pretrained import no_weights
+from architectures.layers.blocks import Norm, he_initialise, scaled
+from architectures.layers.pretrained import no_weights
 from bench.registry import Bounds, Fact, RegistryError, architecture
 
 PAPER = "Chen et al. 2015, arXiv:1412.7062"

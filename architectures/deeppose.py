@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from architectures.atrous import unknown_backbone
-from architectures.heatmaps import staged
-from architectures.layers import Norm, convolution, he_initialise, scaled
-from architectures.pretrained import check_timm
-from architectures.resnet import UNITS, ResNet
+from architectures.layers.atrous import unknown_backbone
+from architectures.layers.blocks import Norm, convolution, he_initialise, scaled
+from architectures.layers.heatmaps import staged
+from architectures.layers.pretrained import check_timm
+from architectures.layers.resnet import UNITS, ResNet
 from bench.registry import Bounds, Fact, RegistryError, architecture
 
 PAPER = "Toshev & Szegedy 2014, arXiv:1312.4659"

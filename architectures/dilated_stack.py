@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from architectures.atrous import atrous_convolution, initialise_scores, running
-from architectures.layers import Norm, he_initialise
+from architectures.layers.atrous import atrous_convolution, initialise_scores, running
+from architectures.layers.blocks import Norm, he_initialise
 from bench.registry import Bounds, Fact, architecture
 
 PAPER = "Yu & Koltun 2016, arXiv:1511.07122"

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from architectures.atrous import (
+from architectures.layers.atrous import (
     TimmTrunk,
     atrous_convolution,
     initialise_scores,
@@ -22,8 +22,8 @@ from architectures.atrous import (
     upsampled,
     vgg16,
 )
-from architectures.layers import Norm, he_initialise, scaled
-from architectures.pretrained import no_weights
+from architectures.layers.blocks import Norm, he_initialise, scaled
+from architectures.layers.pretrained import no_weights
 from bench.registry import Bounds, Fact, RegistryError, architecture
 
 PAPER = "Yu & Koltun 2016, arXiv:1511.07122"

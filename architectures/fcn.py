@@ -13,9 +13,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from architectures.atrous import unknown_backbone
-from architectures.classifiers import BACKBONES, IMAGE, PAPER_PADDING, Grid, Padding, Style, Trunk, convolutionalise
-from architectures.pretrained import check_timm, no_weights, timm_encoder
+from architectures.layers.atrous import unknown_backbone
+from architectures.layers.classifiers import (
+    BACKBONES,
+    IMAGE,
+    PAPER_PADDING,
+    Grid,
+    Padding,
+    Style,
+    Trunk,
+    convolutionalise,
+)
+from architectures.layers.pretrained import check_timm, no_weights, timm_encoder
 from bench.registry import Bounds, Constraint, Fact, RegistryError, architecture
 
 PAPER = "Long et al. 2015, arXiv:1411.4038"

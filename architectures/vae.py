@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from architectures.discrete import SMALLEST_LOG_SCALE, log_logistic_mass, prepared
+from architectures.layers.discrete import SMALLEST_LOG_SCALE, log_logistic_mass, prepared
 from bench.registry import Bounds, Fact, RegistryError, architecture
 
 Outputs = Mapping[str, Tensor]

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from bench import ablation as ablations
-from bench import sweep
-from bench.executors.local import LocalExecutor
-from bench.store import Store
+from bench.results.store import Store
+from bench.spec import ablation as ablations
+from bench.sweep import driver as sweep
+from bench.sweep import plan as planning
+from bench.sweep.executors.local import LocalExecutor
+from bench.sweep.settings import Options
 
 PLUGIN = str(Path(__file__).parent / "bench" / "trivial.py")
 
@@ -50,10 +52,10 @@ def run(store):
     """Plans and runs an ablation on two local workers; gives (plan, summary)."""
 
     def run(ablation, *, rerun=(), force=False, **options):
-        plan = sweep.plan(ablation, store, rerun=rerun, force=force)
+        plan = planning.plan(ablation, store, rerun=rerun, force=force)
         executor = LocalExecutor(2)
         try:
-            given = sweep.Options(workers=2, force=force, replace=force or bool(rerun), **options)
+            given = Options(workers=2, force=force, replace=force or bool(rerun), **options)
             return plan, sweep.run(plan, store, executor, given)
         finally:
             executor.stop()

@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 import pytest
 
-from bench.ablation import load, names
-from bench.catalogue import declarations, live
 from bench.cli import bench
+from bench.registry.catalogue import declarations, live
+from bench.spec.ablation import load, names
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "DESIGN.md", "CONTRIBUTING.md", "CHANGELOG.md"]

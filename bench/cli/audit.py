@@ -30,9 +30,9 @@ def audit(target: str, axes: tuple[str, ...], shape: tuple[int, ...], plugins: t
     bench audit timm:vit_tiny_patch16_224
     exit 0 every number has a rule · 1 some have none · 2 usage
     """
-    from bench.adhoc import variant_of
+    from bench.registry.targets import declared, runnable
     from bench.structure.audit import audit as audited
-    from bench.targets import declared, runnable
+    from bench.sweep.adhoc import variant_of
 
     variant = variant_of(declared(target, plugins), axes)
     found = audited(runnable(target, plugins).build(**variant.values).eval(), (1, *shape))

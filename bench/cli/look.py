@@ -43,7 +43,7 @@ def _listed(sort: str, plugins: tuple[str, ...]) -> list[dict[str, Any]]:
     if sort == "ablations":
         files = sorted(Path("ablations").glob("*.yaml"))
         return [{"sort": sort, "name": f.stem, "summary": _question(f), "file": f.as_posix()} for f in files]
-    from bench.catalogue import declarations
+    from bench.registry.catalogue import declarations
 
     entries: Iterable[Entry] = getattr(declarations(plugins), sort)
     return [{"sort": sort, "name": e.name, "summary": e.summary, **_facets(e)} for e in entries]
@@ -83,8 +83,8 @@ def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
 def _shown(sort: str, row: dict[str, Any], plugins: tuple[str, ...]) -> dict[str, Any]:
     if sort == "ablations":
         return {**row, "text": Path(row["file"]).read_text("utf-8")}
-    from bench.catalogue import declarations
     from bench.registry import text_of
+    from bench.registry.catalogue import declarations
 
     entry = getattr(declarations(plugins), sort).get(row["name"])
     axes = [
@@ -157,8 +157,8 @@ def data_list(as_json: bool) -> None:
 @data_option
 def data_path(name: str, data: Path | None) -> None:
     """Print the folders where NAME is looked for."""
-    from bench.catalogue import declarations, live
     from bench.data.locate import locations
+    from bench.registry.catalogue import declarations, live
 
     entry = live(declarations().datasets.get(name))
     if entry.embedded:
@@ -174,7 +174,7 @@ def data_path(name: str, data: Path | None) -> None:
 @click.argument("name")
 def data_get(name: str) -> None:
     """Say how NAME is obtained, and under what licence. Nothing is fetched behind your back."""
-    from bench.catalogue import declarations
+    from bench.registry.catalogue import declarations
 
     entry = declarations().datasets.get(name)
     click.echo(f"{name}: {entry.summary}\nsource: {entry.source}\nlicence: {entry.licence}")

@@ -11,7 +11,7 @@ import click
 from bench.cli.options import data_option, json_option
 
 if TYPE_CHECKING:
-    from bench.doctor import Finding
+    from bench.sweep.doctor import Finding
 
 
 @click.command()
@@ -23,7 +23,7 @@ def doctor(data: Path | None, as_json: bool) -> None:
     Measures how fast matrices are multiplied and memory is copied here, and how far timings of the same work lie
     apart. Takes about ten seconds; on a busy machine it tells how busy.
     """
-    from bench.doctor import examine
+    from bench.sweep.doctor import examine
 
     findings = examine(data)
     if as_json:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from bench.ablation import Ablation
-    from bench.store import Store
-    from bench.sweep import Plan
+    from bench.results.store import Store
+    from bench.spec.ablation import Ablation
+    from bench.sweep.plan import Plan
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -111,7 +111,7 @@ ablation_options = _options(plugin, store_option, data_option, set_option, seeds
 def load_ablation(
     name: str, overrides: Sequence[str], plugins: Sequence[str], seeds: int | None, device: str | None
 ) -> Ablation:
-    from bench.ablation import load
+    from bench.spec.ablation import load
 
     extra = ([f"seeds={seeds}"] if seeds else []) + ([f"workload.device={device}"] if device else [])
     return load(name, [*overrides, *extra], plugins)
@@ -128,7 +128,7 @@ def check_metrics(ablations: Sequence[Ablation], only: Sequence[str]) -> None:
 
 def check_sorts(rerun: Sequence[str]) -> None:
     from bench.registry import RegistryError, suggestion
-    from bench.sweep import SORTS as ERRORS
+    from bench.sweep.plan import SORTS as ERRORS
 
     for name in rerun:
         if name not in ERRORS:
@@ -139,7 +139,7 @@ def read_plan(
     kept: Store, name: str, plugins: Sequence[str], data: Path | None, overrides: Sequence[str], **more: Any
 ) -> Plan:
     """The plan of an ablation for reading what is kept; says on stderr what is not."""
-    from bench.sweep import plan as make
+    from bench.sweep.plan import plan as make
 
     ablation = load_ablation(name, overrides, plugins, more.get("seeds"), more.get("device"))
     plan = make(ablation, kept, data, reading=True)

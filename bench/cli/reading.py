@@ -11,8 +11,8 @@ import click
 from bench.cli.options import EXPECTED, ablation_options, echo_error, json_option, print_json, read_plan
 
 if TYPE_CHECKING:
-    from bench.store import Store
-    from bench.sweep import Plan
+    from bench.results.store import Store
+    from bench.sweep.plan import Plan
 
 
 @click.command()
@@ -30,12 +30,13 @@ def table(name: str, store: Path, form: Any, **asked: Any) -> None:
     """Print the table of ABLATION.
 
     Mean and spread over seeds, and the difference from the baseline."""
-    from bench.gather import gather
-    from bench.store import Store
-    from bench.table import table as rendered
+    from bench.report.table import table as rendered
+    from bench.results.loading import gather
+    from bench.results.store import Store
 
     with Store(store) as kept:
-        click.echo(rendered(gather(read_plan(kept, name, **asked), kept), form), nl=False)
+        plan = read_plan(kept, name, **asked)
+        click.echo(rendered(gather(plan.ablation, plan.cells, kept, plan.note), form), nl=False)
 
 
 @click.command()
@@ -48,16 +49,16 @@ def report(names: tuple[str, ...], store: Path, out: Path, **asked: Any) -> None
     """Write reports/ABLATION/index.md and index.html.
 
     Reads what is kept. Default: every ablation that has something measured."""
-    from bench.ablation import names as all_names
-    from bench.gather import gather
-    from bench.report import render
-    from bench.store import Store
+    from bench.report.page import render
+    from bench.results.loading import gather
+    from bench.results.store import Store
+    from bench.spec.ablation import names as all_names
 
     with Store(store) as kept:
         for name in names or all_names():
             plan = read_plan(kept, name, **asked)
             if names or plan.count("cached"):
-                click.echo(render(gather(plan, kept), out))
+                click.echo(render(gather(plan.ablation, plan.cells, kept, plan.note), out))
 
 
 @click.command()
@@ -69,8 +70,8 @@ def compare(a: Path, b: Path, as_json: bool) -> None:
 
     A and B are results stores, or tables that `bench table --format csv` wrote.
     """
-    from bench.compare import compare as joined
-    from bench.compare import read
+    from bench.results.compare import compare as joined
+    from bench.results.compare import read
 
     lines = joined(read(a), read(b))
     if as_json:
@@ -92,8 +93,8 @@ def _or_dash(value: float | None) -> str:
 @ablation_options
 def accept(name: str, store: Path, **asked: Any) -> None:
     """Commit to the numbers of ABLATION that `bench gate` checks."""
-    from bench.gate import written
-    from bench.store import Store
+    from bench.gate.expectations import written
+    from bench.results.store import Store
 
     with Store(store) as kept:
         plan = read_plan(kept, name, **asked)
@@ -129,9 +130,9 @@ def gate(name: str, store: Path, as_json: bool, **asked: Any) -> None:
     \b
     exit 0 pass · 1 regression or change · 2 usage · 4 broken or missing · 5 unexpected win
     """
-    from bench.gate import exit_code, read
-    from bench.gate import gate as judged
-    from bench.store import Store
+    from bench.gate.expectations import exit_code, read
+    from bench.gate.expectations import gate as judged
+    from bench.results.store import Store
 
     with Store(store) as kept:
         plan = read_plan(kept, name, **asked)

@@ -38,7 +38,7 @@ def measure(target: str, axes: tuple[str, ...], as_json: bool, **asked: Any) -> 
     bench measure timm:resnet50 --metrics params,macs
     bench measure timm:resnet50 --metrics latency,throughput --batch 1,2,4,8
     """
-    from bench.adhoc import measure_target
+    from bench.sweep.adhoc import measure_target
 
     measurements = measure_target(target, axes, **asked)
     if as_json:
@@ -96,8 +96,8 @@ def verify(target: str, plugins: tuple[str, ...], as_json: bool) -> None:
     \b
     exit 0 reproduced, or disputed as declared · 1 off · 2 usage · 4 could not be measured
     """
-    from bench.verify import exit_code, lines, summary
-    from bench.verify import verify as checked
+    from bench.sweep.verify import exit_code, lines, summary
+    from bench.sweep.verify import verify as checked
 
     checks = checked(target, plugins)
     if as_json:

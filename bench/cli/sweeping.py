@@ -24,12 +24,12 @@ from bench.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from bench.store import Store
-    from bench.sweep import Plan
+    from bench.results.store import Store
+    from bench.sweep.plan import Plan
 
 
 def _described(plan: Plan) -> str:
-    from bench.progress import seconds_text
+    from bench.sweep.progress import seconds_text
 
     counts = {status: plan.count(status) for status in ("due", "cached", "failed")}
     told = ", ".join(f"{n} {status}" for status, n in counts.items() if n or status != "failed")
@@ -45,7 +45,7 @@ def _described(plan: Plan) -> str:
 
 def _power(plan: Plan) -> str:
     """What the seeds of this plan can tell at all; empty where no scores are compared."""
-    from bench.wording import seeds_note
+    from bench.display.wording import seeds_note
 
     compared = len(plan.ablation.variants) - 1
     trains = any(p.cell.kind == "accuracy" for p in plan.planned)
@@ -74,9 +74,9 @@ def plan_command(
     **asked: Any,
 ) -> None:
     """Show every cell of ABLATION and its state. Builds nothing."""
-    from bench.store import Store
-    from bench.sweep import known_twins
-    from bench.sweep import plan as make
+    from bench.results.store import Store
+    from bench.sweep.noop import known_twins
+    from bench.sweep.plan import plan as make
 
     ablation = load_ablation(name, **asked)
     check_metrics([ablation], only)
@@ -138,8 +138,8 @@ def run(
     Every result is kept the moment it is known: after a crash or Ctrl-C the same command goes on.
     Exit status: 0 all measured, 1 some cells failed, 2 usage, 130 interrupted.
     """
-    from bench.running import Job, run_all
-    from bench.store import Store
+    from bench.results.store import Store
+    from bench.sweep.running import Job, run_all
 
     overrides = (*overrides, *([f"timeout={timeout}"] if timeout else []))
     ablations = [load_ablation(name, overrides, plugins, seeds, device) for name in names]
@@ -164,8 +164,8 @@ def why(name: str, cell: str | None, store: Path, **asked: Any) -> None:
     """Say why cells of ABLATION are due.
 
     Shows which part of the key differs from what was measured before."""
-    from bench.cells import difference
-    from bench.store import Store
+    from bench.results.keys import difference
+    from bench.results.store import Store
 
     with Store(store) as kept:
         plan = read_plan(kept, name, **asked)

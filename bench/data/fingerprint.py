@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.data.locate import files_of
 from bench.registry import Dataset
-from bench.sources import file_digest
+from bench.results.sources import file_digest
 
 WHOLE = 200_000_000
 """Bytes of images up to which every byte counts; beyond, an image counts by its size, start and end."""

@@ -10,8 +10,8 @@ from bench.data.crops import cropped
 from bench.data.examples import Examples
 from bench.data.leeds import NAMES, from_one, joints_file, located, people
 from bench.data.locate import Files, not_found
+from bench.data.skeleton import UNKNOWN, VISIBLE
 from bench.registry import dataset
-from bench.skeleton import UNKNOWN, VISIBLE
 
 LICENCE = "research use; the images are Flickr's, each under its owner's terms"
 GET = "unpack lspet_dataset.zip of the authors into lspet/ (joints.mat, images/im00001.jpg, ...)"

@@ -10,8 +10,8 @@ from bench.data.crops import Person, cropped
 from bench.data.examples import Examples
 from bench.data.leeds import NAMES, joints_file, located
 from bench.data.locate import Files, not_found
+from bench.data.skeleton import UNKNOWN, VISIBLE
 from bench.registry import dataset
-from bench.skeleton import UNKNOWN, VISIBLE
 
 LICENCE = "research use; the images are Flickr's, each under its owner's terms"
 GET = (

@@ -12,8 +12,8 @@ import numpy as np
 from bench.data.crops import Person, centred, cropped
 from bench.data.examples import Examples
 from bench.data.locate import Files, not_found, present
+from bench.data.skeleton import OCCLUDED, UNKNOWN, VISIBLE
 from bench.registry import dataset
-from bench.skeleton import OCCLUDED, UNKNOWN, VISIBLE
 
 LICENCE = "research use (simplified BSD for the annotations); the images are taken from YouTube"
 GET = (

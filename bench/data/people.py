@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.data.examples import Examples
-from bench.skeleton import UNKNOWN, colours, mirrored
+from bench.data.skeleton import UNKNOWN, colours, mirrored
 
 Floats = npt.NDArray[np.floating[Any]]
 Flags = npt.NDArray[np.uint8]

@@ -46,8 +46,8 @@ import numpy.typing as npt
 from bench.data.examples import Examples
 from bench.data.people import examples
 from bench.data.phantom import Colour, Grid, Pixels, noise, paint, stream
+from bench.data.skeleton import OCCLUDED, VISIBLE
 from bench.registry import Bounds, dataset
-from bench.skeleton import OCCLUDED, VISIBLE
 
 NAMES = (
     "head_top", "thorax", "pelvis",

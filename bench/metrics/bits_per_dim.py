@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from bench.generative import impossible, log_likelihood, says_what_lacks
-from bench.measurement import Evaluation, Reading
 from bench.registry import metric
+from bench.results.measurement import Evaluation, Reading
+from bench.tasks.generative import impossible, log_likelihood, says_what_lacks
 
 
 @metric(unit="bits/dim", better="lower", kind="accuracy", tasks=("generation",))

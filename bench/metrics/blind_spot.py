@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.measurement import Reading
+from bench.hardware.subject import Subject
 from bench.metrics.receptive_field import Field, receptive_field
 from bench.registry import metric
-from bench.subject import Subject
+from bench.results.measurement import Reading
 
 if TYPE_CHECKING:
     import torch

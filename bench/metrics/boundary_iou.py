@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.confusion import mean_over_classes, ratio
-from bench.measurement import Evaluation, Reading
 from bench.registry import metric
+from bench.results.measurement import Evaluation, Reading
+from bench.tasks.confusion import mean_over_classes, ratio
 
 
 @metric(unit="", better="higher", kind="accuracy", tasks=("segmentation",))

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.measurement import Reading
 from bench.metrics.receptive_field import receptive_field
 from bench.registry import metric
+from bench.results.measurement import Reading
 from bench.structure.effective import Box, EffectiveFieldError, effective_field
 from bench.structure.tape import StructureError
 
 if TYPE_CHECKING:
     import torch
 
-    from bench.subject import Subject
+    from bench.hardware.subject import Subject
 
 RUNS = 4
 """Networks, each initialised from its own seed, with an input of its own."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bench.keypoints import mean_error_of
-from bench.measurement import Evaluation, Reading
 from bench.registry import metric
+from bench.results.measurement import Evaluation, Reading
+from bench.tasks.keypoints import mean_error_of
 
 
 @metric(unit="px", better="lower", kind="accuracy", tasks=("pose",))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bench.measurement import Evaluation, Reading
 from bench.registry import metric
+from bench.results.measurement import Evaluation, Reading
 
 UNTOLD = "no distance in Inception's features was taken: the network draws nothing, or its weights were not named"
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bench.generative import feature_detail, features, frechet, moments, says_what_lacks
-from bench.measurement import Evaluation, Reading
 from bench.registry import metric
+from bench.results.measurement import Evaluation, Reading
+from bench.tasks.generative import feature_detail, features, frechet, moments, says_what_lacks
 
 
 @metric(unit="", better="lower", kind="accuracy", tasks=("generation",))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bench.measurement import Reading
+from bench.hardware.subject import Subject
 from bench.registry import metric
+from bench.results.measurement import Reading
 from bench.structure.costs import costs, per_input
-from bench.subject import Subject
 
 
 @metric(unit="FLOPs", better="lower", kind="static")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bench.generative import importance_bound, impossible, says_what_lacks, units
-from bench.measurement import Evaluation, Reading
 from bench.registry import metric
+from bench.results.measurement import Evaluation, Reading
+from bench.tasks.generative import importance_bound, impossible, says_what_lacks, units
 
 
 @metric(unit="nats", better="higher", kind="accuracy", tasks=("generation",))

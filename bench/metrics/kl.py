@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bench.generative import mean_reading, says_what_lacks, units
-from bench.measurement import Evaluation, Reading
 from bench.registry import metric
+from bench.results.measurement import Evaluation, Reading
+from bench.tasks.generative import mean_reading, says_what_lacks, units
 
 
 @metric(unit="nats", better=None, kind="accuracy", tasks=("generation",))

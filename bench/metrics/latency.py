@@ -7,12 +7,12 @@ from typing import Any
 
 from torch import Tensor
 
-from bench import nvidia
-from bench.measurement import Reading
+from bench.hardware import nvidia
+from bench.hardware.subject import Subject
+from bench.hardware.timing import Plan, Timing, explained, timed_call
 from bench.registry import metric
-from bench.statistics import median
-from bench.subject import Subject
-from bench.timing import Plan, Timing, explained, timed_call
+from bench.results.measurement import Reading
+from bench.stats.descriptive import median
 
 SCOPE = "forward pass in eval mode without autograd; input and output stay on the device"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.keypoints import decoding_of, mean_over_joints, partners
-from bench.measurement import Evaluation, Reading
+from bench.data.skeleton import ambiguous, mirrored
 from bench.registry import metric
-from bench.skeleton import ambiguous, mirrored
+from bench.results.measurement import Evaluation, Reading
+from bench.tasks.keypoints import decoding_of, mean_over_joints, partners
 
 
 @metric(unit="", better="higher", kind="accuracy", tasks=("pose",))

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import torch
 
-from bench.measurement import Reading
+from bench.hardware.stopwatch import thread_count
+from bench.hardware.subject import Subject
 from bench.metrics.latency import tensors_of
 from bench.registry import metric
-from bench.stopwatch import thread_count
+from bench.results.measurement import Reading
 from bench.structure import lifetimes
 from bench.structure.tape import StructureError
-from bench.subject import Subject
 
 REPEATS = 3
 MIB = 2**20

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bench.confusion import class_iou, confusion_of, mean_over_classes
-from bench.measurement import Evaluation, Reading
 from bench.registry import metric
+from bench.results.measurement import Evaluation, Reading
+from bench.tasks.confusion import class_iou, confusion_of, mean_over_classes
 
 
 @metric(unit="", better="higher", kind="accuracy", tasks=("segmentation",))

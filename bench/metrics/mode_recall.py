@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.generative import modes, says_what_lacks
-from bench.measurement import Evaluation, Reading
 from bench.registry import metric
+from bench.results.measurement import Evaluation, Reading
+from bench.tasks.generative import modes, says_what_lacks
 
 
 @metric(unit="", better="higher", kind="accuracy", tasks=("generation",))

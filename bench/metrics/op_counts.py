@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bench.measurement import Reading
+from bench.hardware.subject import Subject
 from bench.registry import metric
+from bench.results.measurement import Reading
 from bench.structure.graph import op_counts as counted
-from bench.subject import Subject
 
 
 @metric(unit="operators", better="lower", kind="static")

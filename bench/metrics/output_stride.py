@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bench.measurement import Reading
+from bench.hardware.subject import Subject
 from bench.registry import metric
+from bench.results.measurement import Reading
 from bench.structure.strides import strides
-from bench.subject import Subject
 
 
 @metric(unit="px", better=None, kind="static")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bench.measurement import Reading
+from bench.hardware.subject import Subject
 from bench.registry import metric
-from bench.subject import Subject
+from bench.results.measurement import Reading
 
 
 @metric(unit="parameters", better="lower", kind="static")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.keypoints import errors, has_length, known, mean_over_joints
-from bench.measurement import Evaluation, Reading
 from bench.registry import metric
+from bench.results.measurement import Evaluation, Reading
+from bench.tasks.keypoints import errors, has_length, known, mean_over_joints
 
 LARGEST = 0.5
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bench.keypoints import correct_share
-from bench.measurement import Evaluation, Reading
+from bench.data.skeleton import OCCLUDED
 from bench.registry import metric
-from bench.skeleton import OCCLUDED
+from bench.results.measurement import Evaluation, Reading
+from bench.tasks.keypoints import correct_share
 
 
 @metric(unit="", better="higher", kind="accuracy", tasks=("pose",))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.keypoints import decoding_of, errors, partners
-from bench.measurement import Evaluation, Reading
+from bench.data.skeleton import parts
 from bench.registry import metric
-from bench.skeleton import parts
+from bench.results.measurement import Evaluation, Reading
+from bench.tasks.keypoints import decoding_of, errors, partners
 
 SHARE = 0.5
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.confusion import confusion_of
-from bench.measurement import Evaluation, Reading
 from bench.registry import metric
+from bench.results.measurement import Evaluation, Reading
+from bench.tasks.confusion import confusion_of
 
 
 @metric(unit="", better="higher", kind="accuracy", tasks=("segmentation",))

@@ -29,9 +29,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.confusion import Floats, class_iou
-from bench.measurement import Evaluation, Reading
 from bench.registry import metric
+from bench.results.measurement import Evaluation, Reading
+from bench.tasks.confusion import Floats, class_iou
 
 Labels = np.ndarray[Any, np.dtype[np.int64]]
 

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.measurement import Reading
 from bench.registry import metric
+from bench.results.measurement import Reading
 
 if TYPE_CHECKING:
     import torch
 
+    from bench.hardware.subject import Subject
     from bench.structure.fields import Phases, Question, Size, Unbounded
-    from bench.subject import Subject
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from bench.affinity import pinned
-from bench.ceilings import Ceilings, allowed, measured
-from bench.measurement import Reading
+from bench.hardware.affinity import pinned
+from bench.hardware.ceilings import Ceilings, allowed, measured
+from bench.hardware.subject import Subject
+from bench.hardware.timing import Timing, explained
 from bench.metrics.latency import forward_timing, reading_of
 from bench.registry import metric
-from bench.statistics import median
+from bench.results.measurement import Reading
+from bench.stats.descriptive import median
 from bench.structure.traffic import Work, traffic
-from bench.subject import Subject
-from bench.timing import Timing, explained
 
 
 @metric(unit="", better="higher", kind="speed")

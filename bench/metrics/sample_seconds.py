@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from bench.measurement import Reading
+from bench.hardware.subject import Subject
+from bench.hardware.timing import explained
 from bench.metrics.latency import reading_of, subject_timing
 from bench.registry import metric
-from bench.subject import Subject
-from bench.timing import explained
+from bench.results.measurement import Reading
 
 
 @metric(unit="s", better="lower", kind="speed", tasks=("generation",))

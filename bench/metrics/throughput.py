@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bench.measurement import Reading
+from bench.hardware.subject import Subject
+from bench.hardware.timing import explained
 from bench.metrics.latency import forward_timing, reading_of
 from bench.registry import metric
-from bench.subject import Subject
-from bench.timing import explained
+from bench.results.measurement import Reading
 
 
 @metric(unit="images/s", better="higher", kind="speed")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from bench.measurement import Reading
+from bench.hardware.stopwatch import thread_count
+from bench.hardware.subject import Subject
 from bench.metrics.memory import added, bytes_of, estimated, granularity, peak_reading
 from bench.metrics.train_step_latency import Step
 from bench.registry import metric
-from bench.stopwatch import thread_count
+from bench.results.measurement import Reading
 from bench.structure import lifetimes
-from bench.subject import Subject
 
 
 @metric(unit="MiB", better="lower", kind="speed")

@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.measurement import Reading
+from bench.hardware.stopwatch import Lap, lap, thread_count
+from bench.hardware.subject import Subject
+from bench.hardware.timing import explained, timed_call
 from bench.metrics.latency import reading_of
 from bench.registry import metric
-from bench.statistics import median
-from bench.stopwatch import Lap, lap, thread_count
+from bench.results.measurement import Reading
+from bench.stats.descriptive import median
 from bench.structure.recorder import leaves
-from bench.subject import Subject
-from bench.timing import explained, timed_call
 
 SCOPE = "forward in training mode, backward of the sum of all outputs, AdamW step; input and output on the device"
 SPLITS = 7

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bench.measurement import Evaluation, Reading
 from bench.registry import metric
+from bench.results.measurement import Evaluation, Reading
 
 FACT = "effective_receptive_field"
 MISSING = "this training was evaluated before effective receptive fields were kept; --force trains again"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bench.bounds import bound
-from bench.figure import BASELINE, INK, beside, legend_below, new, rows_height, styles, variant_rows
-from bench.quantity import DELTA, Style, heading, number_text, show, style_of
+from bench.analysis.bounds import bound
+from bench.analysis.summary import Cell, Summary, summarise
+from bench.display.figure import BASELINE, INK, beside, legend_below, new, rows_height, styles, variant_rows
+from bench.display.numbers import DELTA, Style, heading, number_text, show, style_of
 from bench.registry import plot
-from bench.results import Results
-from bench.summary import Cell, Summary, summarise
+from bench.results.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

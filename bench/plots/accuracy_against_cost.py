@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from bench.figure import BASELINE, INK, legend_height, log_ticks, new, scaled, styles, variant_legend
-from bench.front import Front, fronts
-from bench.quantity import coverage_text, heading
+from bench.analysis.front import Front, fronts
+from bench.analysis.summary import Cell, Column, Summary, summarise
+from bench.display.figure import BASELINE, INK, legend_height, log_ticks, new, scaled, styles, variant_legend
+from bench.display.numbers import coverage_text, heading
 from bench.registry import plot
-from bench.results import Results
-from bench.summary import Cell, Column, Summary, summarise
+from bench.results.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bench.bounds import by_field, chance, optimum
-from bench.figure import BASELINE, INK, legend_below, names, new, styles
-from bench.measurement import Evaluation
-from bench.quantity import heading
+from bench.analysis.bounds import by_field, chance, optimum
+from bench.analysis.summary import Cell, Column, Summary, summarise
+from bench.display.figure import BASELINE, INK, legend_below, names, new, styles
+from bench.display.numbers import heading
 from bench.registry import plot
-from bench.results import Results
-from bench.summary import Cell, Column, Summary, summarise
+from bench.results.measurement import Evaluation
+from bench.results.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

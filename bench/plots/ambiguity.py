@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bench.figure import INK, legend_height, new, styles, variant_legend
+from bench.analysis.summary import Summary, summarise
+from bench.display.figure import INK, legend_height, new, styles, variant_legend
 from bench.registry import plot
-from bench.results import Results
-from bench.summary import Summary, summarise
+from bench.results.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from bench.figure import BASELINE, legend_height, new, styles, variant_legend
-from bench.measurement import Evaluation
+from bench.display.figure import BASELINE, legend_height, new, styles, variant_legend
 from bench.plots.training_curves import thinned
 from bench.registry import plot
-from bench.results import Results
+from bench.results.measurement import Evaluation
+from bench.results.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bench.figure import COLOURS, labels, legend_below, new
+from bench.analysis.summary import summarise
+from bench.display.figure import COLOURS, labels, legend_below, new
 from bench.registry import plot
-from bench.results import Results
-from bench.summary import summarise
+from bench.results.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bench.figure import legend_height, new, styles, variant_legend
-from bench.quantity import heading
+from bench.analysis.summary import Summary, summarise
+from bench.display.figure import legend_height, new, styles, variant_legend
+from bench.display.numbers import heading
 from bench.registry import plot
-from bench.results import Results
-from bench.statistics import mean
-from bench.summary import Summary, summarise
+from bench.results.results import Results
+from bench.stats.descriptive import mean
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bench.figure import legend_below, new
-from bench.measurement import Evaluation
-from bench.mosaic import WIDTH, bare, first_evaluations, titles
+from bench.display.figure import legend_below, new
+from bench.display.mosaic import WIDTH, bare, first_evaluations, titles
 from bench.registry import plot
-from bench.results import Results
+from bench.results.measurement import Evaluation
+from bench.results.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

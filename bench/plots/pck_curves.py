@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.figure import BASELINE, COLOURS, INK, legend_below, legend_height, names, new, styles, variant_legend
-from bench.keypoints import Floats, decoding_of, errors, has_length, known
-from bench.measurement import Evaluation
+from bench.display.figure import BASELINE, COLOURS, INK, legend_below, legend_height, names, new, styles, variant_legend
 from bench.registry import plot
-from bench.results import Results
+from bench.results.measurement import Evaluation
+from bench.results.results import Results
+from bench.tasks.keypoints import Floats, decoding_of, errors, has_length, known
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,12 +7,12 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bench.figure import INK, labels, new, rows_height
-from bench.quantity import fixed
+from bench.analysis.summary import Cell, Column, Summary, summarise
+from bench.display.figure import INK, labels, new, rows_height
+from bench.display.numbers import fixed
 from bench.registry import plot
-from bench.results import Results
-from bench.statistics import mean, paired_difference
-from bench.summary import Cell, Column, Summary, summarise
+from bench.results.results import Results
+from bench.stats.descriptive import mean, paired_difference
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.figure import labels, legend_below, new
-from bench.measurement import Evaluation
+from bench.display.figure import labels, legend_below, new
 from bench.registry import plot
-from bench.results import Results
+from bench.results.measurement import Evaluation
+from bench.results.results import Results
 
 if TYPE_CHECKING:
     import numpy as np

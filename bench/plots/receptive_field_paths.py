@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bench.figure import COLOURS, MARKERS, beside, legend_below, new, rows_height, variant_rows
-from bench.quantity import heading
+from bench.analysis.summary import Cell, summarise
+from bench.display.figure import COLOURS, MARKERS, beside, legend_below, new, rows_height, variant_rows
+from bench.display.numbers import heading
 from bench.registry import plot
-from bench.results import Results
-from bench.summary import Cell, summarise
+from bench.results.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from bench.measurement import Evaluation
-from bench.mosaic import mosaic, panels, shown
+from bench.display.mosaic import mosaic, panels, shown
 from bench.registry import plot
-from bench.results import Results
+from bench.results.measurement import Evaluation
+from bench.results.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bench.figure import INK, legend_height, log_ticks, new, styles, variant_legend
+from bench.analysis.summary import Summary, summarise
+from bench.display.figure import INK, legend_height, log_ticks, new, styles, variant_legend
 from bench.registry import plot
-from bench.results import Results
-from bench.statistics import median
-from bench.summary import Summary, summarise
+from bench.results.results import Results
+from bench.stats.descriptive import median
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from bench.figure import labels, legend_below, new
-from bench.keypoints import decoding_of
-from bench.measurement import Evaluation
+from bench.data.skeleton import COLOURS, UNKNOWN, limbs, side
+from bench.display.figure import labels, legend_below, new
 from bench.registry import plot
-from bench.results import Results
-from bench.skeleton import COLOURS, UNKNOWN, limbs, side
+from bench.results.measurement import Evaluation
+from bench.results.results import Results
+from bench.tasks.keypoints import decoding_of
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bench.figure import INK, beside, new, rows_height, scaled, styles, variant_rows
-from bench.quantity import heading, show, style_of
+from bench.analysis.summary import Cell, Column, Summary, summarise
+from bench.display.figure import INK, beside, new, rows_height, scaled, styles, variant_rows
+from bench.display.numbers import heading, show, style_of
 from bench.registry import plot
-from bench.results import Results
-from bench.statistics import quantile
-from bench.summary import Cell, Column, Summary, summarise
+from bench.results.results import Results
+from bench.stats.descriptive import quantile
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bench.figure import labels, new
-from bench.measurement import Evaluation
+from bench.data.skeleton import COLOURS, SIDES, side
+from bench.display.figure import labels, new
 from bench.plots.skeletons import bare, first_of
 from bench.registry import plot
-from bench.results import Results
-from bench.skeleton import COLOURS, SIDES, side
+from bench.results.measurement import Evaluation
+from bench.results.results import Results
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from bench.figure import legend_height, log_ticks, new, styles, variant_legend
+from bench.display.figure import legend_height, log_ticks, new, styles, variant_legend
 from bench.registry import plot
-from bench.results import Results
+from bench.results.results import Results
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.stopwatch import thread_count
+from bench.hardware.stopwatch import thread_count
 
 WIDTH = 64
 """Numbers that an image is described by."""

@@ -24,8 +24,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.measurement import Evaluation
 from bench.registry import task
+from bench.results.measurement import Evaluation
 from bench.tasks.features import trained_features
 from bench.tasks.inception import NO_WEIGHTS, inception_distance
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.generative import frechet, moments
+from bench.tasks.generative import frechet, moments
 
 VARIABLE = "FOVBENCH_INCEPTION"
 NO_WEIGHTS = f"no weights of Inception: name the TorchScript file in {VARIABLE} and run again"

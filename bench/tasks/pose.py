@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.measurement import Evaluation
 from bench.registry import task
+from bench.results.measurement import Evaluation
 from bench.tasks.decodings import DECODINGS
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.data.examples import IGNORE as VOID
-from bench.measurement import Evaluation
 from bench.registry import task
+from bench.results.measurement import Evaluation
 
 if TYPE_CHECKING:
     from bench.data.examples import Examples

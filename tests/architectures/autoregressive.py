@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from architectures.discrete import Autoregressive
+from architectures.layers.discrete import Autoregressive
 
 
 def images(levels: int, *shape: int) -> Tensor:

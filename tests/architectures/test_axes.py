@@ -14,14 +14,16 @@ from typing import Any
 import pytest
 from test_contract import CONTRACTS, Case, smallest, values
 
-from bench.catalogue import declarations
-from bench.effect import Signature, alike, graphs
-from bench.effect import values as values_of
-from bench.measurement import Variant
-from bench.objective import objective
+from bench.hardware.subject import Subject
 from bench.registry import Architecture, Axis, RegistryError, text_of
+from bench.registry.catalogue import declarations
+from bench.results.signature import Signature
+from bench.spec.variant import Variant
+from bench.structure.objective import objective
 from bench.structure.tape import record
-from bench.subject import Subject
+from bench.sweep.noop import alike
+from bench.sweep.signature import graphs
+from bench.sweep.signature import values as values_of
 
 NAMED: Mapping[str, tuple[Any, ...]] = {
     "backbone": ("vgg11", "resnet50", "alexnet", "timm:resnet18", "small"),

@@ -16,9 +16,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.catalogue import declarations, live
 from bench.metrics.receptive_field import receptive_field
 from bench.registry import Architecture, Axis, RegistryError, text_of
+from bench.registry.catalogue import declarations, live
 from bench.structure.costs import costs
 from bench.structure.tape import record
 from bench.tasks.generation import Generation

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from architectures.cpm import BeliefError, centre_map, cpm
-from architectures.heatmaps import gaussians
-from bench.catalogue import declarations, live
+from architectures.layers.heatmaps import gaussians
 from bench.metrics.receptive_field import receptive_field
 from bench.registry import RegistryError
+from bench.registry.catalogue import declarations, live
 
 FAMILY = live(declarations().architectures.get("cpm"))
 NARROW: dict[str, Any] = {"width": 0.05, "joints": 3}

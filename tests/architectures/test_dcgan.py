@@ -8,15 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from architectures.dcgan import GAN, OBJECTIVES, Rules, SpectralConv2d, dcgan, halvings
-from bench.catalogue import declarations
 from bench.data.examples import Examples
+from bench.hardware.subject import Subject
 from bench.metrics.params import params
-from bench.modes import MODES
-from bench.recipe import Recipe
 from bench.registry import RegistryError
-from bench.subject import Subject
+from bench.registry.catalogue import declarations
+from bench.spec.recipe import Recipe
 from bench.tasks.generation import Generation
-from bench.train import fit
+from bench.training.loop import fit
+from bench.training.modes import MODES
 
 SMALL: dict[str, Any] = {"width": 0.125, "size": 16, "channels": 1, "latent": 6}
 LOSSES = ("minimax", "non_saturating", "hinge", "wasserstein")

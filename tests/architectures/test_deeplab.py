@@ -10,17 +10,17 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from architectures.atrous import BatchNorm, TimmTrunk, upsampled
 from architectures.deeplab import field_of_view
 from architectures.deeplabv3 import rates_at
-from architectures.resnet import LAYOUTS, UNITS, ResNet, steps
-from bench.catalogue import declarations, live
+from architectures.layers.atrous import BatchNorm, TimmTrunk, upsampled
+from architectures.layers.resnet import LAYOUTS, UNITS, ResNet, steps
 from bench.metrics.conventions import CONVENTIONS
 from bench.metrics.receptive_field import receptive_field
 from bench.registry import Fact, RegistryError
+from bench.registry.catalogue import declarations, live
 from bench.structure.costs import costs
 from bench.structure.tape import record
-from bench.verify import judged
+from bench.sweep.verify import judged
 
 FAMILIES = {name: live(declarations().architectures.get(name)) for name in ("deeplab", "deeplabv3")}
 NARROW: dict[str, Any] = {"width": 0.02, "classes": 3}

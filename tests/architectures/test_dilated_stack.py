@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from bench.catalogue import declarations, live
 from bench.metrics.receptive_field import receptive_field
+from bench.registry.catalogue import declarations, live
 
 STACK = live(declarations().architectures.get("dilated_stack"))
 TABLE_1 = (3, 5, 9, 17, 33, 65, 67)

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from architectures.dilation import CONTEXTS, DILATIONS, MARGIN, Context, FrontEnd, mirrored
-from bench.catalogue import declarations, live
 from bench.metrics.receptive_field import receptive_field
 from bench.registry import RegistryError
+from bench.registry.catalogue import declarations, live
 
 DILATION = live(declarations().architectures.get("dilation"))
 SMALL: dict[str, Any] = {"width": 0.05, "fc_channels": 128, "classes": 3}

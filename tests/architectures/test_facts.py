@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from bench.catalogue import declarations, live
+from bench.hardware.subject import Subject
 from bench.registry import Fact
-from bench.subject import Subject
-from bench.verify import SHAPE, judged
+from bench.registry.catalogue import declarations, live
+from bench.sweep.verify import SHAPE, judged
 
 
 def published() -> list[Any]:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from architectures.classifiers import BACKBONES, Inception, convolutionalise, window_classifier
 from architectures.fcn import BilinearUpsampling, bilinear_kernel, cropped, fcn, load_classifier
+from architectures.layers.classifiers import BACKBONES, Inception, convolutionalise, window_classifier
 from bench.metrics.receptive_field import receptive_field
 from bench.registry import LIVE, Fact, RegistryError
 

@@ -9,11 +9,11 @@ from autoregressive import before, images, reached
 from torch import nn
 
 from architectures.made import made
+from bench.hardware.subject import Subject
 from bench.metrics.blind_spot import blind_spot
 from bench.metrics.receptive_field import receptive_field
 from bench.structure.costs import costs
 from bench.structure.tape import record
-from bench.subject import Subject
 
 ORDERS = ("rows", "columns", "backwards", "random")
 KINDS = [{"order": order, "direct": direct} for order, direct in itertools.product(ORDERS, (False, True))]

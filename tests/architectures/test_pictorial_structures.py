@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from architectures.distance_transform import softly_transformed, transformed
+from architectures.layers.distance_transform import softly_transformed, transformed
 from architectures.pictorial_structures import (
     SKELETONS,
     STRIDE,

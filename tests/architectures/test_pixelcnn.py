@@ -10,13 +10,13 @@ import torch
 from autoregressive import before, images, reached
 from torch import Tensor, nn
 
-from architectures.discrete import LogisticMixture, log_logistic_mass, prepared
+from architectures.layers.discrete import LogisticMixture, log_logistic_mass, prepared
 from architectures.pixelcnn import pixelcnn
+from bench.hardware.subject import Subject
 from bench.metrics.blind_spot import blind_spot
 from bench.metrics.receptive_field import receptive_field
 from bench.structure.costs import costs
 from bench.structure.tape import record
-from bench.subject import Subject
 
 SMALL: dict[str, Any] = {"channels": 3, "layers": 3, "first_kernel": 3, "width": 0.05}
 KINDS = [{"gating": g, "blind_spot": b, "bottleneck": n} for g, b, n in itertools.product((False, True), repeat=3)]

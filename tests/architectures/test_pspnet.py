@@ -10,15 +10,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from architectures.pspnet import VOID, Pyramid
-from bench.catalogue import declarations, live
 from bench.data.examples import IGNORE
 from bench.metrics.conventions import CONVENTIONS
 from bench.metrics.receptive_field import receptive_field
 from bench.registry import Fact, RegistryError
+from bench.registry.catalogue import declarations, live
 from bench.structure.costs import costs
 from bench.structure.tape import record
+from bench.sweep.verify import judged
 from bench.tasks.segmentation import Segmentation
-from bench.verify import judged
 
 PSPNET = live(declarations().architectures.get("pspnet"))
 SMALL: dict[str, Any] = {"width": 0.125, "backbone": "resnet26", "classes": 3}

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from architectures.layers.regions import CONTEXT
 from architectures.region_proposals import Rectangles, RegionNetwork, Segments, rectangles, region_proposals, segments
-from architectures.regions import CONTEXT
 from bench.data.boundaries import boundaries
-from bench.measurement import Evaluation
 from bench.metrics.miou import miou
 from bench.metrics.proposal_ceiling import proposal_ceiling
 from bench.metrics.receptive_field import receptive_field
 from bench.registry import LIVE, RegistryError
+from bench.results.measurement import Evaluation
 from bench.structure.costs import costs
 from bench.structure.graph import graph_hash
 from bench.structure.tape import record

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from architectures.decoding import Deconvolution, Pool, Unpooling, he_initialise_transposed
+from architectures.layers.decoding import Deconvolution, Pool, Unpooling, he_initialise_transposed
 from architectures.segnet import segnet, segnet_basic
 from bench.metrics.receptive_field import receptive_field
 from bench.registry import RegistryError
@@ -117,8 +117,8 @@ def test_the_context_of_the_deepest_map_is_the_published_one(kernel: int, contex
 
 
 def test_the_harness_prints_the_context_beside_the_field_of_the_output() -> None:
+    from bench.hardware.subject import Subject
     from bench.metrics.receptive_field import measured
-    from bench.subject import Subject
 
     reading = measured(Subject(lambda: segnet_basic(**SMALL), (3, 96, 96)))
     assert reading.detail["context"] == 106

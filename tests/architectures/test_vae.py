@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, nn
 
 import bench.tasks.features
-from architectures.discrete import prepared
+from architectures.layers.discrete import prepared
 from architectures.vae import VAE, Bernoulli, Gaussian, Logistic, _log_normal_mass, log_prior, planar, vae
 from bench.data.sprites import sprites
 from bench.metrics.bits_per_dim import bits_per_dim
 from bench.metrics.iwae_nats import iwae_nats
-from bench.recipe import Recipe
 from bench.registry import RegistryError
+from bench.spec.recipe import Recipe
 from bench.tasks.generation import Generation
-from bench.train import fit
+from bench.training.loop import fit
 
 
 def generator(seed: int = 0) -> torch.Generator:

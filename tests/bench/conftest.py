@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.claims import Scope, parse
+from bench.analysis.summary import stated_axes
 from bench.data.leeds import NAMES as JOINTS
-from bench.measurement import Evaluation, Variant
-from bench.results import Results
-from bench.summary import stated_axes
+from bench.results.measurement import Evaluation
+from bench.results.results import Results
+from bench.spec.claims import Scope, parse
+from bench.spec.variant import Variant
 
 CLASSES = (
     "sky",

@@ -5,8 +5,8 @@ import signal
 import time
 from typing import Annotated, Literal
 
-from bench.measurement import Reading
 from bench.registry import Bounds, Constraint, architecture, metric
+from bench.results.measurement import Reading
 
 SIZES = (1, 2, 3)
 

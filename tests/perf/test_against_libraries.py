@@ -24,7 +24,7 @@ from torch import nn
 from architectures.deeplabv3 import deeplabv3
 from architectures.pspnet import pspnet
 from architectures.unet import unet
-from bench.stopwatch import thread_count
+from bench.hardware.stopwatch import thread_count
 from bench.structure.costs import costs
 from bench.structure.tape import record
 from bench.tasks.segmentation import scores_of

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from architectures.distance_transform import softly_transformed, transformed
+from architectures.layers.distance_transform import softly_transformed, transformed
 from architectures.pictorial_structures import SKELETONS, Message, beliefs
 
 SIDES = (16, 32, 64, 128)

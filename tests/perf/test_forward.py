@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.utils import _pytree as pytree
 
-from bench.catalogue import declarations, live
 from bench.registry import RegistryError
+from bench.registry.catalogue import declarations, live
 
 SMALL = {"width": 0.125, "fc_channels": 32, "padding": "same", "norm": "batch"}
 

@@ -5,13 +5,15 @@ import os
 import time
 from pathlib import Path
 
-from bench import sweep
-from bench.ablation import load
-from bench.catalogue import declarations
-from bench.executors.local import LocalExecutor
 from bench.registry import RegistryError
-from bench.running import preload
-from bench.store import Store
+from bench.registry.catalogue import declarations
+from bench.results.store import Store
+from bench.spec.ablation import load
+from bench.sweep import driver as sweep
+from bench.sweep import plan as planning
+from bench.sweep.executors.local import LocalExecutor
+from bench.sweep.running import preload
+from bench.sweep.settings import Options
 
 COUNT, SHAPE, WORKERS = 200, (3, 512, 512), 2
 
@@ -70,13 +72,13 @@ def workers_seconds():
 
 def test_two_hundred_variants(tmp_path, capsys):
     with Store(tmp_path / "s.sqlite") as store:
-        plans = [sweep.plan(ablation(tmp_path, n, *each), store) for n, each in enumerate(chosen())]
-        whole = sweep.Plan(plans[0].ablation, tuple(p for plan in plans for p in plan.planned), None)
+        plans = [planning.plan(ablation(tmp_path, n, *each), store) for n, each in enumerate(chosen())]
+        whole = planning.Plan(plans[0].ablation, tuple(p for plan in plans for p in plan.planned), None)
         single = sweep.replace(whole, ablation=sweep.replace(whole.ablation, variants=whole.ablation.variants[:1]))
         executor = LocalExecutor(WORKERS, preload(plans))
         try:
             begun = time.perf_counter()
-            summary = sweep.run(single, store, executor, sweep.Options(workers=WORKERS))
+            summary = sweep.run(single, store, executor, Options(workers=WORKERS))
             seconds, used = time.perf_counter() - begun, workers_seconds()
         finally:
             executor.stop()

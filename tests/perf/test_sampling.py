@@ -7,7 +7,7 @@ import torch
 
 from architectures.made import made
 from architectures.pixelcnn import pixelcnn
-from bench.stopwatch import thread_count
+from bench.hardware.stopwatch import thread_count
 
 NETWORKS = {
     "pixelcnn": lambda: pixelcnn(layers=6, width=0.25, levels=8, size=14),

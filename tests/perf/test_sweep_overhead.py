@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from bench import sweep
-from bench.ablation import load as load_ablation
-from bench.executors.local import LocalExecutor
-from bench.store import Store
+from bench.results.store import Store
+from bench.spec.ablation import load as load_ablation
+from bench.sweep import driver as sweep
+from bench.sweep import plan as planning
+from bench.sweep.executors.local import LocalExecutor
+from bench.sweep.settings import Options
 
 CELLS = 2000
 HYDRA_JOBS = 40
@@ -41,15 +43,15 @@ def ours(folder):
         executor = LocalExecutor(2)
         try:
             executor.submit(_nothing, lambda item: None, timeout=60).result()  # warm: the fork server runs
-            first = timed(lambda: sweep.run(planned(folder, store), store, executor, sweep.Options(workers=2)))
-            again = timed(lambda: sweep.run(planned(folder, store), store, executor, sweep.Options(workers=2)))
+            first = timed(lambda: sweep.run(planned(folder, store), store, executor, Options(workers=2)))
+            again = timed(lambda: sweep.run(planned(folder, store), store, executor, Options(workers=2)))
         finally:
             executor.stop()
     return first / CELLS, again / CELLS
 
 
 def planned(folder, store):
-    return sweep.plan(load_ablation(folder / "a.yaml", plugins=[PLUGIN]), store)
+    return planning.plan(load_ablation(folder / "a.yaml", plugins=[PLUGIN]), store)
 
 
 def _nothing(emit):

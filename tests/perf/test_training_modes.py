@@ -21,10 +21,10 @@ from architectures.made import made
 from architectures.pixelcnn import pixelcnn
 from architectures.vae import vae
 from bench.data.sprites import sprites
-from bench.recipe import Recipe
-from bench.stopwatch import thread_count
+from bench.hardware.stopwatch import thread_count
+from bench.spec.recipe import Recipe
 from bench.tasks.generation import Generation
-from bench.train import fit
+from bench.training.loop import fit
 
 ROUNDS = int(os.environ.get("MODE_ROUNDS", "3"))
 STEPS, BATCH, SIDE = 12, 64, 28

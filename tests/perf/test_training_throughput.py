@@ -28,10 +28,10 @@ from torchvision.transforms.functional import hflip, normalize, to_tensor
 
 from architectures.fcn import fcn
 from bench.data.camvid import camvid
-from bench.recipe import Recipe
-from bench.stopwatch import thread_count
+from bench.hardware.stopwatch import thread_count
+from bench.spec.recipe import Recipe
 from bench.tasks.segmentation import Segmentation
-from bench.train import fit
+from bench.training.loop import fit
 
 SHAPE = (3, 120, 160)
 BATCH, STEPS, ROUNDS = 8, 15, 3

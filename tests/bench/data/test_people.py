@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from bench.catalogue import declarations
 from bench.data.coco_keypoints import NAMES as COCO
 from bench.data.coco_keypoints import coco_keypoints
 from bench.data.crops import GREY, Person, around, cropped
@@ -24,6 +23,7 @@ from bench.data.lspet128 import lspet128
 from bench.data.mpii import NAMES as MPII
 from bench.data.mpii import mpii
 from bench.data.people import between, examples
+from bench.registry.catalogue import declarations
 
 SHAPE = (3, 32, 32)
 
@@ -207,7 +207,7 @@ def test_mpii_people_by_place_and_scale(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["lsp", "lspet", "lspet128", "mpii", "coco_keypoints"])
 def test_what_is_missing_is_told_with_how_to_get_it(name: str, tmp_path: Path) -> None:
-    from bench.catalogue import live
+    from bench.registry.catalogue import live
 
     entry = live(declarations().datasets.get(name))
     with pytest.raises(DataNotFound, match=f"{name} .*not found.*\nlicence"):

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from bench.data.phantom import stream
+from bench.data.skeleton import mirrored
 from bench.data.stickman import (
     BODY,
     CUE,
@@ -21,12 +22,11 @@ from bench.data.stickman import (
     share_that_sees,
     stickman,
 )
-from bench.measurement import Evaluation
 from bench.metrics.left_right import left_right
 from bench.metrics.pck import pck
 from bench.metrics.pck_ambiguous import pck_ambiguous
 from bench.metrics.pck_unambiguous import pck_unambiguous
-from bench.skeleton import mirrored
+from bench.results.measurement import Evaluation
 
 SHAPE = (3, 64, 64)
 THORAX = NAMES.index("thorax")

@@ -3,8 +3,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from bench.hardware.subject import Subject
 from bench.metrics.conventions import measured
-from bench.subject import Subject
 
 
 class Mixed(nn.Module):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
+from bench.hardware.subject import Subject
 from bench.metrics.flops import flops
 from bench.metrics.macs import macs
 from bench.structure.costs import per_input
-from bench.subject import Subject
 
 
 @pytest.mark.parametrize("batch", [1, 4])

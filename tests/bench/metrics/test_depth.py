@@ -3,8 +3,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from bench.hardware.subject import Subject
 from bench.metrics.depth import depth
-from bench.subject import Subject
 
 
 class Branches(nn.Module):

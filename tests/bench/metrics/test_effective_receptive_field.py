@@ -10,13 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from bench import worker
 from bench.data.examples import Examples
-from bench.measurement import Evaluation, Workload
+from bench.hardware.subject import Subject
 from bench.metrics import effective_receptive_field as module
 from bench.metrics.effective_receptive_field import RUNS, effective_receptive_field, trained_field
 from bench.metrics.trained_effective_receptive_field import FACT, trained_effective_receptive_field
-from bench.subject import Subject
+from bench.results.measurement import Evaluation
+from bench.spec.workload import Workload
+from bench.sweep import worker
 from bench.tasks.segmentation import Segmentation
 
 

@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from bench.catalogue import declarations, live
 from bench.data.sprites import sprites
-from bench.generative import frechet, kernel_distance, log_likelihood, moments
-from bench.measurement import Evaluation, Reading
+from bench.registry.catalogue import declarations, live
+from bench.results.measurement import Evaluation, Reading
+from bench.tasks.generative import frechet, kernel_distance, log_likelihood, moments
 
 ALL = [
     "bits_per_dim",

@@ -2,8 +2,8 @@
 
 from torch import nn
 
+from bench.hardware.subject import Subject
 from bench.metrics.output_size import output_size
-from bench.subject import Subject
 
 
 def test_height_and_the_whole_shape_of_one_image():

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.catalogue import declarations, live
-from bench.measurement import Evaluation
+from bench.registry.catalogue import declarations, live
+from bench.results.measurement import Evaluation
 
 NAMES = ("head_top", "neck", "left_wrist", "left_elbow", "right_wrist", "right_elbow")
 ERRORS = np.array([[0.0, 1.0, 2.1, 4.0, 2.0, 9.0], [3.0, 0.5, 0.0, 2.5, 8.0, 0.0]])

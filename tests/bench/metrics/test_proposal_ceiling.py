@@ -7,9 +7,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from bench.measurement import Evaluation
 from bench.metrics.miou import miou
 from bench.metrics.proposal_ceiling import best_alone, best_labelling, confusion, mean_iou, proposal_ceiling
+from bench.results.measurement import Evaluation
 
 NAMES = ("a", "b", "c")
 

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from bench.data.examples import IGNORE as VOID
-from bench.measurement import Evaluation
 from bench.metrics.boundary_iou import boundary_iou
 from bench.metrics.frequency_weighted_iou import frequency_weighted_iou
 from bench.metrics.mean_accuracy import mean_accuracy
 from bench.metrics.miou import miou
 from bench.metrics.pixel_accuracy import pixel_accuracy
+from bench.results.measurement import Evaluation
 from bench.tasks.segmentation import confusion_matrices
 
 

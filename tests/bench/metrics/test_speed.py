@@ -13,7 +13,9 @@ import pytest
 import torch
 from torch import nn
 
-from bench.measurement import Reading
+from bench.hardware.stopwatch import Lap
+from bench.hardware.subject import Subject
+from bench.hardware.timing import Plan, Sample, Timing, timed_call
 from bench.metrics import latency as latency_module
 from bench.metrics import memory as memory_module
 from bench.metrics import train_step_latency as train_step_module
@@ -23,10 +25,8 @@ from bench.metrics.sample_seconds import sample_seconds
 from bench.metrics.throughput import throughput
 from bench.metrics.train_memory import train_memory
 from bench.metrics.train_step_latency import Step, split_ms, train_step_latency
-from bench.stopwatch import Lap
+from bench.results.measurement import Reading
 from bench.structure.tape import StructureError
-from bench.subject import Subject
-from bench.timing import Plan, Sample, Timing, timed_call
 
 MIB = 2**20
 SAMPLES = (

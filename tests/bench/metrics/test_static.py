@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from bench.hardware.subject import Subject
 from bench.metrics.activations import activations
 from bench.metrics.flops import flops
 from bench.metrics.graph_hash import graph_hash
@@ -12,7 +13,6 @@ from bench.metrics.op_counts import op_counts
 from bench.metrics.output_stride import output_stride
 from bench.metrics.params import params
 from bench.metrics.receptive_field import measured
-from bench.subject import Subject
 
 
 def build() -> nn.Module:

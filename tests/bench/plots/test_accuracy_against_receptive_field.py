@@ -9,10 +9,10 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from bench.figure import theme
+from bench.analysis.summary import summarise
+from bench.display.figure import theme
 from bench.plots.accuracy_against_receptive_field import accuracy_against_receptive_field, constant_answer, fields_of
-from bench.results import Results
-from bench.summary import summarise
+from bench.results.results import Results
 
 OPTIMUM = {"miou": 1.0, "miou@field1": 0.5, "miou@field21": 0.75, "miou@field29": 1.0}
 OPTIMUM |= {"miou@chance_from": 0.45, "miou@chance_to": 0.55}

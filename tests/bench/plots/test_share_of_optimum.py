@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 from matplotlib.text import Text
 
-from bench.figure import theme
+from bench.analysis.summary import summarise
+from bench.display.figure import theme
 from bench.plots.share_of_optimum import share_of_optimum
-from bench.results import Results
-from bench.summary import summarise
+from bench.results.results import Results
 
 
 def drawn(results: Results):

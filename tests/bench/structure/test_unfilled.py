@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from bench.catalogue import declarations
+from bench.hardware.subject import Subject
 from bench.metrics.receptive_field import receptive_field
+from bench.registry.catalogue import declarations
+from bench.registry.targets import runnable
 from bench.structure.costs import costs
 from bench.structure.graph import graph_hash
 from bench.structure.tape import record
 from bench.structure.unfilled import unfilled
-from bench.subject import Subject
-from bench.targets import runnable
 
 SHAPE = (3, 64, 64)
 

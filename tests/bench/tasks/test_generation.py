@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 import bench.tasks.features
-from bench import ablation as ablations
 from bench.data.examples import Examples
 from bench.data.sprites import sprites
-from bench.generative import frechet, moments
 from bench.metrics.fid_inception import fid_inception
+from bench.spec import ablation as ablations
 from bench.tasks.features import trained_features
 from bench.tasks.generation import IMPORTANCE, Generation, levels_of, nearest_mode
+from bench.tasks.generative import frechet, moments
 
 SHAPE = (1, 8, 8)
 

@@ -1,0 +1,1 @@
+"""Layers and trunks that several families share."""

@@ -1,0 +1,243 @@
+"""How a number is shown to a person: the one place where digits are dropped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.analysis.deltas import Delta
+from bench.analysis.summary import Cell, Column, Summary
+from bench.stats.descriptive import Difference, median
+
+MINUS = "\N{MINUS SIGN}"
+PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
+DELTA = "\N{GREEK CAPITAL LETTER DELTA}"
+ARROWS = {"higher": "\N{UPWARDS ARROW}", "lower": "\N{DOWNWARDS ARROW}"}
+BYTES = {"B", "byte", "bytes"}
+SECONDS = {"s", "second", "seconds"}
+PLAIN = {"", "1"}
+HASH = "hash"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Shown number = number / `factor`, in `unit`."""
+
+    factor: float
+    unit: str
+
+
+@dataclass(frozen=True)
+class Style:
+    """How the numbers of one column are shown: their scale, and as many decimals for all of them."""
+
+    scale: Scale
+    decimals: int
+
+    def text(self, value: float, sign: bool = False) -> str:
+        if self.scale.unit == HASH:
+            return f"{int(value):012x}"
+        return fixed(value / self.scale.factor, self.decimals, sign)
+
+
+def scale_of(values: Sequence[float], unit: str) -> Scale:
+    """One scale for a whole column, so that its numbers can be compared by eye.
+
+    Bytes go up in steps of 1024, seconds below one go down, and anything from 100,000 goes up in
+    steps of 1000. The largest magnitude decides.
+    """
+    largest = max((abs(v) for v in values if math.isfinite(v)), default=0.0)
+    plain = "" if unit in PLAIN else unit
+    if unit == HASH:
+        return Scale(1.0, HASH)
+    if unit in BYTES:
+        return _up(largest, 1024, ("B", "KiB", "MiB", "GiB", "TiB"))
+    if unit in SECONDS and 0 < largest < 1:
+        return _down(largest)
+    if largest >= 1e5:
+        return _up(largest, 1000, tuple(f"{p} {plain}".strip() for p in ("", "k", "M", "G", "T", "P")))
+    return Scale(1.0, plain)
+
+
+def style_of(summary: Summary, column: Column) -> Style:
+    """The style of a metric's column."""
+    cells = summary.measured(column.metric)
+    values = [cell.value for cell in cells if cell.value is not None]
+    scale = scale_of(values, column.unit)
+    shown = [value / scale.factor for value in values]
+    spreads = [cell.spread / scale.factor for cell in cells if cell.spread]
+    return Style(scale, _decimals(shown, spreads, all(cell.exact and not cell.seeded for cell in cells)))
+
+
+def _decimals(values: Sequence[float], spreads: Sequence[float], exact: bool) -> int:
+    """Two digits of the middle spread; five of the largest exact number; four of a middle one otherwise."""
+    sizes = sorted(abs(v) for v in values if v and math.isfinite(v))
+    if not sizes or (exact and all(v.is_integer() for v in sizes)):
+        return 0
+    if spreads:
+        return min(decimals_for(median(spreads), 2), decimals_for(sizes[-1], 6))
+    if exact:
+        return max(decimals_for(sizes[-1], 5), decimals_for(sizes[0], 3))
+    return decimals_for(median(sizes), 4)
+
+
+def _up(largest: float, step: int, units: Sequence[str]) -> Scale:
+    power = next((p for p in range(len(units)) if largest < step ** (p + 1)), len(units) - 1)
+    return Scale(float(step**power), units[power])
+
+
+def _down(largest: float) -> Scale:
+    steps = ((1e-3, "ms"), (1e-6, "\N{MICRO SIGN}s"), (1e-9, "ns"))
+    return next((Scale(f, u) for f, u in steps if largest >= f), Scale(*steps[-1]))
+
+
+def decimals_for(number: float, digits: int) -> int:
+    """Decimals that show `number` to `digits` significant digits; never fewer than none."""
+    if number == 0 or not math.isfinite(number):
+        return 0
+    return max(0, digits - 1 - math.floor(math.log10(abs(number))))
+
+
+def fixed(number: float, decimals: int, sign: bool = False) -> str:
+    """With so many decimals and a real minus sign; `-0.0` has none."""
+    if not math.isfinite(number):
+        return str(number).replace("-", MINUS)
+    rounded = round(number, decimals) + 0.0
+    return f"{rounded:{'+' if sign else ''}.{decimals}f}".replace("-", MINUS)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A cell in words: the number with its spread, what must be said beside it, the difference and its verdict.
+
+    `number` is empty where there is none; then `notes` say why. `verdict` is empty where nothing was inferred.
+    """
+
+    number: str
+    notes: tuple[str, ...]
+    difference: str
+    verdict: str = ""
+
+    @property
+    def text(self) -> str:
+        """All in one line."""
+        notes = "; ".join(self.notes)
+        change = f"{DELTA} {self.difference}" if self.difference else ""
+        told = ", ".join(part for part in (change, self.verdict) if part)
+        aside = "; ".join(part for part in (told, notes) if part)
+        if not self.number:
+            return notes
+        return f"{self.number} ({aside})" if aside else self.number
+
+
+def show(summary: Summary, variant: str, metric: str, style: Style) -> Shown | None:
+    """How the cell is shown; None where nobody asked for it."""
+    cell = summary.cells.get((variant, metric))
+    if cell is None:
+        return None
+    change = summary.delta(variant, metric)
+    notes = notes_of(cell, usual_count(summary.of(metric)))
+    told = difference_text(cell, change, style) if change else ""
+    return Shown(number_text(cell, style), tuple(notes), told, verdict_text(cell, change) if change else "")
+
+
+def number_text(cell: Cell, style: Style) -> str:
+    """`134.35`, `0.521 ± 0.003` over seeds, `12.31 [12.10, 12.92]` (median and quartiles), or `global`."""
+    if cell.value is None:
+        return cell.words
+    if cell.quartiles:
+        low, high = map(style.text, cell.quartiles)
+        return f"{style.text(cell.value)} [{low}, {high}]"
+    return style.text(cell.value) + _plus_minus(cell.spread, style)
+
+
+def _plus_minus(spread: float | None, style: Style) -> str:
+    return "" if spread is None else f" {PLUS_MINUS} {style.text(spread)}"
+
+
+def difference_text(cell: Cell, change: Delta, style: Style) -> str:
+    """Of seeds in the metric's unit with its interval, of single numbers as a share of the baseline."""
+    plain = change.difference
+    if not cell.seeded:
+        return _relative(plain, style)
+    pairs = f" ({plain.pairs} pairs)" if plain.pairs != cell.count else ""
+    return style.text(plain.value, sign=True) + interval_text(change.interval, style) + pairs
+
+
+def interval_text(interval: tuple[float, float] | None, style: Style) -> str:
+    """` [+0.012, +0.034]`; nothing where there is none."""
+    return "" if interval is None else f" [{', '.join(style.text(end, sign=True) for end in interval)}]"
+
+
+def verdict_text(cell: Cell, change: Delta) -> str:
+    """The verdict on a difference of seeds; an exact one speaks for itself, and what is missing stands in the notes."""
+    return change.verdict if change.verdict and cell.seeded and change.verdict not in ("missing", "broken") else ""
+
+
+def _relative(change: Difference, style: Style) -> str:
+    if style.scale.unit == HASH:
+        return "differs" if change.value else "same"
+    if change.value == 0:
+        return f"{PLUS_MINUS}0"
+    if change.relative is None:
+        return style.text(change.value, sign=True)
+    if change.relative >= 9:
+        return f"\N{MULTIPLICATION SIGN}{fixed(1 + change.relative, 1)}"
+    percent = 100 * change.relative
+    return f"{fixed(percent, decimals_for(percent, 2), sign=True)} %"
+
+
+def usual_count(cells: Sequence[Cell]) -> int:
+    """The most numbers that any cell of a column has: what its head can say for all of them."""
+    return max((cell.count for cell in cells), default=0)
+
+
+def notes_of(cell: Cell, usual: int) -> list[str]:
+    """What a reader must know beside the number, or instead of it."""
+    notes = [coverage_text(cell.coverage)] if cell.answered and cell.coverage < 1 else []
+    asked = len(cell.answered) + len(cell.errors) + len(cell.missing)
+    several = asked > 1 and cell.status in ("partial", "error")
+    for message, seeds in _by_message(cell).items():
+        who = f"{len(seeds)} of {asked} seeds: " if several else ""
+        notes.append(f"{who}error: {brief(message)}")
+    if cell.missing:
+        notes.append(f"{len(cell.missing)} of {asked} seeds not measured" if several else "not measured")
+    if cell.seeded and cell.count < usual and not several:
+        notes.append(f"n={cell.count}")
+    return notes
+
+
+def coverage_text(coverage: float) -> str:
+    """Rounded down, so that what is not whole never reads 100 %."""
+    return f"covers {math.floor(coverage * 1000) / 10:g} % of operators"
+
+
+def _by_message(cell: Cell) -> dict[str, list[int | None]]:
+    groups: dict[str, list[int | None]] = {}
+    for seed, message in cell.errors:
+        groups.setdefault(message, []).append(seed)
+    return groups
+
+
+def brief(message: str, length: int = 60) -> str:
+    """The first line of an error, cut where it is long; the report has it whole."""
+    lines = message.strip().splitlines() or [""]
+    first = lines[0].removeprefix("error: ")
+    return first if len(first) <= length else first[: length - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def spread_words(cells: Sequence[Cell]) -> str:
+    """What the numbers of a column are, for its head: `mean ± sd, n=3`, `median [quartiles]`, or nothing."""
+    if any(cell.spread is not None for cell in cells):
+        return f"mean {PLUS_MINUS} sd, n={usual_count(cells)}"
+    if any(cell.seeded for cell in cells):
+        return "n=1"
+    return "median [quartiles]" if any(cell.quartiles for cell in cells) else ""
+
+
+def heading(summary: Summary, column: Column) -> str:
+    """`params (M) ↓`: the metric, its unit as shown, which way is better."""
+    unit = style_of(summary, column).scale.unit
+    parts = (column.metric, f"({unit})" if unit else "", ARROWS.get(column.better or "", ""))
+    return " ".join(part for part in parts if part)

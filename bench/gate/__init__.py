@@ -1,0 +1,1 @@
+"""Whether something got worse: expectations against what was measured."""

@@ -1,0 +1,1 @@
+"""The machine: its facts, affinity, timing, CUDA, ceilings, and the network under test."""

@@ -1,0 +1,304 @@
+"""How a call is timed: warmed up until steady, in rounds on fresh memory layouts, until enough is known.
+
+A process keeps the speed of its memory layout for life, so calls on one layout tell of that layout only:
+the layouts are the independent draws, and the interval that ends the timing is taken over them. No sample
+is dropped: one that is bad says why, and stands beside the good ones that the numbers are read from. Where
+a machine is so busy that hardly a call keeps its core, the CPU time of a call on one thread, which is what it
+takes undisturbed, is read instead, and `clock` says so.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from bench.hardware.affinity import pinned
+from bench.hardware.nvidia import trouble_reader
+from bench.hardware.stopwatch import Call, Lap, lap, thread_count
+from bench.stats.descriptive import median, median_interval, quantile
+
+PREEMPTED = 0.95
+"""A call that lost its core and got less than this share of the CPU time usual for it was preempted."""
+
+ENOUGH = 5, 0.1
+"""So many samples, and such a share of all, must be good for the good ones to be read."""
+
+Clock = Literal["elapsed", "cpu"]
+
+LOW = 0.1
+"""The quantile over layouts that is reported beside the median."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One timed call, in seconds of elapsed and of CPU time.
+
+    `layout` numbers the memory layouts, `switches` counts how often the process lost a core meanwhile,
+    `trouble` says why the sample is bad; empty where it is good.
+    """
+
+    elapsed: float
+    cpu: float
+    layout: int = 0
+    switches: int = 0
+    trouble: str = ""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The times of many calls, good and bad, and what they were taken under.
+
+    `warmup` is the number of calls before the first, `steady` whether these came to an end on their own;
+    `stopped` says what ended the timing, `load` are the machine's load averages of a minute before and
+    after, `single` says that the call ran on one thread of a CPU, `cores` are those that the process was
+    pinned to (none: not pinned).
+    """
+
+    samples: tuple[Sample, ...]
+    warmup: int
+    steady: bool
+    stopped: str
+    load: tuple[float, float]
+    single: bool = False
+    cores: tuple[int, ...] = ()
+
+    @property
+    def clock(self) -> Clock:
+        """Whether elapsed or CPU time is read."""
+        return clock_of(self.samples, self.single)
+
+    @cached_property
+    def times(self) -> tuple[tuple[int, float], ...]:
+        """(layout, seconds) of every sample that is read."""
+        return times_of(self.samples, self.single)
+
+    @property
+    def seconds(self) -> list[float]:
+        """The times that are read: of good samples, or the CPU time of all."""
+        return [seconds for _, seconds in self.times]
+
+    @cached_property
+    def layouts(self) -> list[float]:
+        """The median time on each layout, in seconds."""
+        return layout_medians(self.times)
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Where the median over layouts lies with 95 % confidence, in seconds; None for fewer than six."""
+        return median_interval(self.layouts)
+
+    @property
+    def low(self) -> float:
+        """The 10 % quantile over layouts, in seconds. Raises ValueError where no sample can be read."""
+        return quantile(self.layouts, LOW)
+
+    @property
+    def troubles(self) -> dict[str, int]:
+        """How many samples are bad, by what is wrong with them."""
+        return dict(Counter(s.trouble for s in self.samples if s.trouble))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to time: until the interval of the median over at least `layouts` layouts is no wider than
+    `tolerance` of it, `samples` calls are timed or `seconds` have passed; at least `least` calls.
+
+    A round on one layout ends after `round_seconds` or `calls` calls.
+    """
+
+    tolerance: float = 0.01
+    layouts: int = 20
+    samples: int = 3000
+    seconds: float = 3.0
+    least: int = 5
+    round_seconds: float = 0.05
+    calls: int = 15
+    warmup_seconds: float = 1.0
+
+
+@dataclass(frozen=True)
+class Machine:
+    """All that timing asks of the world outside; tests hand in a made-up one.
+
+    `now` is in seconds, `switches` counts how often this process lost a core so far, `trouble` says what
+    was wrong with the device since it was last asked.
+    """
+
+    lap: Callable[[Call], Lap]
+    now: Callable[[], float] = time.perf_counter
+    switches: Callable[[], int] = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    load: Callable[[], float] = lambda: os.getloadavg()[0]
+    trouble: Callable[[], str] = str
+
+
+def machine(device: str) -> Machine:
+    """The real one."""
+    return Machine(lap=lambda call: lap(call, device), trouble=trouble_reader(device))
+
+
+def timed_call(
+    call: Call,
+    moving: Callable[[], Iterable[Tensor]],
+    *,
+    device: str,
+    threads: int,
+    seed: int = 0,
+    gradients: bool = False,
+    prepare: Call = lambda: None,
+    plan: Plan = Plan(),
+) -> Timing:
+    """Time `call` on `threads` threads, pinned to as many cores, without autograd unless `gradients`.
+
+    On a CPU the tensors that `moving` names are moved to other addresses before every round; their values
+    stay. `prepare` runs before every call and is not timed. The threads, the cores they may run on and
+    the mode of autograd are afterwards as they were.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def redraw() -> Tensor | None:
+        return moved(list(moving()), generator) if torch.device(device).type == "cpu" else None
+
+    single = threads == 1 and torch.device(device).type == "cpu"
+    with thread_count(threads), pinned(threads) as cores, torch.inference_mode(not gradients):
+        return replace(timed(call, redraw, machine(device), plan, prepare, single), cores=cores)
+
+
+def timed(
+    call: Call, redraw: Call, machine: Machine, plan: Plan, prepare: Call = lambda: None, single: bool = False
+) -> Timing:
+    """Warm up, then time rounds of calls, with `redraw` before each; what it returns is kept for the round.
+
+    `single` says that the call runs on one thread of a CPU, so that CPU time is what it takes undisturbed.
+    """
+    before = machine.load()
+    machine.lap(call)  # loads libraries, compiles
+    warmup, steady = warmed_up(lambda: machine.lap(call).elapsed, plan.warmup_seconds)
+    start, layout, stopped, samples = machine.now(), 0, "", tuple[Sample, ...]()
+    machine.trouble()
+    while not stopped:
+        kept = redraw()
+        samples += _round(call, prepare, machine, plan, layout)
+        del kept
+        layout += 1
+        stopped = why_stop(judged(samples, single), machine.now() - start, plan, single)
+    return Timing(judged(samples, single), 1 + warmup, steady, stopped, (before, machine.load()), single)
+
+
+def warmed_up(timed_call: Callable[[], float], seconds: float, window: int = 3) -> tuple[int, bool]:
+    """Call until the median of the last calls is no longer below 0.98 of that of the ones before.
+
+    At least two windows of calls; at most `seconds`, if that is longer. How many calls it took, and whether
+    they were steady in the end.
+    """
+    times: list[float] = []
+    while True:
+        times += [timed_call() for _ in range(window)]
+        if len(times) < 2 * window:
+            continue
+        earlier, later = (statistics.median(t) for t in (times[-2 * window : -window], times[-window:]))
+        if later >= 0.98 * earlier or sum(times) >= seconds:
+            return len(times), later >= 0.98 * earlier
+
+
+def _round(call: Call, prepare: Call, machine: Machine, plan: Plan, layout: int) -> tuple[Sample, ...]:
+    """One call on the new addresses that is not counted, then calls for the round's duration."""
+    machine.lap(call)
+    samples: list[Sample] = []
+    while not samples or (len(samples) < plan.calls and sum(s.elapsed for s in samples) < plan.round_seconds):
+        prepare()
+        switches = machine.switches()
+        taken = machine.lap(call)
+        samples.append(Sample(max(taken.elapsed, 1e-9), taken.cpu, layout, machine.switches() - switches))
+    trouble = machine.trouble()
+    return tuple(replace(sample, trouble=trouble) for sample in samples)
+
+
+def judged(samples: Sequence[Sample], single: bool) -> tuple[Sample, ...]:
+    """The samples, those marked whose call lost its core to another process.
+
+    What CPU time per elapsed time is usual for the call is 1 on a single thread, and else the 90 % quantile
+    of the samples themselves, since threads wait for each other too.
+    """
+    usual = 1.0 if single else quantile([s.cpu / s.elapsed for s in samples], 0.9)
+    return tuple(replace(s, trouble="preempted") if _preempted(s, usual) else s for s in samples)
+
+
+def _preempted(sample: Sample, usual: float) -> bool:
+    return not sample.trouble and sample.switches > 0 and sample.cpu < PREEMPTED * usual * sample.elapsed
+
+
+def clock_of(samples: Sequence[Sample], single: bool) -> Clock:
+    """`elapsed` time of the good samples, where there are enough, or `cpu` time of all, where that can be read."""
+    least, share = ENOUGH
+    good = sum(not s.trouble for s in samples)
+    return "cpu" if single and good < max(min(least, len(samples)), share * len(samples)) else "elapsed"
+
+
+def times_of(samples: Sequence[Sample], single: bool) -> tuple[tuple[int, float], ...]:
+    """(layout, seconds) of every sample that is read, by the clock that is read."""
+    if clock_of(samples, single) == "cpu":
+        return tuple((s.layout, s.cpu) for s in samples)
+    return tuple((s.layout, s.elapsed) for s in samples if not s.trouble)
+
+
+def why_stop(samples: Sequence[Sample], seconds: float, plan: Plan, single: bool) -> str:
+    """What ends the timing now; empty where nothing does."""
+    medians = layout_medians(times_of(samples, single))
+    interval = median_interval(medians) if len(medians) >= plan.layouts else None
+    if interval and interval[1] - interval[0] <= plan.tolerance * median(medians):
+        return f"interval within {plan.tolerance:.1%}"
+    if len(samples) >= plan.samples:
+        return f"{plan.samples} samples"
+    return f"{plan.seconds:g} s" if seconds >= plan.seconds and len(samples) >= plan.least else ""
+
+
+def layout_medians(times: Iterable[tuple[int, float]]) -> list[float]:
+    """The median time on each layout, in seconds."""
+    by_layout: dict[int, list[float]] = {}
+    for layout, seconds in times:
+        by_layout.setdefault(layout, []).append(seconds)
+    return [median(each) for each in by_layout.values()]
+
+
+def moved(tensors: list[Tensor], generator: torch.Generator) -> Tensor:
+    """Move tensors to other addresses, behind random padding; keep the result for as long as they should stay."""
+    size = int(torch.randint(1, 1 << 20, (1,), generator=generator))
+    padding = torch.empty(size, dtype=torch.uint8)
+    with torch.inference_mode(False):  # weights made in inference mode could not be trained any more
+        for tensor in tensors:
+            tensor.data = tensor.data.clone()
+    return padding
+
+
+PERCENTILES = (5, 25, 50, 75, 95, 99)
+
+
+def explained(timing: Timing) -> dict[str, Any]:
+    """What explains times in ms: which clock was read, spread, interval, bad samples, circumstances."""
+    ms = [1e3 * seconds for seconds in timing.seconds]
+    interval = timing.interval
+    return {
+        "clock": timing.clock,
+        "percentiles_ms": {f"p{p}": quantile(ms, p / 100) for p in PERCENTILES} if ms else {},
+        "interval_ms": [1e3 * end for end in interval] if interval else None,
+        "low_ms": 1e3 * timing.low if ms else None,
+        "cpu_ms": 1e3 * median([s.cpu for s in timing.samples]),
+        "stopped": timing.stopped,
+        "bad": timing.troubles,
+        "bad_samples": [[s.trouble, 1e3 * s.elapsed] for s in timing.samples if s.trouble],
+        "warmup": timing.warmup,
+        "steady": timing.steady,
+        "layouts": len(timing.layouts),
+        "load": list(timing.load),
+        "cores": list(timing.cores),
+    }

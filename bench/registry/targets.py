@@ -1,0 +1,120 @@
+"""What a user may name where an architecture is wanted.
+
+A registered name, `timm:NAME`, `torchvision:NAME` (classification or segmentation), or
+`file.py:callable` / `pkg.module:callable`, a function whose keyword-only parameters are its axes.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from typing import Any
+
+from bench.registry import Architecture, Axis, RegistryError, axes_of, suggestion
+from bench.registry.catalogue import CatalogueError, Source, declarations, live, load, plugin_source, source_of
+from bench.registry.zoo import timm_models, torchvision_axes
+
+ZOOS = ("timm", "torchvision")
+
+
+def declared(name: str, plugins: Sequence[str] = ()) -> Architecture:
+    """The architecture that `name` means. Raises RegistryError with the nearest name.
+
+    Nothing is imported for registered names and for the zoos; `file:callable` is imported, and timm where its
+    sources do not have the name. torchvision's axes are the plain parameters of its builders; timm's models have none.
+    """
+    head, colon, rest = name.partition(":")
+    if not colon:
+        return declarations(tuple(plugins)).architectures.get(name)
+    if head in ZOOS:
+        axes = torchvision_axes(rest) if head == "torchvision" else _timm_axes(rest)
+        return Architecture(name, _not_live, head, axes, task="", source=f"{head}, {rest}")
+    return _callable(name, plugins)
+
+
+def runnable(name: str, plugins: Sequence[str] = ()) -> Architecture:
+    """The same, able to build. Raises RegistryError for a name that the zoo does not have."""
+    head, colon, rest = name.partition(":")
+    entry = declared(name, plugins)
+    if not colon:
+        return live(entry, plugins)
+    builder = {"timm": _timm, "torchvision": _torchvision}.get(head)
+    if builder is None:
+        return entry
+    return replace(entry, call=builder(rest))
+
+
+def source(entry: Architecture, plugins: Sequence[str] = ()) -> Source | None:
+    """The project or user module that the entry stands in; None for a zoo, which has a version instead."""
+    if entry.module in ZOOS:
+        return None
+    head, colon, _ = entry.name.rpartition(":")
+    return plugin_source(head) if colon else source_of(entry, plugins)
+
+
+def _not_live() -> Any:
+    raise RuntimeError("this entry is a declaration; use targets.runnable")
+
+
+def _callable(name: str, plugins: Sequence[str]) -> Architecture:
+    where, _, function = name.rpartition(":")
+    module = load(_file(where))
+    found = getattr(module, function, None)
+    if not callable(found):
+        known = [n for n, v in vars(module).items() if inspect.isfunction(v) and not n.startswith("_")]
+        raise RegistryError(f"'{where}' has no function '{function}'{suggestion(function, known)}")
+    if inspect.isfunction(found) and (loose := _loose(found)):
+        raise RegistryError(f"{name}: an axis is a keyword-only parameter: write def {function}(*, {loose}=...)")
+    try:
+        axes = axes_of(found)
+    except TypeError as error:
+        raise RegistryError(f"{name}: {error}") from None
+    return Architecture(name, found, module.__name__, axes, task="", source=where)
+
+
+def _timm_axes(name: str) -> tuple[Axis, ...]:
+    """None. A dot divides the name from that of weights (`resnet50.a1_in1k`); of older names timm itself is asked."""
+    if name.partition(".")[0] not in timm_models():
+        import timm
+
+        if not timm.is_model(name):
+            raise RegistryError(f"timm has no model '{name}'{_near(name, timm_models())}")
+    return ()
+
+
+def _near(name: str, known: Collection[str]) -> str:
+    """The nearest of so many names that one is always half alike: a hint only where it is more than that."""
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.7)
+    return f", did you mean '{near[0]}'?" if near else " (`timm.list_models()` names them)"
+
+
+def _timm(name: str) -> Callable[[], Any]:
+    import timm
+
+    return lambda: timm.create_model(name, pretrained=False)
+
+
+def _torchvision(name: str) -> Callable[..., Any]:
+    from torchvision import models
+
+    extra: dict[str, Any] = {"weights": None}
+    if name in models.list_models(models.segmentation) or name in models.list_models(models.detection):
+        extra["weights_backbone"] = None
+    if any(axis.name == "init_weights" for axis in torchvision_axes(name)):
+        extra["init_weights"] = True  # what None means, which warns
+    return lambda **axes: models.get_model(name, **extra | {k: v for k, v in axes.items() if v is not None})
+
+
+def _file(where: str) -> Source:
+    try:
+        return plugin_source(where)
+    except CatalogueError:
+        raise RegistryError(f"'{where}': there is no such file or module; a target is file.py:callable") from None
+
+
+def _loose(function: Callable[..., Any]) -> str:
+    """The first parameter that could be given by place, and so is no axis; empty where there is none."""
+    loose = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return next((p.name for p in inspect.signature(function).parameters.values() if p.kind in loose), "")

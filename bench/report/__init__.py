@@ -1,0 +1,1 @@
+"""Pages and tables: reads results, writes Markdown, HTML, CSV, LaTeX and JSON."""

@@ -1,0 +1,1 @@
+"""What was measured: value types, keys, source digests, the store, bundles, loading, comparison."""

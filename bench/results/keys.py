@@ -1,0 +1,195 @@
+"""Cells and their keys: a hash of what a cell's value depends on, and of nothing else.
+
+static    resolved axes, input shape, sources of the family and of the metric, library versions
+speed     all of that, and batch, device, driver, library build, threads, dtype, clock policy, and how a
+          forward pass is run: memory layout, compiled or not, replayed from a CUDA graph or not
+accuracy  all of static, and task, data set with fingerprint, recipe, seed, dtype, kind of device
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.hardware.environment import device_facts, device_kind, torch_build
+from bench.registry import Entry, Metric, targets
+from bench.registry.catalogue import declarations, package_folder, source_of
+from bench.results.sources import closure, code_digest, digest, file_digest, libraries, library_version
+from bench.spec.ablation import Ablation
+from bench.spec.variant import Variant
+from bench.spec.workload import Workload
+
+Fingerprint = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number to measure. `trial` is the key of the training it needs, empty where it needs none."""
+
+    key: str
+    variant: Variant
+    workload: Workload
+    metric: str
+    kind: str
+    seed: int | None
+    trial: str = ""
+    parts: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+
+def hashed(parts: Mapping[str, Any]) -> str:
+    """The key that a set of parts gives: 20 hexadecimal digits."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=list)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def cells(ablation: Ablation, fingerprint: Fingerprint) -> Iterator[Cell]:
+    """Every cell that the ablation asks for: by kind of metric, variants in the ablation's order.
+
+    `fingerprint` maps each split of the data set to a digest of its data; empty where none is used.
+    """
+    maker = _Maker(ablation, fingerprint)
+    for kind in ("static", "speed", "accuracy"):
+        metrics = [m for m in ablation.metrics if m.kind == kind]
+        for variant in ablation.variants if metrics else ():
+            for seed in ablation.seeds if kind == "accuracy" else (None,):
+                for metric in metrics:
+                    yield maker.cell(variant, metric, seed)
+
+
+def networks(ablation: Ablation) -> list[Cell]:
+    """One static cell for each variant, standing for the network itself: what `effect` looks at."""
+    maker = _Maker(ablation, {})
+    return [maker.network(variant) for variant in ablation.variants]
+
+
+class _Maker:
+    """Makes the cells of one ablation; what they share is computed once."""
+
+    def __init__(self, ablation: Ablation, fingerprint: Fingerprint) -> None:
+        self.ablation, self.fingerprint = ablation, fingerprint
+        self.registries = declarations(ablation.plugins)
+        self.code = functools.cache(self._code)
+
+    def cell(self, variant: Variant, metric: Metric, seed: int | None) -> Cell:
+        parts = self.static(variant, metric)
+        trial = ""
+        if metric.kind == "accuracy":
+            training = self.training(variant, seed)
+            trial = hashed(training)
+            parts = training | parts | {part: training[part] | parts[part] for part in ("code", "libraries")}
+        else:
+            parts["code"] = parts["code"] | _subject()
+        if metric.kind == "speed":
+            parts |= self.speed()
+        work = self.ablation.workload
+        return Cell(hashed(parts), variant, work, metric.name, metric.kind, seed, trial, parts)
+
+    def network(self, variant: Variant) -> Cell:
+        work = self.ablation.workload
+        parts = {
+            "architecture": variant.architecture,
+            "axes": dict(variant.axes),
+            "shape": list(work.shape),
+            **self.code(variant.architecture),
+            **_weights(variant),
+            "instrument": _closure("bench.sweep.signature", "sweep/signature.py") | _subject(),
+        }
+        return Cell(hashed(parts), variant, work, "", "static", None)
+
+    def static(self, variant: Variant, metric: Metric) -> dict[str, Any]:
+        return {
+            "metric": metric.name,
+            "architecture": variant.architecture,
+            "axes": dict(variant.axes),
+            "shape": list(self.ablation.workload.shape),
+            **self.code(variant.architecture, metric),
+            **_weights(variant),
+        }
+
+    def _code(self, architecture: str, *entries: Entry) -> dict[str, Any]:
+        """Digests of the sources behind a family and `entries`, and the versions of the libraries they import."""
+        family = targets.declared(architecture, self.ablation.plugins)
+        found = [targets.source(family, self.ablation.plugins), *(source_of(e, self.ablation.plugins) for e in entries)]
+        modules = tuple((source.module, source.path) for source in found if source is not None)
+        zoo = () if found[0] else (family.module,)
+        return {"code": code_digest(modules), "libraries": dict(libraries(modules, zoo))}
+
+    def speed(self) -> dict[str, Any]:
+        work = self.ablation.workload
+        machine = {**device_facts(work.device), "build": torch_build()}
+        how = {"layout": work.layout, "compile": work.compile, "graph": work.graph}
+        return {"batch": work.batch, "dtype": work.dtype, "threads": work.threads, "machine": machine, **how}
+
+    def training(self, variant: Variant, seed: int | None) -> dict[str, Any]:
+        """What a trained network depends on: everything but the metric that is read off it."""
+        work = self.ablation.workload
+        task, dataset = self.registries.tasks.get(work.task), self.registries.datasets.get(work.dataset)
+        code = self.code(variant.architecture, task, dataset)
+        return {
+            "architecture": variant.architecture,
+            "axes": dict(variant.axes),
+            "shape": list(work.shape),
+            "code": code["code"] | _closure("bench.training.loop", "training/loop.py"),
+            "libraries": code["libraries"],
+            "task": work.task,
+            "dataset": {"name": work.dataset, **dict(work.dataset_axes)},
+            "fingerprint": dict(self.fingerprint),
+            "recipe": self.ablation.recipe.model_dump(),
+            "seed": seed,
+            "dtype": work.dtype,
+            "device": device_kind(work.device),
+            **_weights(variant),
+            **_named_files(task.files),
+        }
+
+
+def _weights(variant: Variant) -> dict[str, Any]:
+    """What stands behind axis values `file:PATH` (a digest) and `package:NAME` (its version); nothing without them."""
+    found: dict[str, str | None] = {}
+    for value in variant.values.values():
+        kind, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
+        if kind == "file":
+            found[value] = file_digest(Path(name))
+        elif kind == "package":
+            found[value] = library_version(name)
+    return {"weights": found} if found else {}
+
+
+def _named_files(variables: Sequence[str]) -> dict[str, Any]:
+    """Digests of the files that these environment variables name; nothing where none is set."""
+    found = {name: file_digest(Path(os.environ[name])) for name in variables if os.environ.get(name)}
+    return {"files": found} if found else {}
+
+
+def _subject() -> dict[str, str]:
+    """The one module that every network passes through before it is looked at or timed."""
+    return {"bench.hardware.subject": digest(package_folder("bench") / "hardware" / "subject.py")}
+
+
+@functools.cache
+def _closure(module: str, file: str) -> dict[str, str]:
+    return {name: digest(path) for name, path in closure(module, package_folder("bench") / file)}
+
+
+def difference(new: Mapping[str, Any], old: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Each part of a key that differs, as `code.bench.train: 1a2b -> 3c4d`."""
+    for name in sorted({*new, *old}):
+        there, here = old.get(name), new.get(name)
+        if isinstance(there, Mapping) and isinstance(here, Mapping):
+            yield from difference(here, there, f"{prefix}{name}.")
+        elif _plain(there) != _plain(here):
+            yield f"{prefix}{name}: {_shown(there)} -> {_shown(here)}"
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value, default=list))
+
+
+def _shown(value: Any) -> str:
+    return "absent" if value is None else json.dumps(value, default=list)

@@ -1,0 +1,79 @@
+"""The values that travel `sweep -> metric -> store`: what was measured, and what came out. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bench.registry import Better
+from bench.spec.variant import Variant
+from bench.spec.workload import Workload
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a metric returns: one number (exact), or a list of samples, and what explains them.
+
+    `detail` is JSON: the coverage of a count, a field's paths, IoU by class. `error` in a
+    reading means that the metric knows that it could not be measured, and why. A static number that
+    comes of floating-point arithmetic on data is not `exact`: another machine may differ in the last digit.
+    """
+
+    value: float | Sequence[float] | None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    error: str | None = None
+    exact: bool = True
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One cell of the table, measured once: samples as they came, never rounded, or the error.
+
+    `exact` tells a single number that has no spread from samples. `seed` is None where no seed
+    plays a part. `duration` is in seconds. `key` is the hash of what the value depends on.
+    """
+
+    key: str
+    variant: Variant
+    workload: Workload
+    metric: str
+    unit: str
+    better: Better
+    samples: tuple[float, ...]
+    exact: bool
+    seed: int | None
+    duration: float
+    environment: Mapping[str, Any]
+    error: str | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def value(self) -> float | None:
+        """The number itself where it is exact, the median of the samples otherwise; None on error."""
+        if not self.samples:
+            return None
+        ordered = sorted(self.samples)
+        middle = len(ordered) // 2
+        return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a trained network did on the evaluation split, kept so that any metric can read it later.
+
+    `units`: arrays whose first axis is the evaluation unit (an image, a joint of an image).
+    `curves`: arrays over training steps (`step`, `loss`, ...). `samples`: a few inputs, truths and
+    outputs for the report (uint8). `names`: the classes or joints. `facts`: JSON: seconds of
+    training, the fast mode that ran, known optima of a phantom.
+    """
+
+    task: str
+    units: Mapping[str, np.ndarray]
+    names: tuple[str, ...] = ()
+    curves: Mapping[str, np.ndarray] = field(default_factory=dict)
+    samples: Mapping[str, np.ndarray] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)

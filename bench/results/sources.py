@@ -1,0 +1,145 @@
+"""A digest of the code that a value depends on: a module and the project modules that it imports.
+
+Comments, docstrings and layout do not count: the digest is taken of the syntax tree, so that
+explaining a line does not throw a week of training away.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib.metadata
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from bench.registry.catalogue import PLUGIN_PREFIX, package_folder, parse
+
+OURS = ("bench", "architectures")
+# They hold names and values, no arithmetic; what they hold is part of the key by value.
+VOCABULARY = frozenset(
+    {"bench", "bench.registry", "bench.registry.entries", "bench.results.measurement", "bench.spec.recipe"}
+)
+
+
+@functools.cache
+def digest(path: Path) -> str:
+    """Hash of one file's syntax tree without docstrings."""
+    tree = parse(path)
+    for node in ast.walk(tree):
+        match node:
+            case ast.Module() | ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
+                if ast.get_docstring(node, clean=False) is not None:
+                    node.body = node.body[1:] or [ast.Pass()]
+    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:16]
+
+
+@functools.cache
+def closure(module: str, path: Path) -> tuple[tuple[str, Path], ...]:
+    """The module and all project modules that it imports, directly or not, sorted by name."""
+    found: dict[str, Path] = {}
+    waiting = [(module, path)]
+    while waiting:
+        name, file = waiting.pop()
+        if name not in found and name not in VOCABULARY:
+            found[name] = file
+            waiting += _project_imports(name, file)
+    return tuple(sorted(found.items()))
+
+
+def code_digest(modules: Iterable[tuple[str, Path]]) -> dict[str, str]:
+    """Module name -> digest, over the closures of all `modules`."""
+    return {_movable(name): digest(path) for module in modules for name, path in closure(*module)}
+
+
+def _movable(name: str) -> str:
+    """A module's name in a key: a plug-in's without the mark of the folder that it lies in."""
+    return name.rpartition("_")[0] if name.startswith(PLUGIN_PREFIX) else name
+
+
+@functools.cache
+def _project_imports(module: str, path: Path) -> tuple[tuple[str, Path], ...]:
+    own = (*OURS, module.split(".")[0])
+    found: dict[str, Path] = {}
+    for name in _imports(module, path):
+        file = _file_of(name, module, path) if name.split(".")[0] in own else _beside(name, module, path)
+        if file is not None:
+            found[name] = file
+    return tuple(found.items())
+
+
+def _beside(name: str, importer: str, path: Path) -> Path | None:
+    """A module of the user's own in the folder of a plug-in that imports it."""
+    if importer.split(".")[0] in OURS or not name:
+        return None
+    return _existing(path.parent.joinpath(*name.split(".")))
+
+
+def _imports(module: str, path: Path) -> Iterator[str]:
+    """Every module that the file may import, in full; `from a import b` gives both a and a.b."""
+    package = module.rpartition(".")[0]
+    for node in _runtime_nodes(parse(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            up = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*up, *([node.module] if node.module else [])])
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        yield node
+        yield from _runtime_nodes(node)
+
+
+def _file_of(name: str, importer: str, path: Path) -> Path | None:
+    top = name.split(".")[0]
+    if top in OURS:
+        base = package_folder(top).joinpath(*name.split(".")[1:])
+    else:
+        base = path.parents[len(importer.split(".")) - 1].joinpath(*name.split("."))
+    return _existing(base)
+
+
+def _existing(base: Path) -> Path | None:
+    return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
+
+
+@functools.cache
+def libraries(modules: tuple[tuple[str, Path], ...], also: tuple[str, ...] = ()) -> tuple[tuple[str, str], ...]:
+    """Installed version of every third-party library that the closures of `modules` import, of torch, and of `also`."""
+    names = {"torch", *also}
+    for module in modules:
+        for name, path in closure(*module):
+            names |= {found.split(".")[0] for found in _imports(name, path) if found}
+    foreign = sorted(names - set(sys.stdlib_module_names) - set(OURS) - {m.split(".")[0] for m, _ in modules})
+    return tuple((name, version) for name in foreign if (version := library_version(name)) is not None)
+
+
+@functools.cache
+def library_version(library: str) -> str | None:
+    """The installed version of what `import library` finds; None where it is not installed."""
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        distributions = importlib.metadata.packages_distributions().get(library, [])
+        return importlib.metadata.version(distributions[0]) if distributions else None
+
+
+def file_digest(path: Path) -> str | None:
+    """Hash of a file's bytes, remembered by its size and date; None where there is no such file."""
+    if not path.is_file():
+        return None
+    stat = path.stat()
+    return _content(path, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.cache
+def _content(path: Path, size: int, date: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

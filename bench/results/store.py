@@ -1,0 +1,396 @@
+"""The results store: one SQLite file, every cell kept for good, one live row for each key.
+
+Write-ahead log, full synchronisation: what was acknowledged survives `kill -9`. Only the driver of
+a run writes; any number of readers and other runs may stand beside it. Not for network drives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.results.measurement import Evaluation, Measurement
+from bench.spec.variant import Variant
+from bench.spec.workload import Workload
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DEFAULT = Path("results") / "store.sqlite"
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS environment (id INTEGER PRIMARY KEY, facts TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE IF NOT EXISTS measurement (
+    id INTEGER PRIMARY KEY,
+    key TEXT NOT NULL,
+    live INTEGER CHECK (live = 1),
+    architecture TEXT NOT NULL,
+    variant TEXT NOT NULL,
+    axes TEXT NOT NULL,
+    stated TEXT NOT NULL,
+    workload TEXT NOT NULL,
+    metric TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    unit TEXT NOT NULL,
+    better TEXT,
+    seed INTEGER,
+    samples TEXT NOT NULL,
+    exact INTEGER NOT NULL,
+    error TEXT,
+    detail TEXT NOT NULL,
+    duration REAL NOT NULL,
+    parts TEXT NOT NULL,
+    environment INTEGER NOT NULL REFERENCES environment (id),
+    created TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS one_live_row ON measurement (key) WHERE live = 1;
+CREATE INDEX IF NOT EXISTS by_metric ON measurement (metric, architecture);
+CREATE TABLE IF NOT EXISTS evaluation (trial TEXT PRIMARY KEY, facts TEXT NOT NULL, arrays BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS signature (key TEXT PRIMARY KEY, facts TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS note (ablation TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS claim (key TEXT PRIMARY KEY, owner TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS fingerprint (dataset TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+"""
+VERSION = 1
+
+
+class StoreError(RuntimeError):
+    """A file that is no results store of this version."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What planning needs to know of a measured cell."""
+
+    key: str
+    error: str | None
+    duration: float
+
+
+class Store:
+    """An open store. Use as a context manager; a missing file reads as empty and is made by the first write."""
+
+    def __init__(self, path: str | Path = DEFAULT) -> None:
+        self.path = Path(path)
+        self._connection: sqlite3.Connection | None = None
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _read(self, statement: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        if self._connection is None and not self.path.exists():
+            return []
+        return self._open().execute(statement, arguments).fetchall()
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+            try:
+                self._prepare(connection)
+            except sqlite3.DatabaseError as error:
+                connection.close()
+                what = "not a results store" if "not a database" in str(error) else "cannot be opened"
+                raise StoreError(f"{self.path}: {what} ({error}); name another with --store") from None
+            self._connection = connection
+        return self._connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version not in (0, VERSION):
+            raise StoreError(f"{self.path}: written by another version of fovbench (layout {version}, not {VERSION})")
+        if version == 0:
+            connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version={VERSION};COMMIT;")
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        connection = self._open()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+
+    def measured(self, keys: Iterable[str]) -> dict[str, Row]:
+        """The live rows of those keys that have one."""
+        return {row[0]: Row(*row) for row in self._chosen("key, error, duration", keys)}
+
+    def _chosen(self, columns: str, keys: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+        wanted = list(dict.fromkeys(keys))
+        for start in range(0, len(wanted), 500):
+            chunk = wanted[start : start + 500]
+            marks = ",".join("?" * len(chunk))
+            yield from self._read(f"SELECT {columns} FROM measurement WHERE live = 1 AND key IN ({marks})", chunk)
+
+    def add(
+        self,
+        measurements: Iterable[tuple[Measurement, str, Mapping[str, Any]]],
+        replace: bool = False,
+    ) -> int:
+        """Keep measurements, each with its metric's kind and the parts of its key; how many were new.
+
+        A key that has a live row keeps it, so nothing is doubled; with `replace` the old row stays as
+        history and the new one becomes the live one.
+        """
+        added = 0
+        with self._transaction() as connection:
+            for measurement, kind, parts in measurements:
+                if replace:
+                    connection.execute("UPDATE measurement SET live = NULL WHERE key = ?", (measurement.key,))
+                cursor = connection.execute(_INSERT, _columns(measurement, kind, parts, self._environment(measurement)))
+                added += cursor.rowcount
+                connection.execute("DELETE FROM claim WHERE key = ?", (measurement.key,))
+        return added
+
+    def _environment(self, measurement: Measurement) -> int:
+        facts = _json(measurement.environment)
+        connection = self._open()
+        connection.execute("INSERT OR IGNORE INTO environment (facts) VALUES (?)", (facts,))
+        (number,) = connection.execute("SELECT id FROM environment WHERE facts = ?", (facts,)).fetchone()
+        return int(number)
+
+    def add_evaluation(self, trial: str, evaluation: Evaluation) -> None:
+        """Keep what a trained network did; the trial's key is what its training depends on."""
+        facts, arrays = _packed(evaluation)
+        with self._transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO evaluation VALUES (?, ?, ?)", (trial, facts, arrays))
+
+    def evaluation(self, trial: str) -> Evaluation | None:
+        """The evaluation of a trial, or None."""
+        rows = self._read("SELECT facts, arrays FROM evaluation WHERE trial = ?", (trial,))
+        return _unpacked(*rows[0]) if rows else None
+
+    def evaluated(self) -> set[str]:
+        """The trials that have an evaluation."""
+        return {row[0] for row in self._read("SELECT trial FROM evaluation")}
+
+    def claim(self, keys: Sequence[str], owner: str, alive: Callable[[str], bool]) -> set[str]:
+        """The keys that `owner` may measure now: those that no other living run has claimed."""
+        with self._transaction() as connection:
+            held = dict(connection.execute("SELECT key, owner FROM claim").fetchall())
+            living = {o: o == owner or alive(o) for o in set(held.values())}
+            free = {k for k in keys if k not in held or held[k] == owner or not living[held[k]]}
+            connection.executemany("INSERT OR REPLACE INTO claim VALUES (?, ?)", [(k, owner) for k in sorted(free)])
+        return free
+
+    def release(self, owner: str) -> None:
+        """Give back what `owner` claimed and did not measure."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM claim WHERE owner = ?", (owner,))
+
+    def signatures(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """What was recorded of the networks of those keys."""
+        wanted = set(keys)
+        rows = self._read("SELECT key, facts FROM signature")
+        return {key: json.loads(facts) for key, facts in rows if key in wanted}
+
+    def add_signatures(self, found: Mapping[str, Mapping[str, Any]]) -> None:
+        """Keep what networks are, by key."""
+        with self._transaction() as connection:
+            rows = [(key, _json(facts)) for key, facts in found.items()]
+            connection.executemany("INSERT OR REPLACE INTO signature VALUES (?, ?)", rows)
+
+    def note(self, ablation: str) -> str:
+        """What a person said about this ablation's run (`--allow-noop`), or nothing."""
+        rows = self._read("SELECT text FROM note WHERE ablation = ?", (ablation,))
+        return rows[0][0] if rows else ""
+
+    def add_note(self, ablation: str, text: str) -> None:
+        """Keep a person's reason beside the ablation's results."""
+        with self._transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (ablation, text))
+
+    def durations(self) -> list[tuple[str, str, float, dict[str, Any]]]:
+        """(metric, architecture, seconds, parts of the key) of the latest cells that did not fail."""
+        chosen = "FROM measurement WHERE error IS NULL ORDER BY id DESC LIMIT 2000"
+        statement = f"SELECT metric, architecture, duration, parts {chosen}"
+        return [(metric, name, seconds, json.loads(parts)) for metric, name, seconds, parts in self._read(statement)]
+
+    def remember_fingerprint(self, dataset: str, value: str) -> None:
+        """Note the data that a named data set had last, so that tables can be made where the data is not."""
+        with self._transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO fingerprint VALUES (?, ?)", (dataset, value))
+
+    def fingerprint(self, dataset: str) -> str | None:
+        """The last noted fingerprint of a data set, or None."""
+        rows = self._read("SELECT value FROM fingerprint WHERE dataset = ?", (dataset,))
+        return rows[0][0] if rows else None
+
+    def parts(self, architecture: str, metric: str) -> list[tuple[str, dict[str, Any]]]:
+        """(key, parts of the key) of every cell of that metric and architecture, the newest first."""
+        statement = "SELECT key, parts FROM measurement WHERE architecture = ? AND metric = ? ORDER BY id DESC"
+        return [(key, json.loads(parts)) for key, parts in self._read(statement, (architecture, metric))]
+
+    def measurements(self, keys: Iterable[str] | None = None) -> list[tuple[Measurement, str, str]]:
+        """(measurement, kind, created) of the live rows: all of them, or those of `keys`."""
+        if keys is None:
+            rows: Iterable[tuple[Any, ...]] = self._read(f"SELECT {_READ} FROM measurement WHERE live = 1 ORDER BY id")
+        else:
+            rows = self._chosen(_READ, keys)
+        environments = dict(self._read("SELECT id, facts FROM environment"))
+        return [_measurement(row, environments) for row in rows]
+
+
+_WRITE = (
+    "key, live, architecture, variant, axes, stated, workload, metric, kind, unit, better, seed, samples, "
+    "exact, error, detail, duration, parts, environment, created"
+)
+_READ = (
+    "key, architecture, axes, stated, workload, metric, kind, unit, better, seed, samples, exact, error, "
+    "detail, duration, environment, created"
+)
+_INSERT = f"INSERT INTO measurement ({_WRITE}) VALUES ({','.join('?' * 20)}) ON CONFLICT DO NOTHING"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _columns(m: Measurement, kind: str, parts: Mapping[str, Any], environment: int) -> tuple[Any, ...]:
+    variant, workload = m.variant, _json(asdict(m.workload))
+    head = (m.key, 1, variant.architecture, variant.name, _json(variant.axes), _json(variant.stated), workload)
+    value = (m.metric, kind, m.unit, m.better, m.seed, _json(m.samples), int(m.exact), m.error, _json(dict(m.detail)))
+    return (*head, *value, m.duration, _json(parts), environment, datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+def _measurement(row: tuple[Any, ...], environments: Mapping[int, str]) -> tuple[Measurement, str, str]:
+    key, architecture, axes, stated, workload, metric, kind, unit, better, seed, *rest = row
+    samples, exact, error, detail, duration, environment, created = rest
+    measurement = Measurement(
+        key=key,
+        variant=Variant(architecture, _tuples(json.loads(axes)), tuple(json.loads(stated))),
+        workload=Workload(**{k: _tuples(v) for k, v in json.loads(workload).items()}),
+        metric=metric,
+        unit=unit,
+        better=better,
+        samples=tuple(json.loads(samples)),
+        exact=bool(exact),
+        seed=seed,
+        duration=duration,
+        environment=json.loads(environments[environment]),
+        error=error,
+        detail=json.loads(detail),
+    )
+    return measurement, kind, created
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+def _packed(evaluation: Evaluation) -> tuple[str, bytes]:
+    import numpy as np
+
+    buffer = io.BytesIO()
+    groups = {"units": evaluation.units, "curves": evaluation.curves, "samples": evaluation.samples}
+    named: dict[str, Any] = {f"{g}.{k}": v for g, arrays in groups.items() for k, v in arrays.items()}
+    np.savez_compressed(buffer, **named)
+    facts = {"task": evaluation.task, "names": list(evaluation.names), "facts": dict(evaluation.facts)}
+    return _json(facts), buffer.getvalue()
+
+
+def _unpacked(facts: str, arrays: bytes) -> Evaluation:
+    import numpy as np
+
+    groups: dict[str, dict[str, Any]] = {"units": {}, "curves": {}, "samples": {}}
+    with np.load(io.BytesIO(arrays), allow_pickle=False) as held:
+        for name in held.files:
+            group, _, key = name.partition(".")
+            groups[group][key] = held[name]
+    told = json.loads(facts)
+    return Evaluation(task=told["task"], names=tuple(told["names"]), facts=told["facts"], **groups)
+
+
+def load(path: str | Path = DEFAULT, keys: Iterable[str] | None = None) -> pd.DataFrame:
+    """The store as a tidy DataFrame: one row for each sample, axes as columns; a failure is one row with its error.
+
+    Columns: architecture, variant, the axes, metric, unit, better, kind, seed, sample, value, exact, error,
+    task, dataset, shape, batch, device, dtype, mode, duration (s), created, key, detail. An axis that is
+    called like one of these stands as `axis.NAME`. Only the cells of `keys` where given.
+    """
+    import pandas as pd
+
+    with Store(path) as store:
+        found = store.measurements(keys)
+    rows = [row for measurement, kind, created in found for row in _rows(measurement, kind, created)]
+    axes = list(dict.fromkeys(name for row in rows for name in row["axes"]))
+    frame = pd.DataFrame([{**row, **row["axes"]} for row in rows], columns=[*_HEAD, *axes, *_TAIL])
+    return _typed(frame) if rows else frame
+
+
+def _typed(frame: pd.DataFrame) -> pd.DataFrame:
+    frame = frame.astype({"seed": "Int64", "value": float})
+    for column in ("better", "error", "mode"):
+        frame[column] = frame[column].astype(object).where(frame[column].notna(), None)
+    return frame
+
+
+_HEAD = ("architecture", "variant")
+_TAIL = (
+    "metric", "unit", "better", "kind", "seed", "sample", "value", "exact", "error", "task", "dataset", "shape",
+    "batch", "device", "dtype", "mode", "duration", "created", "key", "detail",
+)  # fmt: skip
+
+
+def _rows(m: Measurement, kind: str, created: str) -> Iterator[dict[str, Any]]:
+    taken = {*_HEAD, *_TAIL}
+    axes = {f"axis.{name}" if name in taken else name: value for name, value in m.variant.axes}
+    work = m.workload
+    where = {"task": work.task, "dataset": work.dataset, "shape": work.shape, "batch": work.batch}
+    how = {"device": work.device, "dtype": work.dtype, "mode": m.detail.get("mode")}
+    told = {"error": m.error, "duration": m.duration, "created": created, "key": m.key, "detail": dict(m.detail)}
+    named = {"architecture": m.variant.architecture, "variant": m.variant.name, "axes": axes}
+    what = {"metric": m.metric, "unit": m.unit, "better": m.better, "kind": kind, "seed": m.seed, "exact": m.exact}
+    for sample, value in enumerate(m.samples or (math.nan,)):
+        yield {**named, **what, "sample": sample, "value": value, **where, **how, **told}
+
+
+def this_run() -> str:
+    """A name for this driver process that no other process, not even one with its number later, has."""
+    return f"{os.getpid()}@{_started(os.getpid())}"
+
+
+def running(owner: str) -> bool:
+    """Whether the driver of that name still lives on this machine."""
+    number, _, started = owner.partition("@")
+    return _started(int(number)) == started
+
+
+def _started(pid: int) -> str:
+    """Boot and start time of a process; empty where there is no such process (or it is a zombie)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return _started_elsewhere(pid)
+    return "" if fields[0] in "ZX" else f"{boot}/{fields[19]}"
+
+
+def _started_elsewhere(pid: int) -> str:
+    if Path("/proc/self/stat").exists():
+        return ""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return ""
+    except PermissionError:
+        pass
+    return "alive"

@@ -1,0 +1,31 @@
+"""A variant: one point of an architecture family, with a value for every axis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.registry import text_of
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One point of a family: every axis with its value, in the order of the builder's signature.
+
+    `stated` are the axes that whoever asked for it gave a value (an ablation: its baseline and what
+    varies). The rest stand at their defaults, so the name determines the variant.
+    """
+
+    architecture: str
+    axes: tuple[tuple[str, Any], ...]
+    stated: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return dict(self.axes)
+
+    @property
+    def name(self) -> str:
+        """Canonical: `fcn(stride=8,skips=true)`."""
+        inner = ",".join(f"{k}={text_of(v)}" for k, v in self.axes if k in self.stated)
+        return f"{self.architecture}({inner})" if inner else self.architecture

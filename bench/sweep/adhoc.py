@@ -1,0 +1,103 @@
+"""`bench measure`: one network, measured now, in a process of its own; nothing is kept."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bench.registry import Architecture, Metric, RegistryError, targets
+from bench.registry.catalogue import declarations
+from bench.results.measurement import Measurement
+from bench.results.store import Store
+from bench.spec.ablation import Ablation
+from bench.spec.recipe import Recipe
+from bench.spec.variant import Variant
+from bench.spec.workload import Workload
+from bench.spec.yamlfile import parse_value
+from bench.sweep.driver import run
+from bench.sweep.executors.local import LocalExecutor
+from bench.sweep.plan import plan
+from bench.sweep.running import preload
+
+
+def measure_target(
+    target: str,
+    axes: Sequence[str],
+    *,
+    metrics: Sequence[str],
+    shape: tuple[int, ...],
+    batches: Sequence[int],
+    timeout: float,
+    plugins: Sequence[str],
+    **how: Any,
+) -> list[Measurement]:
+    """The measurements by batch, in the order of `metrics`; static ones, which depend on no batch, once.
+
+    `how` are the other fields of the workload: device, dtype, threads, layout, compile, graph.
+    Raises RegistryError for what does not exist, ValueError for a workload that cannot be.
+    """
+    entry = targets.declared(target, plugins)
+    chosen = _metrics(entry, metrics, tuple(plugins))
+    ablation = Ablation(
+        name="measure",
+        path="measure",
+        question="",
+        source=entry.source,
+        variants=(variant_of(entry, axes),),
+        excluded=(),
+        varied=(),
+        metrics=chosen,
+        workload=Workload(entry.task, "", (), shape, batches[0], **how),
+        recipe=Recipe(),
+        seeds=(0,),
+        timeout=timeout,
+        claims=(),
+        plugins=tuple(plugins),
+    )
+    speed = tuple(m for m in chosen if m.kind == "speed")
+    sweeps = [ablation, *(_at(ablation, batch, speed) for batch in batches[1:] if speed)]
+    return list(_measured(sweeps))
+
+
+def _at(ablation: Ablation, batch: int, metrics: tuple[Metric, ...]) -> Ablation:
+    return replace(ablation, workload=replace(ablation.workload, batch=batch), metrics=metrics)
+
+
+def _metrics(entry: Architecture, names: Sequence[str], plugins: tuple[str, ...]) -> tuple[Metric, ...]:
+    registry = declarations(plugins).metrics
+    found = [registry.get(name) for name in names] or [m for m in registry if m.kind != "accuracy"]
+    for metric in found:
+        if metric.kind == "accuracy":
+            raise RegistryError(f"'{metric.name}' needs training: put it into an ablation and use bench run")
+        if names and entry.task and not metric.fits(entry.task):
+            raise RegistryError(f"'{metric.name}' is for {' and '.join(metric.tasks)}, not for {entry.task}")
+    return tuple(m for m in dict.fromkeys(found) if not entry.task or m.fits(entry.task))
+
+
+def variant_of(entry: Architecture, axes: Sequence[str]) -> Variant:
+    """The variant that `name=value` words ask for. Raises RegistryError for a wrong axis or value."""
+    given = {}
+    for text in axes:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise RegistryError(f"'{text}': write an axis as name=value")
+        given[name] = parse_value(value)
+    resolved = entry.resolve(given)
+    return Variant(entry.name, tuple(resolved.items()), tuple(name for name in resolved if name in given))
+
+
+def _measured(ablations: Sequence[Ablation]) -> Iterator[Measurement]:
+    with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "store.sqlite") as store:
+        plans = [plan(ablation, store) for ablation in ablations]
+        executor = LocalExecutor(1, preload(plans))
+        try:
+            for made in plans:
+                run(made, store, executor)
+        finally:
+            executor.stop()
+        for made in plans:
+            found = {m.metric: m for m, _, _ in store.measurements(made.keys)}
+            yield from (found[metric.name] for metric in made.ablation.metrics)

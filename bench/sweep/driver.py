@@ -1,0 +1,195 @@
+"""Run a plan: what is missing is measured, once, and kept as soon as it is known."""
+
+from __future__ import annotations
+
+import math
+import queue
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bench.results.keys import Cell
+from bench.results.measurement import Measurement
+from bench.results.store import Row, Store, running, this_run
+from bench.sweep.executors import Executor, Exit, Lane, Progress
+from bench.sweep.noop import check_effects
+from bench.sweep.plan import Plan
+from bench.sweep.settings import BATCH, DEFAULT, Began, Kept, Options
+from bench.sweep.worker import Evaluated, MeasureJob, TrainJob, failure
+
+KILLED = "killed by SIGKILL"
+"""A kill comes from outside (the kernel short of memory, a person): such a cell gets one more try."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a run ended."""
+
+    measured: int
+    failed: int
+    left: int
+    stopped: str = ""
+
+
+def run(plan: Plan, store: Store, executor: Executor, options: Options = DEFAULT) -> Summary:
+    """Measure what is due. Whatever is known is in the store at once; a death costs its own cell only."""
+    return _Run(plan, store, executor, options).run()
+
+
+class _Run:
+    """The state of one run: what is pending, in flight, and kept."""
+
+    def __init__(self, plan: Plan, store: Store, executor: Executor, options: Options) -> None:
+        self.plan, self.store, self.executor, self.options = plan, store, executor, options
+        self.owner = this_run()
+        self.received: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.flying: dict[Future[Exit], tuple[MeasureJob | TrainJob, float]] = {}
+        self.done: set[str] = set()
+        self.evaluated: dict[str, Any] = {}
+        self.failed = 0
+        self.ends = time.monotonic() + options.budget
+        self.by_key = {cell.key: cell for cell in plan.due}
+
+    def run(self) -> Summary:
+        if self.plan.due and len(self.plan.ablation.variants) > 1:
+            check_effects(self.plan, self.store, self.executor, self.options)
+        self.options.notify(Began(len(self.plan.due)))
+        try:
+            self._own_cells()
+            self._cells_of_others()
+        finally:
+            if self.by_key:
+                self.store.release(self.owner)
+        left = len(self.by_key) - len(self.done)
+        return Summary(len(self.done), self.failed, left, "budget" if left else "")
+
+    def _own_cells(self) -> None:
+        mine = self._claimed([key for key in self.by_key if key not in self.done])
+        if not self.options.replace:
+            self._found(self.store.measured(mine))
+        for kind in ("static", "speed", "accuracy"):
+            self._phase([c for c in self.plan.due if c.kind == kind and c.key in mine and c.key not in self.done])
+
+    def _claimed(self, keys: Sequence[str]) -> set[str]:
+        return self.store.claim(keys, self.owner, running) if keys else set()
+
+    def _cells_of_others(self) -> None:
+        """Wait for the cells that another run measures; take them over if it dies."""
+        while missing := [k for k in self.by_key if k not in self.done]:
+            if not self._time_left():
+                return
+            if not self.options.replace:
+                self._found(self.store.measured(missing))
+            if self._claimed([k for k in missing if k not in self.done]):
+                self._own_cells()
+            elif len(self.done) < len(self.by_key):
+                time.sleep(0.5)
+
+    def _found(self, rows: Mapping[str, Row]) -> None:
+        """Cells that another run has measured since we planned."""
+        self.done |= rows.keys()
+        self.failed += sum(row.error is not None for row in rows.values())
+
+    def _time_left(self) -> bool:
+        return time.monotonic() < self.ends
+
+    def _phase(self, due: Sequence[Cell]) -> None:
+        pending = list(self._jobs(due))
+        while pending or self.flying:
+            while pending and self._room(pending[0]) and self._time_left():
+                self._submit(pending.pop(0))
+            if not self._time_left():
+                pending.clear()
+            self._receive()
+            pending[:0] = self._landed()
+
+    def _jobs(self, due: Sequence[Cell]) -> Iterator[MeasureJob | TrainJob]:
+        """The cells of one kind as jobs: a trial each, a speed cell each, static cells in batches."""
+        light = tuple(replace(cell, parts={}) for cell in due)
+        if light and light[0].kind == "accuracy":
+            for trial in dict.fromkeys(cell.trial for cell in light):
+                yield self._trial(tuple(c for c in light if c.trial == trial))
+            return
+        share = math.ceil(len(light) / self.options.workers)
+        size = 1 if light and light[0].kind == "speed" else min(BATCH, max(1, share))
+        for start in range(0, len(light), size):
+            yield MeasureJob(light[start : start + size], self.plan.ablation.plugins)
+
+    def _trial(self, group: tuple[Cell, ...]) -> TrainJob:
+        kept = None if self.options.force else self.store.evaluation(group[0].trial)
+        return TrainJob(group, self.plan.ablation.recipe, self.plan.data, self.plan.ablation.plugins, kept)
+
+    def _lane(self, job: MeasureJob | TrainJob) -> Lane:
+        return "exclusive" if job.cells[0].kind == "speed" else "shared"
+
+    def _room(self, job: MeasureJob | TrainJob) -> bool:
+        return len(self.flying) < (1 if self._lane(job) == "exclusive" else self.options.workers)
+
+    def _submit(self, job: MeasureJob | TrainJob) -> None:
+        ablation = self.plan.ablation
+        future = self.executor.submit(
+            job,
+            self.received.put,
+            timeout=ablation.timeout,
+            device=ablation.workload.device,
+            lane=self._lane(job),
+        )
+        future.add_done_callback(lambda _: self.received.put(None))
+        self.flying[future] = (job, time.monotonic())
+
+    def _receive(self) -> None:
+        """Wait for news, then keep all that has come in one transaction."""
+        if self.flying:
+            self._take([self.received.get(), *self._waiting()])
+
+    def _waiting(self) -> Iterator[Any]:
+        while not self.received.empty():
+            yield self.received.get()
+
+    def _take(self, news: Sequence[Any]) -> None:
+        for item in news:
+            if isinstance(item, Evaluated):
+                self.store.add_evaluation(item.trial, item.evaluation)
+                self.evaluated[item.trial] = item.evaluation
+            elif isinstance(item, Progress):
+                self.options.notify(item)
+        self._keep([item for item in news if isinstance(item, Measurement)])
+
+    def _keep(self, measurements: Sequence[Measurement]) -> None:
+        if not measurements:
+            return
+        rows = [(m, self.by_key[m.key].kind, self.by_key[m.key].parts) for m in measurements]
+        self.store.add(rows, replace=self.options.replace)
+        self.done |= {m.key for m in measurements}
+        self.failed += sum(m.error is not None for m in measurements)
+        self.options.notify(Kept(tuple(measurements)))
+
+    def _landed(self) -> Iterator[MeasureJob | TrainJob]:
+        """Account for the jobs that ended; what a dead one left undone comes back as a job."""
+        for future in [f for f in self.flying if f.done()]:
+            job, started = self.flying.pop(future)
+            self._take(list(self._waiting()))
+            left = tuple(cell for cell in job.cells if cell.key not in self.done)
+            if left:
+                yield from self._after_death(job, left, future.result(), time.monotonic() - started)
+
+    def _after_death(
+        self, job: MeasureJob | TrainJob, left: tuple[Cell, ...], end: Exit, seconds: float
+    ) -> Iterator[MeasureJob | TrainJob]:
+        error = end.error or "died: the job ended without a result for this cell"
+        if KILLED in error and job.attempt == 1:
+            yield self._again(job, left, attempt=2)
+            return
+        untrained = isinstance(job, TrainJob) and job.evaluation is None and left[0].trial not in self.evaluated
+        guilty, innocent = (left, ()) if untrained else (left[:1], left[1:])
+        self._keep([failure(cell, error, seconds, job.plugins) for cell in guilty])
+        if innocent:
+            yield self._again(job, innocent, attempt=1)
+
+    def _again(self, job: MeasureJob | TrainJob, cells: tuple[Cell, ...], attempt: int) -> MeasureJob | TrainJob:
+        if isinstance(job, TrainJob):
+            known = job.evaluation or self.evaluated.get(cells[0].trial)
+            return replace(job, cells=cells, evaluation=known, attempt=attempt)
+        return replace(job, cells=cells, attempt=attempt)

@@ -1,0 +1,108 @@
+"""What a person sees of a run: a live line with time left on a terminal, a plain line each tenth in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from bench.sweep.executors import Progress
+from bench.sweep.settings import Began, Kept
+
+
+class Reporter:
+    """Takes a run's events; writes to stderr only."""
+
+    def __init__(self, title: str) -> None:
+        self.title, self.total, self.done, self.failed = title, 0, 0, 0
+        self.started = time.monotonic()
+        self.told = -1
+        self._live: Any = None
+        self._tasks: dict[str, Any] = {}
+
+    def __call__(self, event: Any) -> None:
+        if isinstance(event, Began):
+            self.total = event.cells
+            self._open()
+        elif isinstance(event, Kept):
+            self.done += len(event.measurements)
+            for measurement in event.measurements:
+                if measurement.error:
+                    self.failed += 1
+                    self.say(f"{measurement.variant.name} {measurement.metric}: {measurement.error}")
+            self._advance()
+        elif isinstance(event, Progress):
+            self._trial(event)
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+        if self._live:
+            self._live.console.print(text, markup=False, highlight=False)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        if self._live:
+            self._live.stop()
+            self._live = None
+
+    def _open(self) -> None:
+        if not self.total:
+            return
+        if not sys.stderr.isatty():
+            self.say(f"{self.title}: {self.total} cells to measure")
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        left = (TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+        self._live = Bars(*columns, *left, console=Console(stderr=True), transient=True)
+        self._live.start()
+        self._tasks[""] = self._live.add_task(self.title, total=self.total, note="")
+
+    def _advance(self) -> None:
+        if self._live:
+            note = f"{self.failed} failed" if self.failed else ""
+            self._live.update(self._tasks[""], completed=self.done, note=note)
+            return
+        tenth = 10 * self.done // max(self.total, 1)
+        if tenth > self.told:
+            self.told = tenth
+            self.say(f"{self.title}: {self.done} of {self.total} cells{self._time_left()}")
+
+    def _time_left(self) -> str:
+        spent = time.monotonic() - self.started
+        if not 0 < self.done < self.total:
+            return f", {seconds_text(spent)}"
+        return f", about {seconds_text(spent / self.done * (self.total - self.done))} left"
+
+    def _trial(self, event: Progress) -> None:
+        if not event.total:
+            self.say(f"{self.title}: {event.label}")
+            return
+        if not self._live:
+            self._log_trial(event)
+            return
+        if event.label not in self._tasks:
+            self._tasks[event.label] = self._live.add_task(f"  {event.label}", total=event.total, note="")
+        self._live.update(self._tasks[event.label], completed=event.done, note=event.note)
+        if event.done >= event.total:
+            self._live.remove_task(self._tasks.pop(event.label))
+
+    def _log_trial(self, event: Progress) -> None:
+        tenth = 10 * event.done // max(event.total, 1)
+        if tenth > self._tasks.get(event.label, 0):
+            self._tasks[event.label] = tenth
+            self.say(f"  {event.label}: step {event.done} of {event.total}, {event.note}")
+
+
+def seconds_text(seconds: float) -> str:
+    """`45 s`, `12 m 30 s`, `3 h 5 m`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} m {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} m"

@@ -1,0 +1,120 @@
+"""A run as the command line does it: plan all, start the executor once, run each, report each."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.hardware.environment import device_kind
+from bench.registry.catalogue import declarations
+from bench.registry.targets import ZOOS
+from bench.results.loading import gather
+from bench.results.store import Store
+from bench.spec.ablation import Ablation
+from bench.sweep.driver import run
+from bench.sweep.executors.local import LocalExecutor
+from bench.sweep.plan import Plan, plan
+from bench.sweep.progress import Reporter
+from bench.sweep.settings import Options
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run, on what, and how."""
+
+    ablations: Sequence[Ablation]
+    store: Store
+    data: Path | None
+    only: Sequence[str] = ()
+    rerun: Sequence[str] = ()
+    force: bool = False
+    workers: int | None = None
+    budget: float | None = None
+    allow_noop: str = ""
+
+    def plans(self, reading: bool = False) -> list[Plan]:
+        """Every ablation planned; whatever is wrong with one shows before any is run."""
+        how = {"rerun": self.rerun, "force": self.force, "only": self.only, "reading": reading}
+        return [plan(ablation, self.store, self.data, **how) for ablation in self.ablations]  # type: ignore[arg-type]
+
+
+def run_all(job: Job, announce: Callable[[Plan], None], reports: Path | None) -> bool:
+    """Run every ablation and print its report's path; whether any cell failed or was left."""
+    plans = job.plans()
+    workers = job.workers or workers_for(plans)
+    executor = LocalExecutor(workers, preload(plans))
+    ends = time.monotonic() + (job.budget or math.inf)
+    failed = False
+    try:
+        for each in plans:
+            announce(each)
+            failed |= _run_one(job, each, executor, workers, ends)
+            if reports is not None:
+                _report(job, each, reports)
+    finally:
+        executor.stop()
+    return failed
+
+
+def _run_one(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: float) -> bool:
+    reporter = Reporter(each.ablation.name)
+    options = Options(
+        workers=workers,
+        budget=ends - time.monotonic(),
+        force=job.force,
+        replace=job.force or bool(job.rerun),
+        allow_noop=job.allow_noop,
+        notify=reporter,
+    )
+    try:
+        summary = run(each, job.store, executor, options)
+    finally:
+        reporter.close()
+    failed = summary.failed + each.count("failed")
+    if summary.left:
+        reporter.say(f"{each.ablation.name}: {summary.left} cells left when the time was up; run again to go on")
+    if failed:
+        reporter.say(f"{each.ablation.name}: {failed} cells failed; --rerun failed measures them again")
+    return failed > 0
+
+
+def _report(job: Job, each: Plan, folder: Path) -> None:
+    from bench.report.page import render
+
+    fresh = plan(each.ablation, job.store, job.data, reading=True)
+    print(render(gather(fresh.ablation, fresh.cells, job.store, fresh.note), folder), flush=True)
+
+
+def workers_for(plans: Sequence[Plan]) -> int:
+    """As many as the cores can serve at the workloads' threads; one where a GPU is shared."""
+    work = [each.ablation.workload for each in plans]
+    if any(device_kind(w.device) != "cpu" for w in work):
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // max(w.threads for w in work))
+
+
+def preload(plans: Sequence[Plan]) -> list[str]:
+    """The modules that jobs of these plans will import, for the fork server to import once."""
+    modules = {name: None for each in plans for name in _modules(each)}
+    return ["bench.sweep.worker", *modules]
+
+
+def _modules(each: Plan) -> Iterator[str]:
+    declared = declarations(each.ablation.plugins)
+    due = each.due
+    for family in dict.fromkeys(cell.variant.architecture for cell in due):
+        head = family.partition(":")[0]
+        yield from [head] if head in ZOOS else [declared.architectures.get(family).module] if ":" not in family else []
+    yield from (declared.metrics.get(name).module for name in dict.fromkeys(cell.metric for cell in due))
+    if any(cell.kind == "accuracy" for cell in due):
+        work = each.ablation.workload
+        yield from (
+            "bench.training.loop",
+            declared.tasks.get(work.task).module,
+            declared.datasets.get(work.dataset).module,
+        )

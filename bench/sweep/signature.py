@@ -1,0 +1,70 @@
+"""Computes the signature of a network: graph hashes, own loss, initial values, and its sizes."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+from bench.results.signature import Signature
+from bench.structure.objective import objective
+
+if TYPE_CHECKING:
+    import torch
+
+    from bench.hardware.subject import Subject
+    from bench.structure.tape import Tape
+
+
+def signature(key: str, subject: Subject) -> Signature:
+    """Record the network of `subject`. What cannot be recorded is said, not guessed."""
+    model = _built(subject)
+    if not any(base.__module__.startswith("torch.nn.") for base in type(model).__mro__):
+        return Signature(key, error=f"{type(model).__name__} is no network")
+
+    from bench.metrics.receptive_field import receptive_field
+    from bench.structure.costs import costs
+    from bench.structure.tape import StructureError, record
+
+    try:
+        tape = record(model, (1, *subject.shape))
+        graph = graphs(model, tape, subject.shape)
+        field = receptive_field(model, subject.shape).size
+    except (StructureError, RuntimeError, ValueError) as error:
+        return Signature(key, error=(str(error).splitlines() or [type(error).__name__])[0])
+    return Signature(
+        key,
+        graph=graph,
+        objective=objective(model),
+        params=sum(p.numel() for p in model.parameters()),
+        macs=costs(tape).macs,
+        field=field,
+    )
+
+
+def graphs(model: torch.nn.Module, tape: Tape, shape: tuple[int, ...]) -> str:
+    """The hashes of the graph on `tape`, and in training mode on two inputs of `shape` (C, H, W)."""
+    from bench.structure.graph import graph_hash
+    from bench.structure.tape import record
+
+    return f"{graph_hash(tape)}/{graph_hash(record(model, (2, *shape), training=True))}"
+
+
+def _built(subject: Subject) -> Any:
+    """The network as its structure is read; where not even torch is imported, what else the builder makes."""
+    return subject.structure if "torch" in sys.modules else subject.build()
+
+
+def values(subject: Subject) -> str:
+    """Digest of the initial parameters and buffers, and of the output on one input."""
+    import torch
+    from torch.utils import _pytree as pytree
+
+    digest = hashlib.sha256()
+    with torch.inference_mode():
+        output = subject.model(*subject.inputs)
+    for tensor in (*subject.model.state_dict().values(), *pytree.tree_leaves(output)):
+        if isinstance(tensor, torch.Tensor):
+            digest.update(str((tensor.shape, tensor.dtype)).encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,255 @@
+"""What runs inside a job's process: measure cells, or train once and read every metric off the result."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from bench.hardware.environment import snapshot
+from bench.hardware.subject import Subject
+from bench.registry import Metric
+from bench.registry.cache import cache_folder
+from bench.registry.catalogue import declarations, live
+from bench.registry.targets import runnable
+from bench.results.keys import Cell
+from bench.results.measurement import Evaluation, Measurement, Reading
+from bench.results.signature import Signature
+from bench.spec.recipe import Recipe
+from bench.spec.workload import Workload
+from bench.sweep.executors import Emit, Progress
+from bench.sweep.executors.local import described
+from bench.sweep.signature import signature, values
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The evaluation of a trial, on its way to the store."""
+
+    trial: str
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class MeasureJob:
+    """Static or speed cells; the cells of one variant share its network and its recording."""
+
+    cells: tuple[Cell, ...]
+    plugins: tuple[str, ...] = ()
+    attempt: int = 1
+
+    def __call__(self, emit: Emit) -> None:
+        for _, cells in groupby(self.cells, key=lambda cell: (cell.variant, cell.workload)):
+            self._variant(tuple(cells), emit)
+
+    def _variant(self, cells: tuple[Cell, ...], emit: Emit) -> None:
+        subject = _subject(cells[0], self.plugins)
+        for cell in cells:
+            emit(measured(cell, lambda metric: metric.call(subject), self.plugins))
+
+
+def _subject(cell: Cell, plugins: tuple[str, ...]) -> Subject:
+    family = runnable(cell.variant.architecture, plugins)
+    work = cell.workload
+    shared: dict[str, Any] = {"build": lambda: family.build(**cell.variant.values), "shape": work.shape}
+    if cell.kind == "static":
+        return Subject(**shared)
+    where: dict[str, Any] = {"batch": work.batch, "device": work.device, "dtype": work.dtype, "threads": work.threads}
+    return Subject(**shared, **where, layout=work.layout, compile=work.compile, graph=work.graph)
+
+
+@dataclass(frozen=True)
+class SignatureJob:
+    """What the networks of these cells are; those already `known` get their values read."""
+
+    cells: tuple[Cell, ...]
+    plugins: tuple[str, ...] = ()
+    known: tuple[Signature, ...] = ()
+
+    def __call__(self, emit: Emit) -> None:
+        known = {found.key: found for found in self.known}
+        for cell in self.cells:
+            emit(self._signature(cell, known.get(cell.key)))
+
+    def _signature(self, cell: Cell, known: Signature | None) -> Signature:
+        try:
+            subject = _subject(cell, self.plugins)
+            return replace(known, values=values(subject)) if known else signature(cell.key, subject)
+        except Exception as error:
+            return Signature(cell.key, error=described(error))
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """One trial: a variant trained from a seed, evaluated, and all its accuracy cells.
+
+    `evaluation` is what an earlier run kept of this trial; with it nothing is trained.
+    """
+
+    cells: tuple[Cell, ...]
+    recipe: Recipe
+    data: Path | None
+    plugins: tuple[str, ...] = ()
+    evaluation: Evaluation | None = None
+    attempt: int = 1
+
+    def __call__(self, emit: Emit) -> None:
+        first = self.cells[0]
+        evaluation = self.evaluation
+        if evaluation is None:
+            evaluation = trained(first, self.recipe, self.data, emit, self.plugins)
+            emit(Evaluated(first.trial, evaluation))
+        told = {key: evaluation.facts.get(key) for key in ("mode", "seconds", "cpu_seconds", "refused")}
+        for cell in self.cells:
+            result = measured(cell, lambda metric: metric.call(evaluation), self.plugins)
+            spent = result.duration + float(told["seconds"] or 0)
+            emit(replace(result, duration=spent, detail={**result.detail, **told}))
+
+
+def trained(cell: Cell, recipe: Recipe, data: Path | None, emit: Emit, plugins: tuple[str, ...] = ()) -> Evaluation:
+    """Train the cell's variant by `recipe` from the cell's seed and evaluate it on the validation split."""
+    import torch
+
+    from bench.training.loop import fit
+
+    work, declared = cell.workload, declarations(plugins)
+    family = runnable(cell.variant.architecture, plugins)
+    task: Any = live(declared.tasks.get(work.task), plugins).call
+    seed = cell.seed or 0
+    train, held_out = (_examples(cell, split, data, plugins) for split in _splits(cell, plugins))
+    torch.manual_seed(seed)
+    network = family.build(**cell.variant.values)
+    label = f"{cell.variant.name} seed {seed}"
+    result = fit(
+        network,
+        task,
+        train,
+        recipe,
+        seed=seed,
+        device=work.device,
+        threads=work.threads,
+        progress=lambda step, steps, loss: emit(Progress(label, step, steps, f"loss {loss:.4g}")),
+        cache=cache_folder(),
+    )
+    evaluation: Evaluation = task.evaluate(result.model, held_out, work.device, result.mode)
+    took = {"seconds": result.seconds, "cpu_seconds": result.cpu_seconds, "steps": result.steps}
+    seen = {"effective_receptive_field": _seen(result.model, held_out, task, work)}
+    units, told = _offered(result.model, held_out, task, work)
+    facts = {**evaluation.facts, "mode": result.mode, "refused": dict(result.refused), **took, **seen, **told}
+    return replace(evaluation, units={**evaluation.units, **units}, curves=result.curves, facts=facts)
+
+
+OFFERED = "evaluation_units"
+"""A network's own function `(prepared images, targets) -> {name: array, an entry an image}`, for metrics of its own.
+
+It is called after training, on the validation split, and is the only place where a network meets the truth.
+"""
+
+
+def _offered(model: Any, examples: Any, task: Any, work: Workload, batch: int = 16) -> tuple[dict[str, Any], Any]:
+    """(what the network offers to be kept of every image, facts): nothing, and the error, where it fails."""
+    if not hasattr(model, OFFERED):
+        return {}, {}
+    try:
+        return _collected(model, examples, task, work, batch), {}
+    except Exception as error:
+        return {}, {OFFERED: {"error": described(error)}}
+
+
+def _collected(model: Any, examples: Any, task: Any, work: Workload, batch: int) -> dict[str, Any]:
+    import numpy as np
+    import torch
+
+    parts: list[dict[str, Any]] = []
+    with torch.inference_mode():
+        for start in range(0, len(examples), batch):
+            chosen = slice(start, start + batch)
+            images = task.prepare(examples.images[chosen].to(work.device))
+            parts.append(getattr(model, OFFERED)(images, {n: t[chosen] for n, t in examples.targets.items()}))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+SEEN = 8
+"""Images that the trained network is asked about, one forward and backward pass each."""
+
+
+def _seen(model: Any, examples: Any, task: Any, work: Workload) -> dict[str, Any]:
+    """The trained network's effective receptive field on a few images, or the error: never the trial's end."""
+    from bench.hardware.stopwatch import thread_count
+    from bench.metrics.effective_receptive_field import trained_field
+
+    try:
+        chosen = examples.images[:: -(-len(examples.images) // SEEN)].to(work.device)
+        with thread_count(work.threads):
+            return trained_field(model, task.prepare(chosen), work.device)
+    except Exception as error:
+        return {"error": described(error)}
+
+
+def _splits(cell: Cell, plugins: tuple[str, ...]) -> Sequence[str]:
+    """The split to train on and the one to judge on: the first and the second that the data set names."""
+    return declarations(plugins).datasets.get(cell.workload.dataset).splits[:2]
+
+
+def _examples(cell: Cell, split: str, data: Path | None, plugins: tuple[str, ...]) -> Any:
+    dataset = live(declarations(plugins).datasets.get(cell.workload.dataset), plugins)
+    return dataset.call(data, split, cell.workload.shape, **dict(cell.workload.dataset_axes))
+
+
+def measured(cell: Cell, read: Callable[[Metric], Any], plugins: tuple[str, ...] = ()) -> Measurement:
+    """The cell's measurement: what `read` gave, or the error that it raised."""
+    started = time.perf_counter()
+    entry = declarations(plugins).metrics.get(cell.metric)
+    try:
+        reading = _checked(read(live(entry, plugins)))
+    except Exception as error:
+        reading = Reading(None, error=described(error))
+    return measurement(cell, entry, reading, time.perf_counter() - started)
+
+
+def _checked(result: Any) -> Reading:
+    """The result as a reading whose samples are finite numbers and whose detail is JSON. Raises what is wrong."""
+    reading = result if isinstance(result, Reading) else Reading(result)
+    for sample in _samples(reading.value):
+        if not math.isfinite(sample):
+            raise ValueError(f"the metric gave {sample}, which is no finite number")
+    json.dumps(dict(reading.detail))
+    return reading
+
+
+def measurement(cell: Cell, metric: Metric, reading: Reading, duration: float) -> Measurement:
+    """A reading as a measurement of its cell; a single number of a static metric is exact."""
+    samples = tuple(_samples(reading.value))
+    return Measurement(
+        key=cell.key,
+        variant=cell.variant,
+        workload=cell.workload,
+        metric=metric.name,
+        unit=metric.unit,
+        better=metric.better,
+        samples=samples,
+        exact=cell.kind == "static" and reading.exact,
+        seed=cell.seed,
+        duration=duration,
+        environment=snapshot(cell.workload.device),
+        error=reading.error or (None if samples or reading.detail else "failed: the metric gave no value"),
+        detail=reading.detail,
+    )
+
+
+def _samples(value: Any) -> Iterator[float]:
+    if value is None:
+        return
+    for sample in value if isinstance(value, (Sequence, tuple, list)) else (value,):
+        yield sample if isinstance(sample, int) else float(sample)
+
+
+def failure(cell: Cell, error: str, duration: float, plugins: tuple[str, ...] = ()) -> Measurement:
+    """The measurement of a cell that could not be measured, made where the death was seen."""
+    metric = declarations(plugins).metrics.get(cell.metric)
+    return measurement(cell, metric, Reading(None, error=error), duration)

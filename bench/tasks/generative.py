@@ -1,0 +1,206 @@
+"""What the metrics of generation share: means with their errors, what a network lacks, modes, Gaussian distances."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.results.measurement import Evaluation, Reading
+
+Floats = npt.NDArray[np.float64]
+
+SURE = 3.09
+"""Standard errors of a one-sided interval of 99.9 %."""
+ROUNDING = 1e-5
+"""Of a log-likelihood that was summed in single precision, relative."""
+
+
+class Lacking(LookupError):  # noqa: N818 - says what it is, as LookupError does
+    """A network or its data lack what a metric reads; the message says what."""
+
+
+def says_what_lacks(read: Callable[[Evaluation], Reading]) -> Callable[[Evaluation], Reading]:
+    """The metric, with an error reading where it raises Lacking."""
+
+    @functools.wraps(read)
+    def reading(evaluation: Evaluation) -> Reading:
+        try:
+            return read(evaluation)
+        except Lacking as lacking:
+            return Reading(None, error=str(lacking))
+
+    return reading
+
+
+def units(evaluation: Evaluation, name: str, needs: str) -> Floats:
+    """The array `name` in double precision. Raises Lacking with the reason that evaluation kept under `needs`."""
+    return array(evaluation, name, needs).astype(np.float64)
+
+
+def array(evaluation: Evaluation, name: str, needs: str) -> npt.NDArray[Any]:
+    """An array by image, or one of what was drawn and of what that is compared with, as it was kept. Raises Lacking."""
+    for kept in (evaluation.units, evaluation.samples):
+        if name in kept:
+            return kept[name]
+    raise Lacking(evaluation.facts.get("missing", {}).get(needs, f"this evaluation has no '{name}'"))
+
+
+def standard_error(values: Floats) -> float:
+    """Of the mean of independent values; 0 for a single one."""
+    return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else 0.0
+
+
+def mean_reading(values: Floats, **detail: Any) -> Reading:
+    """The mean over images, with its standard error and their number in the detail."""
+    return Reading(float(values.mean()), {"standard_error": standard_error(values), "images": len(values), **detail})
+
+
+@dataclass(frozen=True)
+class LogLikelihood:
+    """The mean log-likelihood of an image in nats and its standard error; `chosen` are the images it was asked of.
+
+    `kind` is `exact`, or `bound` where it is the importance-weighted lower bound of `samples` draws. `by_image`
+    holds the numbers of `chosen`.
+    """
+
+    mean: float
+    standard_error: float
+    kind: str
+    by_image: Floats
+    chosen: npt.NDArray[np.bool_]
+
+
+def log_likelihood(evaluation: Evaluation) -> LogLikelihood:
+    """The exact one where the network has it, else the importance-weighted bound. Raises Lacking."""
+    if "log_likelihood" in evaluation.units:
+        return every(units(evaluation, "log_likelihood", "log_likelihood"), "exact")
+    missing = evaluation.facts.get("missing", {})
+    if "importance_bound" not in evaluation.units:
+        lacks = [missing[name] for name in ("log_likelihood", "importance_bound") if name in missing]
+        raise Lacking("; ".join(lacks) or "this evaluation has no log-likelihood")
+    return importance_bound(evaluation)
+
+
+def every(by_image: Floats, kind: str) -> LogLikelihood:
+    """The log-likelihood, or a bound of it, of all images."""
+    return LogLikelihood(float(by_image.mean()), standard_error(by_image), kind, by_image, np.full(len(by_image), True))
+
+
+def importance_bound(evaluation: Evaluation) -> LogLikelihood:
+    """The bound of Burda et al. 2016: the ELBO of all images and what importance weights add to it on some.
+
+    They differ little between images, so this mean is surer than that of the bound on those images alone.
+    """
+    elbo = units(evaluation, "elbo", "elbo")
+    tight = units(evaluation, "importance_bound", "importance_bound")
+    chosen = np.isfinite(tight)
+    gain = tight[chosen] - elbo[chosen]
+    error = math.hypot(standard_error(elbo), standard_error(gain))
+    return LogLikelihood(float(elbo.mean() + gain.mean()), error, "bound", tight[chosen], chosen)
+
+
+def impossible(evaluation: Evaluation, found: LogLikelihood) -> str:
+    """Why no model can have this log-likelihood; empty where one can, or where the data's own is not known.
+
+    The mean of log p(x) - log q(x) over independent images is no less than 0, whatever the model q. It is refused
+    where it lies below 0 by more than SURE standard errors and the rounding of sums.
+    """
+    if "log_probability" not in evaluation.units:
+        return ""
+    true = evaluation.units["log_probability"].astype(np.float64)[found.chosen]
+    excess = true - found.by_image
+    least = SURE * standard_error(excess) + ROUNDING * float(np.abs(true).mean())
+    if excess.mean() >= -least:
+        return ""
+    dims = evaluation.facts["dims"] * math.log(2)
+    told = f"{-found.by_image.mean() / dims:.6g} bits/dim where the data's own are {-true.mean() / dims:.6g}"
+    return f"impossible: {told}, {-excess.mean():.3g} nats an image below the entropy, {least:.3g} allowed for chance"
+
+
+@dataclass(frozen=True)
+class Modes:
+    """What samples say of the clean images that the data were made of.
+
+    A sample is *plausible* if no more of its pixels are off the nearest clean image than of the worst evaluation
+    image. `found`: the modes that have a plausible sample. `count`: how many modes there are.
+    """
+
+    plausible: npt.NDArray[np.bool_]
+    found: npt.NDArray[np.int64]
+    real: npt.NDArray[np.int64]
+    count: int
+    allowed: int
+
+    def detail(self) -> dict[str, Any]:
+        """As JSON. `perfect_coverage` is what samples of the true distribution would cover on average."""
+        samples = len(self.plausible)
+        perfect = 1 - (1 - 1 / self.count) ** samples
+        told = {"found": len(self.found), "modes": self.count, "samples": samples, "perfect_coverage": perfect}
+        return {**told, "plausible": int(self.plausible.sum()), "pixels_off_allowed": self.allowed}
+
+
+def modes(evaluation: Evaluation) -> Modes:
+    """Raises Lacking where the modes are not known, not all in the split, or the network draws nothing."""
+    real, off = (array(evaluation, name, "modes") for name in ("mode", "deviation"))
+    nearest, drawn_off = (array(evaluation, name, "sample") for name in ("sample_mode", "sample_deviation"))
+    known, count = len(np.unique(real)), round(evaluation.facts["optimum"]["modes_found"])
+    if known < count:
+        raise Lacking(f"the evaluation split holds {known} of {count} modes; they are told apart only if all are")
+    plausible = drawn_off <= off.max()
+    return Modes(plausible, np.unique(nearest[plausible]), real, count, int(off.max()))
+
+
+def features(evaluation: Evaluation) -> tuple[Floats, Floats]:
+    """Local features (R, F) of real images and (S, F) of samples. Raises Lacking."""
+    needs = "features" if "features" in evaluation.facts.get("missing", {}) else "sample"
+    return units(evaluation, "real_features", needs), units(evaluation, "sample_features", needs)
+
+
+def feature_detail(evaluation: Evaluation) -> dict[str, Any]:
+    """Which net the features are of, and of how many images."""
+    real, drawn = features(evaluation)
+    net = {"net": "trained here on every other image of the split", **evaluation.facts["features"]}
+    return {"feature_net": net, "real": len(real), "samples": len(drawn)}
+
+
+def moments(values: Floats) -> tuple[Floats, Floats]:
+    """Mean (F,) and covariance (F, F) of rows."""
+    covariance: Floats = np.atleast_2d(np.cov(values, rowvar=False))
+    mean: Floats = values.mean(axis=0)
+    return mean, covariance
+
+
+def frechet(one: tuple[Floats, Floats], other: tuple[Floats, Floats]) -> float:
+    """Squared Frechet distance of two Gaussians: |m1 - m2|^2 + tr(C1 + C2 - 2 (C1^(1/2) C2 C1^(1/2))^(1/2))."""
+    (m1, c1), (m2, c2) = one, other
+    values, vectors = np.linalg.eigh(c1)
+    root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
+    cross = np.sqrt(np.linalg.eigvalsh(root @ c2 @ root).clip(min=0)).sum()
+    return float(((m1 - m2) ** 2).sum() + np.trace(c1) + np.trace(c2) - 2 * cross)
+
+
+def kernel_distance(one: Floats, other: Floats) -> float:
+    """Unbiased squared maximum mean discrepancy with the kernel (x.y / F + 1)^3 (Binkowski et al. 2018)."""
+    within = [_off_diagonal(_kernel(x, x)) for x in (one, other)]
+    return float(sum(within) - 2 * _kernel(one, other).mean())
+
+
+def _kernel(x: Floats, y: Floats) -> Floats:
+    found: Floats = (x @ y.T / x.shape[1] + 1) ** 3
+    return found
+
+
+def _off_diagonal(square: Floats) -> float:
+    n = len(square)
+    return float((square.sum() - np.trace(square)) / (n * (n - 1)))
+
+
+def listed(values: Sequence[float] | Floats, digits: int = 4) -> list[float]:
+    """Numbers as JSON, rounded to so many significant digits: for reading."""
+    return [float(f"{value:.{digits}g}") for value in values]

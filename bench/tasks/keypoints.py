@@ -1,0 +1,101 @@
+"""What an evaluation of poses says: errors of joints in px, and shares of joints within a limit. No torch.
+
+Units are the joints of images, so that any part of them can be read: arrays `image`, `joint`, `visible` (M,), `truth`
+and a place for each decoding (M, 2), and lengths (M,). Joints that are not annotated count nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bench.data.skeleton import UNKNOWN
+from bench.results.measurement import Evaluation, Reading
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+
+DECODING = "dark"
+"""The decoding that accuracy is read from; what other decodings give is kept beside it."""
+REGRESSED = "regressed"
+"""The places of a network that gives coordinates."""
+
+NO_JOINTS = "no joint of this kind is annotated in the evaluation split"
+
+
+def decoding_of(evaluation: Evaluation) -> str:
+    """The decoding that accuracy is read from."""
+    return REGRESSED if REGRESSED in evaluation.units else DECODING
+
+
+def known(evaluation: Evaluation) -> Mask:
+    """Which joints (M,) are annotated."""
+    annotated: Mask = evaluation.units["visible"] != UNKNOWN
+    return annotated
+
+
+def errors(evaluation: Evaluation, decoding: str = "") -> Floats:
+    """Distance (M,) in px of each joint's place, by the usual decoding or by another, from the truth."""
+    places = evaluation.units[decoding or decoding_of(evaluation)].astype(np.float64)
+    distance: Floats = np.linalg.norm(places - evaluation.units["truth"], axis=-1)
+    return distance
+
+
+def has_length(scale: Floats) -> Mask:
+    """Of which joints (M,) the person's length is known and above 0."""
+    found: Mask = np.isfinite(scale) & (scale > 0)
+    return found
+
+
+def of_joints(evaluation: Evaluation, joints: tuple[int, ...]) -> Mask:
+    """Which of the joints (M,) are of these kinds."""
+    chosen: Mask = np.isin(evaluation.units["joint"], joints)
+    return chosen
+
+
+def mean_over_joints(evaluation: Evaluation, values: Floats, chosen: Mask, **told: Any) -> Reading:
+    """The mean of `values` (M,) over the joints `chosen` (M,), and by kind of joint as `per_class`."""
+    if not chosen.any():
+        return Reading(None, error=NO_JOINTS)
+    kinds = {name: chosen & (evaluation.units["joint"] == i) for i, name in enumerate(evaluation.names)}
+    per_class: Mapping[str, float] = {n: float(values[rows].mean()) for n, rows in kinds.items() if rows.any()}
+    detail = {"per_class": per_class, "joints": int(chosen.sum()), "decoding": decoding_of(evaluation), **told}
+    return Reading(float(values[chosen].mean()), detail)
+
+
+def mean_error_of(evaluation: Evaluation, decoding: str) -> Reading:
+    """The mean distance in px by one decoding; an error where the network has no maps to decode."""
+    if decoding not in evaluation.units:
+        return Reading(None, error=f"the network gives coordinates, no maps that '{decoding}' could read")
+    return mean_over_joints(evaluation, errors(evaluation, decoding), known(evaluation), decoding=decoding)
+
+
+def correct_share(evaluation: Evaluation, length: str, alpha: float, chosen: Mask | None = None) -> Reading:
+    """PCK: the share of joints no farther from the truth than `alpha` times the person's `length` (torso, head).
+
+    Of the annotated joints, or of those among them that are `chosen` (M,). People without the length, or for whom
+    it is 0, are left out, and `without_length` counts their joints. An error where the data set has no such length.
+    """
+    scale = evaluation.units.get(length)
+    if scale is None:
+        return Reading(None, error=f"the data set tells no {length} length, which this metric is relative to")
+    wanted = known(evaluation) if chosen is None else known(evaluation) & chosen
+    scaled = wanted & has_length(scale)
+    values = (errors(evaluation) <= alpha * np.where(scaled, scale, 0.0)).astype(np.float64)
+    if wanted.any() and not scaled.any():
+        return Reading(None, error=f"nobody whose joints are annotated has a {length} length")
+    told = {"alpha": alpha, "length": length, "without_length": int((wanted & ~scaled).sum())}
+    return mean_over_joints(evaluation, values, scaled, **told)
+
+
+def partners(evaluation: Evaluation, joint: int, other: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the joints of kind `joint`, and of the same person's `other`, where both are annotated."""
+    units = evaluation.units
+    rows = np.flatnonzero(known(evaluation) & (units["joint"] == joint))
+    others = np.flatnonzero(known(evaluation) & (units["joint"] == other))
+    place = {int(image): row for image, row in zip(units["image"][others], others, strict=True)}
+    pairs = [(row, place[int(image)]) for image, row in zip(units["image"][rows], rows, strict=True) if image in place]
+    both = np.array(pairs, dtype=np.intp).reshape(-1, 2)
+    return both[:, 0], both[:, 1]

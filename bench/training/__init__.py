@@ -1,0 +1,1 @@
+"""The training loop, precision modes and their admission."""

@@ -1,0 +1,322 @@
+"""The one training loop: any task, any network, one recipe, the same result for the same seed."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bench.hardware.stopwatch import thread_count
+from bench.spec.recipe import Recipe
+from bench.training.modes import MODES, Mode
+from bench.training.precision import admit
+
+if TYPE_CHECKING:
+    from bench.data.examples import Examples
+
+Targets = dict[str, Tensor]
+Loss = Callable[[Any, Mapping[str, Tensor]], Tensor]
+Progress = Callable[[int, int, float], None]
+
+
+class Task(Protocol):
+    """What the loop asks of a task."""
+
+    @staticmethod
+    def prepare(images: Tensor) -> Tensor:
+        """Bytes to the floats that networks are fed with."""
+
+    @staticmethod
+    def augment(images: Tensor, targets: Mapping[str, Tensor], generator: torch.Generator) -> tuple[Tensor, Targets]:
+        """Another view of the same prepared examples, drawn from `generator`."""
+
+    @staticmethod
+    def loss(outputs: Any, targets: Mapping[str, Tensor]) -> Tensor:
+        """The number to minimise, unless the network has a `loss(outputs, targets)` of its own.
+
+        A task whose classes can be balanced takes their weights as a third argument, and has
+        `class_weights(examples, balance)` to make them.
+        """
+
+
+class Diverged(ArithmeticError):  # noqa: N818 - says what happened, as StopIteration does
+    """Training came to a loss, or left weights, that are not finite."""
+
+    sort = "diverged"
+
+    def __init__(self, step: int, loss: float) -> None:
+        super().__init__(f"diverged at step {step}: loss {loss}")
+        self.step, self.loss = step, loss
+
+    def __reduce__(self) -> tuple[type[Diverged], tuple[int, float]]:
+        return Diverged, (self.step, self.loss)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network, and how it came about.
+
+    `curves`: `step`, `loss` (of the step's batch) and `lr`, each (steps,). `mode` is the fast mode
+    that ran; `refused` maps each mode that was wanted but not admitted to the reason.
+    """
+
+    model: nn.Module
+    curves: Mapping[str, np.ndarray[Any, Any]]
+    seconds: float
+    cpu_seconds: float
+    mode: str
+    steps: int
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+def fit(
+    model: nn.Module,
+    task: type[Task],
+    examples: Examples,
+    recipe: Recipe,
+    *,
+    seed: int,
+    device: str = "cpu",
+    threads: int = 1,
+    progress: Progress | None = None,
+    cache: Path | None = None,
+) -> Trained:
+    """Train `model` in place by `recipe`; the result holds it, or the average of its weights.
+
+    The same seed, threads and mode give the same weights on a CPU. `progress(step, steps, loss)`
+    is called about twice a second. `cache` is where admissions of fast modes are kept.
+    Raises Diverged where the loss or a weight is no longer finite.
+    """
+    with thread_count(threads), _seeded(seed, device):
+        model = model.to(device)
+        admission = admit(model, examples.images.shape[1:], recipe.batch, device, recipe.mode, cache)
+        mode = MODES[admission.mode]
+        wall, cpu = time.perf_counter(), time.process_time()
+        descent = _descent(model, _loss(model, task, examples, recipe, device), recipe, device, mode)
+        batches = _batches(task, examples, recipe, device, mode, torch.Generator().manual_seed(seed))
+        curves = _descend(descent, batches, recipe, device, progress)
+    return Trained(
+        model=descent.result.eval(),
+        curves=curves,
+        seconds=time.perf_counter() - wall,
+        cpu_seconds=time.process_time() - cpu,
+        mode=mode.name,
+        steps=recipe.steps,
+        refused=admission.refused,
+    )
+
+
+@dataclass(frozen=True)
+class _Descent:
+    """What one optimizer step works on."""
+
+    model: nn.Module
+    loss: Loss
+    optimizer: torch.optim.Optimizer
+    mode: Mode
+    device: str
+    clip: float
+    average: _Average | None
+
+    def step(self, images: Tensor, targets: Targets, rate: float) -> Tensor:
+        """One step at learning rate `rate`; the loss before it, detached."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        with self.mode.autocast(self.device):
+            loss = self.loss(self.model(images), targets)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
+        self.optimizer.step()
+        if self.average:
+            self.average.update(self.model)
+        return loss.detach()
+
+    @property
+    def result(self) -> nn.Module:
+        """The network to keep: the average where there is one."""
+        return self.average.model if self.average else self.model
+
+
+class _Average:
+    """The exponential moving average of weights and floating buffers (batch norm's statistics among them).
+
+    Early on the decay is (1 + n) / (10 + n), so that the initial weights are soon forgotten.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.model = copy.deepcopy(model).requires_grad_(False)
+        self.decay, self.updates = decay, 0
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Move towards the weights of `model`; what is no float (a count, a mask) is copied."""
+        self.updates += 1
+        weight = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
+        for mine, theirs in zip(_tensors(self.model), _tensors(model), strict=True):
+            if mine.is_floating_point():
+                mine.lerp_(theirs, weight)
+            else:
+                mine.copy_(theirs)
+
+
+def _tensors(model: nn.Module) -> Iterator[Tensor]:
+    yield from model.parameters()
+    yield from model.buffers()
+
+
+def _loss(model: nn.Module, task: type[Task], examples: Examples, recipe: Recipe, device: str) -> Loss:
+    """The network's own loss if it has one, else the task's. ValueError where it cannot be balanced as wanted."""
+    own = getattr(model, "loss", None)
+    if not recipe.balance:
+        return own if callable(own) else task.loss
+    class_weights = getattr(task, "class_weights", None)
+    if callable(own) or class_weights is None:
+        owner = type(model).__name__ if callable(own) else task.__name__
+        raise ValueError(f"balance is {recipe.balance:g}, but the loss of {owner} has no classes to weigh")
+    weighted: Callable[..., Tensor] = task.loss
+    return functools.partial(weighted, weights=class_weights(examples, recipe.balance).to(device))
+
+
+def _descent(model: nn.Module, loss: Loss, recipe: Recipe, device: str, mode: Mode) -> _Descent:
+    model = model.to(device=device, memory_format=mode.layout).train()  # type: ignore[call-overload]
+    return _Descent(
+        model=model,
+        loss=loss,
+        optimizer=_optimizer(model, recipe),
+        mode=mode,
+        device=device,
+        clip=recipe.clip,
+        average=_Average(model, recipe.average) if recipe.average else None,
+    )
+
+
+def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW or SGD with momentum; biases and normalisation (one-dimensional) don't decay."""
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, fused=True)
+    return torch.optim.AdamW(groups, lr=recipe.lr, betas=(recipe.momentum, 0.999), fused=True)
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """The rate of step 0, 1, ...: a linear rise over the warm-up's share, then the schedule.
+
+    `cosine` falls to 0 along half a cosine, `poly` as (1 - t)^0.9, t the share that is done.
+    """
+    warm = round(recipe.warmup * recipe.steps)
+    if step < warm:
+        return recipe.lr * (step + 1) / warm
+    done = (step - warm) / max(1, recipe.steps - warm)
+    if recipe.schedule == "cosine":
+        return recipe.lr * 0.5 * (1 + math.cos(math.pi * done))
+    return recipe.lr * (1 - done) ** 0.9 if recipe.schedule == "poly" else recipe.lr
+
+
+def _descend(
+    descent: _Descent,
+    batches: Iterator[tuple[Tensor, Targets]],
+    recipe: Recipe,
+    device: str,
+    progress: Progress | None,
+) -> dict[str, np.ndarray[Any, Any]]:
+    """All steps; the curves. Raises Diverged."""
+    rates = np.array([learning_rate(recipe, step) for step in range(recipe.steps)])
+    losses = _Losses(recipe.steps, every=1 if device == "cpu" else 20, progress=progress)
+    for rate, (images, targets) in zip(rates, batches, strict=False):
+        losses.add(descent.step(images, targets, float(rate)))
+    if not all(bool(t.isfinite().all()) for t in _tensors(descent.result) if t.is_floating_point()):
+        raise Diverged(recipe.steps, float(losses.values[-1]))
+    return {"step": np.arange(1, recipe.steps + 1), "loss": losses.values, "lr": rates}
+
+
+class _Losses:
+    """The loss of every step, fetched from the device every few steps, since each fetch waits for it."""
+
+    def __init__(self, steps: int, every: int, progress: Progress | None) -> None:
+        self.values = np.full(steps, np.nan)
+        self.count, self.every, self.waiting = 0, every, list[Tensor]()
+        self.progress, self.told = progress, -math.inf
+
+    def add(self, loss: Tensor) -> None:
+        """Raises Diverged at the first loss that is not finite."""
+        self.waiting.append(loss)
+        last = self.count + len(self.waiting) == len(self.values)
+        if last or len(self.waiting) == self.every:
+            self._fetch()
+            self._tell(last)
+
+    def _fetch(self) -> None:
+        for value in torch.stack(self.waiting).tolist():
+            self.count += 1
+            self.values[self.count - 1] = value
+            if not math.isfinite(value):
+                raise Diverged(self.count, value)
+        self.waiting.clear()
+
+    def _tell(self, last: bool) -> None:
+        now = time.monotonic()
+        if self.progress and (last or now - self.told >= 0.5):
+            self.progress(self.count, len(self.values), float(self.values[self.count - 1]))
+            self.told = now
+
+
+def _batches(
+    task: type[Task], examples: Examples, recipe: Recipe, device: str, mode: Mode, generator: torch.Generator
+) -> Iterator[tuple[Tensor, Targets]]:
+    """Endless batches on the device: gathered as bytes, then prepared and augmented there.
+
+    In the training thread: on a CPU all of it takes 4 to 7 % of a step, and a thread that did it ahead won
+    nothing (105 against 103 ms a step of the small FCN-8s, a free core beside); on a GPU the bytes lie there.
+    """
+    images, targets = _near(examples, device)
+    for index in shuffled(len(images), recipe.batch, generator):
+        chosen = index.to(images.device)
+        x = task.prepare(images[chosen].to(device, non_blocking=True))
+        y = {name: values[chosen].to(device, non_blocking=True) for name, values in targets.items()}
+        if recipe.augment:
+            x, y = task.augment(x, y, generator)
+        yield x.contiguous(memory_format=mode.layout if x.ndim == 4 else torch.contiguous_format), y
+
+
+def shuffled(count: int, batch: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Endless batches of indices int64 (batch,); each epoch visits every example once, in a new order."""
+    order = torch.empty(0, dtype=torch.long)
+    while True:
+        while len(order) < batch:
+            order = torch.cat([order, torch.randperm(count, generator=generator)])
+        yield order[:batch]
+        order = order[batch:]
+
+
+def _near(examples: Examples, device: str) -> tuple[Tensor, Mapping[str, Tensor]]:
+    """The bytes of all examples: on a GPU where they fit into a quarter of what is free, else in host memory."""
+    tensors = [examples.images, *examples.targets.values()]
+    size = sum(t.numel() * t.element_size() for t in tensors)
+    if torch.device(device).type != "cuda" or size > torch.cuda.mem_get_info(device)[0] / 4:
+        return examples.images, examples.targets
+    return examples.images.to(device), {name: t.to(device) for name, t in examples.targets.items()}
+
+
+@contextmanager
+def _seeded(seed: int, device: str) -> Iterator[None]:
+    """Torch's own generators from the seed (dropout draws from them), and back as they were."""
+    gpus = [torch.device(device)] if torch.device(device).type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,228 @@
+"""Whether a layer computes right in a fast mode, found out in a process of its own.
+
+`python -m bench.probe REQUEST RESULTS` runs each layer of a pickled `Request` in each mode, compares
+outputs and gradients with fp32 in contiguous layout, and writes one JSON line before and one after each
+run, so that whoever started it knows which layer killed it.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import functools
+import importlib.util
+import json
+import math
+import os
+import pickle
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from bench.hardware.stopwatch import lap
+from bench.training.modes import MODES, Mode
+
+TOLERANCE = {"bf16": 0.1, "fp32": 1e-3}
+"""The largest error of a tensor, relative to its norm.
+
+Inputs, weights and output gradients are exact in bf16, so what is left is the rounding of results (2^-9
+each, 0.1 % in the norm) and of what lies between: convolutions, poolings and batch norms were seen at 0.2 %,
+modules of several steps at up to 4 %, a layer norm that sums many gradients in bf16 at 9 %. The known faults
+begin at 80 %, and one wrong channel of 64 makes 12 %. In fp32 another order of summation moved the norm by
+2e-5 at most; the tolerance leaves room for TF32.
+"""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to run: pickled layers, pairs (layer, mode), and the files of modules that pickles refer to.
+
+    A run that takes more than `limit` seconds counts as hung.
+    """
+
+    layers: tuple[bytes, ...]
+    runs: tuple[tuple[int, str], ...]
+    device: str
+    threads: int
+    modules: Mapping[str, str]
+    limit: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A layer's run in a mode: what is wrong (None: nothing), errors by tensor, seconds forward and back."""
+
+    layer: str
+    mode: str
+    fault: str | None
+    errors: Mapping[str, float]
+    seconds: float | None
+
+
+def main(request: Path, results: Path) -> None:
+    """Run a request; called in the child process."""
+    wanted: Request = pickle.loads(request.read_bytes())
+    torch.set_num_threads(wanted.threads)
+    parent = os.getppid()
+    for name, file in wanted.modules.items():
+        _load(name, file)
+    with results.open("a") as log:
+        for layer, mode in wanted.runs:
+            if os.getppid() != parent:  # whoever asked is dead
+                return
+            faulthandler.dump_traceback_later(wanted.limit, exit=True)
+            print(json.dumps({"begin": [layer, mode]}), file=log, flush=True)
+            trial = tried(wanted.layers[layer], str(layer), MODES[mode], wanted.device)
+            print(json.dumps(asdict(trial)), file=log, flush=True)
+            faulthandler.cancel_dump_traceback_later()
+
+
+def _load(name: str, file: str) -> None:
+    """Import a module under the name it has elsewhere, from its file where the name does not lead there."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except ModuleNotFoundError:
+        spec = None
+    if spec is None or spec.origin != file:
+        spec = importlib.util.spec_from_file_location(name, file)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{file} is no Python module")
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+
+
+def tried(layer: bytes, name: str, mode: Mode, device: str) -> Trial:
+    """A layer in a mode, compared with itself in fp32 and contiguous layout, and timed."""
+    try:
+        reference = _reference(layer, device)
+        run = _Run(layer, mode, device)
+        first = _errors(run, reference)
+        seconds = _seconds(run, device)
+        errors = {key: _worse(first[key], again) for key, again in _errors(run, reference).items()}
+    except Exception as error:  # whatever a layer raises is a reason not to run it in this mode
+        return Trial(name, mode.name, f"raises {type(error).__name__}: {error}".split("\n")[0], {}, None)
+    return Trial(name, mode.name, fault_of(errors, mode), errors, seconds)
+
+
+@functools.lru_cache(maxsize=1)  # a layer's modes are tried one after the other
+def _reference(layer: bytes, device: str) -> dict[str, Tensor]:
+    reference = _tensors(_Run(layer, MODES["fp32"], device))
+    if not all(bool(tensor.isfinite().all()) for tensor in reference.values()):
+        raise ArithmeticError("not finite in fp32 for normal inputs, so there is nothing to compare with")
+    return reference
+
+
+def fault_of(errors: Mapping[str, float], mode: Mode) -> str | None:
+    """What is wrong with these errors, None where all keep to the mode's tolerance."""
+    allowed = TOLERANCE["bf16" if mode.bf16 else "fp32"]
+    wrong = {key: error for key, error in errors.items() if not error <= allowed}
+    if not wrong:
+        return None
+    worst = max(wrong, key=lambda key: math.inf if math.isnan(wrong[key]) else wrong[key])
+    return f"{worst} off by {wrong[worst]:.3g} of its norm (allowed: {allowed:g})"
+
+
+def _errors(run: _Run, reference: Mapping[str, Tensor]) -> dict[str, float]:
+    return {key: _error(value, reference[key]) for key, value in _tensors(run).items()}
+
+
+def _worse(first: float, again: float) -> float:
+    """The larger error, NaN before all: a kernel that reads memory nobody wrote may be right at first."""
+    return again if math.isnan(again) or again > first else first
+
+
+def _error(value: Tensor, reference: Tensor) -> float:
+    """|value - reference| / |reference|; a reference of (nearly) nothing counts as 1e-5 per element."""
+    floor = 1e-5 * math.sqrt(reference.numel())
+    return float((value.double() - reference.double()).norm() / max(float(reference.double().norm()), floor))
+
+
+class _Run:
+    """A layer with random weights and inputs in a mode; a call gives outputs and gradients by name."""
+
+    def __init__(self, layer: bytes, mode: Mode, device: str) -> None:
+        module, args, kwargs = pickle.loads(layer)
+        generator = torch.Generator().manual_seed(0)
+        self.mode, self.device = mode, device
+        self.module = _weighted(module, generator).to(device).to(memory_format=mode.layout)
+        self.inputs: list[Tensor] = []
+        self.args, self.kwargs = pytree.tree_map(lambda leaf: self._drawn(leaf, generator), (args, kwargs))
+        self.incoming: list[Tensor] = []
+
+    def _drawn(self, leaf: Any, generator: torch.Generator) -> Any:
+        if not isinstance(leaf, Tensor):
+            return leaf
+        if not leaf.is_meta:
+            return leaf.to(self.device)
+        value = _normal(leaf.shape, generator).to(self.device, torch.bfloat16 if self.mode.bf16 else torch.float32)
+        value = value.contiguous(memory_format=self.mode.layout) if value.ndim == 4 else value
+        self.inputs.append(value.requires_grad_())
+        return value
+
+    def __call__(self) -> dict[str, Tensor]:
+        torch.manual_seed(0)
+        args, kwargs = pytree.tree_map(_copied, (self.args, self.kwargs))
+        with self.mode.autocast(self.device):
+            result = self.module(*args, **kwargs)
+        outputs = [o for o in pytree.tree_leaves(result) if isinstance(o, Tensor) and o.is_floating_point()]
+        return {f"output {i}": o for i, o in enumerate(outputs)} | self._gradients(outputs)
+
+    def _gradients(self, outputs: list[Tensor]) -> dict[str, Tensor]:
+        """The gradients by name, for the same random output gradients in every mode."""
+        outputs = [output for output in outputs if output.requires_grad]
+        leaves = {f"gradient of input {i}": x for i, x in enumerate(self.inputs)}
+        leaves |= {f"gradient of {name}": p for name, p in self.module.named_parameters() if p.requires_grad}
+        if not outputs or not leaves:
+            return {}
+        if not self.incoming:
+            generator = torch.Generator().manual_seed(1)
+            self.incoming = [torch.empty_like(o).copy_(_normal(o.shape, generator)) for o in outputs]
+        found = torch.autograd.grad(outputs, list(leaves.values()), self.incoming, allow_unused=True)
+        return {name: gradient for name, gradient in zip(leaves, found, strict=True) if gradient is not None}
+
+
+def _copied(leaf: Any) -> Any:
+    """A copy of a tensor: layers that work in place must not touch the leaves of the graph."""
+    return leaf.clone() if isinstance(leaf, Tensor) else leaf
+
+
+def _tensors(run: _Run) -> dict[str, Tensor]:
+    return {key: tensor.detach().float() for key, tensor in run().items()}
+
+
+def _seconds(run: _Run, device: str, most: int = 5, enough: float = 0.1) -> float:
+    """The least time of up to `most` more runs, fewer where they are long."""
+    times: list[float] = []
+    while len(times) < most and sum(times) < enough:
+        times.append(lap(run, device).elapsed)
+    return min(times)
+
+
+def _weighted(module: nn.Module, generator: torch.Generator) -> nn.Module:
+    """Random weights, of unit gain, in place of those that were left out of the pickle."""
+    drawn: dict[int, nn.Parameter] = {}
+    for layer in module.modules():
+        for name, parameter in layer._parameters.items():
+            if parameter is not None and parameter.is_meta:
+                layer._parameters[name] = drawn.setdefault(id(parameter), _drawn(parameter, generator))
+    return module
+
+
+def _drawn(parameter: nn.Parameter, generator: torch.Generator) -> nn.Parameter:
+    fan_in = parameter[0].numel() if parameter.ndim > 1 else 1
+    value = _normal(parameter.shape, generator) * 2.0 ** round(-math.log2(max(1, fan_in)) / 2)
+    return nn.Parameter(value, requires_grad=parameter.requires_grad)
+
+
+def _normal(shape: torch.Size, generator: torch.Generator) -> Tensor:
+    """Normal numbers that bf16 holds exactly."""
+    return torch.randn(shape, generator=generator).bfloat16().float()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

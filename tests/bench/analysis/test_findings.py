@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from bench.analysis.summary import summarise
+from bench.display.wording import claim_text, claims_told
+from bench.report.table import table as rendered
+from bench.spec.claims import Statement
+
+TABLE = {
+    "net(a=0)": {"macs": 100, "latency": [10.0 + i / 10 for i in range(20)], "miou": [0.50, 0.52, 0.51]},
+    "net(a=1)": {"macs": 60, "latency": [8.0 + i / 10 for i in range(20)], "miou": [0.60, 0.622, 0.611]},
+    "net(a=2)": {"macs": 60, "latency": [10.5 + i / 10 for i in range(20)], "miou": [0.56, 0.66, 0.60]},
+}
+
+
+def answers(results) -> list[str]:
+    return [finding.answer for finding in summarise(results).findings]
+
+
+@pytest.mark.parametrize(
+    ("claim", "answer"),
+    [
+        ("miou[a=1] > miou", "reproduced"),
+        ("miou[a=1] < miou", "contradicted"),
+        ("miou[a=2] > miou", "undecided"),
+        ("miou >= miou[a=1] - 0.2", "reproduced"),
+        ("miou >= miou[a=1] - 0.01", "contradicted"),
+        ("miou == miou[a=1] within 0.15", "reproduced"),
+        ("miou == miou[a=1] within 0.05", "contradicted"),
+        ("miou == miou[a=1] within 0.1", "undecided"),
+        ("miou[a=1] > 0.55", "reproduced"),
+        ("miou[a=1] > miou[a=2] > miou", "undecided"),
+        ("miou > miou[a=1] > miou[a=2]", "contradicted"),
+        ("macs[a=1] == macs[a=2]", "reproduced"),
+        ("macs[a=1] < macs", "reproduced"),
+        ("macs[a=1] < 0.6 * macs", "contradicted"),
+        ("macs[a=1] <= 0.6 * macs", "reproduced"),
+        ("latency[a=1] < latency", "reproduced"),
+        ("latency > latency[a=2]", "undecided"),
+        ("latency[a=1] > latency[a=2]", "contradicted"),
+    ],
+)
+def test_answers(results_of, claim: str, answer: str):
+    assert answers(results_of(TABLE, (claim,))) == [answer]
+
+
+def test_more_claims_need_stronger_evidence(results_of):
+    claims = ("miou[a=1] > miou", *(f"miou[a=2] > miou - {i}e-6" for i in range(80)))
+    alone, among = (summarise(results_of(TABLE, chosen)).findings[0].steps[0] for chosen in (claims[:1], claims))
+    assert (alone.level, among.level) == pytest.approx((0.95, 1 - 0.05 / 81))
+    assert (alone.answer, among.answer) == ("reproduced", "reproduced")
+    claims = ("miou[a=1] > miou + 0.095", *claims[1:])
+    assert [answers(results_of(TABLE, chosen))[0] for chosen in (claims[:1], claims)] == ["reproduced", "undecided"]
+
+
+def test_exact_claims_cost_the_others_nothing(results_of):
+    (step,) = summarise(results_of(TABLE, ("miou[a=1] > miou", "macs[a=1] < macs"))).findings[0].steps
+    assert step.level == 0.95
+
+
+def test_images_count_too(results_of):
+    random = np.random.default_rng(0)
+    of_images = {variant: random.normal(0, 0.5, 30) for variant in TABLE}
+    parts = {(variant, "miou", seed): of_images[variant] for variant in TABLE for seed in range(3)}
+    claim = ("miou[a=1] > miou",)
+    assert answers(results_of(TABLE, claim)) == ["reproduced"]
+    assert answers(results_of(TABLE, claim, units=parts)) == ["undecided"]
+
+
+def test_what_is_missing_or_failed_is_not_evaluated_with_the_reason(results_of):
+    table = {
+        **TABLE,
+        "net(a=2)": {**TABLE["net(a=2)"], "miou": [0.6, None, "diverged: nan"], "latency": "out of memory"},
+    }
+    results = results_of(
+        table, ("miou[a=2] > miou", "latency[a=2] < latency", "miou[a=1] > miou", "miou[a=1] > miou[a=2]")
+    )
+    gone = Statement("miou[a=7] > miou", "Table 1", problem="no variant here has a=7")
+    results = dataclasses.replace(results, claims=(*results.claims, gone))
+    found = summarise(results).findings
+    assert [each.answer for each in found] == [*["not evaluated"] * 2, "reproduced", *["not evaluated"] * 2]
+    assert found[0].reason == "miou of net(a=2) (seed 2) failed: diverged: nan"
+    assert found[1].reason == "latency of net(a=2) failed: out of memory"
+    assert found[4].reason == "no variant here has a=7"
+
+
+def test_one_seed_leaves_every_claim_open(results_of):
+    assert answers(results_of({"net(a=0)": {"miou": [0.1]}, "net(a=1)": {"miou": [0.9]}}, ("miou[a=1] > miou",))) == [
+        "undecided"
+    ]
+
+
+def test_a_claim_in_words(results_of):
+    results = results_of(TABLE, ("miou[a=1] > miou", "macs[a=1] < macs", "latency[a=1] < latency"))
+    first, second, third = claims_told(summarise(results))
+    assert (first.answer, first.numbers) == ("reproduced", ("0.611 against 0.510",))
+    assert first.differences[0].startswith("+0.101 [+0.09")
+    assert first.basis == ("95 % interval from 3 seeds",)  # the last step of Holm: latency was the first
+    assert (second.differences, second.basis) == (("−40",), ("exact",))
+    assert "one machine" in third.basis[0]
+    assert third.numbers == ("8.95 against 10.95 ms",)
+    assert claim_text(second) == "reproduced: macs[a=1] < macs (Table 1): 60 against 100 MACs, difference −40, exact"
+
+
+def test_what_a_claim_adds_is_not_passed_off_as_measured(results_of):
+    """The difference is that of the claim's two sides, as its interval is."""
+    results = results_of(TABLE, ("miou[a=1] > miou + 0.05", "miou[a=1] - 0.2 < miou", "miou > 0.3"))
+    more, less, constant = claims_told(summarise(results))
+    assert more.numbers == ("0.611 against 0.510 + 0.050",)
+    assert more.differences[0].startswith("+0.051 [")
+    assert less.numbers == ("0.611 \N{MINUS SIGN} 0.200 against 0.510",)
+    assert constant.numbers == ("0.510 against 0.300",)
+
+
+@pytest.mark.parametrize("form", ["md", "latex"])
+def test_claims_stand_under_the_table(results_of, form: str):
+    text = rendered(results_of(TABLE, ("miou[a=1] > miou", "miou[a=2] > miou")), form)
+    assert text.count("claim reproduced: ") == text.count("claim undecided: ") == 1
+
+
+def test_claims_in_json_have_the_keys_of_every_line(results_of):
+    lines = rendered(results_of(TABLE, ("miou[a=1] > miou[a=2] > miou",)), "json").splitlines()
+    found = [json.loads(line) for line in lines if json.loads(line)["status"] == "claim"]
+    assert [line["verdict"] for line in found] == ["undecided", "undecided"]
+    for line in found:
+        assert {"variant", "metric", "value", "unit", "better", "samples", "error"} <= line.keys()
+        assert line["interval"][0] < line["value"] < line["interval"][1]
+        assert line["value"] == pytest.approx(line["left"] - line["right"])

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+
+from bench.analysis.front import fronts
+from bench.analysis.summary import summarise
+
+
+def standings(results) -> list[dict[str, str]]:
+    return [dict(each.standings) for each in fronts(summarise(results))]
+
+
+def seeds(mean: float, noise: float) -> list[float]:
+    return [mean - noise, mean, mean + noise, mean + noise, mean - noise]
+
+
+def test_front_behind_and_surely_dominated(results_of):
+    table = {
+        "net(a=0)": {"macs": 10, "miou": seeds(0.50, 0.001)},
+        "net(a=1)": {"macs": 20, "miou": seeds(0.60, 0.002)},
+        "net(a=2)": {"macs": 30, "miou": seeds(0.40, -0.002)},  # surely worse than net, which costs less
+        "net(a=3)": {"macs": 30, "miou": seeds(0.59, 0.300)},  # worse than net(a=1) by its mean
+        "net(a=4)": {"macs": 10, "miou": seeds(0.50, 0.001)},  # the equal of net
+    }
+    (found,) = standings(results_of(table))
+    assert [*found.values()] == ["front", "front", "dominated", "undecided", "front"]
+
+
+def test_a_cost_that_is_not_surely_lower_dominates_nobody(results_of):
+    fast, slow, hardly = ([start + i / 10 for i in range(30)] for start in (1, 9, 1.1))
+    table = {"net(a=0)": {"latency": fast, "miou": seeds(0.6, 0.001)}}
+    table["net(a=1)"] = {"latency": slow, "miou": seeds(0.5, 0.002)}
+    table["net(a=2)"] = {"latency": hardly, "miou": seeds(0.5, -0.001)}
+    (found,) = standings(results_of(table))
+    assert [*found.values()] == ["front", "dominated", "undecided"]
+
+
+def test_all_costs_together_leave_more_on_the_front(results_of):
+    table = {
+        "net(a=0)": {"macs": 10, "latency": [9.0] * 9, "miou": seeds(0.5, 0.001)},
+        "net(a=1)": {"macs": 20, "latency": [5.0] * 9, "miou": seeds(0.5, 0.002)},
+        "net(a=2)": {"macs": 30, "latency": [7.0] * 9, "miou": seeds(0.4, -0.001)},
+    }
+    by_macs, by_latency, together = standings(results_of(table))
+    assert [*by_macs.values()] == ["front", "dominated", "dominated"] or by_macs["net(a=1)"] == "undecided"
+    assert [v for v, s in by_latency.items() if s == "front"] == ["net(a=1)"]
+    assert [*together.values()] == ["front", "front", "dominated"]
+
+
+def test_without_seeds_to_infer_from_what_is_behind_stays_undecided(results_of):
+    table = {
+        "net(a=0)": {"macs": 10, "miou": [0.9]},
+        "net(a=1)": {"macs": 20, "miou": [0.1]},
+        "net(a=2)": {"macs": 5, "miou": [None]},
+    }
+    (found,) = standings(results_of(table))
+    assert found == {"net(a=0)": "front", "net(a=1)": "undecided"}
+
+
+@pytest.mark.parametrize("metric", ["macs", "miou"])
+def test_without_a_score_or_a_cost_there_is_no_front(results_of, metric: str):
+    values = 3 if metric == "macs" else [0.5, 0.6]
+    assert standings(results_of({"net(a=0)": {metric: values}, "net(a=1)": {metric: values}})) == []

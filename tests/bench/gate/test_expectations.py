@@ -1,0 +1,90 @@
+import pytest
+
+from bench.gate.expectations import ExpectationError, exit_code, gate, read, written
+from bench.results.measurement import Measurement
+from bench.spec.variant import Variant
+from bench.spec.workload import Workload
+
+WORK = Workload("segmentation", "", (), (3, 8, 8), 1)
+
+
+def number(value, metric="macs", better="lower", error=None, variant=1, **detail):
+    samples = () if error else (value,)
+    named = Variant("net", (("a", variant),), ("a",))
+    return Measurement("k", named, WORK, metric, "", better, samples, True, None, 0.0, {}, error, detail)
+
+
+def judged(expected, *measured):
+    return {(v.metric, v.status) for v in gate(read(written(expected), "e.csv"), measured)}
+
+
+def code(expected, *measured):
+    return exit_code(gate(read(written(expected), "e.csv"), measured))
+
+
+@pytest.mark.parametrize(
+    ("measured", "status", "exit"),
+    [
+        ([number(100)], "same", 0),
+        ([number(101)], "worse", 1),
+        ([number(99)], "better", 5),
+        ([], "missing", 4),
+        ([number(0, error="oom: x")], "broken", 4),
+    ],
+)
+def test_a_number_is_held_to_its_expectation_exactly(measured, status, exit):
+    assert judged([number(100)], *measured) == {("macs", status)}
+    assert code([number(100)], *measured) == exit
+
+
+def test_higher_is_better_where_the_metric_says_so():
+    assert judged([number(1, better="higher")], number(2, better="higher")) == {("macs", "better")}
+    assert judged([number(1, better=None)], number(2, better=None)) == {("macs", "changed")}
+
+
+def test_parts_of_the_detail_are_held_too():
+    expected = number(404, "receptive_field", None, paths={"pool4": 100, "pool3": 44})
+    found = number(404, "receptive_field", None, paths={"pool4": 101, "new": 1})
+    assert judged([expected], found) == {
+        ("receptive_field", "same"),
+        ("receptive_field/paths/pool4", "changed"),
+        ("receptive_field/paths/pool3", "missing"),
+        ("receptive_field/paths/new", "new"),
+    }
+
+
+def test_renamed_is_missing_and_new_and_never_a_pass():
+    assert code([number(100)], number(100, variant=2)) == 4
+    assert code([number(100)], number(100), number(7, variant=2)) == 4
+    assert exit_code([]) == 4
+
+
+def test_the_gravest_verdict_decides():
+    two = [number(100), number(100, variant=2)]
+    assert code(two, number(99), number(101, variant=2)) == 1
+    assert code(two, number(101)) == 4
+
+
+def test_expectations_are_sorted_text_that_reads_back_exactly():
+    text = written([number(2.5, variant=2), number(0.1 + 0.2, variant=1)])
+    assert text == "variant,metric,value\nnet(a=1),macs,0.30000000000000004\nnet(a=2),macs,2.5\n"
+    assert gate(read(text, "e.csv"), [number(0.3, variant=1), number(2.5, variant=2)])[0].status == "better"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "e.csv:1"),
+        ("a,b\n", "e.csv:1"),
+        ("variant,metric,value\nx,y\n", "e.csv:2"),
+        ("variant,metric,value\nx,y,1\nx,y,2\n", "e.csv:3.*second time"),
+    ],
+)
+def test_a_spoilt_file_is_refused_with_its_line(text, told):
+    with pytest.raises(ExpectationError, match=told):
+        read(text, "e.csv")
+
+
+def test_what_is_no_finite_number_is_a_change_and_never_a_win():
+    assert judged([number(3.0)], number(float("nan"))) == {("macs", "changed")}
+    assert judged([number(float("inf"))], number(1.0)) == {("macs", "changed")}

@@ -1,0 +1,81 @@
+"""Ceilings from a made-up clock, and what they allow."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from bench.hardware.ceilings import Ceilings, allowed, best, copy_rate, measured, product_rate
+from bench.hardware.subject import Subject
+from bench.structure.traffic import Work
+
+ROOF = Ceilings("cpu", "float32", 1, flops=100.0, bandwidths=((8, 40.0), (64, 50.0), (512, 10.0)))
+
+
+def work(flops: int, moved: int) -> Work:
+    return Work("op", "", flops, moved, True)
+
+
+def test_an_operator_takes_as_long_as_computing_or_moving_whichever_is_longer() -> None:
+    assert ROOF.seconds(work(1000, 512)) == 51.2  # 512 bytes at 10 a second
+    assert ROOF.seconds(work(100_000, 512)) == 1000.0  # 100,000 FLOPs at 100 a second
+    assert ROOF.seconds(work(0, 0)) == 0.0
+    assert allowed(ROOF, [work(1000, 512), work(100_000, 512)]) == 1051.2
+
+
+@pytest.mark.parametrize(
+    ("moved", "rate"), [(1, 50.0), (8, 50.0), (63, 50.0), (64, 50.0), (511, 50.0), (512, 10.0), (9999, 10.0)]
+)
+def test_the_bandwidth_is_never_below_what_a_copy_of_the_size_reaches(moved: int, rate: float) -> None:
+    assert ROOF.bandwidth_of(moved) == rate
+
+
+def test_the_memory_s_bandwidth_is_that_of_the_largest_copy() -> None:
+    assert ROOF.bandwidth == 10.0
+
+
+def test_rates_count_two_flops_a_mac_and_bytes_read_and_written() -> None:
+    def half(call: object) -> float:
+        call()  # type: ignore[operator]
+        return 0.5
+
+    assert product_rate(half, "cpu", "float32", side=4, seconds=0) == 2 * 4**3 / 0.5
+    assert copy_rate(half, "cpu", size=1000, seconds=0) == 1000 / 0.5
+
+
+def test_the_best_of_several_tries_is_the_ceiling_and_the_first_does_not_count() -> None:
+    times = itertools.chain([0.1, 3.0, 2.0, 4.0], itertools.repeat(9.0))
+    assert best(lambda: None, lambda call: next(times), seconds=5) == 2.0
+    assert next(times) == 9.0  # 3 + 2 + 4 are more than 5: no further try
+
+
+def test_a_device_that_is_not_known_is_refused() -> None:
+    with pytest.raises(ValueError, match="no ceilings are measured on 'meta'"):
+        measured("meta", "float32", 1)
+
+
+def test_ceilings_of_this_machine_are_rates() -> None:
+    found = measured("cpu", "float32", 1, seconds=0.0)
+    assert found.flops > 1e6
+    assert all(rate > 1e6 for _, rate in found.bandwidths)
+
+
+def test_a_roofline_is_allowed_over_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench.hardware.timing import Sample, Timing
+    from bench.metrics import roofline as module
+
+    timing = Timing((Sample(8.0, 8.0, 0), Sample(16.0, 16.0, 1)), 6, True, "3 s", (0.0, 0.0))
+    roof = Ceilings("cpu", "float32", 1, flops=1e9, bandwidths=((1, 462.0),))
+    monkeypatch.setattr(module, "measured", lambda *_: roof)
+    monkeypatch.setattr(module, "forward_timing", lambda _: timing)
+    reading = module.roofline(Subject(build=lambda: torch.nn.Conv2d(3, 8, 3), shape=(3, 10, 10), batch=2))
+    # bytes: 4 x (600 + 216 + 8 + 1024) = 7392, at 462 a second: 16 s allowed
+    assert reading.value == [2.0, 1.0]
+    told = reading.detail
+    assert (told["bytes"], told["allowed_ms"], told["measured_ms"]) == (7392, 16_000, 12_000)
+    assert told["flops"] == 2 * 1024 * 27 + 1024
+    assert told["achieved_flops_per_s"] == told["flops"] / 12
+    assert (told["peak_flops_per_s"], told["peak_bytes_per_s"]) == (1e9, 462.0)
+    assert (told["compute_bound"], told["coverage"]) == (0.0, 1.0)

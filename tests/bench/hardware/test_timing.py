@@ -1,0 +1,234 @@
+"""Timing against a made-up clock: no number here depends on how fast anything is."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from bench.hardware.stopwatch import Lap
+from bench.hardware.timing import (
+    Machine,
+    Plan,
+    Sample,
+    Timing,
+    clock_of,
+    explained,
+    judged,
+    layout_medians,
+    moved,
+    timed,
+    timed_call,
+    warmed_up,
+    why_stop,
+)
+
+QUICK = Plan(samples=6, seconds=10, least=1, round_seconds=0.0, warmup_seconds=0.0)
+STEADY = Lap(1.0, 1.0)
+
+
+class Clock:
+    """A machine on which a call takes what it is told to take, and time passes only by calls."""
+
+    def __init__(self, laps: Iterator[Lap], switching: Callable[[int], bool] = lambda call: False) -> None:
+        self.laps, self.switching, self.time, self.calls, self.switched = laps, switching, 0.0, 0, 0
+
+    def lap(self, call: Callable[[], object]) -> Lap:
+        call()
+        taken = next(self.laps)
+        self.time += taken.elapsed
+        self.calls += 1
+        self.switched += self.switching(self.calls)
+        return taken
+
+    def machine(self, trouble: Callable[[], str] = str) -> Machine:
+        loads = iter([0.5, 1.5])
+        return Machine(self.lap, lambda: self.time, lambda: self.switched, lambda: next(loads), trouble)
+
+
+def nothing() -> None:
+    return None
+
+
+def taken(plan: Plan, laps: Iterator[Lap] | None = None, **how: object) -> Timing:
+    clock = Clock(laps or itertools.repeat(STEADY))
+    return timed(nothing, nothing, clock.machine(**how), plan)  # type: ignore[arg-type]
+
+
+def test_warm_up_ends_when_times_no_longer_fall() -> None:
+    falling = iter([9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0])
+    # medians of windows of three: 8, 5, 3, 3
+    assert warmed_up(lambda: next(falling), seconds=100) == (12, True)
+
+
+def test_warm_up_ends_when_its_time_is_up_and_says_that_it_was_not_steady() -> None:
+    halving = (2.0**-i for i in itertools.count())
+    assert warmed_up(lambda: next(halving), seconds=1.9) == (6, False)  # 1 + 1/2 + ... + 1/32 = 1.97
+
+
+def test_a_slow_first_call_is_no_part_of_the_warm_up() -> None:
+    compiled = itertools.chain([Lap(100.0, 100.0)], (Lap(1 + 2.0**-i, 1.0) for i in itertools.count()))
+    assert taken(replace(QUICK, warmup_seconds=20), compiled).steady
+
+
+def test_every_round_has_its_own_layout_and_an_uncounted_call() -> None:
+    events: list[str] = []
+    clock = Clock(itertools.repeat(STEADY))
+    plan = replace(QUICK, samples=3)
+    timing = timed(lambda: events.append("call"), lambda: events.append("redraw"), clock.machine(), plan)
+    assert events[timing.warmup :] == ["redraw", "call", "call"] * 3
+    assert [s.layout for s in timing.samples] == [0, 1, 2]
+    assert timing.stopped == "3 samples"
+    assert timing.load == (0.5, 1.5)
+
+
+def test_what_prepares_a_call_runs_before_every_counted_one() -> None:
+    events: list[str] = []
+    clock = Clock(itertools.repeat(STEADY))
+    plan = Plan(samples=4, calls=2, round_seconds=100, seconds=100)
+    timing = timed(lambda: events.append("c"), nothing, clock.machine(), plan, lambda: events.append("flush"))
+    assert events[timing.warmup :] == ["c", "flush", "c", "flush", "c"] * 2
+
+
+def test_a_round_ends_by_time_or_by_calls() -> None:
+    by_time = taken(Plan(samples=9, round_seconds=3.0, seconds=100))
+    assert [s.layout for s in by_time.samples] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    by_calls = taken(Plan(samples=4, round_seconds=1e9, calls=2, seconds=1e9))
+    assert [s.layout for s in by_calls.samples] == [0, 0, 1, 1]
+
+
+def test_timing_stops_as_soon_as_the_interval_is_narrow() -> None:
+    timing = taken(Plan(layouts=20, calls=1, round_seconds=0.0, seconds=1e9))
+    assert len(timing.samples) == 20
+    assert timing.stopped == "interval within 1.0%"
+    assert timing.interval == (1.0, 1.0)
+
+
+def test_timing_goes_on_while_layouts_differ() -> None:
+    uneven = (Lap(seconds, seconds) for seconds in itertools.cycle([1.0, 1.0, 2.2, 2.2]))
+    timing = taken(Plan(layouts=20, calls=1, round_seconds=0.0, seconds=100), uneven)
+    assert timing.stopped == "100 s"
+    assert sum(s.elapsed for s in timing.samples) < 200
+    assert timing.low == 1.0
+
+
+def test_the_time_limit_waits_for_the_least() -> None:
+    timing = taken(Plan(seconds=0.0, least=4, round_seconds=0.0))
+    assert len(timing.samples) == 4
+    assert timing.stopped == "0 s"
+
+
+def test_many_calls_on_few_layouts_are_no_narrow_interval() -> None:
+    samples = [Sample(1.0, 1.0, layout=i % 5) for i in range(1000)]
+    assert why_stop(samples, 0.0, Plan(samples=2000), single=False) == ""
+    assert why_stop([replace(s, layout=i % 20) for i, s in enumerate(samples)], 0.0, Plan(samples=2000), single=False)
+
+
+def test_a_preempted_call_is_kept_and_marked() -> None:
+    # Every seventh call waits for as long as it works, and loses its core meanwhile.
+    laps = (Lap(2.0, 1.0) if i % 7 == 0 else STEADY for i in itertools.count(1))
+    clock = Clock(laps, switching=lambda call: call % 7 == 0)
+    plan = Plan(samples=28, tolerance=-1, calls=1, seconds=1e9)
+    timing = timed(nothing, nothing, clock.machine(), plan, single=True)
+    assert len(timing.samples) == 28
+    assert timing.troubles["preempted"] == sum(s.elapsed == 2.0 for s in timing.samples) > 0
+    assert set(timing.seconds) == {1.0}
+    assert timing.clock == "elapsed"
+    told = explained(timing)
+    assert told["bad_samples"] == [["preempted", 2000.0]] * timing.troubles["preempted"]
+    assert told["percentiles_ms"]["p99"] == 1000.0
+
+
+@pytest.mark.parametrize(
+    ("sample", "bad"),
+    [
+        (Sample(1.0, 0.5, switches=1), True),
+        (Sample(1.0, 0.5, switches=0), False),  # waited, but for nobody else: part of the call
+        (Sample(1.0, 0.97, switches=1), False),  # too short a loss to matter
+        (Sample(9.0, 9.0, switches=5), False),  # slow, but it had its core
+    ],
+)
+def test_what_makes_a_call_preempted(sample: Sample, bad: bool) -> None:
+    *_, last = judged([*[STEADY_SAMPLE] * 20, sample], single=True)
+    assert bool(last.trouble) is bad
+
+
+STEADY_SAMPLE = Sample(1.0, 1.0)
+
+
+def test_on_several_threads_the_usual_share_is_that_of_the_calls_themselves() -> None:
+    usual = [Sample(1.0, 1.5, switches=1)] * 20  # two threads, one idle half of the time
+    *_, last = judged([*usual, Sample(1.5, 1.5, switches=1)], single=False)
+    assert [s.trouble for s in judged(usual, single=False)] == [""] * 20
+    assert last.trouble == "preempted"
+
+
+def test_trouble_with_the_device_marks_its_round() -> None:
+    told = iter(["asked before the first round", "", "throttled: power cap", ""])
+    timing = taken(Plan(samples=3, calls=1, seconds=1e9), trouble=lambda: next(told))
+    assert [s.trouble for s in timing.samples] == ["", "throttled: power cap", ""]
+
+
+def test_where_every_sample_is_bad_timing_ends_all_the_same() -> None:
+    timing = taken(Plan(seconds=5, calls=1), trouble=lambda: "another process on the device")
+    assert timing.seconds == []
+    assert timing.interval is None
+    assert explained(timing)["low_ms"] is None
+    assert timing.stopped == "5 s"
+
+
+def test_on_a_busy_machine_the_cpu_time_of_a_single_thread_is_read() -> None:
+    # Every call works for one second and waits for two more.
+    busy = Clock(itertools.repeat(Lap(3.0, 1.0)), switching=lambda call: True)
+    timing = timed(nothing, nothing, busy.machine(), Plan(samples=40, calls=1, seconds=1e9), single=True)
+    assert (timing.clock, set(timing.seconds)) == ("cpu", {1.0})
+    assert timing.stopped == "interval within 1.0%"
+    assert timing.troubles == {"preempted": len(timing.samples)}
+    assert explained(timing)["clock"] == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "clock"), [(5, 0, "elapsed"), (5, 45, "elapsed"), (4, 40, "cpu"), (5, 46, "cpu")]
+)
+def test_the_good_ones_are_read_where_there_are_enough(good: int, bad: int, clock: str) -> None:
+    samples = [STEADY_SAMPLE] * good + [Sample(3.0, 1.0, switches=1, trouble="preempted")] * bad
+    assert clock_of(samples, single=True) == clock
+    assert clock_of(samples, single=False) == "elapsed"
+
+
+def test_layouts_weigh_the_same_however_often_they_were_timed() -> None:
+    assert layout_medians([(0, 1.0)] * 9 + [(1, 3.0)]) == [1.0, 3.0]
+
+
+def test_moving_changes_addresses_and_no_value() -> None:
+    layer = nn.Conv2d(3, 8, 3).to(memory_format=torch.channels_last)
+    before = [(p.data_ptr(), p.detach().clone(), p.stride()) for p in layer.parameters()]
+    with torch.inference_mode():
+        kept = moved(list(layer.parameters()), torch.Generator().manual_seed(0))
+    for parameter, (address, value, stride) in zip(layer.parameters(), before, strict=True):
+        assert parameter.data_ptr() != address
+        assert torch.equal(parameter, value)
+        assert parameter.stride() == stride
+    layer(torch.randn(1, 3, 8, 8)).sum().backward()  # can still be trained
+    assert kept.numel() > 0
+
+
+@pytest.mark.parametrize("gradients", [False, True])
+def test_a_call_runs_on_its_threads_in_its_mode_and_leaves_both(gradients: bool) -> None:
+    before, seen = torch.get_num_threads(), set[tuple[int, bool, bool]]()
+    x = torch.zeros(2)
+    addresses = set[int]()
+
+    def call() -> None:
+        addresses.add(x.data_ptr())
+        seen.add((torch.get_num_threads(), torch.is_inference_mode_enabled(), torch.is_grad_enabled()))
+
+    timing = timed_call(call, lambda: [x], device="cpu", threads=before + 1, gradients=gradients, plan=QUICK)
+    assert seen == {(before + 1, not gradients, gradients)}
+    assert torch.get_num_threads() == before
+    assert len(timing.samples) >= 6
+    assert len(addresses) > 1

@@ -1,0 +1,166 @@
+import os
+import textwrap
+from dataclasses import replace
+
+import pytest
+
+from bench.registry import RegistryError, catalogue
+from bench.registry.catalogue import SORTS, CatalogueError, declarations, live, plugin_source
+
+ALL = [(sort, e.name) for sort in SORTS for e in getattr(declarations(), sort + "s")]
+
+
+@pytest.mark.parametrize(("sort", "name"), ALL)
+def test_a_declaration_read_from_the_source_equals_the_live_entry(sort, name):
+    declared = getattr(declarations(), sort + "s").get(name)
+    real = live(declared)
+    assert replace(real, call=declared.call) == declared
+    assert real.summary == declared.summary
+    assert real.summary, f"{name} has no docstring"
+
+
+def written(tmp_path, text, name="plug.py"):
+    path = tmp_path / name
+    path.write_text(textwrap.dedent(text))
+    return str(path)
+
+
+def test_reading_a_declaration_runs_nothing_of_the_module(tmp_path):
+    path = written(
+        tmp_path,
+        """
+        from bench.registry import metric
+        raise RuntimeError("this module was imported")
+        @metric(unit="px", better=None, kind="static")
+        def broken(subject): "Never."
+        """,
+    )
+    declared = declarations((path,)).metrics.get("broken")
+    with pytest.raises(CatalogueError, match="cannot be imported: RuntimeError: this module was imported"):
+        live(declared, (path,))
+
+
+def test_a_plugin_that_registers_in_its_own_way_is_imported(tmp_path):
+    path = written(
+        tmp_path,
+        """
+        import bench.registry as r
+        def own(*, k: int = 1): "Own."
+        r.LIVE.architecture(task="t", source="s")(own)
+        """,
+        "own_way.py",
+    )
+    assert declarations((path,)).architectures.get("own").axes[0].name == "k"
+
+
+def test_a_name_taken_twice_is_refused_with_both_places(tmp_path):
+    text = """
+        from bench.registry import metric
+        @metric(unit="", better=None, kind="static")
+        def miou(subject): "Mine."
+        """
+    path = written(tmp_path, text, "doubled.py")
+    with pytest.raises(RegistryError, match=r"metric 'miou' is registered twice: in bench.metrics.miou and in"):
+        declarations((path,))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("def f(:", r"bad.py:1: cannot be read"),
+        (
+            "from bench.registry import metric\n@metric(unit=UNIT(), better=None, kind='static')\ndef f(s): 'F.'\n",
+            r"bad.py:\d+: NameError.*must be literals or module constants",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_read_fails_loudly(tmp_path, text, told):
+    with pytest.raises(CatalogueError, match=told):
+        declarations((written(tmp_path, text, "bad.py"),))
+
+
+def test_a_plugin_that_is_not_there_is_an_error():
+    with pytest.raises(CatalogueError, match="no such file"):
+        declarations(("nowhere.py",))
+    with pytest.raises(CatalogueError, match="no such module"):
+        declarations(("no.such.module",))
+
+
+@pytest.fixture
+def cold(tmp_path, monkeypatch):
+    """Reads declarations as a new process would, with a cache of its own that is empty at first."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return declarations.__wrapped__
+
+
+def facts(registries):
+    """All that is declared; the functions themselves are made anew each time."""
+    entries = [e for sort in SORTS for e in getattr(registries, sort + "s")]
+    return [(replace(e, call=print), e.summary, getattr(e, "facts", ())) for e in entries]
+
+
+def unreadable(*_):
+    raise AssertionError("a file was parsed although its skeleton is kept")
+
+
+def test_declarations_from_the_cache_are_those_from_the_sources(cold, monkeypatch):
+    fresh = facts(cold())
+    monkeypatch.setattr(catalogue, "_parsed", unreadable)
+    assert facts(cold()) == fresh == facts(declarations())
+
+
+PLUG = """
+from bench.registry import metric
+UNIT = "{unit}"
+@metric(unit=UNIT, better=None, kind="static")
+def plugged(subject):
+    "{words}."
+"""
+
+
+def test_a_file_that_has_changed_is_read_again_though_size_and_time_are_the_same(cold, tmp_path):
+    path = tmp_path / "plug.py"
+    path.write_text(PLUG.format(unit="px", words="Old"))
+    times = path.stat()
+    assert cold((str(path),)).metrics.get("plugged").unit == "px"
+    path.write_text(PLUG.format(unit="um", words="New"))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    changed = cold((str(path),)).metrics.get("plugged")
+    assert (changed.unit, changed.summary) == ("um", "New.")
+
+
+def test_a_damaged_cache_is_written_anew(cold, tmp_path, monkeypatch):
+    fresh = facts(cold())
+    (file,) = (tmp_path / "cache" / "fovbench").iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    assert facts(cold()) == fresh
+    assert file.read_bytes() == whole
+
+
+def test_an_error_is_told_again_from_the_cache(cold, tmp_path):
+    text = PLUG.format(unit="px", words="Mine").replace("plugged", "miou")
+    path = written(tmp_path, text, "doubled.py")
+    for _ in range(2):
+        with pytest.raises(RegistryError, match=r"metric 'miou' is registered twice"):
+            cold((path,))
+
+
+def test_what_a_parser_lets_pass_and_a_compiler_does_not_is_told_with_its_line(cold, tmp_path):
+    text = "from bench.registry import metric\nx = [1 for x.y in ()]\n@metric(unit=(yield), better=None, kind='static')\ndef f(s): 'F.'\n"
+    with pytest.raises(CatalogueError, match=r"odd\.py:3: cannot be read: 'yield' outside function"):
+        cold((written(tmp_path, text, "odd.py"),))
+
+
+def test_the_cache_keeps_a_limited_number_and_drops_what_was_used_least_lately(cold, tmp_path, monkeypatch):
+    monkeypatch.setattr(catalogue, "sources", lambda plugins: map(plugin_source, plugins))
+    monkeypatch.setattr(catalogue, "MOST_KEPT", 2)
+    paths = [written(tmp_path, PLUG.format(unit=str(n), words="P"), f"p{n}.py") for n in range(3)]
+    for path in paths:
+        cold((path,))
+    (table,) = [catalogue.read_table("declarations", catalogue._version())]
+    assert len(table) == 2
+    monkeypatch.setattr(catalogue, "_parsed", unreadable)
+    assert [cold((path,)).metrics.get("plugged").unit for path in paths[1:]] == ["1", "2"]
+    with pytest.raises(AssertionError, match="a file was parsed"):
+        cold((paths[0],))

@@ -1,0 +1,112 @@
+import math
+import sqlite3
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bench.results.measurement import Evaluation, Measurement
+from bench.results.store import Store, StoreError, load, running, this_run
+from bench.spec.variant import Variant
+from bench.spec.workload import Workload
+
+VARIANT = Variant("net", (("a", 1), ("rates", (1, 2)), ("device", "x")), ("a",))
+WORK = Workload("segmentation", "context", (("distance", 14),), (3, 8, 8), 2)
+ONE = Measurement("k1", VARIANT, WORK, "miou", "", "higher", (0.1 + 0.2,), False, 0, 1.5, {"device": "cpu"})
+
+
+def keep(store, *measurements, replaced=False):
+    return store.add([(m, "accuracy", {"metric": m.metric}) for m in measurements], replace=replaced)
+
+
+def test_what_was_kept_comes_back_exactly(store):
+    keep(store, ONE, replace(ONE, key="k2", samples=(), error="oom: x", detail={"a": [1]}))
+    assert [m for m, _, _ in store.measurements()] == [
+        ONE,
+        replace(ONE, key="k2", samples=(), error="oom: x", detail={"a": [1]}),
+    ]
+    assert store.measurements()[0][0].variant.name == "net(a=1)"
+
+
+def test_a_key_has_one_live_row_and_a_history(store):
+    assert keep(store, ONE) == 1
+    assert keep(store, replace(ONE, samples=(0.9,))) == 0
+    assert store.measurements()[0][0].samples == ONE.samples
+    assert keep(store, replace(ONE, samples=(0.9,)), replaced=True) == 1
+    assert [m.samples for m, _, _ in store.measurements()] == [(0.9,)]
+    assert len(store.parts("net", "miou")) == 2
+
+
+def test_a_missing_store_reads_as_empty_and_is_not_made(tmp_path):
+    path = tmp_path / "deep" / "s.sqlite"
+    with Store(path) as store:
+        assert store.measured(["x"]) == {}
+        assert store.measurements() == []
+        assert store.evaluation("t") is None
+    assert not path.parent.exists()
+
+
+def test_a_file_that_is_no_store_is_refused(tmp_path):
+    path = tmp_path / "s.sqlite"
+    path.write_text("this is no database, not even a small one" * 100)
+    with Store(path) as store, pytest.raises(StoreError, match="not a results store"):
+        store.measured(["x"])
+    other = tmp_path / "later.sqlite"
+    connection = sqlite3.connect(other)
+    connection.execute("PRAGMA user_version=99")
+    connection.close()
+    with Store(other) as store, pytest.raises(StoreError, match="layout 99"):
+        store.measured(["x"])
+
+
+def test_load_gives_a_tidy_frame(store):
+    keep(store, replace(ONE, samples=(1.0, 2.0)), replace(ONE, key="k2", samples=(), error="timeout: 3 s"))
+    frame = load(store.path)
+    assert list(frame["value"])[:2] == [1.0, 2.0]
+    assert math.isnan(frame["value"][2])
+    assert list(frame["error"]) == [None, None, "timeout: 3 s"]
+    assert list(frame["sample"]) == [0, 1, 0]
+    assert list(frame["a"]) == [1, 1, 1]
+    assert list(frame["axis.device"]) == ["x"] * 3
+    assert list(frame["device"]) == ["cpu"] * 3
+    assert len(load(store.path, ["k2"])) == 1
+    assert load(store.path, []).empty
+
+
+def test_evaluations_survive(store):
+    evaluation = Evaluation(
+        "segmentation",
+        {"confusion": np.arange(8, dtype=np.uint32).reshape(2, 2, 2)},
+        ("a", "b"),
+        curves={"loss": np.array([0.5, 0.25])},
+        facts={"mode": "fp32"},
+    )
+    store.add_evaluation("t", evaluation)
+    back = store.evaluation("t")
+    assert back is not None
+    assert back.names == ("a", "b")
+    assert back.facts == {"mode": "fp32"}
+    np.testing.assert_array_equal(back.units["confusion"], evaluation.units["confusion"])
+    assert back.units["confusion"].dtype == np.uint32
+
+
+def test_claims_are_exclusive_until_their_owner_is_gone(store):
+    assert store.claim(["a", "b"], "one", lambda owner: True) == {"a", "b"}
+    assert store.claim(["b", "c"], "two", lambda owner: True) == {"c"}
+    assert store.claim(["b"], "one", lambda owner: True) == {"b"}
+    assert store.claim(["a", "b"], "two", lambda owner: False) == {"a", "b"}
+    store.release("two")
+    assert store.claim(["a"], "three", lambda owner: True) == {"a"}
+
+
+def test_a_run_knows_whether_another_lives():
+    assert running(this_run())
+    pid = this_run().split("@")[0]
+    assert not running(f"{pid}@another boot/1")
+    assert not running("999999999@x")
+
+
+def test_a_measured_cell_is_claimed_no_more(store):
+    store.claim(["k1"], "one", lambda owner: True)
+    keep(store, ONE)
+    assert store.claim(["k1"], "two", lambda owner: True) == {"k1"}

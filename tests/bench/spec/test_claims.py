@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import pytest
+
+from bench.spec.ablation import AblationError
+from bench.spec.claims import ClaimError, Comparison, Scope, Sum, parse
+from bench.spec.variant import Variant
+
+
+def variant(architecture: str, **axes: object) -> Variant:
+    return Variant(architecture, tuple(axes.items()), tuple(axes))
+
+
+FCN = [
+    variant("fcn", stride=stride, skips=skips, width=0.25, rates=(1, 2))
+    for stride, skips in ((32, False), (16, False), (16, True), (8, True))
+]
+ODD = variant("fcn", stride=8, skips=None, width=0.5, rates=())
+UNETS = [variant("unet", skip="concat", width=0.25), variant("unet", skip="sum", width=0.25)]
+EXCLUDED = ((variant("fcn", stride=32, skips=True, width=0.25, rates=(1, 2)), "there is nothing to fuse"),)
+SCOPE = Scope(("miou", "macs"), (*FCN, ODD, *UNETS), EXCLUDED)
+
+
+def only(text: str) -> Comparison:
+    (comparison,) = parse(text, "", SCOPE).comparisons
+    return comparison
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("miou", FCN[0]),
+        ("miou[]", FCN[0]),
+        ("miou[baseline]", FCN[0]),
+        ("miou[stride=16]", FCN[1]),
+        ("miou[stride=16,skips=true]", FCN[2]),
+        ("miou[skips=true,stride=16]", FCN[2]),
+        ("miou[ stride = 8 , skips = true ]", FCN[3]),
+        ("miou[stride=8,skips=none]", ODD),  # none has the width of the baseline besides
+        ("miou[width=0.50]", ODD),
+        ("miou[rates=[]]", ODD),
+        ("miou[rates=[1, 2],stride=16]", FCN[1]),
+        ("miou[fcn(stride=16)]", FCN[1]),
+        ("miou[unet]", UNETS[0]),
+        ("miou[unet(skip=sum)]", UNETS[1]),
+        ("miou[architecture=unet,skip=sum]", UNETS[1]),
+    ],
+)
+def test_a_reference_stands_for_one_variant(text: str, expected: Variant):
+    ((weight, reference),) = only(f"{text} > 0.5").left.terms
+    assert (weight, reference.metric, reference.variant) == (1.0, "miou", expected.name)
+
+
+def test_sums_multiples_and_margins():
+    found = only("miou[stride=16] >= miou - 0.01")
+    assert (found.operator, found.right.constant, found.right.terms[0][0]) == (">=", -0.01, 1.0)
+    found = only("macs[stride=8,skips=true] < 0.5 * macs")
+    assert found.right.terms[0][0] == 0.5
+    assert only("macs < macs[stride=16] * 2").right.terms[0][0] == 2.0
+    found = only("miou[stride=16] - miou > miou[unet] - miou[unet(skip=sum)] + 1e-2")
+    assert [weight for weight, _ in found.left.terms] == [1.0, -1.0]
+    assert found.right.constant == 0.01
+    assert only("- miou < 0").left.terms[0][0] == -1.0
+    assert only("miou[stride=16] == miou within .005").margin == 0.005
+
+
+def test_a_chain_is_its_comparisons():
+    found = parse("miou[stride=8,skips=true] > miou[stride=16,skips=true] >= miou", "Table 2", SCOPE)
+    assert [each.operator for each in found.comparisons] == [">", ">="]
+    assert found.comparisons[0].right == found.comparisons[1].left
+    assert (found.says.count("miou"), found.source) == (3, "Table 2")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("mio > 1", r"does not measure 'mio', did you mean 'miou'\?"),
+        ("latency > 1", r"does not measure 'latency' \(there is: miou, macs\)"),
+        ("miou[strid=8] > miou", r"'fcn' has no axis 'strid', did you mean 'stride'\?"),
+        ("miou[stride=9] > miou", r"no variant here has stride=9 \(there is: 32, 16, 8\)"),
+        ("miou[unet(skip=cat)] > miou", r"skip=cat, did you mean 'concat'\?"),
+        ("miou[unte] > miou", r"of architecture 'unte', did you mean 'unet'\?"),
+        ("miou[stride=32,skips=true] > miou", r"'fcn\(stride=32,skips=true\)' is excluded, because there is nothing to fuse"),
+        ("miou[stride=32,skips=none] > miou", r"no variant here is fcn\(stride=32,skips=none\)"),
+        ("miou[skips=true] > miou", r"'fcn\(skips=true\)' fits 2 variants; mention more of their axes: fcn\(stride=16"),
+        ("miou[stride=16,stride=8] > miou", r"mention each axis once"),
+        ("miou[stride] > miou", r"of architecture 'stride'"),
+        ("miou[stride=] > miou", r"'stride=' in .*axis=value"),
+        ("miou[stride=16", r"a bracket is not closed"),
+        ("miou", r"nothing is compared in 'miou'"),
+        ("", r"nothing is compared in ''"),
+        ("miou = macs", r"cannot be read from '= macs' on: write it as metric\["),
+        ("miou > macs", r"one metric, not macs and miou"),
+        ("1 > 0", r"one metric, not numbers only"),
+        ("miou > miou[stride=16] junk", r"cannot be read from 'junk' on"),
+        ("miou > ", r"write it as"),
+        ("miou * miou > 1", r"multiplied by a number"),
+        ("miou == miou[stride=16] within x", r"'within' needs a number"),
+        ("miou > miou[stride=16] within 0.1", r"'within' belongs to =="),
+        ("miou[rates=[1] > miou", r"a bracket is not closed"),
+    ],
+)  # fmt: skip
+def test_what_says_nothing_of_the_table_is_refused(text: str, message: str):
+    with pytest.raises(ClaimError, match=message):
+        parse(text, "", SCOPE)
+
+
+@pytest.mark.parametrize(
+    ("operator", "margin", "interval", "expected"),
+    [
+        (">", 0, (0.1, 0.2), True),
+        (">", 0, (-0.1, 0.2), None),
+        (">", 0, (-0.2, -0.1), False),
+        (">", 0, (0, 0), False),
+        (">=", 0, (0, 0), True),
+        (">=", 0, (0, 0.2), True),
+        (">=", 0, (-0.2, 0), None),
+        (">=", 0, (-0.2, -0.1), False),
+        ("<", 0, (-0.2, -0.1), True),
+        ("<", 0, (0.1, 0.2), False),
+        ("<", 0, (0, 0), False),
+        ("<=", 0, (0, 0), True),
+        ("==", 0, (0, 0), True),
+        ("==", 0, (3, 3), False),
+        ("==", 0.01, (-0.005, 0.01), True),
+        ("==", 0.01, (-0.005, 0.02), None),
+        ("==", 0.01, (0.011, 0.02), False),
+        ("==", 0.01, (-0.02, -0.011), False),
+    ],
+)
+def test_an_interval_answers_where_all_or_none_of_it_satisfies_the_claim(operator, margin, interval, expected):
+    assert Comparison(Sum(()), operator, Sum(()), margin).answer(interval) is expected
+
+
+BASE = "question: q\narchitecture: trivial\nmetrics: [twice]\nvary: {a: [1, 2]}\n"
+
+
+def test_a_claim_is_checked_when_the_ablation_is_loaded(load):
+    ablation = load(BASE + "claims:\n  - {says: 'twice[a=2] > twice[a=1] > twice', source: somewhere}\n")
+    (claim,) = ablation.claims
+    assert [each.left.terms[0][1].variant for each in claim.comparisons] == ["trivial(a=2)", "trivial(a=1)"]
+    assert claim.source == "somewhere"
+    with pytest.raises(AblationError, match=r"yaml:6:6: claim: no variant here has a=3"):
+        load(BASE + "claims:\n  - {says: 'twice[a=3] > twice'}\n")
+
+
+def test_a_claim_about_a_variant_that_an_override_took_away_says_so(load):
+    ablation = load(BASE + "claims: [{says: 'twice[a=2] > twice'}]\n", "vary.a=[1]")
+    assert ablation.claims[0].problem == "no variant here has a=2 (there is: 0, 1)"
+    assert ablation.claims[0].comparisons == ()

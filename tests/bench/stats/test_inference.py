@@ -1,0 +1,316 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bench.stats.inference import (
+    LEAST,
+    Exact,
+    Medians,
+    Student,
+    bootstrap,
+    crossed,
+    error_probability,
+    holm,
+    least_effect,
+    leaves_out_zero,
+    non_inferior,
+    paired_t,
+    pareto,
+    pseudovalues,
+    seeds_for_ranks,
+    tost,
+)
+
+TRIALS = 3000
+SLACK = 4 * math.sqrt(0.05 * 0.95 / TRIALS)
+"""Four standard deviations of a share of 5 % in so many trials: 1.6 %."""
+
+
+def effects(random: np.random.Generator, seeds: int, units: int, sizes: tuple[float, float, float]) -> np.ndarray:
+    """Contributions (S, N) about a truth of zero: a seed's effect (as large as a mean over ten units), a unit's, the rest."""
+    of_seeds, of_units, rest = sizes
+    training = of_seeds / math.sqrt(10) * random.normal(size=(seeds, 1))
+    return training + of_units * random.normal(size=(1, units)) + rest * random.normal(size=(seeds, units))
+
+
+def test_a_paired_t_interval_is_student_s():
+    values = [
+        1.9,
+        0.8,
+        1.1,
+        0.1,
+        -0.1,
+        4.4,
+        5.5,
+        1.6,
+        4.6,
+        3.4,
+    ]  # Student 1908, hours of sleep gained, second drug less first
+    found = paired_t(values)
+    expected = stats.ttest_1samp(values, 0)
+    assert found.interval(0.95) == pytest.approx(tuple(expected.confidence_interval(0.95)), rel=1e-9)
+    assert error_probability(found, leaves_out_zero) == pytest.approx(expected.pvalue, rel=1e-6)
+
+
+def test_one_seed_tells_nothing():
+    assert paired_t([0.3]).interval(0.5) == (-math.inf, math.inf)
+    assert error_probability(paired_t([0.3]), leaves_out_zero) == 1.0
+    assert crossed([0.3], np.ones((1, 9))).interval(0.95) == (-math.inf, math.inf)
+
+
+def test_without_noise_between_units_the_crossed_interval_is_the_paired_t_interval():
+    values = [0.1, 0.4, 0.35]
+    constant = np.repeat(np.array(values)[:, None], 20, axis=1)
+    assert crossed(values, constant).interval(0.95) == pytest.approx(paired_t(values).interval(0.95))
+
+
+def test_without_noise_between_seeds_the_crossed_interval_is_the_units_t_interval():
+    units = np.random.default_rng(0).normal(size=40)
+    found = crossed([float(units.mean())] * 3, np.stack([units] * 3))
+    assert found.interval(0.95) == pytest.approx(paired_t(units.tolist()).interval(0.95))
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    for shape in ((2, 9), (3, 1), (3,)):
+        with pytest.raises(ValueError, match="contributions of shape"):
+            crossed([1.0, 2.0, 3.0], np.ones(shape))
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("sizes", [(1, 0, 0), (2, 1, 1), (0.3, 1, 1), (0, 1, 1), (1, 0.3, 3)], ids=str)
+def test_the_95_interval_holds_the_truth_as_often_as_it_says(seeds: int, sizes: tuple[float, float, float]):
+    random = np.random.default_rng([seeds, *(int(10 * size) for size in sizes)])
+    draws = [effects(random, seeds, 60, sizes) for _ in range(TRIALS)]
+    ends = [crossed(draw.mean(axis=1).tolist(), draw).interval(0.95) for draw in draws]
+    held = np.mean([low <= 0 <= high for low, high in ends])
+    assert 0.95 - SLACK < held < 0.99
+
+
+def hillis(draw: np.ndarray) -> tuple[float, float]:
+    """The interval of readers and cases with pooled degrees of freedom: what `crossed` was not made of."""
+    seeds, count = draw.shape
+    of_seeds, of_units = draw.mean(axis=1), draw.mean(axis=0)
+    rest = draw - of_seeds[:, None] - of_units + draw.mean()
+    square_seed, square_unit = count * of_seeds.var(ddof=1), seeds * of_units.var(ddof=1)
+    total = square_seed + max(square_unit - (rest**2).sum() / ((seeds - 1) * (count - 1)), 0)
+    reach = stats.t.ppf(0.975, (seeds - 1) * (total / square_seed) ** 2) * math.sqrt(total / draw.size)
+    return draw.mean() - reach, draw.mean() + reach
+
+
+def test_pooled_degrees_of_freedom_would_hold_less():
+    random = np.random.default_rng(1)
+    ends = [hillis(effects(random, 3, 60, (2, 1, 1))) for _ in range(TRIALS)]
+    assert np.mean([low <= 0 <= high for low, high in ends]) < 0.95 - SLACK
+
+
+def test_either_noise_alone_would_hold_less():
+    random = np.random.default_rng(2)
+    draws = [effects(random, 3, 60, (0.3, 1, 0.3)) for _ in range(TRIALS // 3)]
+    alone = [paired_t(draw.mean(axis=1).tolist()).interval(0.95) for draw in draws]
+    assert np.mean([low <= 0 <= high for low, high in alone]) < 0.8
+    draws = [effects(random, 3, 60, (3, 1, 0.3)) for _ in range(TRIALS // 3)]
+    alone = [paired_t(draw.mean(axis=0).tolist()).interval(0.95) for draw in draws]
+    assert np.mean([low <= 0 <= high for low, high in alone]) < 0.8
+
+
+def test_the_family_wise_error_is_held_where_all_variants_share_a_baseline():
+    random, wrong, trials = np.random.default_rng(3), [], TRIALS // 2
+    for _ in range(trials):
+        baseline, *others = (effects(random, 3, 40, (1, 1, 1)) for _ in range(6))
+        found = [crossed((other - baseline).mean(axis=1).tolist(), other - baseline) for other in others]
+        # Holm rejects anything at all exactly where the least p-value is below (1 - level) / m
+        wrong.append(any(leaves_out_zero(each.interval(1 - 0.05 / 5)) for each in found))
+        if len(wrong) <= 40:
+            p = {i: error_probability(each, leaves_out_zero) for i, each in enumerate(found)}
+            assert any(rejected for rejected, _ in holm(p).values()) == wrong[-1]
+    assert np.mean(wrong) < 0.05 + 4 * math.sqrt(0.05 * 0.95 / trials)
+
+
+def test_uncorrected_a_family_errs_more_often():
+    random = np.random.default_rng(4)
+    found = [[paired_t(random.normal(size=3).tolist()).interval(0.95) for _ in range(5)] for _ in range(600)]
+    assert np.mean([any(map(leaves_out_zero, family)) for family in found]) > 0.15
+
+
+def iou(cells: np.ndarray) -> float:
+    """Mean IoU of summed confusion matrices (N, C, C)."""
+    total = cells.sum(axis=0)
+    hits = np.diagonal(total)
+    return float(np.mean(hits / (total.sum(0) + total.sum(1) - hits)))
+
+
+def photographs(random: np.random.Generator, count: int) -> np.ndarray:
+    """Confusion matrices (N, 3, 3) of images whose classes and difficulty differ."""
+    pixels = np.round(300 * random.dirichlet([2, 1, 0.6], size=count)).astype(int) + 5
+    right = np.clip(random.normal(0.75, 0.12, size=(count, 3)), 0.3, 0.98)
+    wrong = (1 - right) / 2
+    shares = np.where(np.eye(3, dtype=bool), right[:, :, None], wrong[:, :, None])
+    return random.multinomial(pixels, shares)
+
+
+def test_pseudovalues_of_a_mean_are_the_values():
+    values = np.random.default_rng(0).normal(size=12)
+    assert pseudovalues(lambda chosen: float(values[chosen].mean()), 12, blocks=12) == pytest.approx(values)
+    found = pseudovalues(lambda chosen: float(values[chosen].mean()), 12, blocks=5)
+    assert found == pytest.approx([part.mean() for part in np.array_split(values, 5)])
+
+
+def test_pseudovalues_spread_as_the_bootstrap_of_the_whole_metric_does():
+    cells = photographs(np.random.default_rng(5), 60)
+    parts = pseudovalues(lambda chosen: iou(cells[chosen]), 60, blocks=60)
+    assert parts is not None
+    random = np.random.default_rng(6)
+    draws = [iou(cells[random.integers(0, 60, 60)]) for _ in range(1500)]
+    assert parts.std(ddof=1) / math.sqrt(60) == pytest.approx(np.std(draws), rel=0.12)
+    low, high = bootstrap(lambda drawn: iou(cells[drawn]), 60, draws=1500)
+    linear = bootstrap(lambda drawn: float(parts[drawn].mean()), 60, draws=1500)
+    assert linear == pytest.approx((low, high), abs=0.15 * (high - low))
+
+
+def test_blocks_see_the_noise_of_frames_that_are_alike():
+    """Frames of a video, each like the one before (correlation 0.8): one by one they seem to say more than they do."""
+    random = np.random.default_rng(1)
+    single, blocks, means = [], [], []
+    for _ in range(200):
+        values = random.normal(size=125)
+        for i in range(1, 125):
+            values[i] = 0.8 * values[i - 1] + 0.6 * values[i]
+        alone, together = (pseudovalues(lambda chosen, v=values: float(v[chosen].mean()), 125, n) for n in (125, None))
+        assert len(together) == 11
+        single.append(alone.std(ddof=1) / math.sqrt(125))
+        blocks.append(together.std(ddof=1) / math.sqrt(11))
+        means.append(values.mean())
+    assert np.mean(single) < 0.4 * np.std(means)
+    assert 0.7 * np.std(means) < np.mean(blocks) < np.std(means)
+
+
+def test_no_units_no_pseudovalues():
+    assert pseudovalues(lambda chosen: 1.0, 1) is None
+    assert pseudovalues(lambda chosen: 1.0 if len(chosen) == 5 else None, 5) is None
+
+
+def test_the_interval_of_a_mean_iou_holds_it_over_seeds_and_images():
+    """Two networks of one distribution, so that the truth is zero, whatever the metric's shape."""
+    random, held, trials, images = np.random.default_rng(7), [], 250, 30
+    for _ in range(trials):
+        base = photographs(random, images)
+        runs = []
+        for _ in range(6):
+            lost = np.clip(random.normal(0.1, 0.04) + random.normal(0, 0.05, images), 0, 0.5)
+            moved = random.binomial(np.diagonal(base, axis1=1, axis2=2), lost[:, None])
+            turned = np.roll(np.eye(3, dtype=int), 1, axis=1)
+            runs.append(base - moved[:, :, None] * np.eye(3, dtype=int) + moved[:, :, None] * turned)
+        parts = [pseudovalues(lambda chosen, cells=cells: iou(cells[chosen]), images) for cells in runs]
+        deltas = [iou(a) - iou(b) for a, b in zip(runs[:3], runs[3:], strict=True)]
+        low, high = crossed(deltas, np.stack(parts[:3]) - np.stack(parts[3:])).interval(0.95)
+        held.append(low <= 0 <= high)
+    assert np.mean(held) > 0.95 - 4 * math.sqrt(0.05 * 0.95 / trials)
+
+
+def test_a_bootstrap_is_the_same_each_time():
+    values = np.arange(20.0)
+    again = [bootstrap(lambda drawn: float(values[drawn].mean()), 20, draws=50) for _ in range(2)]
+    assert again[0] == again[1]
+
+
+def test_an_interval_of_medians_holds_their_difference():
+    random = np.random.default_rng(8)
+    held = 0
+    for _ in range(800):
+        one, other = random.exponential(size=(2, 25)).tolist()
+        low, high = Medians(((1.0, tuple(one)), (-1.0, tuple(other)))).interval(0.95)
+        held += low <= 0 <= high
+    assert held / 800 > 0.95
+    assert Medians(((1.0, (1.0, 2.0)),)).interval(0.95) == (-math.inf, math.inf)
+    assert Medians(((2.0, (1.0, 2.0, 3.0)), (-1.0, (1.0,))), 0.5).value == 3.5
+
+
+def test_exact_numbers_are_certain():
+    assert error_probability(Exact(0.1), leaves_out_zero) == LEAST
+    assert error_probability(Exact(0.0), leaves_out_zero) == 1.0
+
+
+def test_equivalence_is_two_one_sided_tests():
+    values = [0.004, -0.002, 0.003, 0.001, -0.001]
+    found, error = paired_t(values), stats.sem(values)
+    upper = stats.t.sf((0.01 - np.mean(values)) / error, 4)
+    lower = stats.t.sf((np.mean(values) + 0.01) / error, 4)
+    assert tost(found, 0.01) == pytest.approx(max(upper, lower), rel=1e-5)
+    low, high = found.interval(0.9)
+    assert (tost(found, 0.01) < 0.05) == (low > -0.01 and high < 0.01)
+    assert tost(found, 0.001) > 0.05
+    with pytest.raises(ValueError, match="margin above zero"):
+        tost(found, 0.0)
+
+
+def test_non_inferiority_looks_to_one_side():
+    values = [0.03, 0.05, 0.01, 0.04]
+    found, error = paired_t(values), stats.sem(values)
+    assert non_inferior(found, 0.01) == pytest.approx(stats.t.sf((np.mean(values) + 0.01) / error, 3), rel=1e-5)
+    assert non_inferior(found, 0.01, higher=False) == 1.0
+    assert non_inferior(paired_t([-v for v in values]), 0.01, higher=False) == pytest.approx(non_inferior(found, 0.01))
+
+
+def test_holm_s_procedure():
+    # Holm 1979's steps at 5 %: 0.0125, 0.0167, 0.025; 0.03 stands, and so does 0.04 behind it
+    told = holm({"a": 0.03, "b": 0.005, "c": 0.04, "d": 0.016})
+    assert {key: rejected for key, (rejected, _) in told.items()} == {"a": False, "b": True, "c": False, "d": True}
+    assert {key: 1 - level for key, (_, level) in told.items()} == pytest.approx(
+        {"b": 0.0125, "d": 0.05 / 3, "a": 0.025, "c": 0.025}
+    )
+    assert list(told) == ["a", "b", "c", "d"]
+    assert holm({}) == {}
+
+
+def test_an_interval_at_holm_s_level_leaves_zero_out_exactly_where_it_rejects():
+    random = np.random.default_rng(9)
+    for _ in range(30):
+        found = {i: paired_t((random.normal(size=5) + i).tolist()) for i in range(4)}
+        told = holm({i: error_probability(each, leaves_out_zero) for i, each in found.items()})
+        for i, (rejected, level) in told.items():
+            assert leaves_out_zero(found[i].interval(level)) == rejected
+
+
+def test_too_few_seeds_for_a_rank_test_and_for_a_t_test():
+    assert [seeds_for_ranks(m) for m in (1, 5)] == [6, 8]  # 2 / 2^6 = 0.031; 2 / 2^8 = 0.0078 < 0.01
+    for count in (1, 5, 7):
+        seeds = seeds_for_ranks(count)
+        assert stats.binomtest(0, seeds).pvalue <= 0.05 / count < stats.binomtest(0, seeds - 1).pvalue
+    assert least_effect(1) == math.inf
+    assert least_effect(3) == pytest.approx(4.302653 / math.sqrt(3), rel=1e-6)
+
+
+def test_the_least_effect_is_where_a_verdict_begins():
+    unit = np.array([-1.0, 0.0, 1.0])
+    for factor, expected in ((0.999, False), (1.001, True)):
+        found = paired_t((unit + factor * least_effect(3, 5)).tolist())
+        assert leaves_out_zero(found.interval(1 - 0.05 / 5)) == expected
+
+
+def test_a_pareto_front_has_ties_and_directions():
+    points = {"a": (0.5, 10), "b": (0.5, 10), "c": (0.6, 20), "d": (0.55, 20), "e": (0.4, 9), "f": (0.4, 10)}
+    assert pareto(points, ("higher", "lower")) == ("a", "b", "c", "e")
+    assert pareto(points, ("lower", "lower")) == ("e",)
+    assert pareto({}, ("higher",)) == ()
+    with pytest.raises(ValueError, match="zip"):
+        pareto({"a": (1.0,)}, ("higher", "lower"))
+
+
+def test_a_front_of_three_objectives_is_what_the_definition_says():
+    values = np.random.default_rng(10).integers(0, 4, size=(40, 3)).tolist()
+    points = dict(enumerate(values))
+    kept = pareto(points, ("higher", "lower", "higher"))
+    for i, mine in points.items():
+        as_good = [o for o in points.values() if o[0] >= mine[0] and o[1] <= mine[1] and o[2] >= mine[2]]
+        assert (i in kept) == all(other == mine for other in as_good)
+
+
+def test_student_with_two_sources_reaches_by_their_squares():
+    draw = effects(np.random.default_rng(11), 4, 30, (1, 1, 1))
+    found = crossed(draw.mean(axis=1).tolist(), draw)
+    alone = [Student(0.0, (source,)).interval(0.95)[1] for source in found.sources]
+    assert found.interval(0.95)[1] - found.value == pytest.approx(math.hypot(*alone))

@@ -1,0 +1,93 @@
+"""The examination of a machine: what it concludes, on made-up machines; that it runs, on this one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from bench.cli import bench
+from bench.hardware.ceilings import Ceilings
+from bench.hardware.timing import Sample, Timing
+from bench.sweep import doctor
+from bench.sweep.doctor import Finding, by_extra, extras, folders, in_use, spread
+
+
+def timing(*seconds: float, bad: int = 0) -> Timing:
+    good = [Sample(s, s, layout) for layout, s in enumerate(seconds)]
+    return Timing((*good, *[Sample(9.0, 1.0, 0, 1, "preempted")] * bad), 6, True, "3 s", (0.0, 0.0))
+
+
+def test_noise_is_the_largest_over_the_smallest() -> None:
+    found = {f.name: f.value for f in spread([timing(1.0, 1.0, 1.0, bad=1), timing(1.0, 1.2, 1.2, bad=1)])}
+    # medians 1 and 1.2; 10 % quantiles 1 and 1 + 0.2 x 0.2
+    assert found["A/A spread, median"] == pytest.approx(20)
+    assert found["A/A spread, low quantile"] == pytest.approx(4)
+    assert found["calls that lost their core"] == 25
+    assert found["clock that was read"] == "elapsed"
+
+
+def test_extras_are_read_from_the_distribution() -> None:
+    lines = ["torch>=2", 'pytest>=8; extra == "test"', "ruff>=0.8; extra == 'lint'", "fovbench[test]; extra == 'dev'"]
+    assert by_extra(lines) == {"test": ["pytest"], "lint": ["ruff"]}
+    found = list(extras(lambda: [*lines, 'no-such-thing; extra == "test"']))
+    assert (found[0].name, found[0].missing) == ("test", True)
+    assert [f.name for f in found] == ["test", "lint"]
+    assert found[0].value == "not installed: no-such-thing; pip install 'fovbench[test]'"
+
+
+HOLDER = """
+import sys
+from filelock import ReadWriteLock
+lock = ReadWriteLock(sys.argv[1])
+with getattr(lock, sys.argv[2])():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("how", ["read_lock", "write_lock"])
+def test_a_lock_is_in_use_while_another_process_holds_it(how: str, tmp_path: Path) -> None:
+    path = tmp_path / "cpu.db"
+    command = [sys.executable, "-c", HOLDER, str(path), how]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        assert in_use(path)
+        holder.communicate("")
+    assert not in_use(path)
+
+
+def test_folders_say_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    found = {f.name: f for f in folders(None)}
+    assert found["data"].missing
+    assert found["cache"] == Finding("folders", "cache", str(tmp_path / "fovbench"))
+    assert not {f.name: f for f in folders(tmp_path)}["data"].missing
+
+
+def test_the_command_prints_one_object_a_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    made_up = lambda device, dtype, threads, seconds: Ceilings(device, dtype, threads, 5e10, ((1, 2e10),))  # noqa: E731
+    monkeypatch.setattr("bench.hardware.ceilings.measured", made_up)
+    monkeypatch.setattr(doctor, "_kernel", lambda seed: timing(1.0, 1.0))
+    done = CliRunner().invoke(bench, ["doctor", "--json"])
+    assert done.exit_code == 0
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {row["section"] for row in rows} >= {
+        "devices",
+        "versions",
+        "ceilings",
+        "noise",
+        "folders",
+        "extras",
+        "tools",
+    }
+    found = {row["name"]: row for row in rows}
+    assert (found["products bfloat16, cpu, 1 thread"]["value"], found["copies, cpu, 1 thread"]["unit"]) == (50, "GB/s")
+    plain = CliRunner().invoke(bench, ["doctor"])
+    assert "  copies, cpu, 1 thread                20 GB/s" in plain.stdout.splitlines()
