@@ -251,7 +251,7 @@ class GAN(nn.Module):
     def gradient_penalty(self, images: Tensor, sample: Tensor) -> Tensor:
         """Mean of (|gradient of the score| - 1)^2 at random points between images and samples (Gulrajani et al. 2017).
 
-        Always in single precision: the fast modes are admitted by first derivatives, this one is differentiated again.
+        Always in single precision: modes are admitted by first derivatives, and this one is differentiated again.
         """
         images, sample = images.float(), sample.float()
         share = torch.rand(len(images), 1, 1, 1, device=images.device)

@@ -77,7 +77,7 @@ def rectangles(image: Tensor, regions: int, stride: int) -> Rectangles:
 
 
 def _divided(length: int, parts: int, stride: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """An axis in nearly equal parts: the part of each pixel, the shares of cells in parts, and in context."""
+    """An axis in nearly equal parts: the part of each pixel, the fractions of cells in parts, and in context."""
     place = np.arange(length) * parts // length
     edges = np.searchsorted(place, np.arange(parts + 1))
     shares = [shares_along(edges[:-1], edges[1:], stride, length, by) for by in (1.0, CONTEXT)]

@@ -234,7 +234,7 @@ def oracle(labels: Array, known: Array, regions: int) -> Array:
 def weights_on_cells(ids: Array, count: int, stride: int) -> tuple[Array, Array]:
     """How much each cell of a map counts in the mean over a region, and over its context box: (count, h, w) each.
 
-    By the share of their area: cell (i, j) stands for pixels stride*i to stride*(i+1)-1, and so on. Weights of a
+    By the fraction of their area: cell (i, j) stands for pixels stride*i to stride*(i+1)-1, and so on. Weights of a
     region are 1 in sum, of a number that no pixel has, 0.
     """
     rows, columns = (np.arange(length) // stride for length in ids.shape)

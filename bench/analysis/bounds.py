@@ -1,6 +1,6 @@
-"""What a phantom knows of a score before any network is trained: the best possible, for all or for a kind of network.
+"""The best possible score on a synthetic dataset, known before any network is trained: for all, or a kind of network.
 
-A data set tells it as `optimum` of its examples: `miou` is the best of all, `miou@8` that of outputs of stride 8,
+A dataset tells it as `optimum` of its examples: `miou` is the best of all, `miou@8` that of outputs of stride 8,
 `pixel_accuracy@field25` that of outputs that see a square of 25 px about their pixel, and from `@chance_from` to
 `@chance_to` lies the 95 % interval of what sees nothing that tells the classes apart.
 """
@@ -26,7 +26,7 @@ class Bound:
 
 
 def optimum(results: Results, variant: str) -> Mapping[str, float]:
-    """What the data set that the variant was evaluated on tells; empty where it tells nothing."""
+    """What the dataset that the variant was evaluated on tells; empty where it tells nothing."""
     told = [evaluation.facts.get("optimum", {}) for (name, _), evaluation in _ordered(results) if name == variant]
     return told[0] if told else {}
 
@@ -50,7 +50,7 @@ def bound(summary: Summary, variant: str, metric: str) -> Bound | None:
 
 
 def by_field(told: Mapping[str, float], metric: str) -> dict[int, float]:
-    """The best score for each size of a square field that the data set tells, in px, the smallest first."""
+    """The best score for each size of a square field that the dataset tells, in px, the smallest first."""
     start = f"{metric}@{FIELD}"
     return dict(sorted((int(name.removeprefix(start)), best) for name, best in told.items() if name.startswith(start)))
 
@@ -66,5 +66,5 @@ def _ordered(results: Results) -> list[tuple[tuple[str, int], Evaluation]]:
 
 
 def _measured(summary: Summary, variant: str, metric: str) -> float | None:
-    cell = summary.cells.get((variant, metric))
-    return None if cell is None else cell.value
+    aggregate = summary.aggregates.get((variant, metric))
+    return None if aggregate is None else aggregate.value

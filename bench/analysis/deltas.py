@@ -12,9 +12,9 @@ from bench.stats.inference import Interval, error_probability, holm, leaves_out_
 
 if TYPE_CHECKING:
     from bench.analysis.estimate import Units
-    from bench.analysis.summary import Cell, Column
+    from bench.analysis.summary import Aggregate, Column
 
-Verdict = Literal["same", "better", "worse", "changed", "equivalent", "undecided", "broken", "missing"]
+Verdict = Literal["same", "better", "worse", "changed", "equivalent", "inconclusive", "broken", "missing"]
 
 MARGIN = 0.01
 """Scores that are shares are equivalent within one point: what a paper's table would call the same."""
@@ -29,7 +29,7 @@ class Delta:
 
         same, better, worse, changed   of exact numbers; of seeds where the interval leaves out 0
         equivalent                     within `margin` by two one-sided tests, which have a family of their own
-        undecided                      neither
+        inconclusive                      neither
         broken                         a seed of it, or of the baseline, failed
         missing                        the metric's grid is incomplete, so nothing is inferred
     """
@@ -41,45 +41,51 @@ class Delta:
     known: Known | None = None
 
 
-def margin_of(column: Column, cells: Sequence[Cell]) -> float | None:
-    """How far a score may be off and still count as equivalent; None for what is no share of something.
+def margin_of(column: Column, aggregates: Sequence[Aggregate]) -> float | None:
+    """How far a score may be off and still count as equivalent; None for what is no fraction of something.
 
     A share is better higher, has no unit and only values from 0 to 1: a distance between distributions has no unit
     either, and what is the same there, nobody has said.
     """
     plain = column.kind == "accuracy" and column.better == "higher" and column.unit in ("", "1")
-    return MARGIN if plain and all(0 <= value <= 1 for cell in cells for _, value in cell.samples) else None
+    return (
+        MARGIN if plain and all(0 <= value <= 1 for aggregate in aggregates for _, value in aggregate.samples) else None
+    )
 
 
-def gaps(cells: Sequence[Cell]) -> int:
+def gaps(aggregates: Sequence[Aggregate]) -> int:
     """How many results of a metric were asked for and are not there: with any, nothing is inferred."""
-    return sum(len(cell.missing) for cell in cells)
+    return sum(len(aggregate.missing) for aggregate in aggregates)
 
 
-def deltas(column: Column, baseline: Cell, others: Sequence[Cell], units: Units) -> dict[str, Delta]:
+def deltas(column: Column, baseline: Aggregate, others: Sequence[Aggregate], units: Units) -> dict[str, Delta]:
     """The differences of a metric, by variant; those without any number are left out."""
-    plain = {cell.variant: found for cell in others if (found := plain_difference(cell, baseline)) is not None}
+    plain = {
+        aggregate.variant: found for aggregate in others if (found := plain_difference(aggregate, baseline)) is not None
+    }
     if column.kind == "speed":
         return {variant: Delta(found, None) for variant, found in plain.items()}
     if gaps([baseline, *others]):
         return {variant: Delta(found, "missing") for variant, found in plain.items()}
-    known = {cell.variant: each for cell in others if (each := _known(cell, baseline, units)) is not None}
+    known = {
+        aggregate.variant: each for aggregate in others if (each := _known(aggregate, baseline, units)) is not None
+    }
     judged = _judged(column, known, margin_of(column, [baseline, *others]))
     return {variant: _delta(found, known.get(variant), judged.get(variant)) for variant, found in plain.items()}
 
 
-def plain_difference(cell: Cell, baseline: Cell) -> Difference | None:
+def plain_difference(aggregate: Aggregate, baseline: Aggregate) -> Difference | None:
     """Paired by seed where there are seeds; None where a number is missing."""
-    if cell.seeded or baseline.seeded:
-        return paired_difference(cell.seeded, baseline.seeded)
-    if cell.value is None or baseline.value is None:
+    if aggregate.seeded or baseline.seeded:
+        return paired_difference(aggregate.seeded, baseline.seeded)
+    if aggregate.value is None or baseline.value is None:
         return None
-    return difference(cell.value, baseline.value)
+    return difference(aggregate.value, baseline.value)
 
 
-def _known(cell: Cell, baseline: Cell, units: Units) -> Known | None:
+def _known(aggregate: Aggregate, baseline: Aggregate, units: Units) -> Known | None:
     try:
-        return estimate([(1.0, cell), (-1.0, baseline)], 0.0, units)
+        return estimate([(1.0, aggregate), (-1.0, baseline)], 0.0, units)
     except EstimateError:
         return None
 
@@ -101,7 +107,7 @@ def _judged(column: Column, known: Mapping[str, Known], margin: float | None) ->
     alike = holm({name: tost(each, margin) for name, each in noisy.items()}) if margin else {}
     told = dict(exact)
     for name, (rejected, level) in differs.items():
-        close: Verdict = "equivalent" if name in alike and alike[name][0] else "undecided"
+        close: Verdict = "equivalent" if name in alike and alike[name][0] else "inconclusive"
         told[name] = (_direction(column, noisy[name].value) if rejected else close, level)
     return told
 

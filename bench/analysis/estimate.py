@@ -1,4 +1,4 @@
-"""What is known of a weighted sum of table cells: its value, and its interval from every noise that was sampled."""
+"""What is known of a weighted sum of aggregates: its value, and its interval from every noise that was sampled."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.stats.inference import LEVEL, Estimate, Exact, Interval, Medians, boo
 if TYPE_CHECKING:
     import numpy as np
 
-    from bench.analysis.summary import Cell
+    from bench.analysis.summary import Aggregate
 
     Floats = np.ndarray[Any, np.dtype[np.float64]]
     Units = Mapping[tuple[str, str, int], Floats]
@@ -57,37 +57,37 @@ class Known:
         return bootstrap(lambda drawn: float(parts[drawn].mean()), len(parts), level)
 
 
-Terms = Sequence[tuple[float, "Cell"]]
+Terms = Sequence[tuple[float, "Aggregate"]]
 
 
 def estimate(terms: Terms, constant: float, units: Units) -> Known:
-    """`constant` plus each cell's value times its weight; all cells of one metric.
+    """`constant` plus each aggregate's value times its weight; all aggregates of one metric.
 
-    Seeds are paired, and so are evaluation units. Raises EstimateError where a cell is missing, failed, has no
+    Seeds are paired, and so are evaluation units. Raises EstimateError where a aggregate is missing, failed, has no
     number, or seeds don't match.
     """
-    for _, cell in terms:
-        _check(cell)
+    for _, aggregate in terms:
+        _check(aggregate)
     if not terms:
         return Known(Exact(constant), "exact")
-    if any(cell.seeded for _, cell in terms):
+    if any(aggregate.seeded for _, aggregate in terms):
         return _seeded(terms, constant, units)
-    if all(cell.exact for _, cell in terms):
-        total = math.fsum([constant, *(weight * (cell.value or 0.0) for weight, cell in terms)])
+    if all(aggregate.exact for _, aggregate in terms):
+        total = math.fsum([constant, *(weight * (aggregate.value or 0.0) for weight, aggregate in terms)])
         return Known(Exact(total), "exact")
-    samples = tuple((weight, tuple(value for _, value in cell.samples)) for weight, cell in terms)
+    samples = tuple((weight, tuple(value for _, value in aggregate.samples)) for weight, aggregate in terms)
     counts = "/".join(dict.fromkeys(str(len(values)) for _, values in samples))
     return Known(Medians(samples, constant), f"medians of {counts} samples; {ONE_MACHINE}")
 
 
-def _check(cell: Cell) -> None:
-    if cell.errors:
-        seed, message = cell.errors[0]
-        raise EstimateError(f"{cell.metric} of {cell.variant}{_of(seed)} failed: {message.splitlines()[0]}")
-    if cell.missing:
-        raise EstimateError(f"{cell.metric} of {cell.variant} is not measured{_of(cell.missing[0])}")
-    if cell.value is None:
-        raise EstimateError(f"{cell.metric} of {cell.variant} is {cell.words or 'not measured'}")
+def _check(aggregate: Aggregate) -> None:
+    if aggregate.errors:
+        seed, message = aggregate.errors[0]
+        raise EstimateError(f"{aggregate.metric} of {aggregate.variant}{_of(seed)} failed: {message.splitlines()[0]}")
+    if aggregate.missing:
+        raise EstimateError(f"{aggregate.metric} of {aggregate.variant} is not measured{_of(aggregate.missing[0])}")
+    if aggregate.value is None:
+        raise EstimateError(f"{aggregate.metric} of {aggregate.variant} is {aggregate.words or 'not measured'}")
 
 
 def _of(seed: int | None) -> str:
@@ -96,10 +96,12 @@ def _of(seed: int | None) -> str:
 
 def _seeded(terms: Terms, constant: float, units: Units) -> Known:
     seeds = list(terms[0][1].seeded)
-    for _, cell in terms:
-        if sorted(cell.seeded) != sorted(seeds):
-            raise EstimateError(f"{cell.metric} of {cell.variant} has other seeds than {terms[0][1].variant}")
-    deltas = tuple(constant + math.fsum(weight * cell.seeded[seed] for weight, cell in terms) for seed in seeds)
+    for _, aggregate in terms:
+        if sorted(aggregate.seeded) != sorted(seeds):
+            raise EstimateError(f"{aggregate.metric} of {aggregate.variant} has other seeds than {terms[0][1].variant}")
+    deltas = tuple(
+        constant + math.fsum(weight * aggregate.seeded[seed] for weight, aggregate in terms) for seed in seeds
+    )
     told = f"{len(seeds)} seeds" if len(seeds) > 1 else "one seed, which has no spread"
     found = _contributions(terms, seeds, units)
     if found is None:
@@ -111,7 +113,7 @@ def _contributions(terms: Terms, seeds: Sequence[int], units: Units) -> Floats |
     """(S, N): what each block of evaluation units adds to each seed's sum; None where any part is not known."""
     import numpy as np
 
-    keys = [[(cell.variant, cell.metric, seed) for seed in seeds] for _, cell in terms]
+    keys = [[(aggregate.variant, aggregate.metric, seed) for seed in seeds] for _, aggregate in terms]
     if (
         not all(key in units for row in keys for key in row)
         or len({len(units[key]) for row in keys for key in row}) > 1

@@ -1,4 +1,4 @@
-"""What the runs say to each claim of the source: reproduced, contradicted or undecided."""
+"""What the runs say to each claim of the source: reproduced, contradicted or inconclusive."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.stats.inference import LEVEL, Interval, error_probability, holm
 if TYPE_CHECKING:
     from bench.analysis.summary import Summary
 
-Answer = Literal["reproduced", "contradicted", "undecided", "not evaluated"]
+Answer = Literal["reproduced", "contradicted", "inconclusive", "not evaluated"]
 
 
 @dataclass(frozen=True)
@@ -99,15 +99,15 @@ def _estimate(sides: Sequence[tuple[float, Sum]], summary: Summary) -> Known:
     terms = []
     for sign, side in sides:
         for weight, reference in side.terms:
-            cell = summary.cells.get((reference.variant, reference.metric))
-            if cell is None:
+            aggregate = summary.aggregates.get((reference.variant, reference.metric))
+            if aggregate is None:
                 raise EstimateError(f"{reference.metric} of {reference.variant} is not in the table")
-            terms.append((sign * weight, cell))
+            terms.append((sign * weight, aggregate))
     return estimate(terms, sum(sign * side.constant for sign, side in sides), summary.results.units)
 
 
 def _finding(statement: Statement, steps: Sequence[Step]) -> Finding:
-    order: tuple[Answer, ...] = ("contradicted", "undecided", "reproduced")
+    order: tuple[Answer, ...] = ("contradicted", "inconclusive", "reproduced")
     answers = {step.answer for step in steps}
     return Finding(statement, next(answer for answer in order if answer in answers), tuple(steps))
 
@@ -125,7 +125,7 @@ def _step(comparison: Comparison, known: Known, level: float, summary: Summary) 
         interval=None if known.exact else interval,
         level=level,
         basis=known.basis,
-        answer="undecided" if answer is None else "reproduced" if answer else "contradicted",
+        answer="inconclusive" if answer is None else "reproduced" if answer else "contradicted",
         added=(_added(comparison.left), _added(comparison.right)),
     )
 

@@ -10,7 +10,7 @@ from bench.analysis.estimate import EstimateError, estimate
 from bench.analysis.summary import Column, Summary
 from bench.stats.inference import LEVEL, Direction, Interval, error_probability, holm, leaves_out_zero, pareto
 
-Standing = Literal["front", "undecided", "dominated"]
+Standing = Literal["front", "inconclusive", "dominated"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Front:
     front       by the means, no other variant is as good in all and better in one; equals are both on it
     dominated   another is surely more accurate at surely no greater cost: both intervals say so, at the level
                 that makes any wrong "dominated" in the front 5 % likely at most (Holm over all pairs)
-    undecided   behind the front by the means, but not surely
+    inconclusive   behind the front by the means, but not surely
     """
 
     score: Column
@@ -48,7 +48,7 @@ def front(summary: Summary, score: Column, costs: Sequence[Column]) -> Front:
     points = {v: point for v in summary.results.variants if (point := _point(summary, v, objectives)) is not None}
     first = pareto(points, [_direction(column) for column in objectives])
     beaten = _beaten(summary, objectives, points) - set(first)
-    places: dict[str, Standing] = {v: "dominated" if v in beaten else "undecided" for v in points}
+    places: dict[str, Standing] = {v: "dominated" if v in beaten else "inconclusive" for v in points}
     return Front(score, tuple(costs), places | dict.fromkeys(first, "front"))
 
 
@@ -57,8 +57,8 @@ def _direction(column: Column) -> Direction:
 
 
 def _point(summary: Summary, variant: str, objectives: Sequence[Column]) -> tuple[float, ...] | None:
-    cells = [summary.cells.get((variant, column.metric)) for column in objectives]
-    values = [cell.value for cell in cells if cell is not None and cell.value is not None]
+    aggregates = [summary.aggregates.get((variant, column.metric)) for column in objectives]
+    values = [aggregate.value for aggregate in aggregates if aggregate is not None and aggregate.value is not None]
     return tuple(values) if len(values) == len(objectives) else None
 
 
@@ -85,9 +85,9 @@ def _error_of_all(summary: Summary, objectives: Sequence[Column], winner: str, l
 
 def _error(summary: Summary, column: Column, winner: str, loser: str) -> float:
     """The error probability of "the winner's score is better", or of "its cost is not greater"; 1 where unknown."""
-    cells = [summary.cells[variant, column.metric] for variant in (winner, loser)]
+    aggregates = [summary.aggregates[variant, column.metric] for variant in (winner, loser)]
     try:
-        known = estimate([(1.0, cells[0]), (-1.0, cells[1])], 0.0, summary.results.units)
+        known = estimate([(1.0, aggregates[0]), (-1.0, aggregates[1])], 0.0, summary.results.units)
     except EstimateError:
         return 1.0
     decides: Callable[[Interval], bool] = leaves_out_zero if column.kind == "accuracy" else lambda found: found[1] <= 0

@@ -12,7 +12,7 @@ from bench.spec.variant import Variant
 
 @dataclass(frozen=True)
 class Moved:
-    """A line of the confound ledger: a variant's size, and its distance from the baseline where both are known."""
+    """A line of the side effects: a variant's size, and its distance from the baseline where both are known."""
 
     variant: str
     params: int

@@ -26,7 +26,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Aggregate:
     """All samples of one variant and metric, seed by seed, as they came.
 
     `errors` are (seed, message) of what failed, `missing` the seeds asked for that have no row.
@@ -79,7 +79,7 @@ class Cell:
 
     @property
     def coverage(self) -> float:
-        """The least share of operators that any of the measurements accounts for; 1 where none says."""
+        """The least fraction of operators that any of the measurements accounts for; 1 where none says."""
         return min((float(d["coverage"]) for d in self.details if "coverage" in d), default=1.0)
 
     @property
@@ -99,19 +99,19 @@ class Cell:
 
 @dataclass(frozen=True)
 class Summary:
-    """The table's content: columns and rows in the ablation's order, a cell wherever one was asked for."""
+    """The table's content: columns and rows in the ablation's order, a aggregate wherever one was asked for."""
 
     results: Results
     columns: tuple[Column, ...]
-    cells: Mapping[tuple[str, str], Cell]
+    aggregates: Mapping[tuple[str, str], Aggregate]
 
     @cached_property
     def deltas(self) -> Mapping[tuple[str, str], Delta]:
         """Every difference from the baseline by (variant, metric), each metric's judged together."""
         found: dict[tuple[str, str], Delta] = {}
         for column in self.columns:
-            reference = self.cells.get((self.results.baseline, column.metric))
-            others = [cell for cell in self.of(column.metric) if cell is not reference]
+            reference = self.aggregates.get((self.results.baseline, column.metric))
+            others = [aggregate for aggregate in self.of(column.metric) if aggregate is not reference]
             told = deltas(column, reference, others, self.results.units) if reference else {}
             found |= {(variant, column.metric): delta for variant, delta in told.items()}
         return found
@@ -125,10 +125,10 @@ class Summary:
         """From the baseline, paired by seed where there are seeds; None for the baseline itself."""
         return self.deltas.get((variant, metric))
 
-    def of(self, metric: str) -> list[Cell]:
-        """The metric's cells, in the order of the variants."""
-        found = [self.cells.get((variant, metric)) for variant in self.results.variants]
-        return [cell for cell in found if cell is not None]
+    def of(self, metric: str) -> list[Aggregate]:
+        """The metric's aggregates, in the order of the variants."""
+        found = [self.aggregates.get((variant, metric)) for variant in self.results.variants]
+        return [aggregate for aggregate in found if aggregate is not None]
 
     def column(self, metric: str) -> Column:
         return next(c for c in self.columns if c.metric == metric)
@@ -137,15 +137,15 @@ class Summary:
         """The accuracy metric that the ablation names first and that has a value."""
         return next((c for c in self.columns if c.kind == "accuracy" and self.measured(c.metric)), None)
 
-    def measured(self, metric: str) -> list[Cell]:
-        """The metric's cells that have a value."""
-        return [cell for cell in self.of(metric) if cell.samples]
+    def measured(self, metric: str) -> list[Aggregate]:
+        """The metric's aggregates that have a value."""
+        return [aggregate for aggregate in self.of(metric) if aggregate.samples]
 
 
 def summarise(results: Results) -> Summary:
-    """Every cell that was asked for or measured.
+    """Every aggregate that was asked for or measured.
 
-    Raises ValueError on two keys for one cell, or a variant that the ablation does not have.
+    Raises ValueError on two keys for one aggregate, or a variant that the ablation does not have.
     """
     rows = _rows(results)
     asked: dict[tuple[str, str], list[int | None]] = {pair: [] for pair in rows}
@@ -154,8 +154,8 @@ def summarise(results: Results) -> Summary:
     strange = sorted({variant for variant, _ in asked} - set(results.variants))
     if strange:
         raise ValueError(f"results of a variant that '{results.name}' does not have: {', '.join(strange)}")
-    cells = {pair: _cell(*pair, rows.get(pair, []), seeds) for pair, seeds in asked.items()}
-    return Summary(results, tuple(_columns(results, rows)), cells)
+    aggregates = {pair: _aggregate(*pair, rows.get(pair, []), seeds) for pair, seeds in asked.items()}
+    return Summary(results, tuple(_columns(results, rows)), aggregates)
 
 
 def _rows(results: Results) -> dict[tuple[str, str], list[dict[str, Any]]]:
@@ -207,7 +207,7 @@ def stated_axes(variant: str) -> list[tuple[str, str]]:
     return [(name, value) for name, _, value in (part.partition("=") for part in parts)]
 
 
-def _cell(variant: str, metric: str, rows: Sequence[dict[str, Any]], asked: Sequence[int | None]) -> Cell:
+def _aggregate(variant: str, metric: str, rows: Sequence[dict[str, Any]], asked: Sequence[int | None]) -> Aggregate:
     keys: dict[int | None, str] = {}
     for row in rows:
         if keys.setdefault(_seed(row), row["key"]) != row["key"]:
@@ -216,7 +216,7 @@ def _cell(variant: str, metric: str, rows: Sequence[dict[str, Any]], asked: Sequ
     ordered = sorted(good, key=lambda row: (_rank(_seed(row)), row["sample"]))
     numbers = [(_seed(row), float(row["value"])) for row in ordered if not _absent(row["value"])]
     errors = {_seed(row): str(row["error"]) for row in rows if not _absent(row["error"])}
-    return Cell(
+    return Aggregate(
         variant=variant,
         metric=metric,
         samples=tuple(numbers),
@@ -229,7 +229,7 @@ def _cell(variant: str, metric: str, rows: Sequence[dict[str, Any]], asked: Sequ
 
 
 def _first_details(rows: Sequence[dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    """One detail per seed: all samples of a cell carry the same."""
+    """One detail per seed: all samples of a aggregate carry the same."""
     seen: set[int | None] = set()
     for row in rows:
         if _seed(row) not in seen:

@@ -52,8 +52,11 @@ def _print_table(found: Audit) -> None:
     widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
     rules = ["rules", *map(_rules, shown), "", ""]
     for row, rule in zip(rows, rules, strict=True):
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        click.echo("  ".join([*cells, rule]).rstrip())
+        requests = [
+            row[0].ljust(widths[0]),
+            *(request.rjust(width) for request, width in zip(row[1:], widths[1:], strict=True)),
+        ]
+        click.echo("  ".join([*requests, rule]).rstrip())
 
 
 def _row(line: Line) -> tuple[str, ...]:

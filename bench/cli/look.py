@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from bench.registry import Entry
 
 
-SORTS = ("architectures", "ablations", "metrics", "tasks", "datasets")
+KINDS = ("architectures", "ablations", "metrics", "tasks", "datasets")
 
 
 @click.command("list")
-@click.argument("sort", type=click.Choice(SORTS), required=False)
+@click.argument("sort", type=click.Choice(KINDS), required=False)
 @plugin
 @json_option
 def list_command(sort: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
     """List what is registered: all of it, or one sort."""
-    rows = [row for each in ([sort] if sort else SORTS) for row in _listed(each, plugins)]
+    rows = [row for each in ([sort] if sort else KINDS) for row in _listed(each, plugins)]
     if as_json:
         print_json(rows)
         return
@@ -71,9 +71,9 @@ def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
     """Show axes, source and published facts of NAME."""
     from bench.registry import RegistryError, suggestion
 
-    found = [(sort, row) for sort in SORTS for row in _listed(sort, plugins) if row["name"] == name]
+    found = [(sort, row) for sort in KINDS for row in _listed(sort, plugins) if row["name"] == name]
     if not found:
-        known = [row["name"] for sort in SORTS for row in _listed(sort, plugins)]
+        known = [row["name"] for sort in KINDS for row in _listed(sort, plugins)]
         raise RegistryError(f"nothing is called '{name}'{suggestion(name, known)}")
     for sort, row in found:
         shown = _shown(sort, row, plugins)
@@ -137,13 +137,13 @@ def _columns(row: Mapping[str, Any]) -> str:
 
 @click.group()
 def data() -> None:
-    """Data sets: which there are, where they lie, how to get them."""
+    """Datasets: which there are, where they lie, how to get them."""
 
 
 @data.command("list")
 @json_option
 def data_list(as_json: bool) -> None:
-    """List the data sets."""
+    """List the datasets."""
     rows = _listed("datasets", ())
     if as_json:
         print_json(rows)
@@ -164,7 +164,7 @@ def data_path(name: str, data: Path | None) -> None:
     if entry.embedded:
         click.echo(f"{name} is drawn in memory; it has no files")
     elif data is None:
-        raise click.ClickException("say where data sets lie: --data DIR or FOVBENCH_DATA")
+        raise click.ClickException("say where datasets lie: --data DIR or FOVBENCH_DATA")
     else:
         for path in locations(entry, data):
             click.echo(f"{path}  {'found' if path.is_dir() else 'not there'}")

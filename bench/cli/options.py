@@ -92,7 +92,7 @@ data_option = click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     envvar="FOVBENCH_DATA",
-    help="Folder of data sets. Default: $FOVBENCH_DATA, else embedded data only.",
+    help="Folder of datasets. Default: $FOVBENCH_DATA, else embedded data only.",
 )
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the file: train.steps=50."
@@ -128,7 +128,7 @@ def check_metrics(ablations: Sequence[Ablation], only: Sequence[str]) -> None:
 
 def check_sorts(rerun: Sequence[str]) -> None:
     from bench.registry import RegistryError, suggestion
-    from bench.sweep.plan import SORTS as ERRORS
+    from bench.sweep.plan import KINDS as ERRORS
 
     for name in rerun:
         if name not in ERRORS:
@@ -146,7 +146,7 @@ def read_plan(
     if plan.note:
         echo_error(f"note: {plan.note}")
     if due := plan.count("due"):
-        echo_error(f"note: {due} of {len(plan.planned)} cells are not measured; bench run {ablation.path}")
+        echo_error(f"note: {due} of {len(plan.planned)} measurements are not measured; bench run {ablation.path}")
     return plan
 
 

@@ -36,7 +36,7 @@ def table(name: str, store: Path, form: Any, **asked: Any) -> None:
 
     with Store(store) as kept:
         plan = read_plan(kept, name, **asked)
-        click.echo(rendered(gather(plan.ablation, plan.cells, kept, plan.note), form), nl=False)
+        click.echo(rendered(gather(plan.ablation, plan.requests, kept, plan.note), form), nl=False)
 
 
 @click.command()
@@ -58,7 +58,7 @@ def report(names: tuple[str, ...], store: Path, out: Path, **asked: Any) -> None
         for name in names or all_names():
             plan = read_plan(kept, name, **asked)
             if names or plan.count("cached"):
-                click.echo(render(gather(plan.ablation, plan.cells, kept, plan.note), out))
+                click.echo(render(gather(plan.ablation, plan.requests, kept, plan.note), out))
 
 
 @click.command()
@@ -101,7 +101,7 @@ def accept(name: str, store: Path, **asked: Any) -> None:
         measured, missing = _deterministic(plan, kept)
     broken = [m for m in measured if m.error]
     if missing or broken:
-        told = f"{len(missing)} cells are not measured and {len(broken)} failed"
+        told = f"{len(missing)} measurements are not measured and {len(broken)} failed"
         raise click.ClickException(f"{told}; first: bench run {plan.ablation.path} --rerun failed")
     EXPECTED.mkdir(parents=True, exist_ok=True)
     file = EXPECTED / f"{plan.ablation.name}.csv"
@@ -110,13 +110,13 @@ def accept(name: str, store: Path, **asked: Any) -> None:
 
 
 def _deterministic(plan: Plan, kept: Store) -> tuple[list[Any], list[Any]]:
-    """(exact or failed measurements, cells without one) of the static metrics, named as in this ablation."""
+    """(exact or failed measurements, measurements without one) of the static metrics, named as in this ablation."""
     from dataclasses import replace
 
-    planned = {p.cell.key: p.cell for p in plan.planned if p.cell.kind == "static"}
+    planned = {p.request.key: p.request for p in plan.planned if p.request.kind == "static"}
     found = {m.key: replace(m, variant=planned[m.key].variant) for m, _, _ in kept.measurements(planned)}
     return [m for m in found.values() if m.exact or m.error], [
-        cell for key, cell in planned.items() if key not in found
+        request for key, request in planned.items() if key not in found
     ]
 
 

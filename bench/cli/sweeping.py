@@ -33,9 +33,9 @@ def _described(plan: Plan) -> str:
 
     counts = {status: plan.count(status) for status in ("due", "cached", "failed")}
     told = ", ".join(f"{n} {status}" for status, n in counts.items() if n or status != "failed")
-    trials = len({p.cell.trial for p in plan.planned if p.cell.trial and p.status == "due"})
-    if trials:
-        told += f", {trials} trainings"
+    training_runs = len({p.request.training_run for p in plan.planned if p.request.training_run and p.status == "due"})
+    if training_runs:
+        told += f", {training_runs} trainings"
     if counts["due"]:
         known = f"about {seconds_text(plan.seconds)} on one worker" if plan.seconds else "time unknown"
         told += f"; {known}" + (f", {plan.unknown} without precedent" if plan.unknown and plan.seconds else "")
@@ -48,7 +48,7 @@ def _power(plan: Plan) -> str:
     from bench.display.wording import seeds_note
 
     compared = len(plan.ablation.variants) - 1
-    trains = any(p.cell.kind == "accuracy" for p in plan.planned)
+    trains = any(p.request.kind == "accuracy" for p in plan.planned)
     return f"note: {seeds_note(len(plan.ablation.seeds), compared)}" if trains and compared else ""
 
 
@@ -73,7 +73,7 @@ def plan_command(
     force: bool,
     **asked: Any,
 ) -> None:
-    """Show every cell of ABLATION and its state. Builds nothing."""
+    """Show every measurement of ABLATION and its state. Builds nothing."""
     from bench.results.store import Store
     from bench.sweep.noop import known_twins
     from bench.sweep.plan import plan as make
@@ -99,8 +99,13 @@ def plan_command(
 
 def _plan_rows(plan: Plan) -> Iterable[dict[str, Any]]:
     for p in plan.planned:
-        told = {"variant": p.cell.variant.name, "metric": p.cell.metric, "seed": p.cell.seed, "status": p.status}
-        yield {**told, "key": p.cell.key, "error": p.error, "because": None}
+        told = {
+            "variant": p.request.variant.name,
+            "metric": p.request.metric,
+            "seed": p.request.seed,
+            "status": p.status,
+        }
+        yield {**told, "key": p.request.key, "error": p.error, "because": None}
     for variant, because in plan.ablation.excluded:
         told = {"variant": variant.name, "metric": None, "seed": None, "status": "excluded"}
         yield {**told, "key": None, "error": None, "because": because}
@@ -111,7 +116,7 @@ def _plan_rows(plan: Plan) -> Iterable[dict[str, Any]]:
 @ablation_options
 @click.option("--workers", type=click.IntRange(1), help="Processes at once. Default: cores over threads; 1 on a GPU.")
 @click.option("--budget", type=Seconds(), help="Start no new job after this time: 30m.")
-@click.option("--timeout", type=Seconds(), help="Longest time for one cell, instead of the file's: 10m.")
+@click.option("--timeout", type=Seconds(), help="Longest time for one measurement, instead of the file's: 10m.")
 @only_option
 @rerun_option
 @force_option
@@ -136,7 +141,7 @@ def run(
     ABLATION is a file, or a name in the folder ablations/.
 
     Every result is kept the moment it is known: after a crash or Ctrl-C the same command goes on.
-    Exit status: 0 all measured, 1 some cells failed, 2 usage, 130 interrupted.
+    Exit status: 0 all measured, 1 some measurements failed, 2 usage, 130 interrupted.
     """
     from bench.results.store import Store
     from bench.sweep.running import Job, run_all
@@ -158,10 +163,10 @@ def run(
 
 @click.command()
 @click.argument("name", metavar="ABLATION")
-@click.argument("cell", required=False, metavar="[KEY|VARIANT|METRIC]")
+@click.argument("request", required=False, metavar="[KEY|VARIANT|METRIC]")
 @ablation_options
-def why(name: str, cell: str | None, store: Path, **asked: Any) -> None:
-    """Say why cells of ABLATION are due.
+def why(name: str, request: str | None, store: Path, **asked: Any) -> None:
+    """Say why measurements of ABLATION are due.
 
     Shows which part of the key differs from what was measured before."""
     from bench.results.keys import difference
@@ -169,17 +174,19 @@ def why(name: str, cell: str | None, store: Path, **asked: Any) -> None:
 
     with Store(store) as kept:
         plan = read_plan(kept, name, **asked)
-        chosen = [p for p in plan.planned if not cell or cell in (p.cell.variant.name, p.cell.metric)
-                  or p.cell.key.startswith(cell)]  # fmt: skip
+        chosen = [p for p in plan.planned if not request or request in (p.request.variant.name, p.request.metric)
+                  or p.request.key.startswith(request)]  # fmt: skip
         if not chosen:
-            raise click.ClickException(f"no cell of {name} is called '{cell}'; see: bench plan {name}")
+            raise click.ClickException(f"no measurement of {name} is called '{request}'; see: bench plan {name}")
         for p in chosen:
-            click.echo(f"{p.status:7} {p.cell.variant.name} {p.cell.metric} {p.cell.key}")
+            click.echo(f"{p.status:7} {p.request.variant.name} {p.request.metric} {p.request.key}")
             if p.status == "due":
-                for line in _nearest(p.cell, kept, difference):
+                for line in _nearest(p.request, kept, difference):
                     click.echo(f"        {line}")
 
 
-def _nearest(cell: Any, kept: Store, difference: Callable[..., Iterable[str]]) -> list[str]:
-    earlier = [list(difference(cell.parts, parts)) for _, parts in kept.parts(cell.variant.architecture, cell.metric)]
+def _nearest(request: Any, kept: Store, difference: Callable[..., Iterable[str]]) -> list[str]:
+    earlier = [
+        list(difference(request.parts, parts)) for _, parts in kept.parts(request.variant.architecture, request.metric)
+    ]
     return min(earlier, key=len, default=["never measured"])

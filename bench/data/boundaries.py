@@ -1,4 +1,4 @@
-"""Phantom `boundaries`: thin bands, and the best mIoU that any output of stride s can reach.
+"""Synthetic dataset `boundaries`: thin bands, and the best mIoU that any output of stride s can reach.
 
 An image is one row of bands, upright in the first half of its rows and with the classes exchanged in the
 second half. Every other image is turned: its bands lie, its halves stand side by side. Band widths are
@@ -38,7 +38,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.data.examples import IGNORE, Examples
-from bench.data.phantom import Grid, noise, paint, stream
+from bench.data.synthetic import Grid, noise, paint, stream
 from bench.registry import Bounds, dataset
 
 NAMES = ("slate", "sand")
@@ -54,7 +54,7 @@ Points = tuple[Fraction, ...]
 @dataset(
     task="segmentation",
     licence="Apache-2.0: drawn by this program",
-    source="fovbench, phantom with known answer",
+    source="fovbench, synthetic dataset with known answer",
     embedded=True,
     requires={"classes": 2},
 )
@@ -125,7 +125,7 @@ def fill(upright: Grid, lying: Grid, size: tuple[int, int]) -> npt.NDArray[np.ui
 
 
 def best_miou(upright: Grid, lying: Grid, size: tuple[int, int], stride: int) -> float:
-    """The best mIoU over the whole data set of any output of this stride: see the module's text."""
+    """The best mIoU over the whole dataset of any output of this stride: see the module's text."""
     height, width = size
     wrong = height * _fewest_of_any_grid(upright, stride) + width * _fewest_of_any_grid(lying, stride)
     total = (len(upright) + len(lying)) * height * width

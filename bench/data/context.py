@@ -1,4 +1,4 @@
-"""Phantom `context`: an object's class is told only by a mark at a known distance.
+"""Synthetic dataset `context`: an object's class is told only by a mark at a known distance.
 
 Grey discs of radius 3 px lie on a dark ground. At `distance` px to the right of each disc's centre lies
 its mark, of radius 2 px: yellow for one class, blue for the other. The discs of both classes are the
@@ -26,8 +26,8 @@ import numpy.typing as npt
 
 from bench.data.chance import chance_interval
 from bench.data.examples import IGNORE, Examples
-from bench.data.phantom import Grid, Pixels, noise, paint, stream
 from bench.data.placing import Points, place
+from bench.data.synthetic import Grid, Pixels, noise, paint, stream
 from bench.registry import Bounds, dataset
 
 RADIUS = 3.0
@@ -45,7 +45,7 @@ GROUND, OBJECT = (60, 70, 80), (150, 150, 150)
 @dataset(
     task="segmentation",
     licence="Apache-2.0: drawn by this program",
-    source="fovbench, phantom with known answer",
+    source="fovbench, synthetic dataset with known answer",
     embedded=True,
     requires={"classes": 2},
 )

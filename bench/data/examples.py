@@ -1,4 +1,4 @@
-"""What every data set's loader returns, and the error of one that is not there. No torch at import."""
+"""What every dataset's loader returns, and the error of one that is not there. No torch at import."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     import torch
 
 IGNORE = 255
-"""The label of a pixel that is not counted, in every data set."""
+"""The label of a pixel that is not counted, in every dataset."""
 
 
 class DataNotFound(LookupError):  # noqa: N818 - what it says reads as one
-    """A data set is not where it was looked for; the message says where, its licence, and how to get it."""
+    """A dataset is not where it was looked for; the message says where, its licence, and how to get it."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a data set's content is known by in a cell's key: changes when an image, a label or a split does."""
+"""What a dataset's content is known by in a cell's key: changes when an image, a label or a split does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SAMPLE = 4096
 
 
 def fingerprint(entry: Dataset, root: Path | None, split: str, shape: tuple[int, ...], axes: Mapping[str, Any]) -> str:
-    """Hash of what a data set gives for these arguments, apart from the source of its loader.
+    """Hash of what a dataset gives for these arguments, apart from the source of its loader.
 
     A drawn one: name, split, shape and axes. One in files: these, and name and content of the lists, the
     labels and the images of the split, wherever they lie and whatever their dates; of more than WHOLE

@@ -36,7 +36,7 @@ def joints_file(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def located(name: str, folders: list[Path], licence: str, get: str) -> Path:
-    """The joints.mat of a data set. Raises DataNotFound."""
+    """The joints.mat of a dataset. Raises DataNotFound."""
     candidates = [folder / FILE for folder in folders]
     found = present(candidates)
     if found is None:

@@ -1,6 +1,6 @@
-"""Where a data set's files are looked for, and what is said where they are not.
+"""Where a dataset's files are looked for, and what is said where they are not.
 
-A module that registers a data set kept in files has two functions beside the loader:
+A module that registers a dataset kept in files has two functions beside the loader:
 `folders(root)`, the folders where it is looked for, and `files(root, split, **axes)`, its `Files`.
 """
 
@@ -27,7 +27,7 @@ class Files:
 
 
 def locations(entry: Dataset, root: Path | None) -> list[Path]:
-    """The folders where the data set is looked for, in order; none where it is drawn or no root is given."""
+    """The folders where the dataset is looked for, in order; none where it is drawn or no root is given."""
     if entry.embedded or root is None:
         return []
     folders: list[Path] = importlib.import_module(entry.module).folders(root)
@@ -41,7 +41,7 @@ def files_of(entry: Dataset, root: Path | None, split: str, axes: Mapping[str, A
 
 
 def not_found(name: str, looked: Sequence[Path], licence: str, get: str) -> DataNotFound:
-    """The error of a data set, or a file of it, that is at none of the places `looked`."""
+    """The error of a dataset, or a file of it, that is at none of the places `looked`."""
     searched = f"looked for {' and '.join(map(str, looked))}"
     where = searched if looked else "no data folder given (--data or FOVBENCH_DATA)"
     return DataNotFound(f"{name}: not found, {where}\nlicence: {licence}. To get it: {get}")

@@ -1,4 +1,4 @@
-"""What the data sets of poses share: examples with what the task reads, and lengths that scale errors."""
+"""What the datasets of poses share: examples with what the task reads, and lengths that scale errors."""
 
 from __future__ import annotations
 

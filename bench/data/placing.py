@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from bench.data.phantom import Grid
+from bench.data.synthetic import Grid
 
 CANDIDATES = 64
 ROUNDS = 50

@@ -1,11 +1,11 @@
-"""Phantom `scales`: the same texture at several sizes; the class is the size.
+"""Synthetic dataset `scales`: the same texture at several sizes; the class is the size.
 
 Square patches of one side lie on a blue ground. All are chequered, dark and light; the squares of the chequer are
 `smallest`, twice or four times `smallest` px wide, and that is the class. A patch is twice as wide as the largest
 square, and its pattern begins anywhere. Place, outline and colours are the same in all classes. Only the pixels
 of patches are scored.
 
-Images come in triples: place, noise and where a pattern begins (as a share of its period) are shared, and the
+Images come in triples: place, noise and where a pattern begins (as a fraction of its period) are shared, and the
 class of each patch runs through all three. So each class has exactly a third of the scored pixels.
 
 **The best score of a network that sees a square of n px about its pixel, exactly.** What it can know is the part
@@ -13,7 +13,7 @@ of the patch within its square. There the pattern is (row XOR column), so all th
 places where rows and where columns change colour: colours themselves, what lies outside the patch, and the place
 of the pixel in its patch have the same distribution in every class. In a class of squares of c px the rows change
 at phase, phase + c, .. with a phase uniform over 0 to c - 1, and so do the columns, independently. So the
-probability p_c(x | i) of the changes x along one axis, from place i in the patch, is a share of c phases, and the
+probability p_c(x | i) of the changes x along one axis, from place i in the patch, is a fraction of c phases, and the
 best answer is the class with the largest p_c(x | i) p_c(y | j). It is right in
 
     1/(3 L^2) * sum over places i, j and over changes x, y of max over c of p_c(x | i) p_c(y | j)
@@ -37,8 +37,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.data.examples import IGNORE, Examples
-from bench.data.phantom import Grid, Pixels, noise, paint, stream
 from bench.data.placing import Points, place
+from bench.data.synthetic import Grid, Pixels, noise, paint, stream
 from bench.registry import Bounds, dataset
 
 FACTORS = (1, 2, 4)
@@ -59,7 +59,7 @@ Seen = tuple[int, ...]
 @dataset(
     task="segmentation",
     licence="Apache-2.0: drawn by this program",
-    source="fovbench, phantom with known answer",
+    source="fovbench, synthetic dataset with known answer",
     embedded=True,
     requires={"classes": 3},
 )
@@ -102,7 +102,7 @@ def layout(
 ) -> tuple[Ints, Ints, Points]:
     """Corners (count, objects, 2) as (y, x) in px, classes (count, objects), starts (count, objects, 2).
 
-    A start is the share of a period that lies before the corner. Images 3i to 3i + 2 are a triple. Raises
+    A start is the fraction of a period that lies before the corner. Images 3i to 3i + 2 are a triple. Raises
     ValueError where that many patches do not fit.
     """
     triples, side = -(-count // len(FACTORS)), SIDE * smallest

@@ -1,6 +1,6 @@
 """What names of joints tell: which of them a mirror exchanges, limbs to draw, parts to score; and their flags.
 
-Names are those of data sets in snake case, `left_` or `right_` in front where there are two, in the person's own
+Names are those of datasets in snake case, `left_` or `right_` in front where there are two, in the person's own
 sense: `left_wrist`, `neck`. A function says what follows from the names that are there, in their order.
 """
 
@@ -69,7 +69,7 @@ def colours(names: Sequence[str]) -> tuple[Colour, ...]:
 def parts(names: Sequence[str]) -> dict[str, Limb]:
     """The limbs by name, as PCP scores them: `left_upper_arm`, .., `head`, in so far as both ends are there.
 
-    Ferrari et al. 2008's parts without the torso, whose ends data sets define in different ways.
+    Ferrari et al. 2008's parts without the torso, whose ends datasets define in different ways.
     """
     bones = {f"{s}_{part}": bone for part, bone in zip(PARTS, BONES, strict=True) for s in SIDES}
     ends = {part: [end.format(side=part.partition("_")[0]) for end in bone] for part, bone in bones.items()}

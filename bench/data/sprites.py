@@ -1,4 +1,4 @@
-"""Phantom `sprites`: images of a few independent discrete factors and known noise, so that their entropy is known.
+"""Synthetic dataset `sprites`: images of a few independent discrete factors and known noise, so their entropy is known.
 
 A dark image is cut into `factors` horizontal lanes. In each lane stands one bright rectangle, `size` px wide and
 `height` px high, at one of m = (width - size) // step + 1 places, each as likely as the others: the lane's factor.
@@ -36,11 +36,11 @@ import numpy.typing as npt
 
 from bench.data.examples import Examples
 from bench.data.levels import stretched
-from bench.data.phantom import Pixels, stream
+from bench.data.synthetic import Pixels, stream
 from bench.registry import Bounds, dataset
 
 STATES = 2_000_000
-"""Terms of the entropy's sum beyond which a phantom is refused."""
+"""Terms of the entropy's sum beyond which a synthetic dataset is refused."""
 NEGLIGIBLE = 1e-20
 TOO_MANY = (
     "the entropy of these sprites has too many terms: take fewer places or smaller sprites; where places overlap, a "
@@ -56,7 +56,7 @@ Whole = npt.NDArray[np.int64]
 @dataset(
     task="generation",
     licence="Apache-2.0: drawn by this program",
-    source="fovbench, phantom with known entropy",
+    source="fovbench, synthetic dataset with known entropy",
     embedded=True,
     requires={"channels": 1, "levels": 2},
 )

@@ -1,4 +1,4 @@
-"""Phantom `stickman`: limbs that look alike, told apart only by where the body is and which side of it we see.
+"""Synthetic dataset `stickman`: limbs that look alike, told apart only by where the body is and which side it shows.
 
 A body of three joints stands upright: head top (a red disc), thorax, pelvis (a green disc), joined by a line. The
 thorax is the *cue*, a disc that is yellow on a person seen from the front and blue on one seen from behind.
@@ -45,8 +45,8 @@ import numpy.typing as npt
 
 from bench.data.examples import Examples
 from bench.data.people import examples
-from bench.data.phantom import Colour, Grid, Pixels, noise, paint, stream
 from bench.data.skeleton import OCCLUDED, VISIBLE
+from bench.data.synthetic import Colour, Grid, Pixels, noise, paint, stream
 from bench.registry import Bounds, dataset
 
 NAMES = (
@@ -78,7 +78,7 @@ Points = npt.NDArray[np.float64]
 @dataset(
     task="pose",
     licence="Apache-2.0: drawn by this program",
-    source="fovbench, phantom with known answer",
+    source="fovbench, synthetic dataset with known answer",
     embedded=True,
     requires={"joints": 11},
 )
@@ -259,6 +259,6 @@ def share_that_sees(
     count: int = 128,
     seed: int = 0,
 ) -> float:
-    """The share of limb joints at whose own pixel a field of `reach` px to every side holds a pixel of the cue."""
+    """The fraction of limb joints at whose own pixel a field of `reach` px to every side holds a pixel of the cue."""
     joints, _ = layout(stream(seed, split), count, shape, distance)
     return float((reach_to_cue(joints) <= reach).mean())

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.analysis.deltas import Delta
-from bench.analysis.summary import Cell, Column, Summary
+from bench.analysis.summary import Aggregate, Column, Summary
 from bench.stats.descriptive import Difference, median
 
 MINUS = "\N{MINUS SIGN}"
@@ -62,12 +62,14 @@ def scale_of(values: Sequence[float], unit: str) -> Scale:
 
 def style_of(summary: Summary, column: Column) -> Style:
     """The style of a metric's column."""
-    cells = summary.measured(column.metric)
-    values = [cell.value for cell in cells if cell.value is not None]
+    aggregates = summary.measured(column.metric)
+    values = [aggregate.value for aggregate in aggregates if aggregate.value is not None]
     scale = scale_of(values, column.unit)
     shown = [value / scale.factor for value in values]
-    spreads = [cell.spread / scale.factor for cell in cells if cell.spread]
-    return Style(scale, _decimals(shown, spreads, all(cell.exact and not cell.seeded for cell in cells)))
+    spreads = [aggregate.spread / scale.factor for aggregate in aggregates if aggregate.spread]
+    return Style(
+        scale, _decimals(shown, spreads, all(aggregate.exact and not aggregate.seeded for aggregate in aggregates))
+    )
 
 
 def _decimals(values: Sequence[float], spreads: Sequence[float], exact: bool) -> int:
@@ -109,7 +111,7 @@ def fixed(number: float, decimals: int, sign: bool = False) -> str:
 
 @dataclass(frozen=True)
 class Shown:
-    """A cell in words: the number with its spread, what must be said beside it, the difference and its verdict.
+    """A aggregate in words: the number with its spread, what must be said beside it, the difference and its verdict.
 
     `number` is empty where there is none; then `notes` say why. `verdict` is empty where nothing was inferred.
     """
@@ -132,36 +134,36 @@ class Shown:
 
 
 def show(summary: Summary, variant: str, metric: str, style: Style) -> Shown | None:
-    """How the cell is shown; None where nobody asked for it."""
-    cell = summary.cells.get((variant, metric))
-    if cell is None:
+    """How the aggregate is shown; None where nobody asked for it."""
+    aggregate = summary.aggregates.get((variant, metric))
+    if aggregate is None:
         return None
     change = summary.delta(variant, metric)
-    notes = notes_of(cell, usual_count(summary.of(metric)))
-    told = difference_text(cell, change, style) if change else ""
-    return Shown(number_text(cell, style), tuple(notes), told, verdict_text(cell, change) if change else "")
+    notes = notes_of(aggregate, usual_count(summary.of(metric)))
+    told = difference_text(aggregate, change, style) if change else ""
+    return Shown(number_text(aggregate, style), tuple(notes), told, verdict_text(aggregate, change) if change else "")
 
 
-def number_text(cell: Cell, style: Style) -> str:
+def number_text(aggregate: Aggregate, style: Style) -> str:
     """`134.35`, `0.521 ± 0.003` over seeds, `12.31 [12.10, 12.92]` (median and quartiles), or `global`."""
-    if cell.value is None:
-        return cell.words
-    if cell.quartiles:
-        low, high = map(style.text, cell.quartiles)
-        return f"{style.text(cell.value)} [{low}, {high}]"
-    return style.text(cell.value) + _plus_minus(cell.spread, style)
+    if aggregate.value is None:
+        return aggregate.words
+    if aggregate.quartiles:
+        low, high = map(style.text, aggregate.quartiles)
+        return f"{style.text(aggregate.value)} [{low}, {high}]"
+    return style.text(aggregate.value) + _plus_minus(aggregate.spread, style)
 
 
 def _plus_minus(spread: float | None, style: Style) -> str:
     return "" if spread is None else f" {PLUS_MINUS} {style.text(spread)}"
 
 
-def difference_text(cell: Cell, change: Delta, style: Style) -> str:
-    """Of seeds in the metric's unit with its interval, of single numbers as a share of the baseline."""
+def difference_text(aggregate: Aggregate, change: Delta, style: Style) -> str:
+    """Of seeds in the metric's unit with its interval, of single numbers as a fraction of the baseline."""
     plain = change.difference
-    if not cell.seeded:
+    if not aggregate.seeded:
         return _relative(plain, style)
-    pairs = f" ({plain.pairs} pairs)" if plain.pairs != cell.count else ""
+    pairs = f" ({plain.pairs} pairs)" if plain.pairs != aggregate.count else ""
     return style.text(plain.value, sign=True) + interval_text(change.interval, style) + pairs
 
 
@@ -170,9 +172,9 @@ def interval_text(interval: tuple[float, float] | None, style: Style) -> str:
     return "" if interval is None else f" [{', '.join(style.text(end, sign=True) for end in interval)}]"
 
 
-def verdict_text(cell: Cell, change: Delta) -> str:
+def verdict_text(aggregate: Aggregate, change: Delta) -> str:
     """The verdict on a difference of seeds; an exact one speaks for itself, and what is missing stands in the notes."""
-    return change.verdict if change.verdict and cell.seeded and change.verdict not in ("missing", "broken") else ""
+    return change.verdict if change.verdict and aggregate.seeded and change.verdict not in ("missing", "broken") else ""
 
 
 def _relative(change: Difference, style: Style) -> str:
@@ -188,23 +190,23 @@ def _relative(change: Difference, style: Style) -> str:
     return f"{fixed(percent, decimals_for(percent, 2), sign=True)} %"
 
 
-def usual_count(cells: Sequence[Cell]) -> int:
-    """The most numbers that any cell of a column has: what its head can say for all of them."""
-    return max((cell.count for cell in cells), default=0)
+def usual_count(aggregates: Sequence[Aggregate]) -> int:
+    """The most numbers that any aggregate of a column has: what its head can say for all of them."""
+    return max((aggregate.count for aggregate in aggregates), default=0)
 
 
-def notes_of(cell: Cell, usual: int) -> list[str]:
+def notes_of(aggregate: Aggregate, usual: int) -> list[str]:
     """What a reader must know beside the number, or instead of it."""
-    notes = [coverage_text(cell.coverage)] if cell.answered and cell.coverage < 1 else []
-    asked = len(cell.answered) + len(cell.errors) + len(cell.missing)
-    several = asked > 1 and cell.status in ("partial", "error")
-    for message, seeds in _by_message(cell).items():
+    notes = [coverage_text(aggregate.coverage)] if aggregate.answered and aggregate.coverage < 1 else []
+    asked = len(aggregate.answered) + len(aggregate.errors) + len(aggregate.missing)
+    several = asked > 1 and aggregate.status in ("partial", "error")
+    for message, seeds in _by_message(aggregate).items():
         who = f"{len(seeds)} of {asked} seeds: " if several else ""
         notes.append(f"{who}error: {brief(message)}")
-    if cell.missing:
-        notes.append(f"{len(cell.missing)} of {asked} seeds not measured" if several else "not measured")
-    if cell.seeded and cell.count < usual and not several:
-        notes.append(f"n={cell.count}")
+    if aggregate.missing:
+        notes.append(f"{len(aggregate.missing)} of {asked} seeds not measured" if several else "not measured")
+    if aggregate.seeded and aggregate.count < usual and not several:
+        notes.append(f"n={aggregate.count}")
     return notes
 
 
@@ -213,9 +215,9 @@ def coverage_text(coverage: float) -> str:
     return f"covers {math.floor(coverage * 1000) / 10:g} % of operators"
 
 
-def _by_message(cell: Cell) -> dict[str, list[int | None]]:
+def _by_message(aggregate: Aggregate) -> dict[str, list[int | None]]:
     groups: dict[str, list[int | None]] = {}
-    for seed, message in cell.errors:
+    for seed, message in aggregate.errors:
         groups.setdefault(message, []).append(seed)
     return groups
 
@@ -227,13 +229,13 @@ def brief(message: str, length: int = 60) -> str:
     return first if len(first) <= length else first[: length - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
 
 
-def spread_words(cells: Sequence[Cell]) -> str:
+def spread_words(aggregates: Sequence[Aggregate]) -> str:
     """What the numbers of a column are, for its head: `mean ± sd, n=3`, `median [quartiles]`, or nothing."""
-    if any(cell.spread is not None for cell in cells):
-        return f"mean {PLUS_MINUS} sd, n={usual_count(cells)}"
-    if any(cell.seeded for cell in cells):
+    if any(aggregate.spread is not None for aggregate in aggregates):
+        return f"mean {PLUS_MINUS} sd, n={usual_count(aggregates)}"
+    if any(aggregate.seeded for aggregate in aggregates):
         return "n=1"
-    return "median [quartiles]" if any(cell.quartiles for cell in cells) else ""
+    return "median [quartiles]" if any(aggregate.quartiles for aggregate in aggregates) else ""
 
 
 def heading(summary: Summary, column: Column) -> str:

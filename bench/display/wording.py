@@ -110,9 +110,9 @@ def inference_notes(summary: Summary) -> Iterator[str]:
     broken = [c for c in scores if any(d.verdict == "broken" for d in _deltas(summary, c))]
     if broken:
         yield f"no verdict where a seed failed: {', '.join(c.metric for c in broken)}"
-    single = [c for c in scores if any(d.verdict == "undecided" and not d.interval for d in _deltas(summary, c))]
+    single = [c for c in scores if any(d.verdict == "inconclusive" and not d.interval for d in _deltas(summary, c))]
     if single:
-        yield f"undecided: {', '.join(c.metric for c in single)} of one seed, which has no interval"
+        yield f"inconclusive: {', '.join(c.metric for c in single)} of one seed, which has no interval"
 
 
 def _deltas(summary: Summary, column: Column) -> list[Delta]:

@@ -28,10 +28,10 @@ from bench.hardware.stopwatch import Call, Lap, lap, thread_count
 from bench.stats.descriptive import median, median_interval, quantile
 
 PREEMPTED = 0.95
-"""A call that lost its core and got less than this share of the CPU time usual for it was preempted."""
+"""A call that lost its core and got less than this fraction of the CPU time usual for it was preempted."""
 
 ENOUGH = 5, 0.1
-"""So many samples, and such a share of all, must be good for the good ones to be read."""
+"""So many samples, and such a fraction of all, must be good for the good ones to be read."""
 
 Clock = Literal["elapsed", "cpu"]
 

@@ -26,7 +26,7 @@ SEEN, BLIND, ITSELF, AFTER = "+", "o", "x", "."
 
 @metric(unit="", better="lower", kind="static", tasks=["generation"])
 def blind_spot(subject: Subject) -> Reading:
-    """Share of the pixels before, within the span of the receptive field, that a prediction does not see.
+    """Fraction of the pixels before, within the span of the receptive field, that a prediction does not see.
 
     At a pixel whose field no border cuts; where the field is global, at the last pixel of the order.
     """

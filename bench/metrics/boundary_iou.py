@@ -11,7 +11,7 @@ from bench.tasks.confusion import mean_over_classes, ratio
 
 @metric(unit="", better="higher", kind="accuracy", tasks=("segmentation",))
 def boundary_iou(evaluation: Evaluation) -> Reading:
-    """Boundary IoU (Cheng et al. 2021, arXiv:2103.16562), over the data set, mean over classes.
+    """Boundary IoU (Cheng et al. 2021, arXiv:2103.16562), over the dataset, mean over classes.
 
     A class's band is the part of its mask within d pixels (chessboard distance) of the mask's
     contour; d is 2 % of the image diagonal, at least one pixel, as in the paper. Band

@@ -12,7 +12,7 @@ from bench.tasks.generative import feature_detail, features, frechet, moments, s
 def fid_local(evaluation: Evaluation) -> Reading:
     """Squared Frechet distance (Heusel et al. 2017), in features of `bench.tasks.features` in place of Inception's.
 
-    Not to be compared with published FIDs, nor between data sets: the net, whose weights' hash stands in the
+    Not to be compared with published FIDs, nor between datasets: the net, whose weights' hash stands in the
     detail, is trained on the labels of this one. Fewer samples give larger values.
     """
     real, drawn = features(evaluation)

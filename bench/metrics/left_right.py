@@ -12,7 +12,7 @@ from bench.tasks.keypoints import decoding_of, mean_over_joints, partners
 
 @metric(unit="", better="higher", kind="accuracy", tasks=("pose",))
 def left_right(evaluation: Evaluation) -> Reading:
-    """Share of left and right joints that were put nearer to the truth than to their twin's place; chance is 1/2.
+    """Fraction of left and right joints that were put nearer to the truth than to their twin's place; chance is 1/2.
 
     Over the joints whose twin is annotated too, and lies elsewhere. A tie counts one half.
     """

@@ -1,4 +1,4 @@
-"""Mean intersection over union over the data set."""
+"""Mean intersection over union over the dataset."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bench.tasks.confusion import class_iou, confusion_of, mean_over_classes
 
 @metric(unit="", better="higher", kind="accuracy", tasks=("segmentation",))
 def miou(evaluation: Evaluation) -> Reading:
-    """Mean over classes of n_ii / (t_i + p_i - n_ii), pixels summed over the whole data set.
+    """Mean over classes of n_ii / (t_i + p_i - n_ii), pixels summed over the whole dataset.
 
     "Mean IU" of Long et al. 2015, section 5; a fraction. Void pixels don't count. A class that
     neither truth nor prediction has is left out and named in `absent`.

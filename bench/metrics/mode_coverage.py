@@ -1,4 +1,4 @@
-"""The share of the modes that samples reach."""
+"""The fraction of the modes that samples reach."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The share of samples that are images of the data's kind."""
+"""The fraction of samples that are images of the data's kind."""
 
 from __future__ import annotations
 

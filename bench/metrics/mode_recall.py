@@ -1,4 +1,4 @@
-"""The share of images whose mode samples reach."""
+"""The fraction of images whose mode samples reach."""
 
 from __future__ import annotations
 

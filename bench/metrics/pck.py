@@ -9,8 +9,8 @@ from bench.tasks.keypoints import correct_share
 
 @metric(unit="", better="higher", kind="accuracy", tasks=("pose",))
 def pck(evaluation: Evaluation) -> Reading:
-    """Share of annotated joints no farther from the truth than 0.2 of the torso (Yang & Ramanan 2013; Sapp 2013).
+    """Fraction of annotated joints no farther from the truth than 0.2 of the torso (Yang & Ramanan 2013; Sapp 2013).
 
-    What the torso is, the data set says. Over all joints of the split; `per_class` by kind of joint.
+    What the torso is, the dataset says. Over all joints of the split; `per_class` by kind of joint.
     """
     return correct_share(evaluation, "torso", 0.2)

@@ -10,5 +10,5 @@ from bench.tasks.keypoints import correct_share, of_joints
 
 @metric(unit="", better="higher", kind="accuracy", tasks=("pose",))
 def pck_ambiguous(evaluation: Evaluation) -> Reading:
-    """Share of left and right joints within 0.2 of the torso from the truth: what looks alike must be told apart."""
+    """Fraction of left and right joints within 0.2 of the torso from the truth: what looks alike must be told apart."""
     return correct_share(evaluation, "torso", 0.2, of_joints(evaluation, ambiguous(evaluation.names)))

@@ -20,7 +20,7 @@ def pck_auc(evaluation: Evaluation) -> Reading:
     """
     scale = evaluation.units.get("torso")
     if scale is None:
-        return Reading(None, error="the data set tells no torso length, which this metric is relative to")
+        return Reading(None, error="the dataset tells no torso length, which this metric is relative to")
     chosen = known(evaluation) & has_length(scale)
     relative = errors(evaluation) / np.where(chosen, LARGEST * scale, 1.0)
     return mean_over_joints(evaluation, np.clip(1 - relative, 0, None), chosen, length="torso", largest=LARGEST)

@@ -10,5 +10,5 @@ from bench.tasks.keypoints import correct_share
 
 @metric(unit="", better="higher", kind="accuracy", tasks=("pose",))
 def pck_occluded(evaluation: Evaluation) -> Reading:
-    """Share of the joints flagged as occluded that lie within 0.2 of the torso from the truth."""
+    """Fraction of the joints flagged as occluded that lie within 0.2 of the torso from the truth."""
     return correct_share(evaluation, "torso", 0.2, evaluation.units["visible"] == OCCLUDED)

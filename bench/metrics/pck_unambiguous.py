@@ -10,5 +10,5 @@ from bench.tasks.keypoints import correct_share, of_joints
 
 @metric(unit="", better="higher", kind="accuracy", tasks=("pose",))
 def pck_unambiguous(evaluation: Evaluation) -> Reading:
-    """Share of the joints along the middle (head, neck, pelvis) within 0.2 of the torso from the truth."""
+    """Fraction of the joints along the middle (head, neck, pelvis) within 0.2 of the torso from the truth."""
     return correct_share(evaluation, "torso", 0.2, ~of_joints(evaluation, ambiguous(evaluation.names)))

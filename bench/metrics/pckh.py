@@ -9,9 +9,9 @@ from bench.tasks.keypoints import correct_share
 
 @metric(unit="", better="higher", kind="accuracy", tasks=("pose",))
 def pckh(evaluation: Evaluation) -> Reading:
-    """Share of annotated joints no farther from the truth than half the head's length (Andriluka et al. 2014).
+    """Fraction of annotated joints no farther from the truth than half the head's length (Andriluka et al. 2014).
 
-    The length is the data set's: MPII's is 0.6 of the diagonal of the head's box, that of Leeds Sports Pose from neck
+    The length is the dataset's: MPII's is 0.6 of the diagonal of the head's box, that of Leeds Sports Pose from neck
     to head top. Over all joints of the split; MPII's published totals leave out pelvis and thorax.
     """
     return correct_share(evaluation, "head", 0.5)

@@ -14,10 +14,10 @@ SHARE = 0.5
 
 @metric(unit="", better="higher", kind="accuracy", tasks=("pose",))
 def pcp(evaluation: Evaluation) -> Reading:
-    """Share of limbs each of whose ends is within half the limb's length of its truth (Ferrari et al. 2008).
+    """Fraction of limbs each of whose ends is within half the limb's length of its truth (Ferrari et al. 2008).
 
     The strict reading, both ends (Pishchulin et al. 2012), averaged over kinds of limbs, `per_class` in the detail:
-    upper and lower arms and legs and the head, in so far as the data set has their ends.
+    upper and lower arms and legs and the head, in so far as the dataset has their ends.
     """
     off, truth = errors(evaluation), evaluation.units["truth"]
     per_class: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""Share of labelled pixels that is classified right."""
+"""Fraction of labelled pixels that is classified right."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Field:
     """The receptive field of one output position.
 
     `box`: ((start, stop), ...) half-open per spatial axis, clipped to the input; None if nothing is
-    reached. `mask`: boolean array over the input's spatial axes. `density`: reached share of the box.
+    reached. `mask`: boolean array over the input's spatial axes. `density`: reached fraction of the box.
     `inexact`: operators that gave an upper bound only (data-dependent ones); `exact` when there are none.
     """
 

@@ -26,7 +26,7 @@ def roofline(subject: Subject) -> Reading:
     with the bandwidth of caches as in Ilic, Pratas & Sousa 2014. More than 1 is possible where kernels compute
     less (Winograd) or fuse operators, so that less is moved. FLOPs count as in `flops`, operators without a rule
     as none: see `coverage`. Detail: both times, totals of FLOPs and bytes, intensity (FLOPs per byte), FLOP/s
-    achieved, the ceilings, the share of the allowed time that is bound by computing, and that of latency.
+    achieved, the ceilings, the fraction of the allowed time that is bound by computing, and that of latency.
     """
     with pinned(subject.threads):
         ceilings = measured(subject.device, subject.dtype, subject.threads)

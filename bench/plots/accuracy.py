@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bench.analysis.bounds import bound
-from bench.analysis.summary import Cell, Summary, summarise
+from bench.analysis.summary import Aggregate, Summary, summarise
 from bench.display.figure import BASELINE, INK, beside, legend_below, new, rows_height, styles, variant_rows
 from bench.display.numbers import DELTA, Style, heading, number_text, show, style_of
 from bench.registry import plot
@@ -25,15 +25,15 @@ def accuracy(results: Results) -> Iterator[tuple[str, Figure]]:
     column = summary.main()
     if column is None:
         return
-    several = any(cell.spread is not None for cell in summary.of(column.metric))
+    several = any(aggregate.spread is not None for aggregate in summary.of(column.metric))
     what = "every seed, their mean and sample standard deviation" if several else "one seed"
     judged = any(delta.interval for (_, metric), delta in summary.deltas.items() if metric == column.metric)
     change = "; beside it the difference from the baseline, with the interval that its verdict rests on" * judged
     caption = f"{column.metric} of each variant: {what}{change}"
     figure, (axes,) = new(8.2, rows_height(results), caption)
     rows = variant_rows(axes, results)
-    for cell in summary.of(column.metric):
-        _row(axes, summary, cell, rows[cell.variant])
+    for aggregate in summary.of(column.metric):
+        _row(axes, summary, aggregate, rows[aggregate.variant])
     known = _optimum(axes, summary, column.metric, rows)
     _baseline(axes, summary, column.metric)
     axes.set_xlabel(heading(summary, column))
@@ -42,32 +42,36 @@ def accuracy(results: Results) -> Iterator[tuple[str, Figure]]:
     yield "accuracy", figure
 
 
-def _row(axes: Axes, summary: Summary, cell: Cell, row: int) -> None:
-    style = style_of(summary, summary.column(cell.metric))
-    if cell.value is None:
-        shown = show(summary, cell.variant, cell.metric, style)
+def _row(axes: Axes, summary: Summary, aggregate: Aggregate, row: int) -> None:
+    style = style_of(summary, summary.column(aggregate.metric))
+    if aggregate.value is None:
+        shown = show(summary, aggregate.variant, aggregate.metric, style)
         beside(axes, row, shown.text if shown else "", alpha=0.7)
         return
-    colour = styles(summary.results)[cell.variant]["color"]
-    values = [*cell.seeded.values()] if cell.spread is not None else []
+    colour = styles(summary.results)[aggregate.variant]["color"]
+    values = [*aggregate.seeded.values()] if aggregate.spread is not None else []
     axes.scatter(values, [row + 0.28] * len(values), s=20, marker="|", color=colour, linewidths=1.6)
-    axes.errorbar(cell.value, row, xerr=cell.spread, color=colour, marker="D", markersize=6, capsize=4, linewidth=2)
-    beside(axes, row, _words(summary, cell, style))
+    axes.errorbar(
+        aggregate.value, row, xerr=aggregate.spread, color=colour, marker="D", markersize=6, capsize=4, linewidth=2
+    )
+    beside(axes, row, _words(summary, aggregate, style))
 
 
-def _words(summary: Summary, cell: Cell, style: Style) -> str:
+def _words(summary: Summary, aggregate: Aggregate, style: Style) -> str:
     """The number, and below it its difference from the baseline with the corrected interval and the verdict."""
-    asked = len(cell.seeded) + len(cell.errors) + len(cell.missing)
-    number = number_text(cell, style) + (f" ({cell.count} of {asked} seeds)" if cell.status == "partial" else "")
-    shown = show(summary, cell.variant, cell.metric, style)
+    asked = len(aggregate.seeded) + len(aggregate.errors) + len(aggregate.missing)
+    number = number_text(aggregate, style) + (
+        f" ({aggregate.count} of {asked} seeds)" if aggregate.status == "partial" else ""
+    )
+    shown = show(summary, aggregate.variant, aggregate.metric, style)
     told = ", ".join((shown.difference, shown.verdict)) if shown and shown.verdict else ""
     return f"{number}\n{DELTA} {told}" if told else number
 
 
 def _baseline(axes: Axes, summary: Summary, metric: str) -> None:
-    cell = summary.cells.get((summary.results.baseline, metric))
-    if cell is not None and cell.value is not None:
-        axes.axvline(cell.value, color=BASELINE, linestyle="--", linewidth=1.2, zorder=0)
+    aggregate = summary.aggregates.get((summary.results.baseline, metric))
+    if aggregate is not None and aggregate.value is not None:
+        axes.axvline(aggregate.value, color=BASELINE, linestyle="--", linewidth=1.2, zorder=0)
 
 
 def _optimum(axes: Axes, summary: Summary, metric: str, rows: dict[str, int]) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis.front import Front, fronts
-from bench.analysis.summary import Cell, Column, Summary, summarise
+from bench.analysis.summary import Aggregate, Column, Summary, summarise
 from bench.display.figure import BASELINE, INK, legend_height, log_ticks, new, scaled, styles, variant_legend
 from bench.display.numbers import coverage_text, heading
 from bench.registry import plot
@@ -50,9 +50,9 @@ def accuracy_against_cost(results: Results) -> Iterator[tuple[str, Figure]]:
 def _caption(summary: Summary, found: list[Front]) -> str:
     score = found[0].score.metric
     against = f"{score} against {', '.join(front.costs[0].metric for front in found)}, a marker per variant"
-    bars = "; bars: sd over seeds" if any(cell.spread for cell in summary.of(score)) else ""
+    bars = "; bars: sd over seeds" if any(aggregate.spread for aggregate in summary.of(score)) else ""
     standings = {standing for front in found for standing in front.standings.values()}
-    behind = "; hollow: behind it, but not surely" if "undecided" in standings else ""
+    behind = "; hollow: behind it, but not surely" if "inconclusive" in standings else ""
     surely = "; small and grey: surely dominated (95 % for all pairs, Holm)" if "dominated" in standings else ""
     return f"{against}{bars}; line: the Pareto front of the means{behind}{surely}"
 
@@ -60,21 +60,23 @@ def _caption(summary: Summary, found: list[Front]) -> str:
 def _panel(axes: Axes, summary: Summary, front: Front) -> set[str]:
     """Draw the variants that have both numbers, and say which they are."""
     (cost,) = front.costs
-    values = {cell.variant: cell.value for cell in summary.measured(cost.metric) if cell.value is not None}
+    values = {
+        aggregate.variant: aggregate.value for aggregate in summary.measured(cost.metric) if aggregate.value is not None
+    }
     places = dict(zip(values, scaled(summary, cost, [*values.values()]), strict=True))
-    for cell in summary.measured(front.score.metric):
-        if cell.variant in front.standings:
-            axes.errorbar(places[cell.variant], cell.value or 0.0, **_look(summary, front, cell))
+    for aggregate in summary.measured(front.score.metric):
+        if aggregate.variant in front.standings:
+            axes.errorbar(places[aggregate.variant], aggregate.value or 0.0, **_look(summary, front, aggregate))
     _line(axes, summary, front, places)
     _fit(axes, summary, cost, [values[variant] for variant in front.standings])
     return {*front.standings}
 
 
-def _look(summary: Summary, front: Front, cell: Cell) -> dict[str, Any]:
-    look = styles(summary.results)[cell.variant]
-    plain = {"yerr": cell.spread, "color": look["color"], "marker": look["marker"], "markersize": 7, "capsize": 3}
-    standing = front.standings[cell.variant]
-    if standing == "undecided":
+def _look(summary: Summary, front: Front, aggregate: Aggregate) -> dict[str, Any]:
+    look = styles(summary.results)[aggregate.variant]
+    plain = {"yerr": aggregate.spread, "color": look["color"], "marker": look["marker"], "markersize": 7, "capsize": 3}
+    standing = front.standings[aggregate.variant]
+    if standing == "inconclusive":
         return {**plain, "markerfacecolor": "none", "markeredgewidth": 1.4}
     return {**plain, "color": BASELINE, "markersize": 4, "alpha": 0.6} if standing == "dominated" else plain
 
@@ -82,13 +84,13 @@ def _look(summary: Summary, front: Front, cell: Cell) -> dict[str, Any]:
 def _line(axes: Axes, summary: Summary, front: Front, places: dict[str, float]) -> None:
     """The front as a staircase: what is the best score for so much cost."""
     kept = [v for v, standing in front.standings.items() if standing == "front"]
-    steps = sorted((places[v], summary.cells[v, front.score.metric].value or 0.0) for v in kept)
+    steps = sorted((places[v], summary.aggregates[v, front.score.metric].value or 0.0) for v in kept)
     xs, ys = [x for x, _ in steps], [y for _, y in steps]
     axes.plot(xs, ys, drawstyle="steps-post", color=INK, linewidth=1.1, alpha=0.55, zorder=0)
 
 
 def _fit(axes: Axes, summary: Summary, cost: Column, values: list[float]) -> None:
-    coverage = min(cell.coverage for cell in summary.measured(cost.metric))
+    coverage = min(aggregate.coverage for aggregate in summary.measured(cost.metric))
     warning = f"\n{coverage_text(coverage)} or more" if coverage < 1 else ""
     axes.set_xlabel(heading(summary, cost) + warning)
     axes.margins(x=0.12, y=0.12)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis.bounds import by_field, chance, optimum
-from bench.analysis.summary import Cell, Column, Summary, summarise
+from bench.analysis.summary import Aggregate, Column, Summary, summarise
 from bench.display.figure import BASELINE, INK, legend_below, names, new, styles
 from bench.display.numbers import heading
 from bench.registry import plot
@@ -41,7 +41,7 @@ GLOBAL = 1.25
 
 @plot(order=25)
 def accuracy_against_receptive_field(results: Results) -> Iterator[tuple[str, Figure]]:
-    """The main metric against the receptive field, theoretical and effective, with what is known of the data set."""
+    """The main metric against the receptive field, theoretical and effective, with what is known of the dataset."""
     summary = summarise(results)
     main, fields = summary.main(), {name: fields_of(summary, name) for name in WORDS}
     shown = [name for name in WORDS if fields[name]]
@@ -66,24 +66,28 @@ def accuracy_against_receptive_field(results: Results) -> Iterator[tuple[str, Fi
 def fields_of(summary: Summary, metric: str) -> dict[str, float | None]:
     """Side of each variant's field in px, of those that have a score; None where it is global."""
     main = summary.main()
-    scored = {cell.variant for cell in summary.measured(main.metric)} if main else set()
-    return {cell.variant: _side(cell) for cell in summary.of(metric) if cell.answered and cell.variant in scored}
+    scored = {aggregate.variant for aggregate in summary.measured(main.metric)} if main else set()
+    return {
+        aggregate.variant: _side(aggregate)
+        for aggregate in summary.of(metric)
+        if aggregate.answered and aggregate.variant in scored
+    }
 
 
-def _side(cell: Cell) -> float | None:
+def _side(aggregate: Aggregate) -> float | None:
     """The side of the square where the detail tells it: an effective field's own number is a radius."""
-    told = cell.details[0].get("side") if cell.details else None
-    return cell.value if told is None else float(told)
+    told = aggregate.details[0].get("side") if aggregate.details else None
+    return aggregate.value if told is None else float(told)
 
 
 def _panel(axes: Axes, summary: Summary, main: Column, fields: Fields) -> None:
     looks, known = styles(summary.results), [size for size in fields.values() if size is not None]
     end = GLOBAL * max(known, default=1.0)
-    for cell in summary.measured(main.metric):
-        if cell.variant in fields:
-            size = fields[cell.variant]
-            look = {**looks[cell.variant], "linestyle": "none", "markersize": 7, "capsize": 3, "zorder": 3}
-            axes.errorbar(end if size is None else size, cell.value or 0.0, yerr=cell.spread, **look)
+    for aggregate in summary.measured(main.metric):
+        if aggregate.variant in fields:
+            size = fields[aggregate.variant]
+            look = {**looks[aggregate.variant], "linestyle": "none", "markersize": 7, "capsize": 3, "zorder": 3}
+            axes.errorbar(end if size is None else size, aggregate.value or 0.0, yerr=aggregate.spread, **look)
     axes.set_xlim(0, max(known, default=1.0) * 1.08)
     if None in fields.values():
         _global_tick(axes, end)

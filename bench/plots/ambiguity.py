@@ -24,7 +24,7 @@ GLOBAL = 1.25
 def ambiguity(results: Results) -> Iterator[tuple[str, Figure]]:
     """PCK of ambiguous and of unambiguous joints against the receptive field."""
     summary = summarise(results)
-    fields = {cell.variant: cell.value for cell in summary.of(FIELD) if cell.answered}
+    fields = {aggregate.variant: aggregate.value for aggregate in summary.of(FIELD) if aggregate.answered}
     shown = [v for v in results.variants if v in fields and all(_measured(summary, v, m) for m in PANELS)]
     if len(shown) < 2:
         return
@@ -44,8 +44,8 @@ def ambiguity(results: Results) -> Iterator[tuple[str, Figure]]:
 
 
 def _measured(summary: Summary, variant: str, metric: str) -> bool:
-    cell = summary.cells.get((variant, metric))
-    return cell is not None and cell.value is not None
+    aggregate = summary.aggregates.get((variant, metric))
+    return aggregate is not None and aggregate.value is not None
 
 
 def _panel(axes: Axes, summary: Summary, metric: str, fields: dict[str, float | None]) -> None:
@@ -53,9 +53,9 @@ def _panel(axes: Axes, summary: Summary, metric: str, fields: dict[str, float | 
     known = [size for size in fields.values() if size is not None]
     end = GLOBAL * max(known, default=1.0)
     for variant, size in fields.items():
-        cell = summary.cells[variant, metric]
+        aggregate = summary.aggregates[variant, metric]
         look = {**looks[variant], "linestyle": "none", "markersize": 7, "capsize": 3}
-        axes.errorbar(end if size is None else size, cell.value or 0.0, yerr=cell.spread, **look)
+        axes.errorbar(end if size is None else size, aggregate.value or 0.0, yerr=aggregate.spread, **look)
     axes.set_xlim(0, (end if None in fields.values() else max(known)) * 1.08)
     if None in fields.values():
         ticks = [tick for tick in axes.get_xticks() if 0 <= tick < 0.85 * end]
@@ -65,6 +65,6 @@ def _panel(axes: Axes, summary: Summary, metric: str, fields: dict[str, float | 
 
 
 def _known(results: Results, metric: str) -> set[float]:
-    """The best possible scores that the data set tells: with the cue, and with less (`metric@..`)."""
+    """The best possible scores that the dataset tells: with the cue, and with less (`metric@..`)."""
     told = [evaluation.facts.get("optimum", {}) for evaluation in results.evaluations.values()]
     return {float(v) for optimum in told for name, v in optimum.items() if name.partition("@")[0] == metric}

@@ -26,8 +26,8 @@ HIGHEST = 3.0
 @plot(order=62)
 def blind_spot(results: Results) -> Iterator[tuple[str, Figure]]:
     """The pixels before, within the span of the receptive field: seen, or in the blind spot."""
-    cells = summarise(results).of(METRIC)
-    found = {c.variant: (c.value, c.details[0]["map"]) for c in cells if c.details and c.details[0].get("map")}
+    aggregates = summarise(results).of(METRIC)
+    found = {c.variant: (c.value, c.details[0]["map"]) for c in aggregates if c.details and c.details[0].get("map")}
     if not found:
         return
     columns, names = min(COLUMNS, len(found)), labels(results, 30)

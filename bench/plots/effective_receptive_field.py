@@ -50,8 +50,8 @@ def effective_receptive_field(results: Results) -> Iterator[tuple[str, Figure]]:
 
 def _initial(results: Results) -> dict[str, Mapping[str, Any]]:
     """Variant -> the facts of its field, from the metric's detail."""
-    cells = summarise(results).of(METRIC)
-    return {cell.variant: cell.details[0] for cell in cells if cell.details and _drawable(cell.details[0])}
+    aggregates = summarise(results).of(METRIC)
+    return {each.variant: each.details[0] for each in aggregates if each.details and _drawable(each.details[0])}
 
 
 def _trained(results: Results) -> dict[str, Mapping[str, Any]]:

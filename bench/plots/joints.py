@@ -44,7 +44,7 @@ def joints(results: Results) -> Iterator[tuple[str, Figure]]:
 
 def by_joint(summary: Summary, variant: str, metric: str) -> dict[str, float]:
     """Joint -> the mean over the seeds, of the seeds that have the joint."""
-    cell = summary.cells.get((variant, metric))
-    details = [detail.get("per_class", {}) for detail in cell.details] if cell else []
+    aggregate = summary.aggregates.get((variant, metric))
+    details = [detail.get("per_class", {}) for detail in aggregate.details] if aggregate else []
     names = dict.fromkeys(name for detail in details for name in detail)
     return {name: mean([float(d[name]) for d in details if name in d]) for name in names}

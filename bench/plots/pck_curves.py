@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LENGTHS = {"torso": 0.2, "head": 0.5}
-"""What thresholds are shares of, and the share that PCK and PCKh are read at."""
+"""What thresholds are fractions of, and the share that PCK and PCKh are read at."""
 ALPHAS = np.linspace(0, 0.5, 51)
 DECODINGS = {"argmax": "-", "quarter": "--", "dark": "-.", "soft_argmax": ":"}
 ASKED = {f"error_{name}" for name in DECODINGS}
@@ -34,12 +34,12 @@ def pck_curves(results: Results) -> Iterator[tuple[str, Figure]]:
     if not told:
         return
     caption = (
-        "Share of joints within a part of the person's length from the truth, against that part; a line per variant "
+        "Fraction of joints within a part of the person's length from the truth, against that part; a line per variant "
         "(mean over seeds, band: from the lowest to the highest); the upright line is where PCK or PCKh is read"
     )
     wide = 4.1 * len(told) + 2
     figure, panels = new(wide, 3.4 + legend_height(results, wide), caption, 1, len(told))
-    panels[0].set_ylabel("share of joints found")
+    panels[0].set_ylabel("fraction of joints found")
     looks, (first, shown) = styles(results), next(iter(told.items()))
     for axes, (length, found) in zip(panels, told.items(), strict=True):
         _panel(axes, length)
@@ -79,7 +79,7 @@ def _panel(axes: Axes, length: str) -> None:
     axes.axvline(LENGTHS[length], color=INK, linewidth=1, alpha=0.4)
     axes.set_xlim(0, ALPHAS[-1])
     axes.set_ylim(0, 1)
-    axes.set_xlabel(f"threshold (share of the {length})")
+    axes.set_xlabel(f"threshold (fraction of the {length})")
 
 
 def _line(axes: Axes, shares: list[Floats], **look: Any) -> None:
@@ -98,7 +98,7 @@ def _decodings(results: Results, length: str) -> Iterator[tuple[str, Figure]]:
         return
     caption = "PCK against its threshold by how a place is read off its heatmap, a panel per variant, mean over seeds"
     figure, panels = new(3.4 * len(shown) + 0.8, 3.8, caption, 1, len(shown))
-    panels[0].set_ylabel("share of joints found")
+    panels[0].set_ylabel("fraction of joints found")
     colours = zip(DECODINGS.items(), (BASELINE, *COLOURS), strict=False)
     looks: dict[str, dict[str, Any]] = {name: {"color": c, "linestyle": style} for (name, style), c in colours}
     for axes, variant in zip(panels, shown, strict=True):

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bench.analysis.summary import Cell, Column, Summary, summarise
+from bench.analysis.summary import Aggregate, Column, Summary, summarise
 from bench.display.figure import INK, labels, new, rows_height
 from bench.display.numbers import fixed
 from bench.registry import plot
@@ -36,28 +36,28 @@ def per_class(results: Results) -> Iterator[tuple[str, Figure]]:
     yield "per_class", figure
 
 
-def by_class(cell: Cell, name: str) -> dict[int, float]:
+def by_class(aggregate: Aggregate, name: str) -> dict[int, float]:
     """Seed -> the class's value, for the seeds that have the class."""
-    values = zip(sorted(cell.seeded), (d.get("per_class", {}).get(name) for d in cell.details), strict=True)
+    values = zip(sorted(aggregate.seeded), (d.get("per_class", {}).get(name) for d in aggregate.details), strict=True)
     return {seed: float(value) for seed, value in values if value is not None}
 
 
 def _classes(summary: Summary, column: Column) -> list[str]:
-    base = summary.cells.get((summary.results.baseline, column.metric))
+    base = summary.aggregates.get((summary.results.baseline, column.metric))
     details = base.details if base and base.seeded else ()
     return list(dict.fromkeys(name for detail in details for name in detail.get("per_class", {})))
 
 
-def _others(summary: Summary, column: Column) -> list[Cell]:
-    cells = summary.measured(column.metric)
-    return [c for c in cells if c.variant != summary.results.baseline and c.seeded]
+def _others(summary: Summary, column: Column) -> list[Aggregate]:
+    aggregates = summary.measured(column.metric)
+    return [c for c in aggregates if c.variant != summary.results.baseline and c.seeded]
 
 
 def _heat(axes: Axes, summary: Summary, column: Column, names: list[str]) -> None:
     import pandas as pd
     import seaborn as sns
 
-    base = summary.cells[summary.results.baseline, column.metric]
+    base = summary.aggregates[summary.results.baseline, column.metric]
     texts = labels(summary.results)
     table = {texts[c.variant]: [_delta(c, base, name) for name in names] for c in _others(summary, column)}
     frame = pd.DataFrame.from_dict(table, orient="index", columns=_heads(base, names))
@@ -80,11 +80,11 @@ def _heat(axes: Axes, summary: Summary, column: Column, names: list[str]) -> Non
         label.set_rotation_mode("anchor")
 
 
-def _delta(cell: Cell, base: Cell, name: str) -> float:
-    change = paired_difference(by_class(cell, name), by_class(base, name))
+def _delta(aggregate: Aggregate, base: Aggregate, name: str) -> float:
+    change = paired_difference(by_class(aggregate, name), by_class(base, name))
     return change.value if change else math.nan
 
 
-def _heads(base: Cell, names: list[str]) -> list[str]:
+def _heads(base: Aggregate, names: list[str]) -> list[str]:
     values = [[*by_class(base, name).values()] for name in names]
     return [f"{name} ({fixed(mean(v), 2)})" if v else name for name, v in zip(names, values, strict=True)]

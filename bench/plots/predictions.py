@@ -53,7 +53,7 @@ def _first(results: Results, variant: str) -> Evaluation | None:
 
 
 def _palette(evaluation: Evaluation) -> Image:
-    """A colour per label (256, 3), void grey; the data set's own colours where it has them."""
+    """A colour per label (256, 3), void grey; the dataset's own colours where it has them."""
     import numpy as np
     import seaborn as sns
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bench.analysis.summary import Cell, summarise
+from bench.analysis.summary import Aggregate, summarise
 from bench.display.figure import COLOURS, MARKERS, beside, legend_below, new, rows_height, variant_rows
 from bench.display.numbers import heading
 from bench.registry import plot
@@ -24,17 +24,23 @@ WHOLE = "whole network"
 def receptive_field_paths(results: Results) -> Iterator[tuple[str, Figure]]:
     """The receptive field of the whole network and of each named skip."""
     summary = summarise(results)
-    cells = summary.of(METRIC)
-    fields = {cell.variant: fields_of(cell) for cell in cells if cell.answered}
+    aggregates = summary.of(METRIC)
+    fields = {aggregate.variant: fields_of(aggregate) for aggregate in aggregates if aggregate.answered}
     names = sorted({name for found in fields.values() for name in found}, key=lambda n: _order(n, fields))
     if not any(size is not None for found in fields.values() for size in found.values()):
         return
     caption = "Receptive field of the whole network and of each named path, in input pixels"
     figure, (axes,) = new(8.2, rows_height(results), caption)
     rows = variant_rows(axes, results)
-    for cell in cells:
-        found = fields.get(cell.variant, {})
-        _row(axes, rows[cell.variant], {name: found[name] for name in names if name in found}, names, cell.status)
+    for aggregate in aggregates:
+        found = fields.get(aggregate.variant, {})
+        _row(
+            axes,
+            rows[aggregate.variant],
+            {name: found[name] for name in names if name in found},
+            names,
+            aggregate.status,
+        )
     axes.set_xlabel(heading(summary, summary.column(METRIC)))
     axes.set_xlim(left=0)
     axes.margins(x=0.05)
@@ -44,10 +50,10 @@ def receptive_field_paths(results: Results) -> Iterator[tuple[str, Figure]]:
     yield "receptive_field_paths", figure
 
 
-def fields_of(cell: Cell) -> dict[str, float | None]:
+def fields_of(aggregate: Aggregate) -> dict[str, float | None]:
     """Path -> extent in pixels along its longest axis; None is global."""
-    paths: Mapping[str, Any] = cell.details[0].get("paths", {}) if cell.details else {}
-    return {WHOLE: cell.value, **{name: _extent(size) for name, size in paths.items()}}
+    paths: Mapping[str, Any] = aggregate.details[0].get("paths", {}) if aggregate.details else {}
+    return {WHOLE: aggregate.value, **{name: _extent(size) for name, size in paths.items()}}
 
 
 def _extent(size: Any) -> float | None:

@@ -40,8 +40,10 @@ def roofline(results: Results) -> Iterator[tuple[str, Figure]]:
 
 def measured(summary: Summary) -> Points:
     """The detail of each variant whose roofline was measured, in the order of the variants."""
-    cells = (cell for cell in summary.of("roofline") if cell.samples and cell.details)
-    return {cell.variant: cell.details[0] for cell in cells if cell.details[0].get("intensity")}
+    aggregates = (aggregate for aggregate in summary.of("roofline") if aggregate.samples and aggregate.details)
+    return {
+        aggregate.variant: aggregate.details[0] for aggregate in aggregates if aggregate.details[0].get("intensity")
+    }
 
 
 def _ceilings(axes: Axes, points: Points) -> None:

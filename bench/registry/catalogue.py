@@ -32,7 +32,7 @@ from bench.registry import LIVE, Entry, Registries, RegistryError
 from bench.registry.cache import read_table, write_table
 
 FOLDERS = ("architectures", "bench.metrics", "bench.tasks", "bench.data", "bench.plots")
-SORTS = ("architecture", "metric", "task", "dataset", "plot")
+KINDS = ("architecture", "metric", "task", "dataset", "plot")
 ENTRY_POINTS = "fovbench.plugins"
 PLUGIN_PREFIX = "fovbench_plugin_"
 
@@ -157,7 +157,7 @@ def _imported_names(tree: ast.Module) -> dict[str, str]:
 
 def _registering(decorator: ast.expr, names: dict[str, str]) -> bool:
     call = decorator.func if isinstance(decorator, ast.Call) else decorator
-    return isinstance(call, ast.Name) and names.get(call.id) in SORTS
+    return isinstance(call, ast.Name) and names.get(call.id) in KINDS
 
 
 def _is_registered(node: ast.stmt, names: dict[str, str]) -> bool:
@@ -189,7 +189,7 @@ _VOCABULARY = ("Literal", "Annotated", "Optional", "Union", "Any")
 
 def _namespace(source: Source, names: dict[str, str], into: Registries) -> dict[str, Any]:
     vocabulary = {name: getattr(typing, name) for name in _VOCABULARY}
-    imported = {local: getattr(into if name in SORTS else registry, name) for local, name in names.items()}
+    imported = {local: getattr(into if name in KINDS else registry, name) for local, name in names.items()}
     return {"__name__": source.module, "__builtins__": builtins, **vocabulary, **imported}
 
 
@@ -246,9 +246,9 @@ def _run(code: CodeType, where: str, namespace: dict[str, Any]) -> None:
 
 def _import_instead(source: Source, into: Registries) -> None:
     """A plug-in that registers in its own way can only be known by importing it."""
-    before = {id(entry) for sort in SORTS for entry in _of(LIVE, sort)}
+    before = {id(entry) for sort in KINDS for entry in _of(LIVE, sort)}
     load(source)
-    for sort in SORTS:
+    for sort in KINDS:
         for entry in _of(LIVE, sort):
             if id(entry) not in before:
                 _of(into, sort).add(entry)

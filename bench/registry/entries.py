@@ -1,4 +1,4 @@
-"""Registration: how an architecture, metric, task, data set or plot becomes known by its name.
+"""Registration: how an architecture, metric, task, dataset or plot becomes known by its name.
 
 A thing is named once, by the function (or class) that its decorator stands on. Its *axes* are the
 keyword-only parameters of that function: annotations are the schema, defaults the default variant.
@@ -404,7 +404,7 @@ class Registries:
         embedded: bool = False,
         requires: Mapping[str, Any] | None = None,
     ) -> Callable[[F], F]:
-        """Register the loader below as a data set for `task`; `get` tells a person how to obtain it."""
+        """Register the loader below as a dataset for `task`; `get` tells a person how to obtain it."""
         extra = {"task": task, "licence": licence, "source": source, "get": get, "embedded": embedded}
         return self._register(self.datasets, Dataset, extra | {"splits": tuple(splits), "requires": requires or {}})
 

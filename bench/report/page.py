@@ -15,7 +15,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from bench.analysis.side_effects import Moved, ledger
-from bench.analysis.summary import Cell, Column, Summary, axis_text, shared_words, short_name, summarise
+from bench.analysis.summary import Aggregate, Column, Summary, axis_text, shared_words, short_name, summarise
 from bench.display.figure import names, svg, theme
 from bench.display.numbers import ARROWS, PLAIN, Shown, number_text, show, spread_words, style_of
 from bench.display.wording import EMPTY, ClaimTold, FrontTable, claims_told, front_table, inference_notes
@@ -60,7 +60,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Entry:
-    """One cell of the page's table: what is shown, what it sorts by, and the exact numbers."""
+    """One measurement of the page's table: what is shown, what it sorts by, and the exact numbers."""
 
     shown: Shown | None
     sort: str
@@ -73,7 +73,7 @@ class Row:
     variant: str
     baseline: bool
     axes: tuple[str, ...]
-    cells: tuple[Entry, ...]
+    aggregates: tuple[Entry, ...]
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def render(results: Results, folder: str | Path, plugins: Sequence[str] = ()) ->
     """Write `folder/<name>/`: index.md, index.html and a .svg per figure; the path of the HTML.
 
     Figures of an earlier rendering that are no more are removed. `plugins` may bring further plots.
-    Raises ValueError where one cell has two results.
+    Raises ValueError where one measurement has two results.
     """
     target = Path(folder) / results.name
     target.mkdir(parents=True, exist_ok=True)
@@ -139,7 +139,7 @@ def page_of(results: Results, plugins: Sequence[str] = ()) -> Page:
         shared=shared_words(results),
         figures=tuple(figures(results, plugins)),
         failures=tuple(_failures(summary)),
-        missing=tuple((c.variant, c.metric, _seeds(c.missing)) for c in _cells(summary) if c.missing),
+        missing=tuple((c.variant, c.metric, _seeds(c.missing)) for c in _aggregates(summary) if c.missing),
         definitions=tuple(_definition(summary, column) for column in summary.columns),
         provenance=tuple(provenance(results)),
         repair=f"{command(results)} --rerun failed",
@@ -174,17 +174,19 @@ def headline(summary: Summary) -> Iterator[str]:
 
 
 def _best(summary: Summary, main: Column) -> str:
-    cells = [(cell.value, cell) for cell in summary.measured(main.metric) if cell.value is not None]
-    pick: Callable[..., tuple[float, Cell]] = max if main.better == "higher" else min
-    _, cell = pick(cells, key=lambda pair: pair[0])
+    aggregates = [
+        (aggregate.value, aggregate) for aggregate in summary.measured(main.metric) if aggregate.value is not None
+    ]
+    pick: Callable[..., tuple[float, Aggregate]] = max if main.better == "higher" else min
+    _, best = pick(aggregates, key=lambda pair: pair[0])
     style = style_of(summary, main)
-    shown = show(summary, cell.variant, cell.metric, style)
+    shown = show(summary, best.variant, best.metric, style)
     words = "Highest" if main.better == "higher" else "Lowest"
-    over = f" over {cell.count} seeds" if cell.count > 1 else " from one seed" if cell.seeded else ""
+    over = f" over {best.count} seeds" if best.count > 1 else " from one seed" if best.seeded else ""
     verdict = f" ({shown.verdict})" if shown and shown.verdict else ""
     change = f", {shown.difference} against the baseline{verdict}" if shown and shown.difference else ""
     return (
-        f"{words} {main.metric}: {names(summary.results)[cell.variant]} with {number_text(cell, style)}{over}{change}."
+        f"{words} {main.metric}: {names(summary.results)[best.variant]} with {number_text(best, style)}{over}{change}."
     )
 
 
@@ -195,19 +197,22 @@ def _answers(summary: Summary) -> str:
 
 
 def _completeness(summary: Summary) -> str:
-    cells = [*_cells(summary)]
-    done = sum(len(cell.answered) for cell in cells)
-    failed, missing = sum(len(cell.errors) for cell in cells), sum(len(cell.missing) for cell in cells)
+    aggregates = [*_aggregates(summary)]
+    done = sum(len(aggregate.answered) for aggregate in aggregates)
+    failed, missing = (
+        sum(len(aggregate.errors) for aggregate in aggregates),
+        sum(len(aggregate.missing) for aggregate in aggregates),
+    )
     excluded = len(summary.results.excluded)
     reason = f"; {excluded} variant{'' if excluded == 1 else 's'} excluded with a reason" if excluded else ""
-    return f"{done} of {done + failed + missing} cells measured, {failed} failed, {missing} not measured{reason}."
+    return f"{done} of {done + failed + missing} measurements done, {failed} failed, {missing} not measured{reason}."
 
 
-def _cells(summary: Summary) -> Iterator[Cell]:
+def _aggregates(summary: Summary) -> Iterator[Aggregate]:
     for variant in summary.results.variants:
         for column in summary.columns:
-            if (variant, column.metric) in summary.cells:
-                yield summary.cells[variant, column.metric]
+            if (variant, column.metric) in summary.aggregates:
+                yield summary.aggregates[variant, column.metric]
 
 
 def _head(summary: Summary, column: Column) -> tuple[str, str]:
@@ -219,22 +224,22 @@ def _head(summary: Summary, column: Column) -> tuple[str, str]:
 def _row(summary: Summary, variant: str) -> Row:
     results = summary.results
     axes = tuple(axis_text(results, variant, axis) or EMPTY for axis in results.varied)
-    cells = tuple(_entry(summary, variant, column) for column in summary.columns)
-    return Row(short_name(results, variant), variant, variant == results.baseline, axes, cells)
+    aggregates = tuple(_entry(summary, variant, column) for column in summary.columns)
+    return Row(short_name(results, variant), variant, variant == results.baseline, axes, aggregates)
 
 
 def _entry(summary: Summary, variant: str, column: Column) -> Entry:
-    cell = summary.cells.get((variant, column.metric))
+    aggregate = summary.aggregates.get((variant, column.metric))
     shown = show(summary, variant, column.metric, style_of(summary, column))
-    if cell is None or cell.value is None:
+    if aggregate is None or aggregate.value is None:
         return Entry(shown, "", "")
     unit = "" if column.unit in PLAIN else f" {column.unit}"
-    samples = ", ".join(f"seed {seed}: {value!r}" for seed, value in sorted(cell.seeded.items()))
-    return Entry(shown, repr(cell.value), f"{cell.value!r}{unit}" + (f" ({samples})" if samples else ""))
+    samples = ", ".join(f"seed {seed}: {value!r}" for seed, value in sorted(aggregate.seeded.items()))
+    return Entry(shown, repr(aggregate.value), f"{aggregate.value!r}{unit}" + (f" ({samples})" if samples else ""))
 
 
 def _moved(line: Moved, short: Mapping[str, str]) -> tuple[str, ...]:
-    """A line of the confound ledger: variant, parameters, MACs, receptive field, note."""
+    """A line of the side effects: variant, parameters, MACs, receptive field, note."""
     if line.note:
         return short[line.variant], EMPTY, EMPTY, EMPTY, line.note
     field = "global" if line.field is None else f"{text_of(line.field)} px"
@@ -247,9 +252,9 @@ def _with_change(value: int, change: float | None) -> str:
 
 
 def _failures(summary: Summary) -> Iterator[tuple[str, str, str, str]]:
-    for cell in _cells(summary):
-        for seed, message in cell.errors:
-            yield cell.variant, cell.metric, _seeds([seed]), message
+    for aggregate in _aggregates(summary):
+        for seed, message in aggregate.errors:
+            yield aggregate.variant, aggregate.metric, _seeds([seed]), message
 
 
 def _seeds(seeds: Sequence[int | None]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from bench.analysis.deltas import Delta
-from bench.analysis.summary import Cell, Column, Summary, axis_text, shared_words, short_name, summarise
+from bench.analysis.summary import Aggregate, Column, Summary, axis_text, shared_words, short_name, summarise
 from bench.display.numbers import DELTA, heading, show, spread_words, style_of
 from bench.display.wording import EMPTY, claim_text, claims_told, inference_notes
 from bench.results.results import Results
@@ -31,7 +31,7 @@ def table(results: Results, format: Format) -> str:
 
     `md` and `latex` are for people: scaled and rounded. `csv` (a row per variant) and `json` (an
     object per variant and metric, one a line) are exact, in base units. Raises ValueError for
-    another format, or where one cell has two results.
+    another format, or where one measurement has two results.
     """
     if format not in FORMATS:
         raise ValueError(f"no table format is called '{format}' (there is: {', '.join(FORMATS)})")
@@ -56,9 +56,9 @@ def displayed(summary: Summary, named: Naming = full_name) -> list[list[str]]:
     rows = [["variant", *results.varied, *heads]]
     for variant in results.variants:
         axes = [axis_text(results, variant, axis) or EMPTY for axis in results.varied]
-        cells = [_text(summary, variant, column) for column in summary.columns]
+        aggregates = [_text(summary, variant, column) for column in summary.columns]
         mark = " (baseline)" if variant == results.baseline else ""
-        rows.append([named(results, variant) + mark, *axes, *cells])
+        rows.append([named(results, variant) + mark, *axes, *aggregates])
     return rows
 
 
@@ -93,8 +93,8 @@ def markdown_text(text: str) -> str:
     return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", escaped)
 
 
-def _pipes(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+def _pipes(aggregates: Sequence[str]) -> str:
+    return "| " + " | ".join(aggregates) + " |"
 
 
 LATEX = {
@@ -194,25 +194,25 @@ def _csv_row(summary: Summary, variant: str, excluded: str) -> dict[str, Any]:
     row: dict[str, Any] = {"variant": variant, "baseline": variant == results.baseline, "excluded": excluded}
     row |= {axis: axis_text(results, variant, axis) for axis in results.varied}
     for column in summary.columns:
-        cell = summary.cells.get((variant, column.metric))
-        row |= dict(_csv_cell(summary, column, cell)) if cell else {}
+        aggregate = summary.aggregates.get((variant, column.metric))
+        row |= dict(_csv_fields_of(summary, column, aggregate)) if aggregate else {}
     return row
 
 
-def _csv_cell(summary: Summary, column: Column, cell: Cell) -> Iterator[tuple[str, Any]]:
+def _csv_fields_of(summary: Summary, column: Column, aggregate: Aggregate) -> Iterator[tuple[str, Any]]:
     """Only the columns that this metric has something to say in."""
-    name, delta = column.metric, summary.delta(cell.variant, column.metric)
+    name, delta = column.metric, summary.delta(aggregate.variant, column.metric)
     change = delta.difference if delta else None
-    yield name, _number(cell.value)
+    yield name, _number(aggregate.value)
     yield f"{name}_unit", column.unit
-    if cell.words:
-        yield f"{name}_words", cell.words
-    if cell.seeded or any(seed is not None for seed in cell.missing):
-        yield f"{name}_n", cell.count
-    if cell.spread is not None:
-        yield f"{name}_sd", _number(cell.spread)
-    if cell.quartiles:
-        yield from zip((f"{name}_q1", f"{name}_q3"), cell.quartiles, strict=True)
+    if aggregate.words:
+        yield f"{name}_words", aggregate.words
+    if aggregate.seeded or any(seed is not None for seed in aggregate.missing):
+        yield f"{name}_n", aggregate.count
+    if aggregate.spread is not None:
+        yield f"{name}_sd", _number(aggregate.spread)
+    if aggregate.quartiles:
+        yield from zip((f"{name}_q1", f"{name}_q3"), aggregate.quartiles, strict=True)
     if change:
         yield f"{name}_difference", _number(change.value)
     if change and change.spread is not None:
@@ -221,54 +221,54 @@ def _csv_cell(summary: Summary, column: Column, cell: Cell) -> Iterator[tuple[st
         yield from zip((f"{name}_difference_low", f"{name}_difference_high"), map(_number, delta.interval), strict=True)
     if delta and delta.verdict and column.kind == "accuracy":
         yield f"{name}_verdict", delta.verdict
-    if cell.coverage < 1:
-        yield f"{name}_coverage", cell.coverage
-    if cell.status != "measured":
-        yield f"{name}_status", cell.status
-        yield f"{name}_error", "; ".join(dict.fromkeys(" ".join(m.split()) for _, m in cell.errors))
+    if aggregate.coverage < 1:
+        yield f"{name}_coverage", aggregate.coverage
+    if aggregate.status != "measured":
+        yield f"{name}_status", aggregate.status
+        yield f"{name}_error", "; ".join(dict.fromkeys(" ".join(m.split()) for _, m in aggregate.errors))
 
 
 def json_lines(summary: Summary) -> str:
     """An object per variant and metric, one a line. `samples` stand as they came, `seeds` beside them."""
-    objects = [*_json_cells(summary), *_json_excluded(summary), *_json_claims(summary)]
+    objects = [*_json_objects(summary), *_json_excluded(summary), *_json_claims(summary)]
     return "".join(json.dumps(o, ensure_ascii=False, allow_nan=False) + "\n" for o in objects)
 
 
-def _json_cells(summary: Summary) -> Iterator[dict[str, Any]]:
+def _json_objects(summary: Summary) -> Iterator[dict[str, Any]]:
     for variant in summary.results.variants:
         for column in summary.columns:
-            cell = summary.cells.get((variant, column.metric))
-            if cell is not None:
-                yield _json_cell(summary, column, cell)
+            aggregate = summary.aggregates.get((variant, column.metric))
+            if aggregate is not None:
+                yield _json_object(summary, column, aggregate)
 
 
-def _json_cell(summary: Summary, column: Column, cell: Cell) -> dict[str, Any]:
-    delta = summary.delta(cell.variant, cell.metric)
+def _json_object(summary: Summary, column: Column, aggregate: Aggregate) -> dict[str, Any]:
+    delta = summary.delta(aggregate.variant, aggregate.metric)
     change = delta.difference if delta else None
     return {
-        "variant": cell.variant,
-        "axes": {axis: axis_text(summary.results, cell.variant, axis) for axis in summary.results.varied},
-        "metric": cell.metric,
-        "value": _number(cell.value),
+        "variant": aggregate.variant,
+        "axes": {axis: axis_text(summary.results, aggregate.variant, axis) for axis in summary.results.varied},
+        "metric": aggregate.metric,
+        "value": _number(aggregate.value),
         "unit": column.unit,
         "better": column.better,
         "kind": column.kind,
-        "spread": _number(cell.spread),
-        "quartiles": list(cell.quartiles) if cell.quartiles else None,
-        "n": cell.count,
-        "words": cell.words or None,
-        "samples": [_number(value) for _, value in cell.samples],
-        "seeds": [seed for seed, _ in cell.samples],
-        "exact": cell.exact,
+        "spread": _number(aggregate.spread),
+        "quartiles": list(aggregate.quartiles) if aggregate.quartiles else None,
+        "n": aggregate.count,
+        "words": aggregate.words or None,
+        "samples": [_number(value) for _, value in aggregate.samples],
+        "seeds": [seed for seed, _ in aggregate.samples],
+        "exact": aggregate.exact,
         "difference": _number(change.value) if change else None,
         "difference_spread": _number(change.spread) if change else None,
         "pairs": change.pairs if change else None,
         **_json_inferred(delta),
-        "coverage": cell.coverage,
-        "status": cell.status,
-        "error": "; ".join(dict.fromkeys(message for _, message in cell.errors)) or None,
-        "errors": [{"seed": seed, "error": message} for seed, message in cell.errors],
-        "not_measured": list(cell.missing),
+        "coverage": aggregate.coverage,
+        "status": aggregate.status,
+        "error": "; ".join(dict.fromkeys(message for _, message in aggregate.errors)) or None,
+        "errors": [{"seed": seed, "error": message} for seed, message in aggregate.errors],
+        "not_measured": list(aggregate.missing),
     }
 
 

@@ -76,10 +76,10 @@ def _table(path: Path) -> Numbers:
         if "variant" not in fields or not metrics:
             raise CompareError(f"{path}: no table of 'bench table --format csv'")
         rows = list(reader)
-    return {(row["variant"], m): _cell(row, m) for row in rows for m in metrics}
+    return {(row["variant"], m): _number(row, m) for row in rows for m in metrics}
 
 
-def _cell(row: Mapping[str, str], metric: str) -> Entry:
+def _number(row: Mapping[str, str], metric: str) -> Entry:
     value = row.get(metric) or None
     return Entry(float(value) if value else None, int(row.get(f"{metric}_n") or 1), row.get(f"{metric}_error") or None)
 

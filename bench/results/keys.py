@@ -1,9 +1,9 @@
-"""Cells and their keys: a hash of what a cell's value depends on, and of nothing else.
+"""Measurements and their keys: a hash of what a measurement's value depends on, and of nothing else.
 
 static    resolved axes, input shape, sources of the family and of the metric, library versions
 speed     all of that, and batch, device, driver, library build, threads, dtype, clock policy, and how a
           forward pass is run: memory layout, compiled or not, replayed from a CUDA graph or not
-accuracy  all of static, and task, data set with fingerprint, recipe, seed, dtype, kind of device
+accuracy  all of static, and task, dataset with fingerprint, recipe, seed, dtype, kind of device
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ Fingerprint = Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One number to measure. `trial` is the key of the training it needs, empty where it needs none."""
+class Request:
+    """One number to measure. `training run` is the key of the training it needs, empty where it needs none."""
 
     key: str
     variant: Variant
@@ -38,7 +38,7 @@ class Cell:
     metric: str
     kind: str
     seed: int | None
-    trial: str = ""
+    training_run: str = ""
     parts: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
@@ -48,10 +48,10 @@ def hashed(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def cells(ablation: Ablation, fingerprint: Fingerprint) -> Iterator[Cell]:
-    """Every cell that the ablation asks for: by kind of metric, variants in the ablation's order.
+def requests(ablation: Ablation, fingerprint: Fingerprint) -> Iterator[Request]:
+    """Every measurement that the ablation asks for: by kind of metric, variants in the ablation's order.
 
-    `fingerprint` maps each split of the data set to a digest of its data; empty where none is used.
+    `fingerprint` maps each split of the dataset to a digest of its data; empty where none is used.
     """
     maker = _Maker(ablation, fingerprint)
     for kind in ("static", "speed", "accuracy"):
@@ -59,38 +59,38 @@ def cells(ablation: Ablation, fingerprint: Fingerprint) -> Iterator[Cell]:
         for variant in ablation.variants if metrics else ():
             for seed in ablation.seeds if kind == "accuracy" else (None,):
                 for metric in metrics:
-                    yield maker.cell(variant, metric, seed)
+                    yield maker.request(variant, metric, seed)
 
 
-def networks(ablation: Ablation) -> list[Cell]:
-    """One static cell for each variant, standing for the network itself: what `effect` looks at."""
+def networks(ablation: Ablation) -> list[Request]:
+    """One static measurement for each variant, standing for the network itself: what `effect` looks at."""
     maker = _Maker(ablation, {})
     return [maker.network(variant) for variant in ablation.variants]
 
 
 class _Maker:
-    """Makes the cells of one ablation; what they share is computed once."""
+    """Makes the measurements of one ablation; what they share is computed once."""
 
     def __init__(self, ablation: Ablation, fingerprint: Fingerprint) -> None:
         self.ablation, self.fingerprint = ablation, fingerprint
         self.registries = declarations(ablation.plugins)
         self.code = functools.cache(self._code)
 
-    def cell(self, variant: Variant, metric: Metric, seed: int | None) -> Cell:
+    def request(self, variant: Variant, metric: Metric, seed: int | None) -> Request:
         parts = self.static(variant, metric)
-        trial = ""
+        training_run = ""
         if metric.kind == "accuracy":
             training = self.training(variant, seed)
-            trial = hashed(training)
+            training_run = hashed(training)
             parts = training | parts | {part: training[part] | parts[part] for part in ("code", "libraries")}
         else:
             parts["code"] = parts["code"] | _subject()
         if metric.kind == "speed":
             parts |= self.speed()
         work = self.ablation.workload
-        return Cell(hashed(parts), variant, work, metric.name, metric.kind, seed, trial, parts)
+        return Request(hashed(parts), variant, work, metric.name, metric.kind, seed, training_run, parts)
 
-    def network(self, variant: Variant) -> Cell:
+    def network(self, variant: Variant) -> Request:
         work = self.ablation.workload
         parts = {
             "architecture": variant.architecture,
@@ -100,7 +100,7 @@ class _Maker:
             **_weights(variant),
             "instrument": _closure("bench.sweep.signature", "sweep/signature.py") | _subject(),
         }
-        return Cell(hashed(parts), variant, work, "", "static", None)
+        return Request(hashed(parts), variant, work, "", "static", None)
 
     def static(self, variant: Variant, metric: Metric) -> dict[str, Any]:
         return {

@@ -1,4 +1,4 @@
-"""From the store to what tables and reports read: the kept cells of one ablation and their provenance."""
+"""From the store to what tables and reports read: the kept measurements of one ablation and their provenance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.registry.catalogue import declarations, live
-from bench.results.keys import Cell, networks
+from bench.results.keys import Request, networks
 from bench.results.measurement import Evaluation, Reading
 from bench.results.results import Results
 from bench.results.signature import Signature
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from bench.stats.inference import Floats
 
 
-def gather(ablation: Ablation, cells: Sequence[Cell], store: Store, note: str = "") -> Results:
+def gather(ablation: Ablation, requests: Sequence[Request], store: Store, note: str = "") -> Results:
     """Everything that is kept of these cells. Variants bear the names that this ablation gives them."""
-    names = {cell.key: cell.variant.name for cell in cells}
+    names = {request.key: request.variant.name for request in requests}
     frame = load(store.path, names)
     frame["variant"] = frame["key"].map(names)
-    evaluations = _evaluations(cells, store)
+    evaluations = _evaluations(requests, store)
     return Results(
         name=ablation.name,
         question=ablation.question,
@@ -41,24 +41,26 @@ def gather(ablation: Ablation, cells: Sequence[Cell], store: Store, note: str = 
         frame=frame,
         evaluations=evaluations,
         units=dict(_units(ablation, evaluations, frame)),
-        provenance=_provenance(ablation, cells, store),
+        provenance=_provenance(ablation, requests, store),
         signatures=kept_signatures(ablation, store),
         claims=ablation.claims,
         notes=tuple(text for text in (store.note(ablation.name), note) if text),
-        expected=tuple((cell.variant.name, cell.metric, cell.seed) for cell in cells),
+        expected=tuple((request.variant.name, request.metric, request.seed) for request in requests),
     )
 
 
 def kept_signatures(ablation: Ablation, store: Store) -> dict[Variant, Signature]:
     """What earlier runs found the ablation's networks to be; a variant that none looked at is left out."""
-    cells = networks(ablation)
-    kept = store.signatures(cell.key for cell in cells)
-    return {cell.variant: Signature(**kept[cell.key]) for cell in cells if cell.key in kept}
+    requests = networks(ablation)
+    kept = store.signatures(request.key for request in requests)
+    return {request.variant: Signature(**kept[request.key]) for request in requests if request.key in kept}
 
 
-def _evaluations(cells: Sequence[Cell], store: Store) -> dict[tuple[str, int], Evaluation]:
-    trials = {cell.trial: (cell.variant.name, cell.seed) for cell in cells if cell.trial}
-    found = ((named, store.evaluation(trial)) for trial, named in trials.items())
+def _evaluations(requests: Sequence[Request], store: Store) -> dict[tuple[str, int], Evaluation]:
+    training_runs = {
+        request.training_run: (request.variant.name, request.seed) for request in requests if request.training_run
+    }
+    found = ((named, store.evaluation(training_run)) for training_run, named in training_runs.items())
     return {(name, seed or 0): evaluation for (name, seed), evaluation in found if evaluation is not None}
 
 
@@ -123,7 +125,7 @@ class _Watched(Mapping[str, Any]):
         return len(self.held)
 
 
-def _provenance(ablation: Ablation, cells: Sequence[Cell], store: Store) -> dict[str, Any]:
+def _provenance(ablation: Ablation, requests: Sequence[Request], store: Store) -> dict[str, Any]:
     work = ablation.workload
     registries = declarations(ablation.plugins)
     metrics = {m.name: {"doc": m.summary, "unit": m.unit, "better": m.better, "kind": m.kind} for m in ablation.metrics}
@@ -131,7 +133,7 @@ def _provenance(ablation: Ablation, cells: Sequence[Cell], store: Store) -> dict
     return {
         "command": shlex.join(_command(ablation)),
         "file": _shown(ablation.path),
-        "environment": _environment(cells, store),
+        "environment": _environment(requests, store),
         "recipe": ablation.recipe.model_dump() if ablation.trains else {},
         "dataset": _dataset(registries.datasets.get(work.dataset), ablation) if work.dataset else {},
         "workload": {**workload, "threads": work.threads, **work.options},
@@ -168,10 +170,10 @@ def _dataset(entry: Any, ablation: Ablation) -> Mapping[str, Any]:
     return {**told, **dict(ablation.workload.dataset_axes)}
 
 
-def _environment(cells: Sequence[Cell], store: Store) -> dict[str, Any]:
+def _environment(requests: Sequence[Request], store: Store) -> dict[str, Any]:
     """What the kept measurements say of the machine; a fact with several values keeps all of them."""
     facts: dict[str, set[str]] = {}
-    for measurement, _, _ in store.measurements(cell.key for cell in cells):
+    for measurement, _, _ in store.measurements(request.key for request in requests):
         for name, value in measurement.environment.items():
             facts.setdefault(name, set()).add(_text(value))
     return {name: " / ".join(sorted(values)) for name, values in sorted(facts.items())}

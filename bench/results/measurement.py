@@ -31,7 +31,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One cell of the table, measured once: samples as they came, never rounded, or the error.
+    """One measurement of the table, measured once: samples as they came, never rounded, or the error.
 
     `exact` tells a single number that has no spread from samples. `seed` is None where no seed
     plays a part. `duration` is in seconds. `key` is the hash of what the value depends on.
@@ -68,7 +68,7 @@ class Evaluation:
     `units`: arrays whose first axis is the evaluation unit (an image, a joint of an image).
     `curves`: arrays over training steps (`step`, `loss`, ...). `samples`: a few inputs, truths and
     outputs for the report (uint8). `names`: the classes or joints. `facts`: JSON: seconds of
-    training, the fast mode that ran, known optima of a phantom.
+    training, the precision mode that ran, known optima of a phantom.
     """
 
     task: str

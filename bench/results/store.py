@@ -1,4 +1,4 @@
-"""The results store: one SQLite file, every cell kept for good, one live row for each key.
+"""The results store: one SQLite file, every measurement kept for good, one live row for each key.
 
 Write-ahead log, full synchronisation: what was acknowledged survives `kill -9`. Only the driver of
 a run writes; any number of readers and other runs may stand beside it. Not for network drives.
@@ -54,7 +54,7 @@ CREATE TABLE IF NOT EXISTS measurement (
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS one_live_row ON measurement (key) WHERE live = 1;
 CREATE INDEX IF NOT EXISTS by_metric ON measurement (metric, architecture);
-CREATE TABLE IF NOT EXISTS evaluation (trial TEXT PRIMARY KEY, facts TEXT NOT NULL, arrays BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS evaluation (training_run TEXT PRIMARY KEY, facts TEXT NOT NULL, arrays BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS signature (key TEXT PRIMARY KEY, facts TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS note (ablation TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS claim (key TEXT PRIMARY KEY, owner TEXT NOT NULL) STRICT;
@@ -167,20 +167,20 @@ class Store:
         (number,) = connection.execute("SELECT id FROM environment WHERE facts = ?", (facts,)).fetchone()
         return int(number)
 
-    def add_evaluation(self, trial: str, evaluation: Evaluation) -> None:
-        """Keep what a trained network did; the trial's key is what its training depends on."""
+    def add_evaluation(self, training_run: str, evaluation: Evaluation) -> None:
+        """Keep what a trained network did; the training run's key is what its training depends on."""
         facts, arrays = _packed(evaluation)
         with self._transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO evaluation VALUES (?, ?, ?)", (trial, facts, arrays))
+            connection.execute("INSERT OR REPLACE INTO evaluation VALUES (?, ?, ?)", (training_run, facts, arrays))
 
-    def evaluation(self, trial: str) -> Evaluation | None:
-        """The evaluation of a trial, or None."""
-        rows = self._read("SELECT facts, arrays FROM evaluation WHERE trial = ?", (trial,))
+    def evaluation(self, training_run: str) -> Evaluation | None:
+        """The evaluation of a training run, or None."""
+        rows = self._read("SELECT facts, arrays FROM evaluation WHERE training_run = ?", (training_run,))
         return _unpacked(*rows[0]) if rows else None
 
     def evaluated(self) -> set[str]:
-        """The trials that have an evaluation."""
-        return {row[0] for row in self._read("SELECT trial FROM evaluation")}
+        """The training runs that have an evaluation."""
+        return {row[0] for row in self._read("SELECT training_run FROM evaluation")}
 
     def claim(self, keys: Sequence[str], owner: str, alive: Callable[[str], bool]) -> set[str]:
         """The keys that `owner` may measure now: those that no other living run has claimed."""
@@ -219,23 +219,23 @@ class Store:
             connection.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (ablation, text))
 
     def durations(self) -> list[tuple[str, str, float, dict[str, Any]]]:
-        """(metric, architecture, seconds, parts of the key) of the latest cells that did not fail."""
+        """(metric, architecture, seconds, parts of the key) of the latest measurements that did not fail."""
         chosen = "FROM measurement WHERE error IS NULL ORDER BY id DESC LIMIT 2000"
         statement = f"SELECT metric, architecture, duration, parts {chosen}"
         return [(metric, name, seconds, json.loads(parts)) for metric, name, seconds, parts in self._read(statement)]
 
     def remember_fingerprint(self, dataset: str, value: str) -> None:
-        """Note the data that a named data set had last, so that tables can be made where the data is not."""
+        """Note the data that a named dataset had last, so that tables can be made where the data is not."""
         with self._transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO fingerprint VALUES (?, ?)", (dataset, value))
 
     def fingerprint(self, dataset: str) -> str | None:
-        """The last noted fingerprint of a data set, or None."""
+        """The last noted fingerprint of a dataset, or None."""
         rows = self._read("SELECT value FROM fingerprint WHERE dataset = ?", (dataset,))
         return rows[0][0] if rows else None
 
     def parts(self, architecture: str, metric: str) -> list[tuple[str, dict[str, Any]]]:
-        """(key, parts of the key) of every cell of that metric and architecture, the newest first."""
+        """(key, parts of the key) of every measurement of that metric and architecture, the newest first."""
         statement = "SELECT key, parts FROM measurement WHERE architecture = ? AND metric = ? ORDER BY id DESC"
         return [(key, json.loads(parts)) for key, parts in self._read(statement, (architecture, metric))]
 
@@ -324,7 +324,7 @@ def load(path: str | Path = DEFAULT, keys: Iterable[str] | None = None) -> pd.Da
 
     Columns: architecture, variant, the axes, metric, unit, better, kind, seed, sample, value, exact, error,
     task, dataset, shape, batch, device, dtype, mode, duration (s), created, key, detail. An axis that is
-    called like one of these stands as `axis.NAME`. Only the cells of `keys` where given.
+    called like one of these stands as `axis.NAME`. Only the measurements of `keys` where given.
     """
     import pandas as pd
 

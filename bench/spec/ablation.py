@@ -281,7 +281,7 @@ class _Checker:
             raise self.fail(where, error) from None
 
     def beside(self, architecture: Architecture, workload: Workload, kept: Sequence[Variant]) -> tuple[Variant, ...]:
-        """The variants of other architectures, each with the axes that it states and that the data set decides."""
+        """The variants of other architectures, each with the axes that it states and that the dataset decides."""
         found: dict[Variant, None] = {}
         for number, entry in enumerate(self.file.beside):
             other = self.declared(entry.architecture, ["beside", number, "architecture"])
@@ -299,9 +299,9 @@ class _Checker:
     def fitted(
         self, architecture: Architecture, workload: Workload, given: Mapping[str, Any], where: list[Any]
     ) -> dict[str, Any]:
-        """The axes given, and those that the data set decides (its number of classes) set to fit it.
+        """The axes given, and those that the dataset decides (its number of classes) set to fit it.
 
-        What the data set requires follows its own axis of that name where it has one (its number of levels).
+        What the dataset requires follows its own axis of that name where it has one (its number of levels).
         """
         dataset = self.registries.datasets.get(workload.dataset) if workload.dataset else None
         axes, own = {axis.name for axis in architecture.axes}, dict(workload.dataset_axes)
@@ -474,7 +474,7 @@ class _Checker:
         for dataset in self.registries.datasets:
             if dataset.task == architecture.task and dataset.embedded:
                 return dataset
-        raise RegistryError(f"no embedded data set for {architecture.task}; name one in workload.dataset")
+        raise RegistryError(f"no embedded dataset for {architecture.task}; name one in workload.dataset")
 
     def seeds(self) -> tuple[int, ...]:
         given = self.file.seeds

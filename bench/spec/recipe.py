@@ -18,7 +18,7 @@ class Recipe(BaseModel):
     lr: float = Field(default=3e-3, gt=0, description="peak learning rate")
     weight_decay: float = Field(default=1e-2, ge=0)
     momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd, or the first beta of adamw")
-    warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps with rising rate")
+    warmup: float = Field(default=0.1, ge=0, lt=1, description="fraction of the steps with rising rate")
     schedule: Literal["cosine", "constant", "poly"] = "cosine"
     average: float = Field(default=0.0, ge=0, lt=1, description="decay of the weights' moving average; 0: none")
     clip: float = Field(default=0.0, ge=0, description="largest gradient norm; 0: no clipping")

@@ -22,7 +22,7 @@ or a matrix product (attention's included). Taps that fall on padding count, add
 - sorting: n log2(n) comparisons per row; Fourier transforms: 5 n log2(n) per complex row, half for real
 - data movement (views, joins, padding, indexing, copies, fills): 0
 
-An operator without a rule is not accounted for: `coverage` is the share of executed operators that
+An operator without a rule is not accounted for: `coverage` is the fraction of executed operators that
 have one, and `uncounted` names the others. Operators are those of the meta device, where attention is
 a chain of matrix products and a softmax.
 """
@@ -131,7 +131,7 @@ class Costs:
 
     @property
     def coverage(self) -> float:
-        """Share of executed operators that are accounted for."""
+        """Fraction of executed operators that are accounted for."""
         total = sum(o.count for o in self.operators)
         return sum(o.count for o in self.operators if o.counted) / total if total else 1.0
 

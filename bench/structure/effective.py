@@ -5,7 +5,7 @@ the output y at one position, and computes g = d(sum over c of s_c y_c) / dx, by
 dtype. The *energy* of a pixel is the sum of g^2 over the input's channels; its expectation over the signs
 is the squared norm of the Jacobian between that pixel and that position. Divided by its sum over all pixels it
 is a *map* of shares, and maps are averaged over runs, so that each run counts alike. In a linear network with
-independent zero-mean weights the share of a pixel is expected to be its share of all paths through the kernels.
+independent zero-mean weights the fraction of a pixel is expected to be its fraction of all paths through the kernels.
 
 Luo, Li, Urtasun & Zemel, "Understanding the Effective Receptive Field in Deep Convolutional Neural Networks",
 NIPS 2016, arXiv:1701.04128: they average over 20 runs with random weights and inputs.
@@ -26,7 +26,7 @@ from torch.func import functional_call
 from bench.structure.recorder import leaves
 
 MASS = 0.95
-"""The share of the map that radius and side hold."""
+"""The fraction of the map that radius and side hold."""
 THRESHOLD = 1 - 0.9545
 """Of the greatest gradient: what the paper counts as inside."""
 CELLS = 64
@@ -82,7 +82,7 @@ class EffectiveField:
         return float(chosen.sum() / chosen.size)
 
     def coarse(self) -> tuple[list[Any], int]:
-        """The map in at most `CELLS` cells an axis, as a share of the greatest cell, and the side of a cell.
+        """The map in at most `CELLS` cells an axis, as a fraction of the greatest cell, and the side of a cell.
 
         Nested lists of 4 decimals: for pictures, not for measuring.
         """
@@ -157,7 +157,7 @@ def _at_centre(output: torch.Tensor, images: bool) -> torch.Tensor:
 
 
 def _shares(gradient: torch.Tensor) -> np.ndarray | None:
-    """Each pixel's share of the energy; None where it is zero. Scaled first, since squares may underflow."""
+    """Each pixel's fraction of the energy; None where it is zero. Scaled first, since squares may underflow."""
     g = gradient.double()
     peak = float(g.abs().max())
     if not math.isfinite(peak):

@@ -36,7 +36,7 @@ class Finding:
 
 
 def examine(data: Path | None) -> Iterator[Finding]:
-    """All findings, each as soon as it is known; `data` is the folder of data sets, if there is one."""
+    """All findings, each as soon as it is known; `data` is the folder of datasets, if there is one."""
     yield from devices()
     yield from versions()
     yield from ceilings()
@@ -108,7 +108,7 @@ def _kernel(seed: int) -> Timing:
 
 
 def spread(taken: Sequence[Timing]) -> Iterator[Finding]:
-    """Of timings of the same: the share of bad samples, and the largest over the smallest, minus 1."""
+    """Of timings of the same: the fraction of bad samples, and the largest over the smallest, minus 1."""
     bad = sum(sum(t.troubles.values()) for t in taken) / sum(len(t.samples) for t in taken)
     yield Finding("noise", "calls that lost their core", 100 * bad, "%")
     for name, values in (("median", [median(t.seconds) for t in taken]), ("low quantile", [t.low for t in taken])):

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.results.keys import Cell
+from bench.results.keys import Request
 from bench.results.measurement import Measurement
 from bench.results.store import Row, Store, running, this_run
 from bench.sweep.executors import Executor, Exit, Lane, Progress
@@ -20,7 +20,7 @@ from bench.sweep.settings import BATCH, DEFAULT, Began, Kept, Options
 from bench.sweep.worker import Evaluated, MeasureJob, TrainJob, failure
 
 KILLED = "killed by SIGKILL"
-"""A kill comes from outside (the kernel short of memory, a person): such a cell gets one more try."""
+"""A kill comes from outside (the kernel short of memory, a person): such a measurement gets one more try."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Summary:
 
 
 def run(plan: Plan, store: Store, executor: Executor, options: Options = DEFAULT) -> Summary:
-    """Measure what is due. Whatever is known is in the store at once; a death costs its own cell only."""
+    """Measure what is due. Whatever is known is in the store at once; a death costs its own measurement only."""
     return _Run(plan, store, executor, options).run()
 
 
@@ -50,22 +50,22 @@ class _Run:
         self.evaluated: dict[str, Any] = {}
         self.failed = 0
         self.ends = time.monotonic() + options.budget
-        self.by_key = {cell.key: cell for cell in plan.due}
+        self.by_key = {request.key: request for request in plan.due}
 
     def run(self) -> Summary:
         if self.plan.due and len(self.plan.ablation.variants) > 1:
             check_effects(self.plan, self.store, self.executor, self.options)
         self.options.notify(Began(len(self.plan.due)))
         try:
-            self._own_cells()
-            self._cells_of_others()
+            self._own_requests()
+            self._requests_of_others()
         finally:
             if self.by_key:
                 self.store.release(self.owner)
         left = len(self.by_key) - len(self.done)
         return Summary(len(self.done), self.failed, left, "budget" if left else "")
 
-    def _own_cells(self) -> None:
+    def _own_requests(self) -> None:
         mine = self._claimed([key for key in self.by_key if key not in self.done])
         if not self.options.replace:
             self._found(self.store.measured(mine))
@@ -75,27 +75,27 @@ class _Run:
     def _claimed(self, keys: Sequence[str]) -> set[str]:
         return self.store.claim(keys, self.owner, running) if keys else set()
 
-    def _cells_of_others(self) -> None:
-        """Wait for the cells that another run measures; take them over if it dies."""
+    def _requests_of_others(self) -> None:
+        """Wait for the measurements that another run measures; take them over if it dies."""
         while missing := [k for k in self.by_key if k not in self.done]:
             if not self._time_left():
                 return
             if not self.options.replace:
                 self._found(self.store.measured(missing))
             if self._claimed([k for k in missing if k not in self.done]):
-                self._own_cells()
+                self._own_requests()
             elif len(self.done) < len(self.by_key):
                 time.sleep(0.5)
 
     def _found(self, rows: Mapping[str, Row]) -> None:
-        """Cells that another run has measured since we planned."""
+        """Measurements that another run has measured since we planned."""
         self.done |= rows.keys()
         self.failed += sum(row.error is not None for row in rows.values())
 
     def _time_left(self) -> bool:
         return time.monotonic() < self.ends
 
-    def _phase(self, due: Sequence[Cell]) -> None:
+    def _phase(self, due: Sequence[Request]) -> None:
         pending = list(self._jobs(due))
         while pending or self.flying:
             while pending and self._room(pending[0]) and self._time_left():
@@ -105,24 +105,24 @@ class _Run:
             self._receive()
             pending[:0] = self._landed()
 
-    def _jobs(self, due: Sequence[Cell]) -> Iterator[MeasureJob | TrainJob]:
-        """The cells of one kind as jobs: a trial each, a speed cell each, static cells in batches."""
-        light = tuple(replace(cell, parts={}) for cell in due)
+    def _jobs(self, due: Sequence[Request]) -> Iterator[MeasureJob | TrainJob]:
+        """One kind as jobs: one for each training run and each speed measurement, static measurements in batches."""
+        light = tuple(replace(request, parts={}) for request in due)
         if light and light[0].kind == "accuracy":
-            for trial in dict.fromkeys(cell.trial for cell in light):
-                yield self._trial(tuple(c for c in light if c.trial == trial))
+            for training_run in dict.fromkeys(request.training_run for request in light):
+                yield self._training_run(tuple(c for c in light if c.training_run == training_run))
             return
         share = math.ceil(len(light) / self.options.workers)
         size = 1 if light and light[0].kind == "speed" else min(BATCH, max(1, share))
         for start in range(0, len(light), size):
             yield MeasureJob(light[start : start + size], self.plan.ablation.plugins)
 
-    def _trial(self, group: tuple[Cell, ...]) -> TrainJob:
-        kept = None if self.options.force else self.store.evaluation(group[0].trial)
+    def _training_run(self, group: tuple[Request, ...]) -> TrainJob:
+        kept = None if self.options.force else self.store.evaluation(group[0].training_run)
         return TrainJob(group, self.plan.ablation.recipe, self.plan.data, self.plan.ablation.plugins, kept)
 
     def _lane(self, job: MeasureJob | TrainJob) -> Lane:
-        return "exclusive" if job.cells[0].kind == "speed" else "shared"
+        return "exclusive" if job.requests[0].kind == "speed" else "shared"
 
     def _room(self, job: MeasureJob | TrainJob) -> bool:
         return len(self.flying) < (1 if self._lane(job) == "exclusive" else self.options.workers)
@@ -151,8 +151,8 @@ class _Run:
     def _take(self, news: Sequence[Any]) -> None:
         for item in news:
             if isinstance(item, Evaluated):
-                self.store.add_evaluation(item.trial, item.evaluation)
-                self.evaluated[item.trial] = item.evaluation
+                self.store.add_evaluation(item.training_run, item.evaluation)
+                self.evaluated[item.training_run] = item.evaluation
             elif isinstance(item, Progress):
                 self.options.notify(item)
         self._keep([item for item in news if isinstance(item, Measurement)])
@@ -171,25 +171,25 @@ class _Run:
         for future in [f for f in self.flying if f.done()]:
             job, started = self.flying.pop(future)
             self._take(list(self._waiting()))
-            left = tuple(cell for cell in job.cells if cell.key not in self.done)
+            left = tuple(request for request in job.requests if request.key not in self.done)
             if left:
                 yield from self._after_death(job, left, future.result(), time.monotonic() - started)
 
     def _after_death(
-        self, job: MeasureJob | TrainJob, left: tuple[Cell, ...], end: Exit, seconds: float
+        self, job: MeasureJob | TrainJob, left: tuple[Request, ...], end: Exit, seconds: float
     ) -> Iterator[MeasureJob | TrainJob]:
-        error = end.error or "died: the job ended without a result for this cell"
+        error = end.error or "died: the job ended without a result for this measurement"
         if KILLED in error and job.attempt == 1:
             yield self._again(job, left, attempt=2)
             return
-        untrained = isinstance(job, TrainJob) and job.evaluation is None and left[0].trial not in self.evaluated
+        untrained = isinstance(job, TrainJob) and job.evaluation is None and left[0].training_run not in self.evaluated
         guilty, innocent = (left, ()) if untrained else (left[:1], left[1:])
-        self._keep([failure(cell, error, seconds, job.plugins) for cell in guilty])
+        self._keep([failure(request, error, seconds, job.plugins) for request in guilty])
         if innocent:
             yield self._again(job, innocent, attempt=1)
 
-    def _again(self, job: MeasureJob | TrainJob, cells: tuple[Cell, ...], attempt: int) -> MeasureJob | TrainJob:
+    def _again(self, job: MeasureJob | TrainJob, requests: tuple[Request, ...], attempt: int) -> MeasureJob | TrainJob:
         if isinstance(job, TrainJob):
-            known = job.evaluation or self.evaluated.get(cells[0].trial)
-            return replace(job, cells=cells, evaluation=known, attempt=attempt)
-        return replace(job, cells=cells, attempt=attempt)
+            known = job.evaluation or self.evaluated.get(requests[0].training_run)
+            return replace(job, requests=requests, evaluation=known, attempt=attempt)
+        return replace(job, requests=requests, attempt=attempt)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from bench.registry import text_of
-from bench.results.keys import Cell, networks
+from bench.results.keys import Request, networks
 from bench.results.loading import kept_signatures
 from bench.results.signature import Signature
 from bench.results.store import Store
@@ -29,16 +29,16 @@ class NoEffect(ValueError):  # noqa: N818 - what it says reads as one
 def check_effects(plan: Plan, store: Store, executor: Executor, options: Options) -> None:
     """Refuse an ablation with two variants that differ in name only. Raises NoEffect."""
     ablation = plan.ablation
-    cells = {cell.key: cell for cell in networks(ablation)}
-    known = {key: Signature(**facts) for key, facts in store.signatures(cells).items()}
-    missing = [replace(cell, parts={}) for key, cell in cells.items() if key not in known]
+    requests = {request.key: request for request in networks(ablation)}
+    known = {key: Signature(**facts) for key, facts in store.signatures(requests).items()}
+    missing = [replace(request, parts={}) for key, request in requests.items() if key not in known]
     known |= _signatures(missing, (), plan, store, executor, options)
-    by_variant = {cell.variant: known[key] for key, cell in cells.items()}
+    by_variant = {request.variant: known[key] for key, request in requests.items()}
     unread = [s for group in alike(by_variant) for s in map(by_variant.__getitem__, group) if not s.values]
     if unread:
-        asked = [replace(cells[s.key], parts={}) for s in unread]
+        asked = [replace(requests[s.key], parts={}) for s in unread]
         known |= _signatures(asked, tuple(unread), plan, store, executor, options)
-    twins = alike({cell.variant: known[key] for key, cell in cells.items()})
+    twins = alike({request.variant: known[key] for key, request in requests.items()})
     if twins and not options.allow_noop:
         raise NoEffect(told(twins, ablation.path))
     if twins:
@@ -53,7 +53,7 @@ def known_twins(plan: Plan, store: Store) -> str:
 
 
 def _signatures(
-    cells: Sequence[Cell],
+    requests: Sequence[Request],
     known: tuple[Signature, ...],
     plan: Plan,
     store: Store,
@@ -70,17 +70,17 @@ def _signatures(
         else:
             found[item.key] = item
 
-    ablation, size = plan.ablation, max(1, min(BATCH, math.ceil(len(cells) / options.workers)))
-    jobs = [cells[start : start + size] for start in range(0, len(cells), size)]
+    ablation, size = plan.ablation, max(1, min(BATCH, math.ceil(len(requests) / options.workers)))
+    jobs = [requests[start : start + size] for start in range(0, len(requests), size)]
     while jobs:
         futures = [
             executor.submit(SignatureJob(tuple(job), ablation.plugins, known), take, timeout=ablation.timeout)
             for job in jobs
         ]
         ends = [future.result() for future in futures]
-        left = [[cell for cell in job if cell.key not in found] for job in jobs]
+        left = [[request for request in job if request.key not in found] for job in jobs]
         for end, job in zip(ends, left, strict=True):
-            died |= {cell.key: Signature(cell.key, error=end.error or "no answer") for cell in job[:1]}
+            died |= {request.key: Signature(request.key, error=end.error or "no answer") for request in job[:1]}
         jobs = [job[1:] for job in left if job[1:]]
     if found:
         store.add_signatures({key: signature.facts() for key, signature in found.items()})

@@ -10,26 +10,26 @@ from pathlib import Path
 from typing import Any
 
 from bench.registry.catalogue import declarations, live
-from bench.results.keys import Cell, cells
+from bench.results.keys import Request, requests
 from bench.results.store import Row, Store
 from bench.spec.ablation import Ablation
 
-SORTS = ("failed", "oom", "timeout", "died", "diverged")
+KINDS = ("failed", "oom", "timeout", "died", "diverged")
 """Sorts of errors; `--rerun failed` means all of them."""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A cell and what is known of it: `due`, `cached`, or `failed` (kept as an error, not run again)."""
+    """A measurement and what is known of it: `due`, `cached`, or `failed` (kept as an error, not run again)."""
 
-    cell: Cell
+    request: Request
     status: str
     error: str | None = None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run of the ablation would do. `seconds` is an estimate; `unknown` cells have no precedent."""
+    """What a run of the ablation would do. `seconds` is an estimate; `unknown` measurements have no precedent."""
 
     ablation: Ablation
     planned: tuple[Planned, ...]
@@ -39,16 +39,16 @@ class Plan:
     note: str = ""
 
     @property
-    def cells(self) -> tuple[Cell, ...]:
-        return tuple(p.cell for p in self.planned)
+    def requests(self) -> tuple[Request, ...]:
+        return tuple(p.request for p in self.planned)
 
     @property
-    def due(self) -> tuple[Cell, ...]:
-        return tuple(p.cell for p in self.planned if p.status == "due")
+    def due(self) -> tuple[Request, ...]:
+        return tuple(p.request for p in self.planned if p.status == "due")
 
     @property
     def keys(self) -> tuple[str, ...]:
-        return tuple(p.cell.key for p in self.planned)
+        return tuple(p.request.key for p in self.planned)
 
     def count(self, status: str) -> int:
         return sum(p.status == status for p in self.planned)
@@ -64,17 +64,17 @@ def plan(
     only: Sequence[str] = (),
     reading: bool = False,
 ) -> Plan:
-    """Every cell of the ablation with its status in `store`. Builds no network, imports no torch.
+    """Every measurement of the ablation with its status in `store`. Builds no network, imports no torch.
 
     `rerun` names sorts of errors that are due again; `force` makes everything due; `only` keeps these
-    metrics. With `reading` a data set that is not here counts as what it was when last seen.
+    metrics. With `reading` a dataset that is not here counts as what it was when last seen.
     Raises DataNotFound where the data are needed and missing.
     """
     told, note = _fingerprint(ablation, store, data, reading)
-    wanted = [c for c in cells(ablation, told) if not only or c.metric in only]
+    wanted = [c for c in requests(ablation, told) if not only or c.metric in only]
     known = store.measured(c.key for c in wanted)
-    planned = tuple(_status(cell, known.get(cell.key), rerun, force) for cell in wanted)
-    due = [p.cell for p in planned if p.status == "due"]
+    planned = tuple(_status(request, known.get(request.key), rerun, force) for request in wanted)
+    due = [p.request for p in planned if p.status == "due"]
     seconds, unknown = estimate(due, store)
     return Plan(ablation, planned, data, seconds, unknown, note)
 
@@ -99,32 +99,32 @@ def _fingerprint(ablation: Ablation, store: Store, data: Path | None, reading: b
     return told, ""
 
 
-def _status(cell: Cell, row: Row | None, rerun: Sequence[str], force: bool) -> Planned:
+def _status(request: Request, row: Row | None, rerun: Sequence[str], force: bool) -> Planned:
     if row is None or force:
-        return Planned(cell, "due")
+        return Planned(request, "due")
     if row.error is None:
-        return Planned(cell, "cached")
+        return Planned(request, "cached")
     sort = row.error.split(":", 1)[0]
     again = "failed" in rerun or sort in rerun
-    return Planned(cell, "due" if again else "failed", row.error)
+    return Planned(request, "due" if again else "failed", row.error)
 
 
-def estimate(due: Sequence[Cell], store: Store) -> tuple[float, int]:
-    """(seconds on one worker, cells without precedent), by the medians of earlier cells of the same sort.
+def estimate(due: Sequence[Request], store: Store) -> tuple[float, int]:
+    """(seconds on one worker, measurements without precedent), by the medians of earlier measurements of the same sort.
 
     A training's time is taken to grow with its steps, its batch and its pixels.
     """
     history: dict[tuple[str, str], list[float]] = {}
     for metric, architecture, seconds, parts in store.durations() if due else ():
         history.setdefault((metric, architecture), []).append(seconds / _work(parts))
-    seconds, unknown, trials = 0.0, 0, set()
-    for cell in due:
-        if cell.trial and cell.trial in trials:
+    seconds, unknown, training_runs = 0.0, 0, set()
+    for request in due:
+        if request.training_run and request.training_run in training_runs:
             continue
-        trials.add(cell.trial)
-        spent = history.get((cell.metric, cell.variant.architecture))
+        training_runs.add(request.training_run)
+        spent = history.get((request.metric, request.variant.architecture))
         unknown += spent is None
-        seconds += statistics.median(spent) * _work(cell.parts) if spent else 0.0
+        seconds += statistics.median(spent) * _work(request.parts) if spent else 0.0
     return seconds, unknown
 
 

@@ -22,7 +22,7 @@ class Reporter:
 
     def __call__(self, event: Any) -> None:
         if isinstance(event, Began):
-            self.total = event.cells
+            self.total = event.requests
             self._open()
         elif isinstance(event, Kept):
             self.done += len(event.measurements)
@@ -32,7 +32,7 @@ class Reporter:
                     self.say(f"{measurement.variant.name} {measurement.metric}: {measurement.error}")
             self._advance()
         elif isinstance(event, Progress):
-            self._trial(event)
+            self._training_run(event)
 
     def say(self, text: str) -> None:
         """One line that stays."""
@@ -50,7 +50,7 @@ class Reporter:
         if not self.total:
             return
         if not sys.stderr.isatty():
-            self.say(f"{self.title}: {self.total} cells to measure")
+            self.say(f"{self.title}: {self.total} measurements to measure")
             return
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -70,7 +70,7 @@ class Reporter:
         tenth = 10 * self.done // max(self.total, 1)
         if tenth > self.told:
             self.told = tenth
-            self.say(f"{self.title}: {self.done} of {self.total} cells{self._time_left()}")
+            self.say(f"{self.title}: {self.done} of {self.total} measurements{self._time_left()}")
 
     def _time_left(self) -> str:
         spent = time.monotonic() - self.started
@@ -78,7 +78,7 @@ class Reporter:
             return f", {seconds_text(spent)}"
         return f", about {seconds_text(spent / self.done * (self.total - self.done))} left"
 
-    def _trial(self, event: Progress) -> None:
+    def _training_run(self, event: Progress) -> None:
         if not event.total:
             self.say(f"{self.title}: {event.label}")
             return

@@ -43,7 +43,7 @@ class Job:
 
 
 def run_all(job: Job, announce: Callable[[Plan], None], reports: Path | None) -> bool:
-    """Run every ablation and print its report's path; whether any cell failed or was left."""
+    """Run every ablation and print its report's path; whether any measurement failed or was left."""
     plans = job.plans()
     workers = job.workers or workers_for(plans)
     executor = LocalExecutor(workers, preload(plans))
@@ -76,9 +76,9 @@ def _run_one(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: 
         reporter.close()
     failed = summary.failed + each.count("failed")
     if summary.left:
-        reporter.say(f"{each.ablation.name}: {summary.left} cells left when the time was up; run again to go on")
+        reporter.say(f"{each.ablation.name}: {summary.left} measurements left when the time was up; run again to go on")
     if failed:
-        reporter.say(f"{each.ablation.name}: {failed} cells failed; --rerun failed measures them again")
+        reporter.say(f"{each.ablation.name}: {failed} measurements failed; --rerun failed measures them again")
     return failed > 0
 
 
@@ -86,7 +86,7 @@ def _report(job: Job, each: Plan, folder: Path) -> None:
     from bench.report.page import render
 
     fresh = plan(each.ablation, job.store, job.data, reading=True)
-    print(render(gather(fresh.ablation, fresh.cells, job.store, fresh.note), folder), flush=True)
+    print(render(gather(fresh.ablation, fresh.requests, job.store, fresh.note), folder), flush=True)
 
 
 def workers_for(plans: Sequence[Plan]) -> int:
@@ -107,11 +107,11 @@ def preload(plans: Sequence[Plan]) -> list[str]:
 def _modules(each: Plan) -> Iterator[str]:
     declared = declarations(each.ablation.plugins)
     due = each.due
-    for family in dict.fromkeys(cell.variant.architecture for cell in due):
+    for family in dict.fromkeys(request.variant.architecture for request in due):
         head = family.partition(":")[0]
         yield from [head] if head in ZOOS else [declared.architectures.get(family).module] if ":" not in family else []
-    yield from (declared.metrics.get(name).module for name in dict.fromkeys(cell.metric for cell in due))
-    if any(cell.kind == "accuracy" for cell in due):
+    yield from (declared.metrics.get(name).module for name in dict.fromkeys(request.metric for request in due))
+    if any(request.kind == "accuracy" for request in due):
         work = each.ablation.workload
         yield from (
             "bench.training.loop",

@@ -10,7 +10,7 @@ from typing import Any
 from bench.results.measurement import Measurement
 
 BATCH = 256
-"""Static cells in one process at most: enough to make its start negligible."""
+"""Static measurements in one process at most: enough to make its start negligible."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ DEFAULT = Options()
 
 @dataclass(frozen=True)
 class Began:
-    """Event: so many cells are to be measured."""
+    """Event: so many measurements are to be measured."""
 
-    cells: int
+    requests: int
 
 
 @dataclass(frozen=True)

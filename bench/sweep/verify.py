@@ -13,7 +13,7 @@ from typing import Any, Literal
 from bench.registry import PREFIXES, Architecture, Fact, Metric, RegistryError, suggestion, targets
 from bench.registry.catalogue import declarations
 from bench.registry.zoo_facts import models, zoo_facts
-from bench.results.keys import cells
+from bench.results.keys import requests
 from bench.results.measurement import Measurement
 from bench.results.store import Store
 from bench.spec.ablation import Ablation
@@ -60,7 +60,7 @@ class Check:
 
 @dataclass(frozen=True)
 class _Question:
-    """A fact with the cell that answers it; with an `error` where there can be none."""
+    """A fact with the measurement that answers it; with an `error` where there can be none."""
 
     entry: Architecture
     fact: Fact
@@ -142,7 +142,7 @@ def _question(entry: Architecture, fact: Fact, plugins: tuple[str, ...]) -> _Que
 
 
 def _measured(questions: Sequence[_Question], plugins: tuple[str, ...]) -> Cells:
-    """All cells in one run on all cores, kept in a store that is gone afterwards."""
+    """All measurements in one run on all cores, kept in a store that is gone afterwards."""
     whole = _plan(questions, plugins)
     workers = workers_for([whole])
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "store.sqlite") as store:
@@ -157,17 +157,17 @@ def _measured(questions: Sequence[_Question], plugins: tuple[str, ...]) -> Cells
 
 
 def _plan(questions: Sequence[_Question], plugins: tuple[str, ...]) -> Plan:
-    """One plan of the cells that are asked for, over all architectures and input sizes.
+    """One plan of the measurements that are asked for, over all architectures and input sizes.
 
-    It holds cells and no variants: that two facts are of the same network is no fault here.
+    It holds measurements and no variants: that two facts are of the same network is no fault here.
     """
     wanted = {(q.variant, q.shape, q.metric.name) for q in questions if q.metric is not None}
     asked = [_ablation([q for q in questions if q.shape == s], s, plugins) for s in {q.shape: None for q in questions}]
     due = [
-        Planned(cell, "due")
+        Planned(request, "due")
         for ablation in asked
-        for cell in cells(ablation, {})
-        if (cell.variant, cell.workload.shape, cell.metric) in wanted
+        for request in requests(ablation, {})
+        if (request.variant, request.workload.shape, request.metric) in wanted
     ]
     return Plan(_ablation([], SHAPE, plugins), tuple(due), None)
 

@@ -1,4 +1,4 @@
-"""What runs inside a job's process: measure cells, or train once and read every metric off the result."""
+"""What runs inside a job's process: measure measurements, or train once and read every metric off the result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.registry import Metric
 from bench.registry.cache import cache_folder
 from bench.registry.catalogue import declarations, live
 from bench.registry.targets import runnable
-from bench.results.keys import Cell
+from bench.results.keys import Request
 from bench.results.measurement import Evaluation, Measurement, Reading
 from bench.results.signature import Signature
 from bench.spec.recipe import Recipe
@@ -29,35 +29,35 @@ from bench.sweep.signature import signature, values
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The evaluation of a trial, on its way to the store."""
+    """The evaluation of a training run, on its way to the store."""
 
-    trial: str
+    training_run: str
     evaluation: Evaluation
 
 
 @dataclass(frozen=True)
 class MeasureJob:
-    """Static or speed cells; the cells of one variant share its network and its recording."""
+    """Static or speed measurements; the measurements of one variant share its network and its recording."""
 
-    cells: tuple[Cell, ...]
+    requests: tuple[Request, ...]
     plugins: tuple[str, ...] = ()
     attempt: int = 1
 
     def __call__(self, emit: Emit) -> None:
-        for _, cells in groupby(self.cells, key=lambda cell: (cell.variant, cell.workload)):
-            self._variant(tuple(cells), emit)
+        for _, requests in groupby(self.requests, key=lambda request: (request.variant, request.workload)):
+            self._variant(tuple(requests), emit)
 
-    def _variant(self, cells: tuple[Cell, ...], emit: Emit) -> None:
-        subject = _subject(cells[0], self.plugins)
-        for cell in cells:
-            emit(measured(cell, lambda metric: metric.call(subject), self.plugins))
+    def _variant(self, requests: tuple[Request, ...], emit: Emit) -> None:
+        subject = _subject(requests[0], self.plugins)
+        for request in requests:
+            emit(measured(request, lambda metric: metric.call(subject), self.plugins))
 
 
-def _subject(cell: Cell, plugins: tuple[str, ...]) -> Subject:
-    family = runnable(cell.variant.architecture, plugins)
-    work = cell.workload
-    shared: dict[str, Any] = {"build": lambda: family.build(**cell.variant.values), "shape": work.shape}
-    if cell.kind == "static":
+def _subject(request: Request, plugins: tuple[str, ...]) -> Subject:
+    family = runnable(request.variant.architecture, plugins)
+    work = request.workload
+    shared: dict[str, Any] = {"build": lambda: family.build(**request.variant.values), "shape": work.shape}
+    if request.kind == "static":
         return Subject(**shared)
     where: dict[str, Any] = {"batch": work.batch, "device": work.device, "dtype": work.dtype, "threads": work.threads}
     return Subject(**shared, **where, layout=work.layout, compile=work.compile, graph=work.graph)
@@ -65,33 +65,33 @@ def _subject(cell: Cell, plugins: tuple[str, ...]) -> Subject:
 
 @dataclass(frozen=True)
 class SignatureJob:
-    """What the networks of these cells are; those already `known` get their values read."""
+    """What the networks of these measurements are; those already `known` get their values read."""
 
-    cells: tuple[Cell, ...]
+    requests: tuple[Request, ...]
     plugins: tuple[str, ...] = ()
     known: tuple[Signature, ...] = ()
 
     def __call__(self, emit: Emit) -> None:
         known = {found.key: found for found in self.known}
-        for cell in self.cells:
-            emit(self._signature(cell, known.get(cell.key)))
+        for request in self.requests:
+            emit(self._signature(request, known.get(request.key)))
 
-    def _signature(self, cell: Cell, known: Signature | None) -> Signature:
+    def _signature(self, request: Request, known: Signature | None) -> Signature:
         try:
-            subject = _subject(cell, self.plugins)
-            return replace(known, values=values(subject)) if known else signature(cell.key, subject)
+            subject = _subject(request, self.plugins)
+            return replace(known, values=values(subject)) if known else signature(request.key, subject)
         except Exception as error:
-            return Signature(cell.key, error=described(error))
+            return Signature(request.key, error=described(error))
 
 
 @dataclass(frozen=True)
 class TrainJob:
-    """One trial: a variant trained from a seed, evaluated, and all its accuracy cells.
+    """One training run: a variant trained from a seed, evaluated, and all its accuracy cells.
 
-    `evaluation` is what an earlier run kept of this trial; with it nothing is trained.
+    `evaluation` is what an earlier run kept of this training run; with it nothing is trained.
     """
 
-    cells: tuple[Cell, ...]
+    requests: tuple[Request, ...]
     recipe: Recipe
     data: Path | None
     plugins: tuple[str, ...] = ()
@@ -99,32 +99,34 @@ class TrainJob:
     attempt: int = 1
 
     def __call__(self, emit: Emit) -> None:
-        first = self.cells[0]
+        first = self.requests[0]
         evaluation = self.evaluation
         if evaluation is None:
             evaluation = trained(first, self.recipe, self.data, emit, self.plugins)
-            emit(Evaluated(first.trial, evaluation))
+            emit(Evaluated(first.training_run, evaluation))
         told = {key: evaluation.facts.get(key) for key in ("mode", "seconds", "cpu_seconds", "refused")}
-        for cell in self.cells:
-            result = measured(cell, lambda metric: metric.call(evaluation), self.plugins)
+        for request in self.requests:
+            result = measured(request, lambda metric: metric.call(evaluation), self.plugins)
             spent = result.duration + float(told["seconds"] or 0)
             emit(replace(result, duration=spent, detail={**result.detail, **told}))
 
 
-def trained(cell: Cell, recipe: Recipe, data: Path | None, emit: Emit, plugins: tuple[str, ...] = ()) -> Evaluation:
-    """Train the cell's variant by `recipe` from the cell's seed and evaluate it on the validation split."""
+def trained(
+    request: Request, recipe: Recipe, data: Path | None, emit: Emit, plugins: tuple[str, ...] = ()
+) -> Evaluation:
+    """Train the variant by `recipe` from the requested seed and evaluate it on the validation split."""
     import torch
 
     from bench.training.loop import fit
 
-    work, declared = cell.workload, declarations(plugins)
-    family = runnable(cell.variant.architecture, plugins)
+    work, declared = request.workload, declarations(plugins)
+    family = runnable(request.variant.architecture, plugins)
     task: Any = live(declared.tasks.get(work.task), plugins).call
-    seed = cell.seed or 0
-    train, held_out = (_examples(cell, split, data, plugins) for split in _splits(cell, plugins))
+    seed = request.seed or 0
+    train, held_out = (_examples(request, split, data, plugins) for split in _splits(request, plugins))
     torch.manual_seed(seed)
-    network = family.build(**cell.variant.values)
-    label = f"{cell.variant.name} seed {seed}"
+    network = family.build(**request.variant.values)
+    label = f"{request.variant.name} seed {seed}"
     result = fit(
         network,
         task,
@@ -179,7 +181,7 @@ SEEN = 8
 
 
 def _seen(model: Any, examples: Any, task: Any, work: Workload) -> dict[str, Any]:
-    """The trained network's effective receptive field on a few images, or the error: never the trial's end."""
+    """The trained network's effective receptive field on a few images, or the error: never the training run's end."""
     from bench.hardware.stopwatch import thread_count
     from bench.metrics.effective_receptive_field import trained_field
 
@@ -191,25 +193,25 @@ def _seen(model: Any, examples: Any, task: Any, work: Workload) -> dict[str, Any
         return {"error": described(error)}
 
 
-def _splits(cell: Cell, plugins: tuple[str, ...]) -> Sequence[str]:
-    """The split to train on and the one to judge on: the first and the second that the data set names."""
-    return declarations(plugins).datasets.get(cell.workload.dataset).splits[:2]
+def _splits(request: Request, plugins: tuple[str, ...]) -> Sequence[str]:
+    """The split to train on and the one to judge on: the first and the second that the dataset names."""
+    return declarations(plugins).datasets.get(request.workload.dataset).splits[:2]
 
 
-def _examples(cell: Cell, split: str, data: Path | None, plugins: tuple[str, ...]) -> Any:
-    dataset = live(declarations(plugins).datasets.get(cell.workload.dataset), plugins)
-    return dataset.call(data, split, cell.workload.shape, **dict(cell.workload.dataset_axes))
+def _examples(request: Request, split: str, data: Path | None, plugins: tuple[str, ...]) -> Any:
+    dataset = live(declarations(plugins).datasets.get(request.workload.dataset), plugins)
+    return dataset.call(data, split, request.workload.shape, **dict(request.workload.dataset_axes))
 
 
-def measured(cell: Cell, read: Callable[[Metric], Any], plugins: tuple[str, ...] = ()) -> Measurement:
-    """The cell's measurement: what `read` gave, or the error that it raised."""
+def measured(request: Request, read: Callable[[Metric], Any], plugins: tuple[str, ...] = ()) -> Measurement:
+    """The measurement's measurement: what `read` gave, or the error that it raised."""
     started = time.perf_counter()
-    entry = declarations(plugins).metrics.get(cell.metric)
+    entry = declarations(plugins).metrics.get(request.metric)
     try:
         reading = _checked(read(live(entry, plugins)))
     except Exception as error:
         reading = Reading(None, error=described(error))
-    return measurement(cell, entry, reading, time.perf_counter() - started)
+    return measurement(request, entry, reading, time.perf_counter() - started)
 
 
 def _checked(result: Any) -> Reading:
@@ -222,21 +224,21 @@ def _checked(result: Any) -> Reading:
     return reading
 
 
-def measurement(cell: Cell, metric: Metric, reading: Reading, duration: float) -> Measurement:
-    """A reading as a measurement of its cell; a single number of a static metric is exact."""
+def measurement(request: Request, metric: Metric, reading: Reading, duration: float) -> Measurement:
+    """A reading as a measurement of its measurement; a single number of a static metric is exact."""
     samples = tuple(_samples(reading.value))
     return Measurement(
-        key=cell.key,
-        variant=cell.variant,
-        workload=cell.workload,
+        key=request.key,
+        variant=request.variant,
+        workload=request.workload,
         metric=metric.name,
         unit=metric.unit,
         better=metric.better,
         samples=samples,
-        exact=cell.kind == "static" and reading.exact,
-        seed=cell.seed,
+        exact=request.kind == "static" and reading.exact,
+        seed=request.seed,
         duration=duration,
-        environment=snapshot(cell.workload.device),
+        environment=snapshot(request.workload.device),
         error=reading.error or (None if samples or reading.detail else "failed: the metric gave no value"),
         detail=reading.detail,
     )
@@ -249,7 +251,7 @@ def _samples(value: Any) -> Iterator[float]:
         yield sample if isinstance(sample, int) else float(sample)
 
 
-def failure(cell: Cell, error: str, duration: float, plugins: tuple[str, ...] = ()) -> Measurement:
-    """The measurement of a cell that could not be measured, made where the death was seen."""
-    metric = declarations(plugins).metrics.get(cell.metric)
-    return measurement(cell, metric, Reading(None, error=error), duration)
+def failure(request: Request, error: str, duration: float, plugins: tuple[str, ...] = ()) -> Measurement:
+    """The measurement of a measurement that could not be measured, made where the death was seen."""
+    metric = declarations(plugins).metrics.get(request.metric)
+    return measurement(request, metric, Reading(None, error=error), duration)

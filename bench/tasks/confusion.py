@@ -16,7 +16,7 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def confusion_of(evaluation: Evaluation) -> Floats:
-    """The (C, C) confusion matrix of the whole data set: the sum over its images."""
+    """The (C, C) confusion matrix of the whole dataset: the sum over its images."""
     matrix: Floats = evaluation.units["confusion"].sum(axis=0, dtype=np.float64)
     return matrix
 

@@ -1,8 +1,8 @@
-"""The feature net of `fid_local` and `kid_local`: trained here, on the labels of the data set, with no download.
+"""The feature net of `fid_local` and `kid_local`: trained here, on the labels of the dataset, with no download.
 
 It learns the classes of every other image of the evaluation split; the features of the rest, which it has not
 seen, are compared with those of samples. The same images give the same net: seed, order and arithmetic are fixed.
-Its distances mean something only among networks judged on the same data set: they are not Inception's.
+Its distances mean something only among networks judged on the same dataset: they are not Inception's.
 """
 
 from __future__ import annotations

@@ -200,7 +200,7 @@ class _Asked:
     def _modes(self, drawn: Tensor | None) -> Arrays:
         """The nearest of the clean images that the data were made of, and how many pixels are off it."""
         if "clean" not in self.examples.targets:
-            self.missing["modes"] = "the data set does not say which clean images its images were made of"
+            self.missing["modes"] = "the dataset does not say which clean images its images were made of"
             return {}
         clean = self.examples.targets["clean"]
         found = {"mode": self.examples.targets["mode"], "deviation": (self.pixels != clean).flatten(1).sum(dim=1)}
@@ -214,7 +214,7 @@ class _Asked:
         """What the local feature net says of real images and of samples, and what it is."""
         labels = self.examples.targets.get("factors", self.examples.targets.get("labels"))
         if labels is None:
-            self.missing["features"] = "the data set has no labels that a feature net could be trained on"
+            self.missing["features"] = "the dataset has no labels that a feature net could be trained on"
         if labels is None or drawn is None:
             return {}, {}
         net, images = trained_features(self.examples.images, labels), self._as_images(drawn)

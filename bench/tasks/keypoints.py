@@ -1,4 +1,4 @@
-"""What an evaluation of poses says: errors of joints in px, and shares of joints within a limit. No torch.
+"""What an evaluation of poses says: errors of joints in px, and fractions of joints within a limit. No torch.
 
 Units are the joints of images, so that any part of them can be read: arrays `image`, `joint`, `visible` (M,), `truth`
 and a place for each decoding (M, 2), and lengths (M,). Joints that are not annotated count nowhere.
@@ -73,14 +73,14 @@ def mean_error_of(evaluation: Evaluation, decoding: str) -> Reading:
 
 
 def correct_share(evaluation: Evaluation, length: str, alpha: float, chosen: Mask | None = None) -> Reading:
-    """PCK: the share of joints no farther from the truth than `alpha` times the person's `length` (torso, head).
+    """PCK: the fraction of joints no farther from the truth than `alpha` times the person's `length` (torso, head).
 
     Of the annotated joints, or of those among them that are `chosen` (M,). People without the length, or for whom
-    it is 0, are left out, and `without_length` counts their joints. An error where the data set has no such length.
+    it is 0, are left out, and `without_length` counts their joints. An error where the dataset has no such length.
     """
     scale = evaluation.units.get(length)
     if scale is None:
-        return Reading(None, error=f"the data set tells no {length} length, which this metric is relative to")
+        return Reading(None, error=f"the dataset tells no {length} length, which this metric is relative to")
     wanted = known(evaluation) if chosen is None else known(evaluation) & chosen
     scaled = wanted & has_length(scale)
     values = (errors(evaluation) <= alpha * np.where(scaled, scale, 0.0)).astype(np.float64)

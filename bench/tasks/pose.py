@@ -7,7 +7,7 @@ align_corners=False). A network of several stages gives a mapping: `out`, the la
 
 Targets: `joints` float32 (N, K, 2), x then y in px, the centre of the first pixel is (0, 0); `visible` uint8 (N, K):
 0 not annotated, 1 annotated but occluded, 2 visible; `size` float32 (N, 2), width and height of the image;
-`mirror` uint8 (N, K), the joint that a mirror exchanges each with; data sets may add the lengths `torso`
+`mirror` uint8 (N, K), the joint that a mirror exchanges each with; datasets may add the lengths `torso`
 and `head`, float32 (N,), px. `bench.data.people.examples` makes them.
 """
 

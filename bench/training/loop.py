@@ -66,7 +66,7 @@ class Diverged(ArithmeticError):  # noqa: N818 - says what happened, as StopIter
 class Trained:
     """A trained network, and how it came about.
 
-    `curves`: `step`, `loss` (of the step's batch) and `lr`, each (steps,). `mode` is the fast mode
+    `curves`: `step`, `loss` (of the step's batch) and `lr`, each (steps,). `mode` is the precision mode
     that ran; `refused` maps each mode that was wanted but not admitted to the reason.
     """
 
@@ -94,7 +94,7 @@ def fit(
     """Train `model` in place by `recipe`; the result holds it, or the average of its weights.
 
     The same seed, threads and mode give the same weights on a CPU. `progress(step, steps, loss)`
-    is called about twice a second. `cache` is where admissions of fast modes are kept.
+    is called about twice a second. `cache` is where admissions of precision modes are kept.
     Raises Diverged where the loss or a weight is no longer finite.
     """
     with thread_count(threads), _seeded(seed, device):

@@ -1,4 +1,4 @@
-"""Which fast mode a device may train a network in: only one whose gradients are right for its every layer.
+"""Which precision mode a device may train a network in: only one whose gradients are right for its every layer.
 
 Some libraries compute wrong gradients, or crash, for some layers in some modes. So a mode is admitted per
 device and per distinct layer (type, hyper-parameters, input shape) by `bench.probe`, in a process of its
@@ -29,7 +29,7 @@ from torch.utils import _pytree as pytree
 from bench.hardware import stopwatch
 from bench.hardware.environment import device_facts, torch_build
 from bench.training import modes, probe
-from bench.training.probe import Request, Trial
+from bench.training.probe import Probe, ProbeRequest
 
 FALLBACK: Mapping[str, tuple[str, ...]] = {
     "channels_last": ("channels_last",),
@@ -41,7 +41,7 @@ FALLBACK: Mapping[str, tuple[str, ...]] = {
 LIMIT = 600.0
 """Seconds that a layer may take in one mode before it counts as hung."""
 GAIN = 0.95
-"""`auto` leaves fp32 only for a mode that takes less than this share of its time."""
+"""`auto` leaves fp32 only for a mode that takes less than this fraction of its time."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,10 @@ def admit(
     if wanted == "fp32":
         return Admission("fp32")
     layers = layers_of(model, (batch, *shape), device)
-    trials = _trials(layers, FALLBACK[wanted], device, cache)
-    faults = {mode: fault for mode, tried in trials.items() if (fault := _first_fault(tried)) is not None}
-    right = [mode for mode in trials if mode not in faults]
-    seconds = {mode: _cost(layers, trials[mode]) for mode in right}
+    probes = _probes(layers, FALLBACK[wanted], device, cache)
+    faults = {mode: fault for mode, tried in probes.items() if (fault := _first_fault(tried)) is not None}
+    right = [mode for mode in probes if mode not in faults]
+    seconds = {mode: _cost(layers, probes[mode]) for mode in right}
     mode = _fastest(seconds) if wanted == "auto" else next(iter(right), "fp32")
     return Admission(mode, faults, seconds)
 
@@ -96,27 +96,30 @@ def _fastest(seconds: Mapping[str, float]) -> str:
     return best if seconds and seconds[best] < GAIN * seconds.get("fp32", 0.0) else "fp32"
 
 
-def _first_fault(trials: Iterable[Trial]) -> str | None:
-    return next((f"{trial.layer}: {trial.fault}" for trial in trials if trial.fault is not None), None)
+def _first_fault(probes: Iterable[Probe]) -> str | None:
+    return next(
+        (f"{probe_result.layer}: {probe_result.fault}" for probe_result in probes if probe_result.fault is not None),
+        None,
+    )
 
 
-def _cost(layers: Sequence[Layer], trials: Sequence[Trial]) -> float:
-    return sum(layer.count * (trial.seconds or 0.0) for layer, trial in zip(layers, trials, strict=True))
+def _cost(layers: Sequence[Layer], probes: Sequence[Probe]) -> float:
+    return sum(layer.count * (probe_result.seconds or 0.0) for layer, probe_result in zip(layers, probes, strict=True))
 
 
 # What the probe finds, and where it is kept.
 
 
-def _trials(layers: Sequence[Layer], modes: Sequence[str], device: str, cache: Path | None) -> dict[str, list[Trial]]:
+def _probes(layers: Sequence[Layer], modes: Sequence[str], device: str, cache: Path | None) -> dict[str, list[Probe]]:
     """The trial of every layer in every mode: kept ones, and new ones, which are kept."""
     machine = _machine(device)
     runs = [(index, mode) for index in range(len(layers)) for mode in modes]
     places = {(i, m): cache / f"{_digest([machine, layers[i].key, m])}.json" for i, m in runs} if cache else {}
-    found = {run: Trial(**json.loads(place.read_text())) for run, place in places.items() if place.is_file()}
-    for run, trial in _probed(layers, [run for run in runs if run not in found], device).items():
-        found[run] = trial
+    found = {run: Probe(**json.loads(place.read_text())) for run, place in places.items() if place.is_file()}
+    for run, probe_result in _probed(layers, [run for run in runs if run not in found], device).items():
+        found[run] = probe_result
         if cache:
-            _keep(places[run], trial)
+            _keep(places[run], probe_result)
     return {mode: [found[index, mode] for index in range(len(layers))] for mode in modes}
 
 
@@ -135,15 +138,15 @@ def _digest(words: Sequence[object]) -> str:
     return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:32]
 
 
-def _keep(place: Path, trial: Trial) -> None:
+def _keep(place: Path, probe_result: Probe) -> None:
     """Written whole or not at all: other workers read and write the same folder."""
     place.parent.mkdir(parents=True, exist_ok=True)
     partial = place.with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps(asdict(trial)))
+    partial.write_text(json.dumps(asdict(probe_result)))
     partial.replace(place)
 
 
-def _probed(layers: Sequence[Layer], runs: Sequence[tuple[int, str]], device: str) -> dict[tuple[int, str], Trial]:
+def _probed(layers: Sequence[Layer], runs: Sequence[tuple[int, str]], device: str) -> dict[tuple[int, str], Probe]:
     """Run the probe, again after each run that ended it, until every run has its trial."""
     found = {(i, m): _failed(layers[i], m, fault) for i, m in runs if (fault := layers[i].unsendable) is not None}
     with tempfile.TemporaryDirectory() as folder:
@@ -152,26 +155,26 @@ def _probed(layers: Sequence[Layer], runs: Sequence[tuple[int, str]], device: st
     return found
 
 
-def _failed(layer: Layer, mode: str, fault: str) -> Trial:
-    return Trial(layer.name, mode, fault, {}, None)
+def _failed(layer: Layer, mode: str, fault: str) -> Probe:
+    return Probe(layer.name, mode, fault, {}, None)
 
 
 def _process(
     folder: Path, layers: Sequence[Layer], runs: Sequence[tuple[int, str]], device: str
-) -> dict[tuple[int, str], Trial]:
+) -> dict[tuple[int, str], Probe]:
     """The trials of one process; the last is that of the run which ended it, if one did.
 
     Raises RuntimeError where the process could not even start.
     """
     ended, results = _ended(folder, layers, runs, device)
     lines = [json.loads(line) for line in results.splitlines()]
-    found = {(int(t["layer"]), t["mode"]): Trial(**t) for t in lines if "begin" not in t}
+    found = {(int(t["layer"]), t["mode"]): Probe(**t) for t in lines if "begin" not in t}
     if ended.returncode and "begin" in (lines or [{}])[-1]:
         index, mode = lines[-1]["begin"]
         found[index, mode] = _failed(layers[index], mode, f"ends its process ({_how(ended)})")
     elif not found:
-        raise RuntimeError(f"the probe of fast modes did not start: {_how(ended)}")
-    return {(i, m): replace(trial, layer=layers[i].name) for (i, m), trial in found.items()}
+        raise RuntimeError(f"the probe of precision modes did not start: {_how(ended)}")
+    return {(i, m): replace(probe_result, layer=layers[i].name) for (i, m), probe_result in found.items()}
 
 
 def _ended(
@@ -181,7 +184,7 @@ def _ended(
     request, results = folder / "request", folder / "results"
     files = {name: file for layer in layers for name, file in layer.files.items()}
     pickled = tuple(layer.pickled for layer in layers)
-    request.write_bytes(pickle.dumps(Request(pickled, tuple(runs), device, torch.get_num_threads(), files, LIMIT)))
+    request.write_bytes(pickle.dumps(ProbeRequest(pickled, tuple(runs), device, torch.get_num_threads(), files, LIMIT)))
     results.write_text("")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     command = [sys.executable, "-P", "-m", probe.__name__, str(request), str(results)]
@@ -192,7 +195,7 @@ def _ended(
 def _how(ended: subprocess.CompletedProcess[str]) -> str:
     """How a process ended. Raises RuntimeError where someone else ended it, which says nothing of the layer."""
     if -ended.returncode in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
-        raise RuntimeError(f"the probe of fast modes was ended by {signal.Signals(-ended.returncode).name}")
+        raise RuntimeError(f"the probe of precision modes was ended by {signal.Signals(-ended.returncode).name}")
     if ended.returncode < 0:
         return signal.Signals(-ended.returncode).name
     told = ended.stderr.strip().splitlines() or ["nothing said"]

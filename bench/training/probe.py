@@ -1,4 +1,4 @@
-"""Whether a layer computes right in a fast mode, found out in a process of its own.
+"""Whether a layer computes right in a precision mode, found out in a process of its own.
 
 `python -m bench.probe REQUEST RESULTS` runs each layer of a pickled `Request` in each mode, compares
 outputs and gradients with fp32 in contiguous layout, and writes one JSON line before and one after each
@@ -39,7 +39,7 @@ begin at 80 %, and one wrong channel of 64 makes 12 %. In fp32 another order of 
 
 
 @dataclass(frozen=True)
-class Request:
+class ProbeRequest:
     """What to run: pickled layers, pairs (layer, mode), and the files of modules that pickles refer to.
 
     A run that takes more than `limit` seconds counts as hung.
@@ -54,7 +54,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Trial:
+class Probe:
     """A layer's run in a mode: what is wrong (None: nothing), errors by tensor, seconds forward and back."""
 
     layer: str
@@ -66,7 +66,7 @@ class Trial:
 
 def main(request: Path, results: Path) -> None:
     """Run a request; called in the child process."""
-    wanted: Request = pickle.loads(request.read_bytes())
+    wanted: ProbeRequest = pickle.loads(request.read_bytes())
     torch.set_num_threads(wanted.threads)
     parent = os.getppid()
     for name, file in wanted.modules.items():
@@ -77,8 +77,8 @@ def main(request: Path, results: Path) -> None:
                 return
             faulthandler.dump_traceback_later(wanted.limit, exit=True)
             print(json.dumps({"begin": [layer, mode]}), file=log, flush=True)
-            trial = tried(wanted.layers[layer], str(layer), MODES[mode], wanted.device)
-            print(json.dumps(asdict(trial)), file=log, flush=True)
+            probe_result = tried(wanted.layers[layer], str(layer), MODES[mode], wanted.device)
+            print(json.dumps(asdict(probe_result)), file=log, flush=True)
             faulthandler.cancel_dump_traceback_later()
 
 
@@ -96,7 +96,7 @@ def _load(name: str, file: str) -> None:
         spec.loader.exec_module(module)
 
 
-def tried(layer: bytes, name: str, mode: Mode, device: str) -> Trial:
+def tried(layer: bytes, name: str, mode: Mode, device: str) -> Probe:
     """A layer in a mode, compared with itself in fp32 and contiguous layout, and timed."""
     try:
         reference = _reference(layer, device)
@@ -105,8 +105,8 @@ def tried(layer: bytes, name: str, mode: Mode, device: str) -> Trial:
         seconds = _seconds(run, device)
         errors = {key: _worse(first[key], again) for key, again in _errors(run, reference).items()}
     except Exception as error:  # whatever a layer raises is a reason not to run it in this mode
-        return Trial(name, mode.name, f"raises {type(error).__name__}: {error}".split("\n")[0], {}, None)
-    return Trial(name, mode.name, fault_of(errors, mode), errors, seconds)
+        return Probe(name, mode.name, f"raises {type(error).__name__}: {error}".split("\n")[0], {}, None)
+    return Probe(name, mode.name, fault_of(errors, mode), errors, seconds)
 
 
 @functools.lru_cache(maxsize=1)  # a layer's modes are tried one after the other

@@ -1,4 +1,4 @@
-"""What comes before what in an autoregressive network: by its order, and by trial."""
+"""What comes before what in an autoregressive network: by its order, and by training run."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def images(levels: int, *shape: int) -> Tensor:
     return torch.tensor(list(itertools.product(range(levels), repeat=count)), dtype=torch.uint8).view(-1, *shape)
 
 
-def reached(net: Autoregressive, channels: int, height: int, width: int, trials: int = 12) -> Tensor:
-    """Which values (channel, pixel) change the parameters of which: bool (changed, C * H * W of both), by trial.
+def reached(net: Autoregressive, channels: int, height: int, width: int, training_runs: int = 12) -> Tensor:
+    """Which values (channel, pixel) change the parameters of which: bool (changed, C * H * W of both), by training run.
 
     Several images are tried: units may be dead at one of them.
     """
     generator = torch.Generator().manual_seed(1)
     found = torch.zeros(channels * height * width, channels * height * width, dtype=torch.bool)
-    for _ in range(trials):
+    for _ in range(training_runs):
         x = torch.randn(1, channels, height, width, dtype=torch.float64, generator=generator)
         many = x.repeat(x.numel(), 1, 1, 1)
         many.view(x.numel(), -1).diagonal().add_(1.0)

@@ -117,7 +117,7 @@ def test_321_pixels_make_41_cells(size: int, cells: int) -> None:
 
 
 def seen(net: nn.Module, source: str, sink: str, size: int) -> tuple[int, float]:
-    """(side of the box of cells that are looked at, their share of it), in the middle."""
+    """(side of the box of cells that are looked at, their fraction of it), in the middle."""
     field = receptive_field(net, (3, size, size), source=source, sink=sink)
     assert field.box is not None
     (start, stop), _ = field.box

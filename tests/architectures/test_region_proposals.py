@@ -222,7 +222,7 @@ def test_proposals_are_part_of_the_graph() -> None:
 
 
 def evaluated(model: RegionNetwork, count: int = 6) -> Evaluation:
-    """The network on a phantom, with what it offers for its ceiling."""
+    """The network on a synthetic dataset, with what it offers for its ceiling."""
     examples = boundaries(None, "val", (3, 64, 64), val_count=count, train_count=1)
     found = Segmentation.evaluate(model, examples)
     units = model.evaluation_units(Segmentation.prepare(examples.images), examples.targets)

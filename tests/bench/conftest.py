@@ -153,7 +153,7 @@ def made_up() -> Results:
             "environment": {"torch": "2.14.1", "threads": 1, "device": {"name": "cpu", "cores": 2}},
             "recipe": {"steps": 800, "lr": 3e-3, "augment": True},
             "dataset": {"name": "context", "licence": "Apache-2.0", "source": "generated"},
-            "metrics": {"miou": {"doc": "Mean intersection over union, over the data set."}},
+            "metrics": {"miou": {"doc": "Mean intersection over union, over the dataset."}},
         },
         expected=expected(),
         claims=tuple(parse(says, source, claimed()) for says, source in CLAIMS),

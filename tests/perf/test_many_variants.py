@@ -84,7 +84,7 @@ def test_two_hundred_variants(tmp_path, capsys):
             executor.stop()
         errors = [m.error for m, _, _ in store.measurements() if m.error]
     with capsys.disabled():
-        told = f"{len(plans)} variants of {len(segmenting())} families at {SHAPE}, {summary.measured} cells"
+        told = f"{len(plans)} variants of {len(segmenting())} families at {SHAPE}, {summary.measured} measurements"
         spent = f"{seconds:.1f} s on {WORKERS} workers (budget 60 s)"
         cpu = "" if used is None else f", {used:.0f} CPU seconds of {60 * WORKERS} in them"
         print(f"\n{told}: {spent}{cpu}, {summary.failed} failed {errors[:3]}")

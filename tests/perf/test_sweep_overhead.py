@@ -1,4 +1,4 @@
-"""What the sweep itself costs for each cell, beside joblib and Hydra's multirun for the same function in the same run.
+"""What the sweep itself costs for each measurement, beside joblib and Hydra's multirun for the same function in the same run.
 
 Ours plans, keys, dispatches to a process, and keeps every result in a durable store; joblib keeps nothing;
 Hydra writes a folder for each job. Needs the extra `perf`.
@@ -22,7 +22,7 @@ CELLS = 2000
 HYDRA_JOBS = 40
 PLUGIN = str(Path(__file__).parents[1] / "bench" / "trivial.py")
 TEXT = f"""
-question: What does a cell cost?
+question: What does a measurement cost?
 architecture: trivial
 grid: {{a: {list(range(CELLS // 2))}, flag: [false, true]}}
 metrics: [twice]
@@ -37,7 +37,7 @@ main()
 
 
 def ours(folder):
-    """Seconds for each cell: measured from nothing, and found again."""
+    """Seconds for each measurement: measured from nothing, and found again."""
     (folder / "a.yaml").write_text(TEXT)
     with Store(folder / "s.sqlite") as store:
         executor = LocalExecutor(2)
@@ -99,7 +99,7 @@ def test_overhead_of_a_cell(tmp_path, capsys):
     first, again = ours(tmp_path)
     rivals = {"joblib (2 processes, keeps nothing)": joblibs(), "Hydra multirun (start not counted)": hydras(tmp_path)}
     with capsys.disabled():
-        print(f"\nsweep overhead over {CELLS} trivial cells, milliseconds for each cell")
+        print(f"\nsweep overhead over {CELLS} trivial measurements, milliseconds for each measurement")
         print(f"  fovbench, measured and kept       {1e3 * first:8.3f}")
         print(f"  fovbench, found again             {1e3 * again:8.3f}")
         for name, seconds in rivals.items():

@@ -1,7 +1,7 @@
 """Training throughput of the small FCN-8s: our loop against a plain one, in turn, in one run.
 
 The plain loop is what a user writes first: fp32, contiguous, `torch.optim.AdamW` as it comes, and a
-`DataLoader` (no worker processes, so that both loops have one core) whose data set opens each JPEG and its
+`DataLoader` (no worker processes, so that both loops have one core) whose dataset opens each JPEG and its
 label file with Pillow, resizes both to 160x120, flips and jitters the colours with torchvision's transforms,
 and normalises. Our loop is `bench.train.fit` in the mode it picks itself (`auto`), with its own augmentation;
 reading the files into memory once, and the admission of the mode, are printed beside it, not counted.

@@ -1,4 +1,4 @@
-"""Jobs on this machine: one forkserver process each, so that a death costs its own cell and no other.
+"""Jobs on this machine: one forkserver process each, so that a death costs its own measurement and no other.
 
 The fork server imports the heavy libraries once; a job then starts in about 0.1 s. Where there is no
 fork server (Windows), processes are spawned.
@@ -30,7 +30,7 @@ PATIENCE = 3.0
 
 
 class WorkerError(RuntimeError):
-    """Processes cannot be started here at all: no cell's fault, and no reason to go on."""
+    """Processes cannot be started here at all: no measurement's fault, and no reason to go on."""
 
 
 class LocalExecutor:
@@ -131,7 +131,7 @@ def _work(job: Job, pipe: Connection, device: str, lane: Lane) -> None:
 
 
 def described(error: BaseException) -> str:
-    """An exception as the error of a cell: its sort, its type, its first line."""
+    """An exception as the error of a measurement: its sort, its type, its first line."""
     first = (str(error).splitlines() or [""])[0].strip()
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return f"oom: {first or 'out of memory'}"

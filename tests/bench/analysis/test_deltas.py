@@ -24,9 +24,9 @@ def test_verdicts_of_seeds(results_of):
     rows = {1: (0.2, 0.001), 2: (-0.2, 0.001), 3: (0.0, 0.0002), 4: (0.02, 0.05)}
     table |= {f"net(a={i})": {"miou": shifted(*row), "reach": shifted(*row)} for i, row in rows.items()}
     found = verdicts(results_of(table))
-    assert [found[f"net(a={i})", "miou"] for i in rows] == ["better", "worse", "equivalent", "undecided"]
+    assert [found[f"net(a={i})", "miou"] for i in rows] == ["better", "worse", "equivalent", "inconclusive"]
     # a metric without a direction changes; one that is no fraction has no margin to be equivalent in
-    assert [found[f"net(a={i})", "reach"] for i in rows] == ["changed", "changed", "undecided", "undecided"]
+    assert [found[f"net(a={i})", "reach"] for i in rows] == ["changed", "changed", "inconclusive", "inconclusive"]
 
 
 def test_only_shares_are_equivalent_within_a_point(results_of):
@@ -35,7 +35,7 @@ def test_only_shares_are_equivalent_within_a_point(results_of):
     found = verdicts(results_of({"net(a=0)": {"miou": values}, "net(a=1)": {"miou": [v + 1e-4 * v for v in values]}}))
     assert found["net(a=1)", "miou"] == "better"
     rows = {"net(a=0)": {"miou": values}, "net(a=1)": {"miou": [values[0] + 1e-4, values[1], values[2] - 1e-4]}}
-    assert verdicts(results_of(rows))["net(a=1)", "miou"] == "undecided"
+    assert verdicts(results_of(rows))["net(a=1)", "miou"] == "inconclusive"
 
 
 def test_an_interval_is_wider_in_a_larger_family(results_of):
@@ -45,7 +45,7 @@ def test_an_interval_is_wider_in_a_larger_family(results_of):
     expected = stats.ttest_1samp([0.04, 0.05, 0.06], 0).confidence_interval(0.95)
     assert alone.interval == pytest.approx(tuple(expected))
     assert (alone.level, among.level) == pytest.approx((0.95, 1 - 0.05 / 6))
-    assert (alone.verdict, among.verdict) == ("better", "undecided")
+    assert (alone.verdict, among.verdict) == ("better", "inconclusive")
 
 
 def test_evaluation_units_widen_the_interval(results_of):
@@ -54,7 +54,7 @@ def test_evaluation_units_widen_the_interval(results_of):
     parts = {(variant, "miou", seed): of_units[variant] for variant in of_units for seed in range(3)}
     table = {"net(a=0)": {"miou": BASE}, "net(a=1)": {"miou": shifted(0.05, 0.001)}}
     bare, told = (summarise(results_of(table, units=u)).deltas["net(a=1)", "miou"] for u in ({}, parts))
-    assert (bare.verdict, told.verdict) == ("better", "undecided")
+    assert (bare.verdict, told.verdict) == ("better", "inconclusive")
     assert told.known.basis == "3 seeds and 20 blocks of evaluation units"
     stacked = np.stack([parts["net(a=1)", "miou", s] - parts["net(a=0)", "miou", s] for s in range(3)])
     assert told.interval == pytest.approx(crossed(told.known.deltas, stacked).interval(0.95))
@@ -88,7 +88,7 @@ def test_a_failed_seed_breaks_its_own_variant_only(results_of):
 
 def test_one_seed_decides_nothing(results_of):
     found = summarise(results_of({"net(a=0)": {"miou": [0.1]}, "net(a=1)": {"miou": [0.9]}})).deltas["net(a=1)", "miou"]
-    assert (found.verdict, found.interval) == ("undecided", None)
+    assert (found.verdict, found.interval) == ("inconclusive", None)
 
 
 def test_exact_numbers_are_compared_as_they_are(results_of):
@@ -104,11 +104,11 @@ def test_what_cannot_be_estimated_says_why(results_of):
         "net(a=0)": {"miou": BASE, "macs": 1},
         "net(a=1)": {"miou": [0.5, "diverged: nan\nTraceback", 0.5], "macs": None},
     }
-    cells = summarise(results_of(table)).cells
+    aggregates = summarise(results_of(table)).aggregates
     with pytest.raises(EstimateError, match=r"miou of net\(a=1\) \(seed 1\) failed: diverged: nan$"):
-        estimate([(1.0, cells["net(a=1)", "miou"])], 0.0, {})
+        estimate([(1.0, aggregates["net(a=1)", "miou"])], 0.0, {})
     with pytest.raises(EstimateError, match=r"macs of net\(a=1\) is not measured"):
-        estimate([(1.0, cells["net(a=1)", "macs"])], 0.0, {})
-    other = summarise(results_of({"net(a=0)": {"miou": [0.5, 0.6]}})).cells["net(a=0)", "miou"]
+        estimate([(1.0, aggregates["net(a=1)", "macs"])], 0.0, {})
+    other = summarise(results_of({"net(a=0)": {"miou": [0.5, 0.6]}})).aggregates["net(a=0)", "miou"]
     with pytest.raises(EstimateError, match="has other seeds than"):
-        estimate([(1.0, cells["net(a=0)", "miou"]), (-1.0, other)], 0.0, {})
+        estimate([(1.0, aggregates["net(a=0)", "miou"]), (-1.0, other)], 0.0, {})

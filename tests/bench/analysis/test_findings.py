@@ -27,21 +27,21 @@ def answers(results) -> list[str]:
     [
         ("miou[a=1] > miou", "reproduced"),
         ("miou[a=1] < miou", "contradicted"),
-        ("miou[a=2] > miou", "undecided"),
+        ("miou[a=2] > miou", "inconclusive"),
         ("miou >= miou[a=1] - 0.2", "reproduced"),
         ("miou >= miou[a=1] - 0.01", "contradicted"),
         ("miou == miou[a=1] within 0.15", "reproduced"),
         ("miou == miou[a=1] within 0.05", "contradicted"),
-        ("miou == miou[a=1] within 0.1", "undecided"),
+        ("miou == miou[a=1] within 0.1", "inconclusive"),
         ("miou[a=1] > 0.55", "reproduced"),
-        ("miou[a=1] > miou[a=2] > miou", "undecided"),
+        ("miou[a=1] > miou[a=2] > miou", "inconclusive"),
         ("miou > miou[a=1] > miou[a=2]", "contradicted"),
         ("macs[a=1] == macs[a=2]", "reproduced"),
         ("macs[a=1] < macs", "reproduced"),
         ("macs[a=1] < 0.6 * macs", "contradicted"),
         ("macs[a=1] <= 0.6 * macs", "reproduced"),
         ("latency[a=1] < latency", "reproduced"),
-        ("latency > latency[a=2]", "undecided"),
+        ("latency > latency[a=2]", "inconclusive"),
         ("latency[a=1] > latency[a=2]", "contradicted"),
     ],
 )
@@ -55,7 +55,7 @@ def test_more_claims_need_stronger_evidence(results_of):
     assert (alone.level, among.level) == pytest.approx((0.95, 1 - 0.05 / 81))
     assert (alone.answer, among.answer) == ("reproduced", "reproduced")
     claims = ("miou[a=1] > miou + 0.095", *claims[1:])
-    assert [answers(results_of(TABLE, chosen))[0] for chosen in (claims[:1], claims)] == ["reproduced", "undecided"]
+    assert [answers(results_of(TABLE, chosen))[0] for chosen in (claims[:1], claims)] == ["reproduced", "inconclusive"]
 
 
 def test_exact_claims_cost_the_others_nothing(results_of):
@@ -69,7 +69,7 @@ def test_images_count_too(results_of):
     parts = {(variant, "miou", seed): of_images[variant] for variant in TABLE for seed in range(3)}
     claim = ("miou[a=1] > miou",)
     assert answers(results_of(TABLE, claim)) == ["reproduced"]
-    assert answers(results_of(TABLE, claim, units=parts)) == ["undecided"]
+    assert answers(results_of(TABLE, claim, units=parts)) == ["inconclusive"]
 
 
 def test_what_is_missing_or_failed_is_not_evaluated_with_the_reason(results_of):
@@ -91,7 +91,7 @@ def test_what_is_missing_or_failed_is_not_evaluated_with_the_reason(results_of):
 
 def test_one_seed_leaves_every_claim_open(results_of):
     assert answers(results_of({"net(a=0)": {"miou": [0.1]}, "net(a=1)": {"miou": [0.9]}}, ("miou[a=1] > miou",))) == [
-        "undecided"
+        "inconclusive"
     ]
 
 
@@ -120,13 +120,13 @@ def test_what_a_claim_adds_is_not_passed_off_as_measured(results_of):
 @pytest.mark.parametrize("form", ["md", "latex"])
 def test_claims_stand_under_the_table(results_of, form: str):
     text = rendered(results_of(TABLE, ("miou[a=1] > miou", "miou[a=2] > miou")), form)
-    assert text.count("claim reproduced: ") == text.count("claim undecided: ") == 1
+    assert text.count("claim reproduced: ") == text.count("claim inconclusive: ") == 1
 
 
 def test_claims_in_json_have_the_keys_of_every_line(results_of):
     lines = rendered(results_of(TABLE, ("miou[a=1] > miou[a=2] > miou",)), "json").splitlines()
     found = [json.loads(line) for line in lines if json.loads(line)["status"] == "claim"]
-    assert [line["verdict"] for line in found] == ["undecided", "undecided"]
+    assert [line["verdict"] for line in found] == ["inconclusive", "inconclusive"]
     for line in found:
         assert {"variant", "metric", "value", "unit", "better", "samples", "error"} <= line.keys()
         assert line["interval"][0] < line["value"] < line["interval"][1]

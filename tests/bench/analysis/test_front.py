@@ -23,7 +23,7 @@ def test_front_behind_and_surely_dominated(results_of):
         "net(a=4)": {"macs": 10, "miou": seeds(0.50, 0.001)},  # the equal of net
     }
     (found,) = standings(results_of(table))
-    assert [*found.values()] == ["front", "front", "dominated", "undecided", "front"]
+    assert [*found.values()] == ["front", "front", "dominated", "inconclusive", "front"]
 
 
 def test_a_cost_that_is_not_surely_lower_dominates_nobody(results_of):
@@ -32,7 +32,7 @@ def test_a_cost_that_is_not_surely_lower_dominates_nobody(results_of):
     table["net(a=1)"] = {"latency": slow, "miou": seeds(0.5, 0.002)}
     table["net(a=2)"] = {"latency": hardly, "miou": seeds(0.5, -0.001)}
     (found,) = standings(results_of(table))
-    assert [*found.values()] == ["front", "dominated", "undecided"]
+    assert [*found.values()] == ["front", "dominated", "inconclusive"]
 
 
 def test_all_costs_together_leave_more_on_the_front(results_of):
@@ -42,7 +42,7 @@ def test_all_costs_together_leave_more_on_the_front(results_of):
         "net(a=2)": {"macs": 30, "latency": [7.0] * 9, "miou": seeds(0.4, -0.001)},
     }
     by_macs, by_latency, together = standings(results_of(table))
-    assert [*by_macs.values()] == ["front", "dominated", "dominated"] or by_macs["net(a=1)"] == "undecided"
+    assert [*by_macs.values()] == ["front", "dominated", "dominated"] or by_macs["net(a=1)"] == "inconclusive"
     assert [v for v, s in by_latency.items() if s == "front"] == ["net(a=1)"]
     assert [*together.values()] == ["front", "front", "dominated"]
 
@@ -54,7 +54,7 @@ def test_without_seeds_to_infer_from_what_is_behind_stays_undecided(results_of):
         "net(a=2)": {"macs": 5, "miou": [None]},
     }
     (found,) = standings(results_of(table))
-    assert found == {"net(a=0)": "front", "net(a=1)": "undecided"}
+    assert found == {"net(a=0)": "front", "net(a=1)": "inconclusive"}
 
 
 @pytest.mark.parametrize("metric", ["macs", "miou"])

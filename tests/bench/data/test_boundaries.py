@@ -10,7 +10,7 @@ import torch
 from scipy.optimize import linprog
 
 from bench.data.boundaries import STRIDES, bands, best_miou, boundaries, fewest_errors, fill, grids
-from bench.data.phantom import stream
+from bench.data.synthetic import stream
 
 
 def interpolation(points, length):

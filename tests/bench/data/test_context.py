@@ -10,7 +10,7 @@ from scipy.stats import binom
 from bench.data.chance import chance_interval
 from bench.data.context import MARK, RADIUS, accuracies, context, expected_accuracy, layout, needed_reach
 from bench.data.examples import IGNORE
-from bench.data.phantom import stream
+from bench.data.synthetic import stream
 
 SHAPE = (3, 80, 80)
 

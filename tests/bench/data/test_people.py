@@ -1,4 +1,4 @@
-"""The data sets of photographed people, in tiny trees of their original layouts."""
+"""The datasets of photographed people, in tiny trees of their original layouts."""
 
 from __future__ import annotations
 

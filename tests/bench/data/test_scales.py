@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from bench.data.examples import IGNORE
-from bench.data.phantom import stream
 from bench.data.scales import FACTORS, GAP, SIDE, accuracies, chequer, expected_accuracy, layout, scales
+from bench.data.synthetic import stream
 
 SHAPE = (3, 80, 80)
 

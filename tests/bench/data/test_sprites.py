@@ -1,4 +1,4 @@
-"""The phantom's arithmetic against every image there is, and against what it draws."""
+"""The synthetic dataset's arithmetic against every image there is, and against what it draws."""
 
 from __future__ import annotations
 

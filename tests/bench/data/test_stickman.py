@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from bench.data.phantom import stream
 from bench.data.skeleton import mirrored
 from bench.data.stickman import (
     BODY,
@@ -22,6 +21,7 @@ from bench.data.stickman import (
     share_that_sees,
     stickman,
 )
+from bench.data.synthetic import stream
 from bench.metrics.left_right import left_right
 from bench.metrics.pck import pck
 from bench.metrics.pck_ambiguous import pck_ambiguous

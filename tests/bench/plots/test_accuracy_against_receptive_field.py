@@ -20,7 +20,7 @@ OPTIMUM |= {"miou@chance_from": 0.45, "miou@chance_to": 0.55}
 
 @pytest.fixture(scope="module")
 def results(synthetic: Results) -> Results:
-    """Fields of 11, 21, ... px, one of them global; a data set that tells what is possible."""
+    """Fields of 11, 21, ... px, one of them global; a dataset that tells what is possible."""
     frame = synthetic.frame.copy()
     rows = frame["metric"] == "receptive_field"
     frame.loc[rows, "value"] = [11.0 + 10 * i for i in range(rows.sum() - 1)] + [float("nan")]

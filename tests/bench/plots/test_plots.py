@@ -133,7 +133,7 @@ def test_names_tell_variants_apart(synthetic: Results):
 
 def test_accuracy_shows_mean_spread_and_gaps(synthetic: Results):
     shown = texts(drawn("accuracy", synthetic)["accuracy"])
-    values = [*summarise(synthetic).cells[synthetic.baseline, "miou"].by_seed.values()]
+    values = [*summarise(synthetic).aggregates[synthetic.baseline, "miou"].by_seed.values()]
     assert any(text.startswith(f"{mean(values):.4f} ± ") for text in shown)
     assert any(text.endswith("(2 of 3 seeds)") for text in shown)
     assert "best possible (known)" in shown
@@ -155,7 +155,7 @@ def test_cost_panels_have_their_front_and_hollow_markers_behind_it(synthetic: Re
         assert list(ys) == sorted(ys)
         assert len(xs) == [*each.standings.values()].count("front")
         hollow = [m for m in axes.lines if m.get_marker() != "None" and m.get_markerfacecolor() == "none"]
-        assert len([m for m in hollow if m.get_markersize() == 7]) == [*each.standings.values()].count("undecided")
+        assert len([m for m in hollow if m.get_markersize() == 7]) == [*each.standings.values()].count("inconclusive")
 
 
 def test_accuracy_of_data_without_a_known_optimum_has_no_such_line(synthetic: Results):
@@ -172,9 +172,11 @@ def test_cost_axis_says_what_it_does_not_cover(synthetic: Results):
 def test_per_class_differences_are_paired(synthetic: Results):
     ((_, figure),) = per_class(synthetic)
     mesh = next(c for c in figure.axes[0].collections if isinstance(c, QuadMesh))
-    cells = summarise(synthetic).cells
+    aggregates = summarise(synthetic).aggregates
     name = "fcn(stride=8,skips=[pool4])"
-    mine, base = ([d["per_class"]["sky"] for d in cells[v, "miou"].details][:2] for v in (name, synthetic.baseline))
+    mine, base = (
+        [d["per_class"]["sky"] for d in aggregates[v, "miou"].details][:2] for v in (name, synthetic.baseline)
+    )
     shown = np.asarray(mesh.get_array()).reshape(6, -1)[synthetic.variants.index(name) - 1, 0]
     assert shown == pytest.approx(mean([a - b for a, b in zip(mine, base, strict=True)]))
 
@@ -197,8 +199,10 @@ def test_predictions_are_painted_with_the_palette(synthetic: Results):
 
 def test_global_paths_are_named_not_dropped(synthetic: Results):
     detail = {"paths": {"pool4": None, "tall": [3, 9]}}
-    cell = dataclasses.replace(summarise(synthetic).cells[synthetic.baseline, "receptive_field"], details=(detail,))
-    assert fields_of(cell) == {"whole network": 404.0, "pool4": None, "tall": 9.0}
+    aggregate = dataclasses.replace(
+        summarise(synthetic).aggregates[synthetic.baseline, "receptive_field"], details=(detail,)
+    )
+    assert fields_of(aggregate) == {"whole network": 404.0, "pool4": None, "tall": 9.0}
     frame = synthetic.frame.copy()
     chosen = (frame["metric"] == "receptive_field") & frame["detail"].map(lambda d: bool(d.get("paths")))
     frame.loc[chosen, "detail"] = frame.loc[chosen, "detail"].map(lambda _: detail)

@@ -59,9 +59,9 @@ def test_the_left_joint_s_map_is_green_and_the_right_one_s_red() -> None:
 def test_joints_are_averaged_over_seeds(posed: Results) -> None:
     summary = summarise(posed)
     found = by_joint(summary, posed.baseline, "pck")
-    cell = summary.cells[posed.baseline, "pck"]
-    assert list(found) == list(cell.details[0]["per_class"])
-    assert found["neck"] == pytest.approx(np.mean([detail["per_class"]["neck"] for detail in cell.details]))
+    aggregate = summary.aggregates[posed.baseline, "pck"]
+    assert list(found) == list(aggregate.details[0]["per_class"])
+    assert found["neck"] == pytest.approx(np.mean([detail["per_class"]["neck"] for detail in aggregate.details]))
 
 
 def test_ambiguity_needs_both_kinds_of_joints_and_shows_what_is_possible(posed: Results) -> None:

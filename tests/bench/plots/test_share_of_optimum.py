@@ -23,14 +23,14 @@ def test_a_bar_is_as_long_as_the_share_of_the_variants_own_bound(synthetic: Resu
     assert len(bars) == len(synthetic.variants)
     for row, variant in enumerate(synthetic.variants):
         best = 0.61 if "stride=8" in variant else 0.55
-        assert bars[row] == pytest.approx(100 * summary.cells[variant, "miou"].value / best)
+        assert bars[row] == pytest.approx(100 * summary.aggregates[variant, "miou"].value / best)
     assert axes.get_xlim()[0] == 0
 
 
 def test_both_numbers_stand_beside_the_bar(synthetic: Results):
-    cell = summarise(synthetic).cells[synthetic.baseline, "miou"]
+    aggregate = summarise(synthetic).aggregates[synthetic.baseline, "miou"]
     words = [text.get_text() for text in drawn(synthetic)["share_of_optimum"].findobj(Text)]
-    assert f"{100 * cell.value / 0.55:.1f} %: {cell.value:.4f} of 0.5500" in words
+    assert f"{100 * aggregate.value / 0.55:.1f} %: {aggregate.value:.4f} of 0.5500" in words
 
 
 def test_without_a_known_optimum_there_is_no_figure(synthetic: Results):

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from bench.registry import RegistryError, catalogue
-from bench.registry.catalogue import SORTS, CatalogueError, declarations, live, plugin_source
+from bench.registry.catalogue import KINDS, CatalogueError, declarations, live, plugin_source
 
-ALL = [(sort, e.name) for sort in SORTS for e in getattr(declarations(), sort + "s")]
+ALL = [(sort, e.name) for sort in KINDS for e in getattr(declarations(), sort + "s")]
 
 
 @pytest.mark.parametrize(("sort", "name"), ALL)
@@ -95,7 +95,7 @@ def cold(tmp_path, monkeypatch):
 
 def facts(registries):
     """All that is declared; the functions themselves are made anew each time."""
-    entries = [e for sort in SORTS for e in getattr(registries, sort + "s")]
+    entries = [e for sort in KINDS for e in getattr(registries, sort + "s")]
     return [(replace(e, call=print), e.summary, getattr(e, "facts", ())) for e in entries]
 
 

@@ -20,7 +20,7 @@ VOID_TAGS = {"meta", "wbr", "br", "link", "img", "input"}
 
 
 class Page(HTMLParser):
-    """Tags in order, attributes, and the text of every cell of the results table."""
+    """Tags in order, attributes, and the text of every measurement of the results table."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -110,16 +110,16 @@ def test_every_expected_cell_is_in_the_page(synthetic: Results, html: str):
     shown = {v: dict(zip(head, row, strict=True)) for v, row in zip(synthetic.variants, body, strict=True)}
     assert all(f'title="{variant}"' in html for variant in synthetic.variants)
     wanted = {"measured": r"\d", "partial": r"\d.*of 3 seeds", "error": "error: ", "not measured": "not measured"}
-    for (variant, metric), cell in summarise(synthetic).cells.items():
-        assert re.search(wanted[cell.status], shown[variant][metric]), (variant, metric)
+    for (variant, metric), aggregate in summarise(synthetic).aggregates.items():
+        assert re.search(wanted[aggregate.status], shown[variant][metric]), (variant, metric)
 
 
 def test_exact_values_stand_behind_the_rounded_ones(synthetic: Results, html: str):
     titles = [value for tag, name, value in Page(html).attributes if (tag, name) == ("td", "title")]
-    cells = [cell for cell in summarise(synthetic).cells.values() if cell.value is not None]
-    assert len(titles) == len(cells)
-    for cell in cells:
-        assert any(title.startswith(repr(cell.value)) for title in titles)
+    aggregates = [aggregate for aggregate in summarise(synthetic).aggregates.values() if aggregate.value is not None]
+    assert len(titles) == len(aggregates)
+    for aggregate in aggregates:
+        assert any(title.startswith(repr(aggregate.value)) for title in titles)
 
 
 def test_text_is_escaped(html: str):
@@ -135,11 +135,11 @@ def test_failures_gaps_exclusions_and_commands_are_told(rendered: Path, name: st
         "diverged: loss is nan at step 312",
         "bench run ablations/fcn_skips.yaml --rerun failed",
         "there is nothing to fuse at stride 32",
-        "Mean intersection over union, over the data set.",
+        "Mean intersection over union, over the dataset.",
         *(f"bench run ablations/fcn_skips.yaml --only {metric}" for metric in ("params", "macs", "latency", "miou")),
         "environment.device.cores",
         "Apache-2.0",
-        "62 of 70 cells measured, 3 failed, 5 not measured; 1 variant excluded",
+        "62 of 70 measurements measured, 3 failed, 5 not measured; 1 variant excluded",
     ):
         assert part in text, part
 
@@ -173,7 +173,7 @@ def test_figures_of_an_earlier_rendering_go_and_others_stay(synthetic: Results, 
 def test_nothing_measured_yet(synthetic: Results, tmp_path: Path):
     empty = dataclasses.replace(synthetic, frame=synthetic.frame.iloc[:0], evaluations={})
     html = render(empty, tmp_path).read_text(encoding="utf-8")
-    assert "0 of 70 cells measured, 0 failed, 70 not measured" in html
+    assert "0 of 70 measurements measured, 0 failed, 70 not measured" in html
     assert not [*(tmp_path / synthetic.name).glob("*.svg")]
 
 
@@ -181,7 +181,7 @@ def test_nothing_measured_yet(synthetic: Results, tmp_path: Path):
 def test_claims_are_answered(rendered: Path, name: str):
     text = (rendered / name).read_text(encoding="utf-8").replace("<wbr>", "")
     for part in (
-        "Claims of the source: 1 not evaluated, 2 reproduced, 1 undecided",
+        "Claims of the source: 1 not evaluated, 2 reproduced, 1 inconclusive",
         "miou[stride=16,skips=true] &gt; miou[stride=32]" if name == "index.html" else "`miou[stride=16,skips=true] > ",
         "97.5 % interval from 3 seeds",
         "is not measured (seed 0)",
@@ -202,9 +202,9 @@ def test_the_pareto_front_is_told(synthetic: Results, rendered: Path, name: str)
     text = (rendered / name).read_text(encoding="utf-8")
     text = text.partition("Pareto front</h2>" if name == "index.html" else "## Pareto front")[2].partition("Figures")[0]
     expected = [standing for each in fronts(summarise(synthetic)) for standing in each.standings.values()]
-    for standing in ("front", "undecided"):
-        cells = re.findall(rf"(?:>|\| ){standing}(?=<| \|)", text)
-        assert len(cells) == expected.count(standing) > 0
+    for standing in ("front", "inconclusive"):
+        aggregates = re.findall(rf"(?:>|\| ){standing}(?=<| \|)", text)
+        assert len(aggregates) == expected.count(standing) > 0
 
 
 def test_headline_names_the_best_variant(synthetic: Results):

@@ -30,9 +30,9 @@ def markdown_cells(results: Results) -> dict[tuple[str, str], str]:
 
 
 def test_markdown_shows_every_expected_cell(synthetic: Results):
-    cells, summary = markdown_cells(synthetic), summarise(synthetic)
+    aggregates, summary = markdown_cells(synthetic), summarise(synthetic)
     for variant, metric, _ in synthetic.expected:
-        text, status = cells[variant, metric], summary.cells[variant, metric].status
+        text, status = aggregates[variant, metric], summary.aggregates[variant, metric].status
         wanted = {"measured": r"\d", "partial": r"\d.*of 3 seeds", "error": "error: ", "not measured": "not measured"}
         assert re.search(wanted[status], text), (variant, metric, text)
 
@@ -48,10 +48,10 @@ def test_markdown_has_as_many_columns_in_every_row(synthetic: Results):
 
 
 def test_numbers_are_shown_scaled_with_spread_and_difference(synthetic: Results):
-    cells = markdown_cells(synthetic)
-    values = summarise(synthetic).cells["fcn(stride=8,skips=true)", "miou"].by_seed.values()
-    assert cells["fcn(stride=32,skips=false)", "params"] == "134.27"
-    assert cells["fcn(stride=8,skips=true)", "miou"].startswith(
+    aggregates = markdown_cells(synthetic)
+    values = summarise(synthetic).aggregates["fcn(stride=8,skips=true)", "miou"].by_seed.values()
+    assert aggregates["fcn(stride=32,skips=false)", "params"] == "134.27"
+    assert aggregates["fcn(stride=8,skips=true)", "miou"].startswith(
         f"{mean([*values]):.4f} ± {deviation([*values]):.4f} (Δ +"
     )
     assert "params (M parameters) ↓" in table(synthetic, "md")
@@ -70,20 +70,20 @@ def test_csv_is_exact_and_reads_back(synthetic: Results):
     exact = {row["variant"]: row for row in csv.DictReader(io.StringIO(text))}
     summary = summarise(synthetic)
     assert [*read.index] == [*synthetic.variants, "fcn(stride=32,skips=true)"]
-    for (variant, metric), cell in summary.cells.items():
+    for (variant, metric), aggregate in summary.aggregates.items():
         held = exact[variant][metric]
-        assert held == "" if cell.value is None else float(held) == cell.value
+        assert held == "" if aggregate.value is None else float(held) == aggregate.value
         status = read.loc[variant].get(f"{metric}_status")
-        assert pd.isna(status) == (cell.status == "measured")
+        assert pd.isna(status) == (aggregate.status == "measured")
     assert read.loc["fcn(stride=32,skips=true)", "excluded"] == "there is nothing to fuse at stride 32 | <i>"
     assert read.loc["fcn(stride=8,skips=true)", "stride"] == 8
 
 
 def test_csv_differences_are_paired(synthetic: Results):
     read = pd.read_csv(io.StringIO(table(synthetic, "csv"))).set_index("variant")
-    cells = summarise(synthetic).cells
+    aggregates = summarise(synthetic).aggregates
     name = "fcn(stride=8,skips=[pool4])"  # seed 2 failed, so only seeds 0 and 1 of the baseline count
-    mine, base = cells[name, "miou"].by_seed, cells[synthetic.baseline, "miou"].by_seed
+    mine, base = aggregates[name, "miou"].by_seed, aggregates[synthetic.baseline, "miou"].by_seed
     assert read.loc[name, "miou_difference"] == pytest.approx(mean([mine[s] - base[s] for s in (0, 1)]), rel=1e-14)
     assert read.loc[name, "miou_n"] == 2
 
@@ -115,10 +115,10 @@ def test_json_has_one_object_a_line_for_every_cell(synthetic: Results):
     found = {(o["variant"], o["metric"]): o for o in objects}
     assert len(found) == len(objects)
     assert {(v, m) for v, m, _ in synthetic.expected} <= found.keys()
-    for pair, cell in summarise(synthetic).cells.items():
-        assert found[pair]["value"] == cell.value
-        assert list(zip(found[pair]["seeds"], found[pair]["samples"], strict=True)) == [*cell.samples]
-        assert found[pair]["status"] == cell.status
+    for pair, aggregate in summarise(synthetic).aggregates.items():
+        assert found[pair]["value"] == aggregate.value
+        assert list(zip(found[pair]["seeds"], found[pair]["samples"], strict=True)) == [*aggregate.samples]
+        assert found[pair]["status"] == aggregate.status
     excluded = [o for o in objects if o["status"] == "excluded"]
     assert {o["because"] for o in excluded} == {"there is nothing to fuse at stride 32 | <i>"}
 
@@ -188,10 +188,10 @@ def test_a_result_without_a_number_is_said_in_words(synthetic: Results):
 
 def test_a_hash_is_compared_not_subtracted(synthetic: Results):
     values = [float(0xABC0 + (i > 1)) for i in range(6)]
-    cells = markdown_cells(changed(synthetic, "receptive_field", value=values, unit="hash"))
-    assert cells[synthetic.variants[0], "receptive_field"] == "00000000abc0"
-    assert cells[synthetic.variants[1], "receptive_field"] == "00000000abc0 (Δ same)"
-    assert cells[synthetic.variants[2], "receptive_field"] == "00000000abc1 (Δ differs)"
+    aggregates = markdown_cells(changed(synthetic, "receptive_field", value=values, unit="hash"))
+    assert aggregates[synthetic.variants[0], "receptive_field"] == "00000000abc0"
+    assert aggregates[synthetic.variants[1], "receptive_field"] == "00000000abc0 (Δ same)"
+    assert aggregates[synthetic.variants[2], "receptive_field"] == "00000000abc1 (Δ differs)"
 
 
 @pytest.mark.parametrize("form", ["md", "csv", "latex", "json"])

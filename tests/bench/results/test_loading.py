@@ -29,9 +29,11 @@ def test_contributions_are_jackknife_pseudovalues_of_the_metric_itself(evaluatio
 
 def test_a_share_of_pixels_has_contributions_that_add_up_to_its_error(evaluation: Evaluation):
     """The ratio estimator's standard error in closed form: Cochran 1977, Sampling Techniques, section 6.4."""
-    cells = np.random.default_rng(1).integers(1, 50, size=(16, 3, 3))
-    found = contributions(pixel_accuracy, dataclasses.replace(evaluation, units={"confusion": cells}))
-    right, pixels = (part.reshape(4, 4).sum(axis=1) for part in (np.trace(cells, axis1=1, axis2=2), cells.sum((1, 2))))
+    requests = np.random.default_rng(1).integers(1, 50, size=(16, 3, 3))
+    found = contributions(pixel_accuracy, dataclasses.replace(evaluation, units={"confusion": requests}))
+    right, pixels = (
+        part.reshape(4, 4).sum(axis=1) for part in (np.trace(requests, axis1=1, axis2=2), requests.sum((1, 2)))
+    )
     residual = right - right.sum() / pixels.sum() * pixels
     assert found.std(ddof=1) == pytest.approx(residual.std(ddof=1) / pixels.mean(), rel=0.03)
 

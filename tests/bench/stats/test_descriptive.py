@@ -73,5 +73,5 @@ def test_an_interval_of_the_median_holds_it_as_often_as_it_says():
     random = np.random.default_rng(0)
     draws = random.exponential(size=(2000, 25))
     held = [low <= math.log(2) <= high for low, high in (median_interval(draw.tolist()) for draw in draws)]
-    # ranks 8 and 18 of 25 hold the median with 95.7 %; four standard deviations of 2000 trials are 1.8 %
+    # ranks 8 and 18 of 25 hold the median with 95.7 %; four standard deviations of 2000 training runs are 1.8 %
     assert abs(np.mean(held) - 0.957) < 0.018

@@ -27,7 +27,7 @@ from bench.stats.inference import (
 
 TRIALS = 3000
 SLACK = 4 * math.sqrt(0.05 * 0.95 / TRIALS)
-"""Four standard deviations of a share of 5 % in so many trials: 1.6 %."""
+"""Four standard deviations of a fraction of 5 % in so many training runs: 1.6 %."""
 
 
 def effects(random: np.random.Generator, seeds: int, units: int, sizes: tuple[float, float, float]) -> np.ndarray:
@@ -118,8 +118,8 @@ def test_either_noise_alone_would_hold_less():
 
 
 def test_the_family_wise_error_is_held_where_all_variants_share_a_baseline():
-    random, wrong, trials = np.random.default_rng(3), [], TRIALS // 2
-    for _ in range(trials):
+    random, wrong, training_runs = np.random.default_rng(3), [], TRIALS // 2
+    for _ in range(training_runs):
         baseline, *others = (effects(random, 3, 40, (1, 1, 1)) for _ in range(6))
         found = [crossed((other - baseline).mean(axis=1).tolist(), other - baseline) for other in others]
         # Holm rejects anything at all exactly where the least p-value is below (1 - level) / m
@@ -127,7 +127,7 @@ def test_the_family_wise_error_is_held_where_all_variants_share_a_baseline():
         if len(wrong) <= 40:
             p = {i: error_probability(each, leaves_out_zero) for i, each in enumerate(found)}
             assert any(rejected for rejected, _ in holm(p).values()) == wrong[-1]
-    assert np.mean(wrong) < 0.05 + 4 * math.sqrt(0.05 * 0.95 / trials)
+    assert np.mean(wrong) < 0.05 + 4 * math.sqrt(0.05 * 0.95 / training_runs)
 
 
 def test_uncorrected_a_family_errs_more_often():
@@ -195,8 +195,8 @@ def test_no_units_no_pseudovalues():
 
 def test_the_interval_of_a_mean_iou_holds_it_over_seeds_and_images():
     """Two networks of one distribution, so that the truth is zero, whatever the metric's shape."""
-    random, held, trials, images = np.random.default_rng(7), [], 250, 30
-    for _ in range(trials):
+    random, held, training_runs, images = np.random.default_rng(7), [], 250, 30
+    for _ in range(training_runs):
         base = photographs(random, images)
         runs = []
         for _ in range(6):
@@ -208,7 +208,7 @@ def test_the_interval_of_a_mean_iou_holds_it_over_seeds_and_images():
         deltas = [iou(a) - iou(b) for a, b in zip(runs[:3], runs[3:], strict=True)]
         low, high = crossed(deltas, np.stack(parts[:3]) - np.stack(parts[3:])).interval(0.95)
         held.append(low <= 0 <= high)
-    assert np.mean(held) > 0.95 - 4 * math.sqrt(0.05 * 0.95 / trials)
+    assert np.mean(held) > 0.95 - 4 * math.sqrt(0.05 * 0.95 / training_runs)
 
 
 def test_a_bootstrap_is_the_same_each_time():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.results.keys import cells, difference
+from bench.results.keys import difference, requests
 from bench.results.store import Store, _started
 from bench.results.store import load as load_frame_at
 from bench.spec.ablation import load as load_ablation
@@ -120,21 +120,21 @@ def test_two_runs_at_once_share_the_work(load, tmp_path):
 
 def test_cells_that_a_dead_run_had_claimed_are_taken_over(load, run, store):
     ablation = load(BASE + "grid: {a: [1, 2]}")
-    store.claim([c.key for c in cells(ablation, {})], "999999@gone", lambda owner: True)
+    store.claim([c.key for c in requests(ablation, {})], "999999@gone", lambda owner: True)
     _, summary = run(ablation)
     assert summary.measured == 3
 
 
 def test_cells_that_a_living_run_has_claimed_are_waited_for(load, run, store):
     ablation = load(BASE + "grid: {a: [1, 2]}")
-    held = next(iter(cells(ablation, {}))).key
+    held = next(iter(requests(ablation, {}))).key
     other = f"{os.getppid()}@{_started(os.getppid())}"
     store.claim([held], other, lambda owner: True)
     releasing = threading.Timer(1.0, release, (store.path, other))
     releasing.start()
     _, summary = run(ablation)
     assert (summary.measured, summary.left) == (3, 0)
-    assert not releasing.is_alive(), "the cell was measured while another living run had it"
+    assert not releasing.is_alive(), "the measurement was measured while another living run had it"
 
 
 def release(path, owner):
@@ -151,11 +151,11 @@ def test_the_plan_estimates_from_what_was_measured_before(load, run, store):
     assert later.seconds > 0
 
 
-# Keys: a cell is measured again exactly when something that its value depends on has changed.
+# Keys: a measurement is measured again exactly when something that its value depends on has changed.
 
 
 def keys(ablation, fingerprint=None):
-    return {(c.variant.name, c.metric, c.seed): c.key for c in cells(ablation, fingerprint or {})}
+    return {(c.variant.name, c.metric, c.seed): c.key for c in requests(ablation, fingerprint or {})}
 
 
 SPEED = "question: q\narchitecture: trivial\nmetrics: [pulse]\n"
@@ -206,8 +206,8 @@ def test_seed_and_data_are_part_of_an_accuracy_key(load):
 
 
 def test_all_accuracy_metrics_of_a_variant_and_seed_share_a_trial(load):
-    found = list(cells(load(TRAINED + "seeds: 2"), {}))
-    assert len({c.trial for c in found}) == 2
+    found = list(requests(load(TRAINED + "seeds: 2"), {}))
+    assert len({c.training_run for c in found}) == 2
     assert len(found) == 4
 
 
@@ -245,8 +245,8 @@ def test_a_changed_source_moves_the_key_and_a_changed_comment_does_not(tmp_path,
         path = tmp_path / str(number) / "family.py"
         path.parent.mkdir()
         path.write_text(text)
-        cell = next(iter(cells(load_ablation(write(BASE), plugins=[str(path)]), {})))
-        parts = {**cell.parts, "code": sorted(cell.parts["code"].values())}
+        request = next(iter(requests(load_ablation(write(BASE), plugins=[str(path)]), {})))
+        parts = {**request.parts, "code": sorted(request.parts["code"].values())}
         found.append(parts)
     assert found[0] == found[1]
     assert found[0] != found[2]
@@ -262,7 +262,7 @@ def test_progress_reaches_whoever_listens(load, run):
     heard = []
     run(load(BASE + "grid: {a: [1, 2]}"), notify=heard.append)
     assert isinstance(heard[0], Began)
-    assert heard[0].cells == 3
+    assert heard[0].requests == 3
     assert sum(len(e.measurements) for e in heard if isinstance(e, Kept)) == 3
     assert not [e for e in heard if isinstance(e, Progress)]
 
@@ -292,7 +292,7 @@ def test_a_moved_plugin_keeps_its_keys_and_what_it_imports_from_beside_itself_co
         path.parent.mkdir()
         path.write_text(original)
         (path.parent / "helper.py").write_text(f"VALUE = {value}\n")
-        found.append(next(iter(cells(load_ablation(write(BASE), plugins=[str(path)]), {}))).key)
+        found.append(next(iter(requests(load_ablation(write(BASE), plugins=[str(path)]), {}))).key)
     assert found[0] == found[1] != found[2]
 
 

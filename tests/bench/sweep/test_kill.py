@@ -94,7 +94,7 @@ def test_kill_minus_nine_at_twenty_random_moments(tmp_path, plugin):
     assert driver.wait(120) == 0
     assert len(table(whole / "s.sqlite")) == CELLS
     assert table(killed / "s.sqlite").equals(table(whole / "s.sqlite"))
-    assert count(killed / "s.sqlite") == CELLS, "a cell was doubled"
+    assert count(killed / "s.sqlite") == CELLS, "a measurement was doubled"
 
 
 def wait_for_progress(path, before, driver, generator):

@@ -1,4 +1,4 @@
-"""Accuracy cells end to end on an embedded phantom: trained once, read often, divergence an error row."""
+"""Accuracy measurements end to end on an embedded synthetic dataset: trained once, read often, divergence an error row."""
 
 import pytest
 
@@ -73,7 +73,7 @@ def test_a_training_that_diverges_is_an_error_row_for_each_of_its_metrics(train,
 
 def test_what_was_trained_can_be_gathered_for_a_report(train, store):
     plan, _ = train()
-    results = gather(plan.ablation, plan.cells, store, plan.note)
+    results = gather(plan.ablation, plan.requests, store, plan.note)
     assert len(results.frame) == 4
     assert len(results.evaluations) == 2
     assert {signature.field for signature in results.signatures.values()} == {404}

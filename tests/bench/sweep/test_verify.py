@@ -222,7 +222,7 @@ QUANTITIES = {
     "dense deconv weights": "params/buffers",
 }
 UNANSWERED = {
-    ("seg11valid", "images"): "a data set",
+    ("seg11valid", "images"): "a dataset",
     ("FCN-16s", "blob shapes"): "shapes of maps: tests/architectures/test_fcn.py",
     ("FCN-8s", "blob shapes"): "shapes of maps: tests/architectures/test_fcn.py",
 }

@@ -1,4 +1,4 @@
-"""Layers with a fault planted: right in fp32, wrong or deadly in a fast mode. Loaded by path, as a plug-in is."""
+"""Layers with a fault planted: right in fp32, wrong or deadly in a precision mode. Loaded by path, as a plug-in is."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from bench.training import precision, probe
 from bench.training.loop import fit
 from bench.training.modes import MODES
 from bench.training.precision import FALLBACK, Admission, Layer, admit, layers_of
-from bench.training.probe import Trial, fault_of
+from bench.training.probe import Probe, fault_of
 
 FAST = ("bf16+channels_last", "bf16", "channels_last")
 SHAPE = (8, 12, 12)
@@ -44,20 +44,20 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trials(cache: Path) -> dict[str, dict[str, Trial]]:
-    """Each planted layer in each fast mode, by class name."""
+def probes(cache: Path) -> dict[str, dict[str, Probe]]:
+    """Each planted layer in each precision mode, by class name."""
     kinds = ("Right", "WrongInBf16", "WrongInBf16ChannelsLast", "WrongLater", "Kills", "Raises", "Unsendable")
     layers = [layers_of(getattr(planted, kind)(), (2, *SHAPE), "cpu")[0] for kind in kinds]
-    found = precision._trials(layers, FAST, "cpu", cache)
+    found = precision._probes(layers, FAST, "cpu", cache)
     return {kind: {mode: found[mode][index] for mode in FAST} for index, kind in enumerate(kinds)}
 
 
-def test_a_right_layer_has_no_fault_and_a_time(trials: dict[str, dict[str, Trial]]) -> None:
-    for trial in trials["Right"].values():
-        assert trial.fault is None
-        assert trial.seconds is not None
-        assert trial.seconds > 0
-    assert set(trials["Right"]["bf16"].errors) == {"output 0", "gradient of input 0", "gradient of weight"}
+def test_a_right_layer_has_no_fault_and_a_time(probes: dict[str, dict[str, Probe]]) -> None:
+    for probe_result in probes["Right"].values():
+        assert probe_result.fault is None
+        assert probe_result.seconds is not None
+        assert probe_result.seconds > 0
+    assert set(probes["Right"]["bf16"].errors) == {"output 0", "gradient of input 0", "gradient of weight"}
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_a_right_layer_has_no_fault_and_a_time(trials: dict[str, dict[str, Trial
         ("Unsendable", "channels_last", "cannot be sent to another process"),
     ],
 )
-def test_a_planted_fault_is_found(trials: dict[str, dict[str, Trial]], kind: str, mode: str, fault: str | None) -> None:
-    found = trials[kind][mode].fault
+def test_a_planted_fault_is_found(probes: dict[str, dict[str, Probe]], kind: str, mode: str, fault: str | None) -> None:
+    found = probes[kind][mode].fault
     assert (found is None) if fault is None else (found is not None and fault in found)
 
 
@@ -118,9 +118,9 @@ def test_what_differs_is_tried_anew(cache: Path, monkeypatch: pytest.MonkeyPatch
     if change == "hyper-parameter":
         layer.dilation = 2
 
-    def note(layers: list[Layer], runs: list[tuple[int, str]], device: str) -> dict[tuple[int, str], Trial]:
+    def note(layers: list[Layer], runs: list[tuple[int, str]], device: str) -> dict[tuple[int, str], Probe]:
         started.extend(runs)
-        return {run: Trial("", run[1], "not tried", {}, None) for run in runs}
+        return {run: Probe("", run[1], "not tried", {}, None) for run in runs}
 
     monkeypatch.setattr(precision, "_probed", note)
     monkeypatch.setattr(precision, "_keep", lambda *_: None)
@@ -162,10 +162,10 @@ SUSPECTS = {
 
 
 @pytest.fixture(scope="module")
-def suspected(cache: Path) -> dict[str, Trial]:
+def suspected(cache: Path) -> dict[str, Probe]:
     """All suspects in all modes, found in one go."""
     layers = {n: layers_of(m, (4, m.in_channels, 20, 20), "cpu")[0] for n, m in SUSPECTS.items()}
-    precision._trials(list(layers.values()), FALLBACK["auto"], "cpu", cache)
+    precision._probes(list(layers.values()), FALLBACK["auto"], "cpu", cache)
     return {}
 
 
@@ -238,8 +238,8 @@ def test_integer_inputs_keep_their_values() -> None:
 
     layers = layers_of(Unpooled(), (2, 3, 8, 8), "cpu")
     for layer in layers:
-        trial = probe.tried(layer.pickled, layer.name, MODES["channels_last"], "cpu")
-        assert trial.fault is None, trial
+        probe_result = probe.tried(layer.pickled, layer.name, MODES["channels_last"], "cpu")
+        assert probe_result.fault is None, probe_result
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the phantoms share: streams of random numbers and noisy paint. Pixels are drawn with numpy."""
+"""What the synthetic datasets share: streams of random numbers and noisy paint. Pixels are drawn with numpy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOISE = 20
 def stream(seed: int, split: str) -> np.random.Generator:
     """A stream of random numbers of its own for each seed and split. Raises ValueError for no such split."""
     if split not in SPLITS:
-        raise ValueError(f"a phantom has the splits {' and '.join(SPLITS)}, not '{split}'")
+        raise ValueError(f"a synthetic dataset has the splits {' and '.join(SPLITS)}, not '{split}'")
     return np.random.default_rng((seed, SPLITS.index(split)))
 
 

@@ -1,4 +1,4 @@
-"""The committed numbers on phantoms against what is known of them: the calibration that the phantoms are for."""
+"""The committed numbers on synthetic datasets against what is known of them: the calibration that the synthetic datasets are for."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 
 @cache
 def told(ablation: str) -> Mapping[str, float]:
-    """What the ablation's data set knows of its evaluation split."""
+    """What the ablation's dataset knows of its evaluation split."""
     work = load(ROOT / "ablations" / f"{ablation}.yaml").workload
     data = live(declarations().datasets.get(work.dataset))
     return data.call(None, "val", work.shape, **dict(work.dataset_axes)).optimum
