@@ -271,12 +271,18 @@ class Architecture(Entry):
 
 @dataclass(frozen=True)
 class Metric(Entry):
-    """A number about a variant. `call(subject)` or `call(evaluation)` gives it, by `kind`."""
+    """A number about a variant. `call(subject)` or `call(evaluation)` gives it, by `kind`.
+
+    `display_name` is how people read it (`mIoU`, `PCK@0.2`). `reads_units` says that the metric is a function of the
+    evaluation's units (images, joints), so that the noise of evaluation can be estimated by leaving blocks of them out.
+    """
 
     unit: str
     better: Better
     kind: Kind
     tasks: tuple[str, ...] = ()
+    display_name: str = ""
+    reads_units: bool = False
 
     def fits(self, task: str) -> bool:
         return not self.tasks or task in self.tasks
@@ -380,13 +386,23 @@ class Registries:
         return self._register(self.architectures, Architecture, extra)
 
     def metric(
-        self, *, unit: str, better: Better, kind: Kind, tasks: Sequence[str] = (), name: str = ""
+        self,
+        *,
+        unit: str,
+        better: Better,
+        kind: Kind,
+        tasks: Sequence[str] = (),
+        name: str = "",
+        display_name: str = "",
+        reads_units: bool = False,
     ) -> Callable[[F], F]:
         """Register the function below as a metric; no `tasks` means that it fits every task.
 
-        `name` is for a module whose public function already bears the metric's name.
+        `name` is for a module whose public function already bears the metric's name. `display_name` and `reads_units`
+        as in `Metric`; a metric that reads units is accompanied by its jackknife contributions.
         """
         extra = {"unit": unit, "better": better, "kind": kind, "tasks": tuple(tasks)}
+        extra |= {"display_name": display_name, "reads_units": reads_units}
         return self._register(self.metrics, Metric, extra, name)
 
     def task(self, *, unit: str, files: Sequence[str] = ()) -> Callable[[F], F]:

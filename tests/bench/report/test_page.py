@@ -139,7 +139,7 @@ def test_failures_gaps_exclusions_and_commands_are_told(rendered: Path, name: st
         *(f"bench run ablations/fcn_skips.yaml --only {metric}" for metric in ("params", "macs", "latency", "miou")),
         "environment.device.cores",
         "Apache-2.0",
-        "62 of 70 measurements measured, 3 failed, 5 not measured; 1 variant excluded",
+        "62 of 70 measurements done, 3 failed, 5 not measured; 1 variant excluded",
     ):
         assert part in text, part
 
@@ -173,7 +173,7 @@ def test_figures_of_an_earlier_rendering_go_and_others_stay(synthetic: Results, 
 def test_nothing_measured_yet(synthetic: Results, tmp_path: Path):
     empty = dataclasses.replace(synthetic, frame=synthetic.frame.iloc[:0], evaluations={})
     html = render(empty, tmp_path).read_text(encoding="utf-8")
-    assert "0 of 70 measurements measured, 0 failed, 70 not measured" in html
+    assert "0 of 70 measurements done, 0 failed, 70 not measured" in html
     assert not [*(tmp_path / synthetic.name).glob("*.svg")]
 
 
@@ -181,7 +181,7 @@ def test_nothing_measured_yet(synthetic: Results, tmp_path: Path):
 def test_claims_are_answered(rendered: Path, name: str):
     text = (rendered / name).read_text(encoding="utf-8").replace("<wbr>", "")
     for part in (
-        "Claims of the source: 1 not evaluated, 2 reproduced, 1 inconclusive",
+        "Claims of the source: 1 inconclusive, 1 not evaluated, 2 reproduced",
         "miou[stride=16,skips=true] &gt; miou[stride=32]" if name == "index.html" else "`miou[stride=16,skips=true] > ",
         "97.5 % interval from 3 seeds",
         "is not measured (seed 0)",
@@ -209,7 +209,7 @@ def test_the_pareto_front_is_told(synthetic: Results, rendered: Path, name: str)
 
 def test_headline_names_the_best_variant(synthetic: Results):
     best, answers, complete = headline(summarise(synthetic))
-    assert answers.startswith("Claims of the source: 1 not evaluated")
+    assert answers.startswith("Claims of the source: 1 inconclusive")
     assert best.startswith("Highest miou: stride=8, skips=true, backbone=timm:tf_efficientnetv2_b0.in1k with 0.5")
     assert re.search(r" over 3 seeds, \+0\.\d+ \[\+0\.\d+, \+0\.\d+\] against the baseline \(better\)\.$", best)
     assert "62 of 70" in complete

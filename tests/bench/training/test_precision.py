@@ -82,7 +82,7 @@ def test_a_planted_fault_is_found(probes: dict[str, dict[str, Probe]], kind: str
     assert (found is None) if fault is None else (found is not None and fault in found)
 
 
-@pytest.mark.usefixtures("trials")
+@pytest.mark.usefixtures("probes")
 @pytest.mark.parametrize(
     ("kind", "wanted", "mode"),
     [
@@ -102,13 +102,13 @@ def test_what_fails_falls_back(cache: Path, kind: str, wanted: str, mode: str) -
     assert all(kind in fault and "(2, 8, 12, 12)" in fault for fault in admission.refused.values())
 
 
-@pytest.mark.usefixtures("trials")
+@pytest.mark.usefixtures("probes")
 def test_what_was_found_once_is_not_tried_again(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("a process was started"))
     admit(planted.Kills(), SHAPE, 2, "cpu", "bf16+channels_last", cache)
 
 
-@pytest.mark.usefixtures("trials")
+@pytest.mark.usefixtures("probes")
 @pytest.mark.parametrize("change", ["shape", "batch", "machine", "hyper-parameter"])
 def test_what_differs_is_tried_anew(cache: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
     started = []
