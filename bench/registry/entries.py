@@ -401,7 +401,7 @@ class Registries:
         `name` is for a module whose public function already bears the metric's name. `display_name` and `reads_units`
         as in `Metric`; a metric that reads units is accompanied by its jackknife contributions.
         """
-        extra = {"unit": unit, "better": better, "kind": kind, "tasks": tuple(tasks)}
+        extra: dict[str, Any] = {"unit": unit, "better": better, "kind": kind, "tasks": tuple(tasks)}
         extra |= {"display_name": display_name, "reads_units": reads_units}
         return self._register(self.metrics, Metric, extra, name)
 
