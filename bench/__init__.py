@@ -1,0 +1,273 @@
+"""fovbench: ablations of networks that are measured, stored, compared and gated.
+
+The public Python API: `bench.load("fcn_skips")` reads what is stored, `bench.run("fcn_skips")` measures what is
+missing, `bench.measure("fcn", stride=8)` measures one network. The decorators register what is new:
+
+    from bench import architecture, metric
+
+Importing this package imports neither torch nor pandas.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from bench.registry import Bounds, Constraint, Fact, architecture, dataset, metric, plot, task
+from bench.registry.version import version
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.results.measurement import Evaluation
+    from bench.results.results import Results
+    from bench.results.store import Store
+
+__all__ = [
+    "AblationResults",
+    "Bounds",
+    "Constraint",
+    "Fact",
+    "GateResult",
+    "architecture",
+    "compare",
+    "dataset",
+    "gate",
+    "load",
+    "measure",
+    "metric",
+    "plot",
+    "report",
+    "run",
+    "table",
+    "task",
+]
+__version__ = version()
+
+STORE = Path("results") / "store.sqlite"
+"""The default results store, below the working directory."""
+
+
+@dataclass(frozen=True)
+class AblationResults:
+    """What is stored of one ablation."""
+
+    results: Results
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """Every sample, one a row; columns as in `bench.results.frame.frame_of`."""
+        return self.results.frame
+
+    @property
+    def evaluations(self) -> Mapping[tuple[str, int], Evaluation]:
+        """(variant, seed) -> curves, sample outputs and facts of the trained network."""
+        return self.results.evaluations
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What does not come from the local store, and what a person remarked on the run."""
+        return self.results.notes
+
+    def table(self, format: str = "pandas") -> Any:
+        """One row per variant: a DataFrame, or text in the format `md`, `csv`, `latex` or `json`.
+
+        Raises ValueError for another format.
+        """
+        from bench.report.table import as_frame
+        from bench.report.table import table as rendered
+
+        return as_frame(self.results) if format == "pandas" else rendered(self.results, format)  # type: ignore[arg-type]
+
+    def report(self, folder: str | Path | None = None) -> Path:
+        """Write the HTML page to `folder/NAME/index.html` (default `reports/site`); its path."""
+        from bench.report.render import SITE, render
+
+        return render(self.results, folder or SITE)
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """The checks of a gate. `exit_code`: 0 pass, 1 regression, 4 broken or missing, 5 unexpected win."""
+
+    checks: tuple[Any, ...]
+    exit_code: int
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row per number: variant, metric, verdict, expected, measured, error."""
+        import pandas as pd
+
+        return pd.DataFrame([vars(check) for check in self.checks])
+
+
+def load(
+    name: str | Path,
+    *,
+    store: str | Path = STORE,
+    data: str | Path | None = None,
+    source: str | Path | None = None,
+    settings: Sequence[str] = (),
+    plugins: Sequence[str] = (),
+) -> AblationResults:
+    """What is stored of an ablation: locally, and in its committed results bundle.
+
+    `name` is a file or a name in the folder `ablations/`. `source` names a bundle's folder that is read in place of the
+    store. `settings` are overrides such as `train.steps=50`. Needs neither the dataset nor torch.
+    Raises AblationError, StoreError or BundleError with a text that says what would have worked.
+    """
+    from bench.spec.ablation import load as load_ablation
+    from bench.sweep.reading import read_results
+
+    ablation = load_ablation(name, settings, plugins)
+    with _opened(store) as stored:
+        place = Path(source) if source else None
+        return AblationResults(read_results(ablation, stored, Path(data) if data else None, place))
+
+
+def run(
+    name: str | Path,
+    *,
+    store: str | Path = STORE,
+    data: str | Path | None = None,
+    settings: Sequence[str] = (),
+    plugins: Sequence[str] = (),
+    workers: int | None = None,
+    budget: float | None = None,
+) -> AblationResults:
+    """Measure what is missing of an ablation, then load it. `budget` in seconds: no job starts later.
+
+    Every measurement is stored as soon as it is made. Failures are rows with an error. Raises NoEffect where an axis
+    does nothing, DataNotFound where the dataset is not in `data`. A script that calls this needs a main guard, since
+    measurements run in processes of their own.
+    """
+    from bench.spec.ablation import load as load_ablation
+    from bench.sweep.running import Job, run_all
+
+    ablation = load_ablation(name, settings, plugins)
+    place = Path(data) if data else None
+    with _opened(store) as stored:
+        job = Job([ablation], stored, place, workers=workers, budget=budget)
+        run_all(job, lambda plan: None, lambda plan: None)
+    return load(name, store=store, data=data, settings=settings, plugins=plugins)
+
+
+def measure(
+    target: str,
+    *,
+    metrics: Sequence[str] = ("params", "macs", "receptive_field", "output_stride"),
+    shape: Sequence[int] = (3, 224, 224),
+    batch: int = 1,
+    device: str = "cpu",
+    plugins: Sequence[str] = (),
+    **axes: Any,
+) -> pd.DataFrame:
+    """Measure one network in a process of its own; one row per metric: value, unit, error, detail.
+
+    `target` is a registered name, `timm:NAME`, `torchvision:NAME` or `file.py:callable`; `axes` are values of its axes;
+    `shape` is (C, H, W). Nothing is stored. Raises RegistryError for a name, axis or value that does not exist.
+    """
+    import pandas as pd
+
+    from bench.registry import text_of
+    from bench.sweep.adhoc import measure_target
+
+    measurements = measure_target(
+        target,
+        [f"{name}={text_of(value)}" for name, value in axes.items()],
+        metrics=metrics,
+        shape=tuple(shape),
+        batches=(batch,),
+        timeout=600.0,
+        plugins=plugins,
+        device=device,
+    )
+    rows = [
+        {"metric": m.metric, "value": m.value, "unit": m.unit, "error": m.error, "detail": m.detail}
+        for m in measurements
+    ]
+    return pd.DataFrame(rows).set_index("metric")
+
+
+def table(name: str | Path, format: str = "pandas", **options: Any) -> Any:
+    """`load(name, **options).table(format)`."""
+    return load(name, **options).table(format)
+
+
+def report(name: str | Path, folder: str | Path | None = None, **options: Any) -> Path:
+    """`load(name, **options).report(folder)`."""
+    return load(name, **options).report(folder)
+
+
+def compare(a: str | Path, b: str | Path) -> pd.DataFrame:
+    """Two result sets (stores, bundles, CSV tables) side by side; one row for every number of either.
+
+    Numbers are paired by variant, metric and the conditions they were measured under; unmatched ones are kept.
+    Raises CompareError for what is no result set.
+    """
+    import pandas as pd
+
+    from bench.results.compare import compare as compared
+    from bench.results.compare import read
+
+    return pd.DataFrame([vars(line) for line in compared(read(Path(a)), read(Path(b)))])
+
+
+def gate(
+    *names: str | Path,
+    store: str | Path = STORE,
+    settings: Sequence[str] = (),
+    plugins: Sequence[str] = (),
+    workers: int | None = None,
+    expected: str | Path | None = None,
+) -> GateResult:
+    """Check the deterministic numbers of ablations against their committed expectations.
+
+    Without names every ablation that has expectations. What is not stored is measured (static metrics only: no data, no
+    training). Raises ExpectationError for an ablation without expectations.
+    """
+    from bench.gate.expectations import check, exit_code, expected_names
+    from bench.spec.ablation import load as load_ablation
+    from bench.sweep.running import measure_static
+
+    folder = Path(expected) if expected else None
+    ablations = [load_ablation(name, settings, plugins) for name in names or expected_names(folder)]
+    with _opened(store) as stored:
+        plans = measure_static(ablations, stored, workers)
+        checks = tuple(one for plan in plans for one in check(plan.ablation, plan.requests, stored, folder))
+    return GateResult(checks, exit_code(checks))
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Store]:
+    from bench.results.store import Store
+
+    with Store(path) as store:
+        yield store
+
+
+class _Package(ModuleType):
+    """This package; its functions `report` and `gate` stay callable once the packages of that name are loaded."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        function = _SHADOWED.get(name)
+        if function is not None and isinstance(value, ModuleType):
+            value.__class__ = _callable_module(function)
+        super().__setattr__(name, value)
+
+
+def _callable_module(function: Callable[..., Any]) -> type[ModuleType]:
+    def call(self: ModuleType, *args: Any, **options: Any) -> Any:
+        return function(*args, **options)
+
+    members = {"__call__": call, "__doc__": function.__doc__}
+    return type("CallableModule", (ModuleType,), members)
+
+
+_SHADOWED: dict[str, Callable[..., Any]] = {"report": report, "gate": gate}
+sys.modules[__name__].__class__ = _Package

@@ -1,4 +1,4 @@
-"""Side effects of an axis: what else moved with it (parameters, MACs, receptive field)."""
+"""Side effects of an axis: how parameters, MACs and receptive field moved along with it."""
 
 from __future__ import annotations
 
@@ -11,30 +11,33 @@ from bench.spec.variant import Variant
 
 
 @dataclass(frozen=True)
-class Moved:
-    """A line of the side effects: a variant's size, and its distance from the baseline where both are known."""
+class SideEffect:
+    """A variant's sizes, and their relative changes from the baseline where both are known.
+
+    `receptive_field` is in px, None where it is global; `note` says why a network could not be recorded.
+    """
 
     variant: str
     params: int
     macs: float
-    field: Any
+    receptive_field: Any
     params_change: float | None
     macs_change: float | None
     note: str = ""
 
 
-def ledger(signatures: Mapping[Variant, Signature], baseline: str) -> Iterator[Moved]:
-    """One line a variant, in order; changes are relative to the baseline."""
+def side_effects(signatures: Mapping[Variant, Signature], baseline: str) -> Iterator[SideEffect]:
+    """One for each variant, in order."""
     base = next((each for variant, each in signatures.items() if variant.name == baseline), None)
-    for variant, found in signatures.items():
-        yield Moved(
+    for variant, signature in signatures.items():
+        yield SideEffect(
             variant.name,
-            found.params,
-            found.macs,
-            found.field,
-            _relative(found.params, base.params if base else 0, found.error),
-            _relative(found.macs, base.macs if base else 0, found.error),
-            f"not checked: {found.error}" if found.error else "",
+            signature.params,
+            signature.macs,
+            signature.field,
+            _relative(signature.params, base.params if base else 0, signature.error),
+            _relative(signature.macs, base.macs if base else 0, signature.error),
+            f"not checked: {signature.error}" if signature.error else "",
         )
 
 

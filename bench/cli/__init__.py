@@ -43,6 +43,8 @@ for _command in (
     reading.compare,
     reading.accept,
     reading.gate,
+    reading.export,
+    reading.import_command,
 ):
     bench.add_command(_command)
 

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from bench.results.results import Results
     from bench.results.store import Store
     from bench.spec.ablation import Ablation
     from bench.sweep.plan import Plan
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-EXPECTED = Path("results") / "expected"
 
 
 class Seconds(click.ParamType[Any]):
@@ -105,6 +104,12 @@ rerun_option = click.option(
     "--rerun", type=Names(), default=(), help="Measure errors again: failed (all), or oom, timeout, died, diverged."
 )
 force_option = click.option("--force", is_flag=True, help="Measure everything again; the old results stay as history.")
+from_option = click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Read this results bundle in place of the store.",
+)
 ablation_options = _options(plugin, store_option, data_option, set_option, seeds_option, device_option)
 
 
@@ -128,26 +133,44 @@ def check_metrics(ablations: Sequence[Ablation], only: Sequence[str]) -> None:
 
 def check_sorts(rerun: Sequence[str]) -> None:
     from bench.registry import RegistryError, suggestion
-    from bench.sweep.plan import KINDS as ERRORS
+    from bench.sweep.plan import ERRORS
 
     for name in rerun:
         if name not in ERRORS:
-            raise RegistryError(f"--rerun {name}: no such sort of error{suggestion(name, ERRORS)}")
+            raise RegistryError(f"--rerun {name}: no such kind of error{suggestion(name, ERRORS)}")
 
 
 def read_plan(
-    kept: Store, name: str, plugins: Sequence[str], data: Path | None, overrides: Sequence[str], **more: Any
+    stored: Store, name: str, plugins: Sequence[str], data: Path | None, overrides: Sequence[str], **more: Any
 ) -> Plan:
-    """The plan of an ablation for reading what is kept; says on stderr what is not."""
-    from bench.sweep.plan import plan as make
+    """The plan of an ablation for reading what is stored; says on stderr what is not."""
+    from bench.sweep.plan import plan
 
     ablation = load_ablation(name, overrides, plugins, more.get("seeds"), more.get("device"))
-    plan = make(ablation, kept, data, reading=True)
-    if plan.note:
-        echo_error(f"note: {plan.note}")
-    if due := plan.count("due"):
-        echo_error(f"note: {due} of {len(plan.planned)} measurements are not measured; bench run {ablation.path}")
-    return plan
+    planned = plan(ablation, stored, data, reading=True)
+    if planned.note:
+        echo_error(f"note: {planned.note}")
+    if due := planned.count("due"):
+        echo_error(f"note: {due} of {len(planned.planned)} measurements are not stored; bench run {ablation.path}")
+    return planned
+
+
+def read_results(
+    name: str, store: Path, data: Path | None, source: Path | None = None, quiet: bool = False, **asked: Any
+) -> Results:
+    """What is stored of an ablation, locally or in its bundle; stderr says what is missing and what is from where."""
+    from bench.results.store import Store
+    from bench.sweep.reading import read_results as read
+
+    ablation = load_ablation(name, **asked)
+    with Store(store) as stored:
+        results = read(ablation, stored, data, source)
+    if missing := results.missing:
+        count = f"{missing} of {len(results.expected)}"
+        echo_error(f"note: {ablation.name}: {count} measurements are missing; bench run {ablation.path}")
+    for note in () if quiet else results.notes:
+        echo_error(f"note: {note}")
+    return results
 
 
 def print_json(rows: Iterable[Mapping[str, Any]]) -> None:

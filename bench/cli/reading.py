@@ -1,23 +1,34 @@
-"""Commands that read what was kept: table, report, compare, accept, gate."""
+"""Commands that read what is stored: table, report, compare, accept, gate, export, import."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import EXPECTED, ablation_options, echo_error, json_option, print_json, read_plan
+from bench.cli.options import (
+    ablation_options,
+    echo_error,
+    from_option,
+    json_option,
+    plugin,
+    print_json,
+    read_results,
+    set_option,
+    store_option,
+)
 
 if TYPE_CHECKING:
-    from bench.results.store import Store
-    from bench.sweep.plan import Plan
+    from bench.gate.expectations import Check
+    from bench.results.results import Results
 
 
 @click.command()
 @click.argument("name", metavar="ABLATION")
 @ablation_options
+@from_option
 @click.option(
     "--format",
     "form",
@@ -26,39 +37,77 @@ if TYPE_CHECKING:
     show_default=True,
     help="md and latex are rounded for people, csv and json exact.",
 )
-def table(name: str, store: Path, form: Any, **asked: Any) -> None:
+def table(name: str, form: Any, **options: Any) -> None:
     """Print the table of ABLATION.
 
-    Mean and spread over seeds, and the difference from the baseline."""
+    Mean and standard deviation over seeds, and the difference from the baseline. What is not stored locally is read
+    from the committed results bundle, results/reference/ABLATION; stderr says so."""
     from bench.report.table import table as rendered
-    from bench.results.loading import gather
-    from bench.results.store import Store
 
-    with Store(store) as kept:
-        plan = read_plan(kept, name, **asked)
-        click.echo(rendered(gather(plan.ablation, plan.requests, kept, plan.note), form), nl=False)
+    click.echo(rendered(read_results(name, **options), form), nl=False)
 
 
 @click.command()
 @click.argument("names", metavar="[ABLATION]...", nargs=-1)
 @ablation_options
+@from_option
+@click.option("--all", "every", is_flag=True, help="Every ablation that has results, and the index page.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("reports"), show_default=True, help="Folder of the reports."
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("reports") / "site",
+    show_default=True,
+    help="Folder of the pages.",
 )
-def report(names: tuple[str, ...], store: Path, out: Path, **asked: Any) -> None:
-    """Write reports/ABLATION/index.md and index.html.
+@click.option(
+    "--committed", is_flag=True, help="Write what is committed, from the bundles: reports/*/index.md, README."
+)
+@click.option("--check", is_flag=True, help="With --committed: write nothing, exit 1 where a committed text differs.")
+def report(names: tuple[str, ...], every: bool, out: Path, committed: bool, check: bool, **options: Any) -> None:
+    """Write the HTML page of each ABLATION.
 
-    Reads what is kept. Default: every ablation that has something measured."""
-    from bench.report.page import render
-    from bench.results.loading import gather
-    from bench.results.store import Store
+    \b
+    bench report fcn_skips           reports/site/fcn_skips/index.html
+    bench report --all               the whole site with its index
+    bench report --committed         the Markdown pages, the index and the numbers of the README
+    """
+    from bench.report.index import row_of
+    from bench.report.site import index, pages
     from bench.spec.ablation import names as all_names
 
-    with Store(store) as kept:
-        for name in names or all_names():
-            plan = read_plan(kept, name, **asked)
-            if names or plan.count("cached"):
-                click.echo(render(gather(plan.ablation, plan.requests, kept, plan.note), out))
+    if committed:
+        raise SystemExit(_committed(names, check))
+    if not names and not every:
+        raise click.UsageError("name an ablation, or give --all")
+    chosen = [read_results(name, quiet=every, **options) for name in names or all_names()]
+    filled = [results for results in chosen if names or not results.frame.empty]
+    for path in pages(filled, out, options["plugins"]):
+        click.echo(path)
+    if every:
+        click.echo(index([row_of(results) for results in filled], out))
+
+
+def _committed(names: Sequence[str], check: bool) -> int:
+    from bench.report.committed import differing, write
+    from bench.results.bundle import bundled_names
+
+    chosen = names or bundled_names()
+    if not check:
+        for path in write(chosen, _committed_results):
+            click.echo(path)
+        return 0
+    stale = differing(chosen, _committed_results)
+    for path in stale:
+        echo_error(f"{path} differs from what the bundles say; write it with: bench report --committed")
+    return 1 if stale else 0
+
+
+def _committed_results(name: str) -> Results:
+    """The results in an ablation's committed bundle, and nothing else."""
+    from bench import load
+    from bench.results.bundle import FOLDER
+
+    return load(name, source=FOLDER / name).results
 
 
 @click.command()
@@ -68,17 +117,18 @@ def report(names: tuple[str, ...], store: Path, out: Path, **asked: Any) -> None
 def compare(a: Path, b: Path, as_json: bool) -> None:
     """Compare two result sets, nothing dropped.
 
-    A and B are results stores, or tables that `bench table --format csv` wrote.
+    A and B are results stores, results bundles (folders), or tables that `bench table --format csv` wrote. Numbers are
+    paired only where they were measured under the same conditions; the others say what differs.
     """
-    from bench.results.compare import compare as joined
+    from bench.results.compare import compare as compared
     from bench.results.compare import read
 
-    lines = joined(read(a), read(b))
+    lines = compared(read(a), read(b))
     if as_json:
         print_json(vars(line) for line in lines)
         return
     for line in lines:
-        change = f"({line.change:+.6g})" if line.change else line.error or ""
+        change = f"({line.change:+.6g})" if line.change else line.error or line.note
         click.echo(f"{line.status:9} {line.variant}  {line.metric}  {_or_dash(line.a)} -> {_or_dash(line.b)} {change}")
     counts = {status: sum(line.status == status for line in lines) for status in dict.fromkeys(x.status for x in lines)}
     click.echo(", ".join(f"{count} {status}" for status, count in counts.items()) or "both are empty")
@@ -89,72 +139,98 @@ def _or_dash(value: float | None) -> str:
 
 
 @click.command()
-@click.argument("name", metavar="ABLATION")
-@ablation_options
-def accept(name: str, store: Path, **asked: Any) -> None:
-    """Commit to the numbers of ABLATION that `bench gate` checks."""
-    from bench.gate.expectations import written
+@click.argument("names", metavar="ABLATION...", nargs=-1, required=True)
+@plugin
+@store_option
+@set_option
+def accept(names: tuple[str, ...], store: Path, plugins: tuple[str, ...], overrides: tuple[str, ...]) -> None:
+    """Commit to the deterministic numbers of ABLATION, which `bench gate` checks.
+
+    What is missing of the static metrics is measured first."""
+    from bench.gate.expectations import FOLDER, accept_all
     from bench.results.store import Store
+    from bench.spec.ablation import load
+    from bench.sweep.running import measure_static
 
-    with Store(store) as kept:
-        plan = read_plan(kept, name, **asked)
-        measured, missing = _deterministic(plan, kept)
-    broken = [m for m in measured if m.error]
-    if missing or broken:
-        told = f"{len(missing)} measurements are not measured and {len(broken)} failed"
-        raise click.ClickException(f"{told}; first: bench run {plan.ablation.path} --rerun failed")
-    EXPECTED.mkdir(parents=True, exist_ok=True)
-    file = EXPECTED / f"{plan.ablation.name}.csv"
-    file.write_text(written(measured), encoding="utf-8", newline="\n")
-    click.echo(file)
+    with Store(store) as stored:
+        plans = measure_static([load(name, overrides, plugins) for name in names], stored)
+        for path in accept_all([(plan.ablation, plan.requests) for plan in plans], stored, FOLDER):
+            click.echo(path)
 
 
-def _deterministic(plan: Plan, kept: Store) -> tuple[list[Any], list[Any]]:
-    """(exact or failed measurements, measurements without one) of the static metrics, named as in this ablation."""
-    from dataclasses import replace
+@click.command()
+@click.argument("names", metavar="[ABLATION]...", nargs=-1)
+@plugin
+@store_option
+@set_option
+@json_option
+def gate(
+    names: tuple[str, ...], store: Path, plugins: tuple[str, ...], overrides: tuple[str, ...], as_json: bool
+) -> None:
+    """Fail when a deterministic number of ABLATION changed. Default: all ablations with expectations.
 
-    planned = {p.request.key: p.request for p in plan.planned if p.request.kind == "static"}
-    found = {m.key: replace(m, variant=planned[m.key].variant) for m, _, _ in kept.measurements(planned)}
-    return [m for m in found.values() if m.exact or m.error], [
-        request for key, request in planned.items() if key not in found
-    ]
+    Parameters, MACs, receptive fields, graphs and the like are compared with results/expected/ABLATION.csv. What is not
+    stored is measured; that needs no dataset and trains nothing.
+
+    \b
+    exit 0 pass · 1 regression or change · 2 usage · 4 broken or missing · 5 unexpected win
+    """
+    from bench import gate as check_all
+
+    result = check_all(*names, store=store, settings=overrides, plugins=plugins)
+    print_json(vars(check) for check in result.checks) if as_json else _print_checks(result.checks)
+    if result.exit_code:
+        changed = dict.fromkeys(check.ablation for check in result.checks if check.verdict != "same")
+        echo_error(f"to accept what is right: bench accept {' '.join(changed)}")
+    raise SystemExit(result.exit_code)
+
+
+def _print_checks(checks: Iterable[Check]) -> None:
+    rows = list(checks)
+    for check in rows:
+        if check.verdict != "same":
+            change = check.error or f"expected {check.expected or 'nothing'}, measured {check.measured or 'nothing'}"
+            click.echo(f"{check.verdict:8} {check.ablation}: {check.variant}  {check.metric}: {change}")
+    same = sum(check.verdict == "same" for check in rows)
+    ablations = len({check.ablation for check in rows})
+    click.echo(f"{same} of {len(rows)} numbers as expected" + (f" in {ablations} ablations" if ablations > 1 else ""))
 
 
 @click.command()
 @click.argument("name", metavar="ABLATION")
 @ablation_options
-@json_option
-def gate(name: str, store: Path, as_json: bool, **asked: Any) -> None:
-    """Fail when a deterministic number of ABLATION changed.
+@click.option(
+    "--to", type=click.Path(path_type=Path, file_okay=False), help="Folder. Default: results/reference/ABLATION."
+)
+def export(name: str, to: Path | None, store: Path, data: Path | None, **asked: Any) -> None:
+    """Write what is stored of ABLATION as a results bundle, which can be committed and read anywhere.
 
-    \b
-    exit 0 pass · 1 regression or change · 2 usage · 4 broken or missing · 5 unexpected win
-    """
-    from bench.gate.expectations import exit_code, read
-    from bench.gate.expectations import gate as judged
+    A bundle is text and small arrays, at most 1 MB. Reading it needs neither the dataset nor torch."""
+    from bench.cli.options import load_ablation
+    from bench.results.bundle import FOLDER, write
+    from bench.results.store import Store
+    from bench.sweep.exporting import bundle_of
+
+    ablation = load_ablation(name, **asked)
+    with Store(store) as stored:
+        bundle, missing = bundle_of(ablation, stored, data)
+    if missing:
+        echo_error(f"note: {missing} measurements are not stored, and not in the bundle; bench run {ablation.path}")
+    click.echo(write(bundle, to or FOLDER / ablation.name))
+
+
+@click.command("import")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@store_option
+def import_command(folder: Path, store: Path) -> None:
+    """Add the measurements of a results bundle to the store.
+
+    What the store has is left as it is. Measurements without a key in the bundle are skipped and counted."""
+    from bench.results.bundle import read
     from bench.results.store import Store
 
-    with Store(store) as kept:
-        plan = read_plan(kept, name, **asked)
-        measured, _ = _deterministic(plan, kept)
-    file = EXPECTED / f"{plan.ablation.name}.csv"
-    if not file.exists():
-        echo_error(f"error: {file} is not there; write it with: bench accept {name}")
-        raise SystemExit(4)
-    verdicts = judged(read(file.read_text("utf-8"), str(file)), measured)
-    code = exit_code(verdicts)
-    print_json(vars(v) for v in verdicts) if as_json else _print_verdicts(verdicts)
-    if code:
-        missing = any(v.status == "missing" for v in verdicts)
-        echo_error(f"to measure: bench run {plan.ablation.path}") if missing else None
-        echo_error(f"to accept: bench accept {name}")
-    raise SystemExit(code)
-
-
-def _print_verdicts(verdicts: Sequence[Any]) -> None:
-    for v in verdicts:
-        if v.status != "same":
-            change = v.error or f"expected {v.expected or 'nothing'}, measured {v.measured or 'nothing'}"
-            click.echo(f"{v.status:8} {v.variant}  {v.metric}: {change}")
-    same = sum(v.status == "same" for v in verdicts)
-    click.echo(f"{same} of {len(verdicts)} numbers as expected")
+    records = read(folder).records
+    keyed = [record for record in records if record.measurement.key]
+    with Store(store) as stored:
+        added = stored.add([(record.measurement, record.kind, dict(record.conditions)) for record in keyed])
+    click.echo(f"{added} of {len(records)} measurements added to {store}; {len(records) - len(keyed)} have no key")

@@ -26,6 +26,7 @@ from bench.cli.options import (
 if TYPE_CHECKING:
     from bench.results.store import Store
     from bench.sweep.plan import Plan
+    from bench.sweep.running import Job
 
 
 def _described(plan: Plan) -> str:
@@ -157,8 +158,20 @@ def run(
                 click.echo(_described(plan))
                 echo_error(_power(plan)) if _power(plan) else None
             return
-        failed = run_all(job, lambda plan: echo_error(_announced(plan)), None if no_report else Path("reports"))
+        failed = run_all(job, lambda plan: echo_error(_announced(plan)), _reporter(job, no_report))
     raise SystemExit(1 if failed else 0)
+
+
+def _reporter(job: Job, no_report: bool) -> Callable[[Plan], None]:
+    """Renders an ablation's page and prints its path."""
+
+    def render_page(plan: Plan) -> None:
+        from bench.report.render import SITE, render
+        from bench.sweep.reading import read_results
+
+        click.echo(render(read_results(plan.ablation, job.store, job.data), SITE, plan.ablation.plugins))
+
+    return (lambda plan: None) if no_report else render_page
 
 
 @click.command()

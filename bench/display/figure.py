@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from bench.analysis.summary import Column, Summary, axis_text, stated_axes
+from bench.analysis.summary import Column, Summary
+from bench.display.names import axis_text
 from bench.display.numbers import style_of
 from bench.results.results import Results
 
@@ -81,8 +82,9 @@ def names(results: Results) -> dict[str, str]:
     """Each variant's short name: its values on the axes that vary; on all that it states where they don't tell."""
     short = {v: _words(_varied(results, v)) or v for v in results.variants}
     counts = [*short.values()]
-    told = {v: text if counts.count(text) == 1 else _words(stated_axes(v)) or v for v, text in short.items()}
-    return {v: f"{text} (baseline)" if v == results.baseline else text for v, text in told.items()}
+    full = {v: _words([*results.axes.get(v, {}).items()]) or v for v in results.variants}
+    unique = {v: text if counts.count(text) == 1 else full[v] for v, text in short.items()}
+    return {v: f"{text} (baseline)" if v == results.baseline else text for v, text in unique.items()}
 
 
 def _varied(results: Results, variant: str) -> list[tuple[str, str]]:

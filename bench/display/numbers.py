@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench.analysis.aggregate import Aggregate, Column
 from bench.analysis.deltas import Delta
-from bench.analysis.summary import Aggregate, Column, Summary
+from bench.analysis.summary import Summary
 from bench.stats.descriptive import Difference, median
 
 MINUS = "\N{MINUS SIGN}"
@@ -239,7 +240,7 @@ def spread_words(aggregates: Sequence[Aggregate]) -> str:
 
 
 def heading(summary: Summary, column: Column) -> str:
-    """`params (M) ↓`: the metric, its unit as shown, which way is better."""
+    """`mIoU ↑`, `MACs (G) ↓`: the metric, its unit as shown, which way is better."""
     unit = style_of(summary, column).scale.unit
-    parts = (column.metric, f"({unit})" if unit else "", ARROWS.get(column.better or "", ""))
+    parts = (column.name or column.metric, f"({unit})" if unit else "", ARROWS.get(column.better or "", ""))
     return " ".join(part for part in parts if part)

@@ -1,14 +1,15 @@
-"""What was inferred, in words: what stands under tables and in reports."""
+"""Inference in words: the sentences under tables and in reports."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.analysis.aggregate import Column
+from bench.analysis.claims import ClaimResult, ComparisonResult
 from bench.analysis.deltas import Delta, gaps, margin_of
-from bench.analysis.findings import Finding, Step
 from bench.analysis.front import fronts
-from bench.analysis.summary import Column, Summary
+from bench.analysis.summary import Summary
 from bench.display.numbers import DELTA, MINUS, Style, fixed, interval_text, style_of
 from bench.stats.inference import LEVEL, least_effect, seeds_for_ranks
 
@@ -16,8 +17,8 @@ EMPTY = "\N{EN DASH}"
 
 
 @dataclass(frozen=True)
-class ClaimTold:
-    """A finding in words; `numbers`, `difference` and `basis` have an entry for each comparison of the claim."""
+class ClaimText:
+    """A claim's result in words; `numbers`, `differences` and `basis` have an entry for each comparison."""
 
     answer: str
     says: str
@@ -28,27 +29,28 @@ class ClaimTold:
     reason: str
 
 
-def claims_told(summary: Summary) -> list[ClaimTold]:
-    """Every claim of the source with what the runs say to it."""
-    return [_told(summary, finding) for finding in summary.findings]
+def claim_texts(summary: Summary) -> list[ClaimText]:
+    """Every claim of the source with its answer and the evidence."""
+    return [_claim_text(summary, claim) for claim in summary.claims]
 
 
-def _told(summary: Summary, finding: Finding) -> ClaimTold:
-    styles = [style_of(summary, summary.column(step.metric)) for step in finding.steps]
-    both = list(zip(finding.steps, styles, strict=True))
-    return ClaimTold(
-        answer=finding.answer,
-        says=finding.statement.says,
-        source=finding.statement.source,
-        numbers=tuple(_numbers(step, style) for step, style in both),
-        differences=tuple(_difference(step, style) for step, style in both),
-        basis=tuple(_basis(step) for step in finding.steps),
-        reason=finding.reason,
+def _claim_text(summary: Summary, claim: ClaimResult) -> ClaimText:
+    styles = [style_of(summary, summary.column(comparison.metric)) for comparison in claim.comparisons]
+    both = list(zip(claim.comparisons, styles, strict=True))
+    return ClaimText(
+        answer=claim.answer,
+        says=claim.statement.says,
+        source=claim.statement.source,
+        numbers=tuple(_numbers(comparison, style) for comparison, style in both),
+        differences=tuple(_difference(comparison, style) for comparison, style in both),
+        basis=tuple(_basis(comparison) for comparison in claim.comparisons),
+        reason=claim.reason,
     )
 
 
-def _numbers(step: Step, style: Style) -> str:
-    left, right = (_side(*side, style) for side in zip((step.left, step.right), step.added, strict=True))
+def _numbers(comparison: ComparisonResult, style: Style) -> str:
+    sides = zip((comparison.left, comparison.right), comparison.added, strict=True)
+    left, right = (_side(value, added, style) for value, added in sides)
     return f"{left} against {right} {style.scale.unit}".rstrip()
 
 
@@ -58,12 +60,14 @@ def _side(value: float, added: float, style: Style) -> str:
     return style.text(value - added) + change
 
 
-def _difference(step: Step, style: Style) -> str:
-    return style.text(step.difference, sign=True) + interval_text(step.interval, style)
+def _difference(comparison: ComparisonResult, style: Style) -> str:
+    return style.text(comparison.difference, sign=True) + interval_text(comparison.interval, style)
 
 
-def _basis(step: Step) -> str:
-    return f"{level_text(step.level)} interval from {step.basis}" if step.interval else step.basis
+def _basis(comparison: ComparisonResult) -> str:
+    if not comparison.interval:
+        return comparison.basis
+    return f"{level_text(comparison.level)} confidence interval from {comparison.basis}"
 
 
 def level_text(level: float) -> str:
@@ -71,17 +75,17 @@ def level_text(level: float) -> str:
     return f"{100 * level:.4g} %"
 
 
-def claim_text(told: ClaimTold) -> str:
+def claim_text(claim: ClaimText) -> str:
     """A claim and its answer in one line."""
-    source = f" ({told.source})" if told.source else ""
-    parts = zip(told.numbers, told.differences, told.basis, strict=True)
+    source = f" ({claim.source})" if claim.source else ""
+    parts = zip(claim.numbers, claim.differences, claim.basis, strict=True)
     evidence = "; ".join(f"{numbers}, difference {change}, {basis}" for numbers, change, basis in parts)
-    return f"{told.answer}: {told.says}{source}: {evidence or told.reason}"
+    return f"{claim.answer}: {claim.says}{source}: {evidence or claim.reason}"
 
 
 @dataclass(frozen=True)
 class FrontTable:
-    """Where each variant stands: `heads` are the costs, `rows` the variant's name and a standing for each of them."""
+    """Each variant's standing against each cost: `heads` are the costs, `rows` a variant's name and its standings."""
 
     score: str
     heads: tuple[str, ...]
@@ -90,51 +94,69 @@ class FrontTable:
 
 def front_table(summary: Summary, names: Mapping[str, str]) -> FrontTable | None:
     """The Pareto fronts of the main score against each cost and all together; None where there are none."""
-    found = fronts(summary)
-    if not found:
+    all_fronts = fronts(summary)
+    if not all_fronts:
         return None
-    heads = tuple(each.costs[0].metric if len(each.costs) == 1 else "all of them" for each in found)
-    stand = {v: tuple(each.standings.get(v, EMPTY) for each in found) for v in summary.results.variants}
-    return FrontTable(found[0].score.metric, heads, tuple((names[v], told) for v, told in stand.items()))
+    heads = tuple(each.costs[0].name if len(each.costs) == 1 else "all of them" for each in all_fronts)
+    standings = {v: tuple(each.standings.get(v, EMPTY) for each in all_fronts) for v in summary.results.variants}
+    return FrontTable(all_fronts[0].score.name, heads, tuple((names[v], words) for v, words in standings.items()))
 
 
 def inference_notes(summary: Summary) -> Iterator[str]:
-    """What the intervals and verdicts of this table are, or why it has none."""
+    """What the confidence intervals and verdicts of this table are, or why it has none."""
     scores = [column for column in summary.columns if column.kind == "accuracy"]
-    inferred = [column for column in scores if any(d.interval for d in _deltas(summary, column))]
+    inferred = [column for column in scores if any(delta.interval for delta in _deltas(summary, column))]
     if inferred:
         yield _intervals(summary, inferred)
-    for gap in sorted({gaps(summary.of(column.metric)) for column in scores} - {0}):
-        names = ", ".join(c.metric for c in scores if gaps(summary.of(c.metric)) == gap)
-        yield f"{names}: no intervals and no verdicts, since {gap} results are missing: they need the whole grid"
-    broken = [c for c in scores if any(d.verdict == "broken" for d in _deltas(summary, c))]
-    if broken:
-        yield f"no verdict where a seed failed: {', '.join(c.metric for c in broken)}"
-    single = [c for c in scores if any(d.verdict == "inconclusive" and not d.interval for d in _deltas(summary, c))]
-    if single:
-        yield f"inconclusive: {', '.join(c.metric for c in single)} of one seed, which has no interval"
+    yield from _gaps(summary, scores)
+    if broken := [c for c in scores if any(d.verdict == "broken" for d in _deltas(summary, c))]:
+        yield f"no verdict where a seed failed: {_names(broken)}"
+    if single := [c for c in scores if any(_of_one_seed(delta) for delta in _deltas(summary, c))]:
+        yield f"inconclusive: {_names(single)} of one seed, which has no confidence interval"
+    if unknown := [c for c in inferred if not _with_evaluation_noise(summary, c)]:
+        yield f"{_names(unknown)}: the noise of evaluation is not known here; the interval counts the seeds alone"
+
+
+def _gaps(summary: Summary, scores: Sequence[Column]) -> Iterator[str]:
+    counts = {column.metric: gaps(summary.of(column.metric)) for column in scores}
+    for count in sorted(set(counts.values()) - {0}):
+        names = _names([column for column in scores if counts[column.metric] == count])
+        yield f"{names}: no intervals and no verdicts, since {count} results are missing: they need the whole grid"
+
+
+def _names(columns: Sequence[Column]) -> str:
+    return ", ".join(column.name for column in columns)
+
+
+def _of_one_seed(delta: Delta) -> bool:
+    return delta.verdict == "inconclusive" and not delta.interval
+
+
+def _with_evaluation_noise(summary: Summary, column: Column) -> bool:
+    return any(delta.contrast and delta.contrast.blocks is not None for delta in _deltas(summary, column))
 
 
 def _deltas(summary: Summary, column: Column) -> list[Delta]:
     return [delta for (_, metric), delta in summary.deltas.items() if metric == column.metric]
 
 
-def _intervals(summary: Summary, inferred: list[Column]) -> str:
-    found = [delta for column in inferred for delta in _deltas(summary, column) if delta.known and delta.interval]
-    basis = " or ".join(dict.fromkeys(delta.known.basis for delta in found if delta.known))
+def _intervals(summary: Summary, inferred: Sequence[Column]) -> str:
+    contrasts = [d.contrast for column in inferred for d in _deltas(summary, column) if d.contrast and d.interval]
+    basis = " or ".join(dict.fromkeys(contrast.basis for contrast in contrasts))
     margins = {margin for column in inferred if (margin := margin_of(column, summary.of(column.metric)))}
-    alike = f"; equivalent: shares within \N{PLUS-MINUS SIGN}{min(margins):g} (two one-sided tests)" if margins else ""
+    alike = f"; equivalent: within \N{PLUS-MINUS SIGN}{min(margins):g} (two one-sided tests)" if margins else ""
     family = f"{level_text(LEVEL)} for all verdicts of a metric together (Holm)"
-    return f"[low, high] after {DELTA}: interval of the difference from {basis}, {family}{alike}"
+    return f"[low, high] after {DELTA}: confidence interval of the difference from {basis}, {family}{alike}"
 
 
 def seeds_note(seeds: int, comparisons: int) -> str:
-    """What so many seeds can tell at all, said before a run."""
+    """The smallest difference that this number of seeds can show, said before a run."""
     if seeds < 2:
         return f"one seed has no spread: no difference of scores can reach {level_text(LEVEL)}; at least 2 are needed"
     first, alone = (fixed(least_effect(seeds, count), 1) for count in (comparisons, 1))
-    family = f" ({alone} for one comparison alone)" if comparisons > 1 else ""
-    among = f" among {comparisons} comparisons" if comparisons > 1 else ""
-    begins = f"with {seeds} seeds a difference{among} counts from {first} standard deviations of its seeds on{family}"
+    several = comparisons > 1
+    among = f" among {comparisons} comparisons" if several else ""
+    single = f" ({alone} for one comparison alone)" if several else ""
+    sentence = f"with {seeds} seeds, a difference{among} is significant from {first} standard deviations on{single}"
     ranks = seeds_for_ranks(comparisons)
-    return begins + (f"; a sign test would need {ranks} seeds" if seeds < ranks else "")
+    return sentence + (f"; a sign test would need {ranks} seeds" if seeds < ranks else "")

@@ -1,4 +1,4 @@
-"""The gate: committed expectations against what was measured, part by part, with zero tolerance. Pure.
+"""The gate: committed expectations against what was measured, number by number, with zero tolerance.
 
 Exit codes: 0 pass, 1 regression or change, 4 broken or missing, 5 unexpected win. (2 is a usage error,
 3 is kept for verdicts by interval.) Where several hold, the gravest wins: 4, 1, 5.
@@ -9,15 +9,20 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
+from bench.analysis.verdict import Verdict
 from bench.registry import Better
+from bench.results.keys import Request
 from bench.results.measurement import Measurement
+from bench.results.store import Store
+from bench.spec.ablation import Ablation
 
-Status = Literal["same", "better", "worse", "changed", "missing", "new", "broken"]
-EXIT: Mapping[Status, int] = {"same": 0, "better": 5, "worse": 1, "changed": 1, "missing": 4, "new": 4, "broken": 4}
+FOLDER = Path("results") / "expected"
+EXIT: Mapping[Verdict, int] = {"same": 0, "better": 5, "worse": 1, "changed": 1, "missing": 4, "new": 4, "broken": 4}
 GRAVITY = (4, 1, 5, 0)
 COLUMNS = ("variant", "metric", "value")
 
@@ -30,12 +35,13 @@ class ExpectationError(ValueError):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Check:
     """What became of one number. `expected` and `measured` are its exact text; None where there is none."""
 
+    ablation: str
     variant: str
     metric: str
-    status: Status
+    verdict: Verdict
     expected: str | None
     measured: str | None
     error: str | None = None
@@ -77,42 +83,85 @@ def read(text: str, name: str) -> dict[Part, str]:
     expected: dict[Part, str] = {}
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(COLUMNS) or (row[0], row[1]) in expected:
-            problem = "stands here for the second time" if len(row) == len(COLUMNS) else "needs three fields"
+            problem = "is listed twice" if len(row) == len(COLUMNS) else "needs three fields"
             raise ExpectationError(f"{name}:{number}: {','.join(row)} {problem}")
         expected[row[0], row[1]] = row[2]
     return expected
 
 
-def gate(expected: Mapping[Part, str], measured: Iterable[Measurement]) -> list[Verdict]:
-    """One verdict for each number on either side (outer join), sorted by variant and metric."""
-    found = list(measured)
-    directions = {m.metric: m.better for m in found}
-    errors = {(m.variant.name, m.metric): m.error for m in found if m.error}
-    actual = {pair: value for m in found if not m.error for pair, value in parts(m)}
+def expected_names(folder: Path | None = None) -> list[str]:
+    """The ablations that have expectations. Raises ExpectationError where there are none."""
+    place = folder or FOLDER
+    names = sorted(path.stem for path in place.glob("*.csv"))
+    if not names:
+        raise ExpectationError(f"there are no expectations in {place}; write them with: bench accept ABLATION")
+    return names
+
+
+def check(ablation: Ablation, requests: Sequence[Request], store: Store, folder: Path | None = None) -> list[Check]:
+    """One check for each static number of the ablation, expected or measured.
+
+    Raises ExpectationError where the ablation has no expectations.
+    """
+    file = (folder or FOLDER) / f"{ablation.name}.csv"
+    if not file.is_file():
+        raise ExpectationError(f"{file} does not exist; write it with: bench accept {ablation.name}")
+    return compared(ablation.name, read(file.read_text("utf-8"), str(file)), deterministic(requests, store))
+
+
+def deterministic(requests: Sequence[Request], store: Store) -> list[Measurement]:
+    """The exact measurements and the failures of the static requests, variants named as in the requests."""
+    variants = {request.key: request.variant for request in requests if request.kind == "static"}
+    rows = [record.measurement for record in store.records(variants)]
+    return [replace(m, variant=variants[m.key]) for m in rows if m.exact or m.error]
+
+
+def accept_all(chosen: Sequence[tuple[Ablation, Sequence[Request]]], store: Store, folder: Path) -> Iterator[Path]:
+    """Write the expectations of each ablation; yields the files. Raises ExpectationError for a failed measurement."""
+    for ablation, requests in chosen:
+        rows = deterministic(requests, store)
+        failed = [m for m in rows if m.error]
+        if failed:
+            first = f"{failed[0].metric} of {failed[0].variant.name}: {failed[0].error}"
+            again = f"after mending: bench run {ablation.path} --rerun failed"
+            raise ExpectationError(f"{ablation.name}: {len(failed)} measurements failed ({first}); {again}")
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / f"{ablation.name}.csv"
+        file.write_text(written(rows), encoding="utf-8", newline="\n")
+        yield file
+
+
+def compared(ablation: str, expected: Mapping[Part, str], measurements: Iterable[Measurement]) -> list[Check]:
+    """One check for each number on either side (outer join), sorted by variant and metric."""
+    rows = list(measurements)
+    directions = {m.metric: m.better for m in rows}
+    errors = {(m.variant.name, m.metric): m.error for m in rows if m.error}
+    actual = {pair: value for m in rows if not m.error for pair, value in parts(m)}
     return [
-        _verdict(pair, expected.get(pair), actual.get(pair), errors, directions)
+        _check(ablation, pair, expected.get(pair), actual.get(pair), errors, directions)
         for pair in sorted({*expected, *actual, *errors})
     ]
 
 
-def _verdict(
+def _check(
+    ablation: str,
     pair: Part,
     expected: str | None,
     actual: str | None,
     errors: Mapping[Part, str],
     directions: Mapping[str, Better],
-) -> Verdict:
+) -> Check:
     variant, metric = pair
     error = errors.get((variant, metric.split("/", 1)[0]))
     if error is not None:
-        return Verdict(variant, metric, "broken", expected, None, error)
-    status: Status = "missing" if actual is None else "new" if expected is None else "same"
+        return Check(ablation, variant, metric, "broken", expected, None, error)
+    verdict: Verdict = "missing" if actual is None else "new" if expected is None else "same"
     if expected is not None and actual is not None and expected != actual:
-        status = _change(expected, actual, directions.get(metric))
-    return Verdict(variant, metric, status, expected, actual)
+        verdict = _change(expected, actual, directions.get(metric))
+    return Check(ablation, variant, metric, verdict, expected, actual)
 
 
-def _change(expected: str, actual: str, better: Better) -> Status:
+def _change(expected: str, actual: str, better: Better) -> Verdict:
     if better is None:
         return "changed"
     try:
@@ -121,11 +170,12 @@ def _change(expected: str, actual: str, better: Better) -> Status:
         return "changed"
     if not (math.isfinite(before) and math.isfinite(now)):
         return "changed"
-    rose = now > before
-    return "better" if rose == (better == "higher") else "worse"
+    if before == now:
+        return "same"
+    return "better" if (now > before) == (better == "higher") else "worse"
 
 
-def exit_code(verdicts: Iterable[Verdict]) -> int:
+def exit_code(checks: Iterable[Check]) -> int:
     """The gravest of the verdicts' exit codes; nothing to compare is 4, never a pass."""
-    codes = {EXIT[v.status] for v in verdicts} or {4}
+    codes = {EXIT[check.verdict] for check in checks} or {4}
     return next(code for code in GRAVITY if code in codes)

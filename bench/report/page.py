@@ -1,66 +1,27 @@
-"""Results -> a folder with Markdown, one self-contained HTML file and the figures. Only reads what was kept.
-
-Rendering the same results again gives the same bytes: nothing here knows the time or draws at random.
-"""
+"""What the page of an ablation says, before it becomes Markdown or HTML."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import jinja2
-from markupsafe import Markup, escape
-
-from bench.analysis.side_effects import Moved, ledger
-from bench.analysis.summary import Aggregate, Column, Summary, axis_text, shared_words, short_name, summarise
-from bench.display.figure import names, svg, theme
+from bench.analysis.aggregate import Aggregate, Column
+from bench.analysis.side_effects import SideEffect, side_effects
+from bench.analysis.summary import Summary, summarise
+from bench.display.figure import names
+from bench.display.names import axis_text, shared_words, short_name
 from bench.display.numbers import ARROWS, PLAIN, Shown, number_text, show, spread_words, style_of
-from bench.display.wording import EMPTY, ClaimTold, FrontTable, claims_told, front_table, inference_notes
+from bench.display.wording import EMPTY, ClaimText, FrontTable, claim_texts, front_table, inference_notes
 from bench.registry import text_of
-from bench.registry.catalogue import declarations, live
-from bench.report.table import markdown, markdown_text
+from bench.report.figures import Figure, figures
+from bench.report.table import markdown
 from bench.results.results import Results
 
-GENERATED = "fovbench-figure"
-STANDALONE = (
-    "<style>svg{color:#1f2328;color-scheme:light dark}@media(prefers-color-scheme:dark){svg{color:#e6edf3}}</style>"
-)
-
 
 @dataclass(frozen=True)
-class Figure:
-    """A figure of a report: its file's stem, what it shows, and its SVG element."""
-
-    name: str
-    caption: str
-    element: str
-
-    @property
-    def inline(self) -> str:
-        """For a page that sets the text's colour: as wide as there is room, named by its caption."""
-        head, body = self._parts()
-        look = f'style="max-width:calc(1.15 * {head["width"]})" role="img" aria-label="{escape(self.caption)}"'
-        return f'<svg viewBox="{head["viewBox"]}" {look}>{body}'.replace("xlink:href", "href")
-
-    @property
-    def standalone(self) -> str:
-        """For a file of its own, dark where the reader's system is."""
-        head, body = self._parts()
-        attributes = " ".join(f'{name}="{value}"' for name, value in head.items())
-        return f'<?xml version="1.0" encoding="utf-8"?>\n<svg {attributes} class="{GENERATED}">{STANDALONE}{body}\n'
-
-    def _parts(self) -> tuple[dict[str, str], str]:
-        """The attributes of the SVG element, and all that follows its opening tag."""
-        tag, _, body = self.element.partition(">")
-        return dict(re.findall(r'([\w:]+)="([^"]*)"', tag)), body
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One measurement of the page's table: what is shown, what it sorts by, and the exact numbers."""
+class PageCell:
+    """One cell of the page's table: what is shown, what it is sorted by, and the exact numbers."""
 
     shown: Shown | None
     sort: str
@@ -69,11 +30,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Row:
+    """A variant's row: its short and full name, its values on the axes that vary, and its cells."""
+
     name: str
     variant: str
     baseline: bool
     axes: tuple[str, ...]
-    aggregates: tuple[Entry, ...]
+    cells: tuple[PageCell, ...]
 
 
 @dataclass(frozen=True)
@@ -104,27 +67,10 @@ class Page:
     definitions: tuple[Definition, ...]
     provenance: tuple[tuple[str, str], ...]
     repair: str
-    ledger: tuple[tuple[str, ...], ...]
+    side_effects: tuple[tuple[str, ...], ...]
     inference: tuple[str, ...]
-    claims: tuple[ClaimTold, ...]
+    claims: tuple[ClaimText, ...]
     fronts: FrontTable | None
-
-
-def render(results: Results, folder: str | Path, plugins: Sequence[str] = ()) -> Path:
-    """Write `folder/<name>/`: index.md, index.html and a .svg per figure; the path of the HTML.
-
-    Figures of an earlier rendering that are no more are removed. `plugins` may bring further plots.
-    Raises ValueError where one measurement has two results.
-    """
-    target = Path(folder) / results.name
-    target.mkdir(parents=True, exist_ok=True)
-    page = page_of(results, plugins)
-    for figure in page.figures:
-        _write(target / f"{figure.name}.svg", figure.standalone)
-    _remove_stale(target, {f"{figure.name}.svg" for figure in page.figures})
-    for name in ("index.md", "index.html"):
-        _write(target / name, _templates().get_template(f"{name}.j2").render(page=page))
-    return target / "index.html"
 
 
 def page_of(results: Results, plugins: Sequence[str] = ()) -> Page:
@@ -143,24 +89,11 @@ def page_of(results: Results, plugins: Sequence[str] = ()) -> Page:
         definitions=tuple(_definition(summary, column) for column in summary.columns),
         provenance=tuple(provenance(results)),
         repair=f"{command(results)} --rerun failed",
-        ledger=tuple(_moved(line, names(results)) for line in ledger(results.signatures, results.baseline)),
+        side_effects=tuple(_side_effect(e, names(results)) for e in side_effects(results.signatures, results.baseline)),
         inference=tuple(inference_notes(summary)),
-        claims=tuple(claims_told(summary)),
+        claims=tuple(claim_texts(summary)),
         fronts=front_table(summary, names(results)),
     )
-
-
-def figures(results: Results, plugins: Sequence[str] = ()) -> Iterator[Figure]:
-    """What every registered plot has to show, in their order. Raises ValueError for a doubled name."""
-    taken: set[str] = set()
-    entries = sorted(declarations(tuple(plugins)).plots, key=lambda entry: (entry.order, entry.name))
-    for entry in entries:
-        with theme():
-            for name, figure in live(entry, plugins).call(results):
-                if name in taken:
-                    raise ValueError(f"two plots yield a figure '{name}': the second is '{entry.name}'")
-                taken.add(name)
-                yield Figure(name, str(figure.get_label()) or entry.summary, svg(figure, name))
 
 
 def headline(summary: Summary) -> Iterator[str]:
@@ -168,7 +101,7 @@ def headline(summary: Summary) -> Iterator[str]:
     main = summary.main()
     if main is not None and main.better:
         yield _best(summary, main)
-    if summary.findings:
+    if summary.claims:
         yield _answers(summary)
     yield _completeness(summary)
 
@@ -191,7 +124,7 @@ def _best(summary: Summary, main: Column) -> str:
 
 
 def _answers(summary: Summary) -> str:
-    answers = [finding.answer for finding in summary.findings]
+    answers = [claim.answer for claim in summary.claims]
     counts = [f"{answers.count(answer)} {answer}" for answer in dict.fromkeys(sorted(answers))]
     return f"Claims of the source: {', '.join(counts)}."
 
@@ -228,23 +161,23 @@ def _row(summary: Summary, variant: str) -> Row:
     return Row(short_name(results, variant), variant, variant == results.baseline, axes, aggregates)
 
 
-def _entry(summary: Summary, variant: str, column: Column) -> Entry:
+def _entry(summary: Summary, variant: str, column: Column) -> PageCell:
     aggregate = summary.aggregates.get((variant, column.metric))
     shown = show(summary, variant, column.metric, style_of(summary, column))
     if aggregate is None or aggregate.value is None:
-        return Entry(shown, "", "")
+        return PageCell(shown, "", "")
     unit = "" if column.unit in PLAIN else f" {column.unit}"
     samples = ", ".join(f"seed {seed}: {value!r}" for seed, value in sorted(aggregate.seeded.items()))
-    return Entry(shown, repr(aggregate.value), f"{aggregate.value!r}{unit}" + (f" ({samples})" if samples else ""))
+    return PageCell(shown, repr(aggregate.value), f"{aggregate.value!r}{unit}" + (f" ({samples})" if samples else ""))
 
 
-def _moved(line: Moved, short: Mapping[str, str]) -> tuple[str, ...]:
-    """A line of the side effects: variant, parameters, MACs, receptive field, note."""
-    if line.note:
-        return short[line.variant], EMPTY, EMPTY, EMPTY, line.note
-    field = "global" if line.field is None else f"{text_of(line.field)} px"
-    sizes = (_with_change(line.params, line.params_change), _with_change(round(line.macs), line.macs_change))
-    return short[line.variant], *sizes, field, ""
+def _side_effect(effect: SideEffect, short: Mapping[str, str]) -> tuple[str, ...]:
+    """A row of the side effects: variant, parameters, MACs, receptive field, note."""
+    if effect.note:
+        return short[effect.variant], EMPTY, EMPTY, EMPTY, effect.note
+    size = "global" if effect.receptive_field is None else f"{text_of(effect.receptive_field)} px"
+    sizes = (_with_change(effect.params, effect.params_change), _with_change(round(effect.macs), effect.macs_change))
+    return short[effect.variant], *sizes, size, ""
 
 
 def _with_change(value: int, change: float | None) -> str:
@@ -292,40 +225,3 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
             yield from _flat(f"{name}.{key}", value[key])
     else:
         yield name, text_of(value)
-
-
-def _templates() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("bench.report", "templates"),
-        autoescape=lambda name: name is not None and name.endswith(".html.j2"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters.update(md=markdown_text, code=markdown_code, breaks=breakable)
-    return environment
-
-
-def markdown_code(text: str) -> str:
-    """A code span that survives backticks in it and, with its bars escaped, a table's cells."""
-    one_line = " ".join(text.split()).replace("|", "\\|")
-    fence = "``" if "`" in one_line else "`"
-    pad = " " if "`" in one_line else ""
-    return f"{fence}{pad}{one_line}{pad}{fence}"
-
-
-def breakable(text: str) -> Markup:
-    """With places where a browser may break the line: within a name: after its bracket, underscore, comma, dot."""
-    return Markup(re.sub(r"((?<=\w)\(|_|,(?=\S)|\.(?=[A-Za-z]))", r"\1<wbr>", str(escape(text))))
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")
-
-
-def _remove_stale(folder: Path, current: set[str]) -> None:
-    """Only what an earlier rendering wrote, which its mark tells."""
-    for path in sorted(folder.glob("*.svg")):
-        if path.name not in current and GENERATED in path.read_text(encoding="utf-8")[:2000]:
-            path.unlink()

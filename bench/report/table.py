@@ -5,17 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from bench.analysis.deltas import Delta
-from bench.analysis.summary import Aggregate, Column, Summary, axis_text, shared_words, short_name, summarise
+from bench.analysis.aggregate import Column
+from bench.analysis.claims import ClaimResult, ComparisonResult
+from bench.analysis.summary import Summary, summarise
+from bench.display.names import axis_text, shared_words, short_name
 from bench.display.numbers import DELTA, heading, show, spread_words, style_of
-from bench.display.wording import EMPTY, claim_text, claims_told, inference_notes
+from bench.display.wording import EMPTY, claim_text, claim_texts, inference_notes
+from bench.report.fields import cells, csv_columns, csv_values, ends, json_object, number
 from bench.results.results import Results
-from bench.stats.inference import Interval
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Format = Literal["md", "csv", "latex", "json"]
 Naming = Callable[[Results, str], str]
@@ -44,8 +48,8 @@ def markdown(summary: Summary, claims: bool = True) -> str:
     rules = ["---" if i <= len(summary.results.varied) else "---:" for i in range(len(rows[0]))]
     lines = [_pipes(rows[0]), _pipes(rules), *(_pipes(row) for row in rows[1:])]
     said = [text for text in (shared_words(summary.results),) if text]
-    told = claim_lines(summary) if claims else []
-    notes = [f"- {markdown_text(note)}" for note in (*said, *notes_under(summary, short_name), *told)]
+    answers = claim_lines(summary) if claims else []
+    notes = [f"- {markdown_text(note)}" for note in (*said, *notes_under(summary, short_name), *answers)]
     return "\n".join([*lines, "", *notes]) + "\n"
 
 
@@ -82,8 +86,8 @@ def notes_under(summary: Summary, named: Naming = full_name) -> list[str]:
 
 
 def claim_lines(summary: Summary) -> list[str]:
-    """Each claim of the source with what the runs say to it."""
-    return [f"claim {claim_text(told)}" for told in claims_told(summary)]
+    """Each claim of the source with its answer."""
+    return [f"claim {claim_text(claim)}" for claim in claim_texts(summary)]
 
 
 def markdown_text(text: str) -> str:
@@ -129,8 +133,8 @@ def latex(summary: Summary) -> str:
     head, *rows = [[latex_text(text) for text in row] for row in displayed(summary, short_name)]
     columns = "l" * (1 + len(summary.results.varied)) + "r" * len(summary.columns)
     under = (*notes_under(summary, short_name), *claim_lines(summary))
-    told = [note for note in (shared_words(summary.results), *under) if note]
-    notes = [rf"\par\smallskip\footnotesize {latex_text(note)}" for note in told]
+    texts = [note for note in (shared_words(summary.results), *under) if note]
+    notes = [rf"\par\smallskip\footnotesize {latex_text(note)}" for note in texts]
     return "\n".join([
         "% needs \\usepackage{booktabs}",
         r"\begin{table}",
@@ -150,191 +154,86 @@ def latex(summary: Summary) -> str:
     ])  # fmt: skip
 
 
-CSV_PARTS = (
-    "",
-    "_unit",
-    "_words",
-    "_n",
-    "_sd",
-    "_q1",
-    "_q3",
-    "_difference",
-    "_difference_sd",
-    "_difference_low",
-    "_difference_high",
-    "_verdict",
-    "_coverage",
-    "_status",
-    "_error",
-)
-
-
 def csv_text(summary: Summary) -> str:
     """A row per variant, excluded ones last; a metric's columns begin with its name. Nothing is rounded."""
     rows = [_csv_row(summary, variant, "") for variant in summary.results.variants]
     rows += [_csv_row(summary, variant, because) for variant, because in summary.results.excluded]
-    fields = _csv_fields(summary, rows)
+    used = {name for row in rows for name in row}
+    columns = ["variant", "baseline", "excluded", *summary.results.varied]
     out = io.StringIO()
-    writer = csv.DictWriter(out, fields, lineterminator="\n")
+    writer = csv.DictWriter(out, columns + [name for name in csv_columns(summary) if name in used], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue()
-
-
-def _csv_fields(summary: Summary, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The heads that some row uses, each metric's together."""
-    used = {key for row in rows for key in row}
-    parts = [f"{column.metric}{part}" for column in summary.columns for part in CSV_PARTS]
-    leading = ["variant", "baseline", "excluded", *summary.results.varied]
-    return leading + [part for part in parts if part in used]
 
 
 def _csv_row(summary: Summary, variant: str, excluded: str) -> dict[str, Any]:
     results = summary.results
     row: dict[str, Any] = {"variant": variant, "baseline": variant == results.baseline, "excluded": excluded}
     row |= {axis: axis_text(results, variant, axis) for axis in results.varied}
-    for column in summary.columns:
-        aggregate = summary.aggregates.get((variant, column.metric))
-        row |= dict(_csv_fields_of(summary, column, aggregate)) if aggregate else {}
+    for cell in cells(summary, variant):
+        row |= csv_values(cell)
     return row
 
 
-def _csv_fields_of(summary: Summary, column: Column, aggregate: Aggregate) -> Iterator[tuple[str, Any]]:
-    """Only the columns that this metric has something to say in."""
-    name, delta = column.metric, summary.delta(aggregate.variant, column.metric)
-    change = delta.difference if delta else None
-    yield name, _number(aggregate.value)
-    yield f"{name}_unit", column.unit
-    if aggregate.words:
-        yield f"{name}_words", aggregate.words
-    if aggregate.seeded or any(seed is not None for seed in aggregate.missing):
-        yield f"{name}_n", aggregate.count
-    if aggregate.spread is not None:
-        yield f"{name}_sd", _number(aggregate.spread)
-    if aggregate.quartiles:
-        yield from zip((f"{name}_q1", f"{name}_q3"), aggregate.quartiles, strict=True)
-    if change:
-        yield f"{name}_difference", _number(change.value)
-    if change and change.spread is not None:
-        yield f"{name}_difference_sd", _number(change.spread)
-    if delta and delta.interval:
-        yield from zip((f"{name}_difference_low", f"{name}_difference_high"), map(_number, delta.interval), strict=True)
-    if delta and delta.verdict and column.kind == "accuracy":
-        yield f"{name}_verdict", delta.verdict
-    if aggregate.coverage < 1:
-        yield f"{name}_coverage", aggregate.coverage
-    if aggregate.status != "measured":
-        yield f"{name}_status", aggregate.status
-        yield f"{name}_error", "; ".join(dict.fromkeys(" ".join(m.split()) for _, m in aggregate.errors))
+def as_frame(results: Results) -> pd.DataFrame:
+    """The table as a DataFrame, a row per variant: the columns of the CSV form, numbers as numbers."""
+    import pandas as pd
+
+    return pd.read_csv(io.StringIO(csv_text(summarise(results)))).set_index("variant")
 
 
 def json_lines(summary: Summary) -> str:
-    """An object per variant and metric, one a line. `samples` stand as they came, `seeds` beside them."""
-    objects = [*_json_objects(summary), *_json_excluded(summary), *_json_claims(summary)]
+    """An object per variant and metric, one a line, with all samples and their seeds; then exclusions and claims."""
+    objects = [
+        *(json_object(cell) for variant in summary.results.variants for cell in cells(summary, variant)),
+        *_json_excluded(summary),
+        *_json_claims(summary),
+    ]
     return "".join(json.dumps(o, ensure_ascii=False, allow_nan=False) + "\n" for o in objects)
 
 
-def _json_objects(summary: Summary) -> Iterator[dict[str, Any]]:
-    for variant in summary.results.variants:
-        for column in summary.columns:
-            aggregate = summary.aggregates.get((variant, column.metric))
-            if aggregate is not None:
-                yield _json_object(summary, column, aggregate)
-
-
-def _json_object(summary: Summary, column: Column, aggregate: Aggregate) -> dict[str, Any]:
-    delta = summary.delta(aggregate.variant, aggregate.metric)
-    change = delta.difference if delta else None
-    return {
-        "variant": aggregate.variant,
-        "axes": {axis: axis_text(summary.results, aggregate.variant, axis) for axis in summary.results.varied},
-        "metric": aggregate.metric,
-        "value": _number(aggregate.value),
-        "unit": column.unit,
-        "better": column.better,
-        "kind": column.kind,
-        "spread": _number(aggregate.spread),
-        "quartiles": list(aggregate.quartiles) if aggregate.quartiles else None,
-        "n": aggregate.count,
-        "words": aggregate.words or None,
-        "samples": [_number(value) for _, value in aggregate.samples],
-        "seeds": [seed for seed, _ in aggregate.samples],
-        "exact": aggregate.exact,
-        "difference": _number(change.value) if change else None,
-        "difference_spread": _number(change.spread) if change else None,
-        "pairs": change.pairs if change else None,
-        **_json_inferred(delta),
-        "coverage": aggregate.coverage,
-        "status": aggregate.status,
-        "error": "; ".join(dict.fromkeys(message for _, message in aggregate.errors)) or None,
-        "errors": [{"seed": seed, "error": message} for seed, message in aggregate.errors],
-        "not_measured": list(aggregate.missing),
-    }
-
-
-def _json_inferred(delta: Delta | None) -> dict[str, Any]:
-    """The corrected interval with its level and verdict; beside it the 95 % intervals of either noise alone."""
-    known = delta.known if delta and delta.interval else None
-    return {
-        "verdict": delta.verdict if delta else None,
-        "interval": _ends(delta.interval) if delta else None,
-        "interval_level": delta.level if delta and delta.interval else None,
-        "interval_of_seeds": _ends(known.training()) if known else None,
-        "interval_of_evaluation": _ends(known.evaluation()) if known else None,
-        "basis": known.basis if known else None,
-    }
-
-
-def _ends(interval: Interval | None) -> list[float | int | str | None] | None:
-    return None if interval is None else [_number(end) for end in interval]
-
-
 def _json_claims(summary: Summary) -> Iterator[dict[str, Any]]:
-    for finding in summary.findings:
-        for step in finding.steps or (None,):
-            yield {
-                "variant": None,
-                "metric": step.metric if step else None,
-                "value": _number(step.difference) if step else None,
-                "unit": summary.column(step.metric).unit if step else None,
-                "better": None,
-                "samples": [],
-                "error": finding.reason or None,
-                "status": "claim",
-                "claim": finding.statement.says,
-                "source": finding.statement.source,
-                "verdict": finding.answer,
-                "left": _number(step.left) if step else None,
-                "right": _number(step.right) if step else None,
-                "interval": _ends(step.interval) if step else None,
-                "interval_level": step.level if step and step.interval else None,
-                "basis": step.basis if step else None,
-            }
+    for claim in summary.claims:
+        for comparison in claim.comparisons or (None,):
+            yield {**_json_claim(claim), **(_json_comparison(summary, comparison) if comparison else {})}
+
+
+def _json_claim(claim: ClaimResult) -> dict[str, Any]:
+    missing: dict[str, Any] = dict.fromkeys(("variant", "metric", "value", "unit", "better", "left", "right"))
+    return {
+        **missing,
+        "samples": [],
+        "error": claim.reason or None,
+        "status": "claim",
+        "claim": claim.statement.says,
+        "source": claim.statement.source,
+        "verdict": claim.answer,
+        "interval": None,
+        "interval_level": None,
+        "basis": None,
+    }
+
+
+def _json_comparison(summary: Summary, comparison: ComparisonResult) -> dict[str, Any]:
+    return {
+        "metric": comparison.metric,
+        "value": number(comparison.difference),
+        "unit": summary.column(comparison.metric).unit,
+        "left": number(comparison.left),
+        "right": number(comparison.right),
+        "interval": ends(comparison.interval),
+        "interval_level": comparison.level if comparison.interval else None,
+        "basis": comparison.basis,
+    }
 
 
 def _json_excluded(summary: Summary) -> Iterator[dict[str, Any]]:
     for variant, because in summary.results.excluded:
         for column in summary.columns:
-            yield {
-                "variant": variant,
-                "metric": column.metric,
-                "value": None,
-                "unit": column.unit,
-                "better": column.better,
-                "samples": [],
-                "error": None,
-                "status": "excluded",
-                "because": because,
-            }
-
-
-def _number(value: float | None) -> float | int | str | None:
-    """A whole number as an int; what JSON has no number for (inf, nan) as its name."""
-    if value is None:
-        return None
-    if not math.isfinite(value):
-        return str(value)
-    return int(value) if value.is_integer() and abs(value) < 2**53 else value
+            shared: dict[str, Any] = {"variant": variant, "metric": column.metric, "value": None, "unit": column.unit}
+            shared |= {"better": column.better, "samples": [], "error": None}
+            yield {**shared, "status": "excluded", "because": because}
 
 
 FORMATS: Mapping[str, Callable[[Summary], str]] = {

@@ -1,19 +1,24 @@
-"""Two result sets side by side, outer join: what stands on one side only is a row too. Pure but for reading files."""
+"""Two result sets side by side: every number of either, paired only where it was measured under the same conditions."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from bench.registry import suggestion
+from bench.results.bundle import read as read_bundle
+from bench.results.conditions import OF_A_PLACE, differences
+from bench.results.measurement import Record
 from bench.results.store import Store
 from bench.stats.descriptive import mean
 
 Status = Literal["same", "differs", "only in A", "only in B", "error", "not measured"]
-Numbers = Mapping[tuple[str, str], "Entry"]
+Place = tuple[str, str, str]
+"""(variant, metric, conditions as JSON)."""
 
 
 class CompareError(ValueError):
@@ -21,17 +26,17 @@ class CompareError(ValueError):
 
 
 @dataclass(frozen=True)
-class Entry:
+class Number:
     """A variant's number by one metric: the mean over its seeds (or the median of its samples), or the error."""
 
     value: float | None
-    count: int = 1
+    seeds: tuple[int | None, ...] = (None,)
     error: str | None = None
 
 
 @dataclass(frozen=True)
 class Line:
-    """One row of a comparison; `change` is B - A."""
+    """One row of a comparison; `change` is B - A. `note` says how the other side's conditions or seeds differ."""
 
     variant: str
     metric: str
@@ -40,32 +45,41 @@ class Line:
     b: float | None
     change: float | None
     error: str | None = None
+    note: str = ""
+
+
+Numbers = Mapping[Place, Number]
 
 
 def read(path: Path) -> Numbers:
-    """A results store, or a table that `bench table --format csv` wrote. Raises CompareError."""
+    """A results store, a results bundle, or a table that `bench table --format csv` wrote. Raises CompareError."""
     if not path.exists():
-        near = suggestion(path.name, sorted(p.name for p in path.parent.glob("*.*"))) if path.parent.is_dir() else ""
+        near = suggestion(path.name, sorted(p.name for p in path.parent.glob("*"))) if path.parent.is_dir() else ""
         raise CompareError(f"{path}: there is no such result set{near}")
-    return _table(path) if path.suffix == ".csv" else _store(path)
-
-
-def _store(path: Path) -> Numbers:
+    if path.is_dir():
+        return numbers_of(read_bundle(path).records)
+    if path.suffix == ".csv":
+        return _table(path)
     with Store(path) as store:
-        found = [m for m, _, _ in store.measurements()]
-    latest: dict[tuple[str, str], dict[int | None, Entry]] = {}
-    for m in found:  # in the order they were measured: what an edited source measured anew replaces the old
-        work = m.workload
-        where = f"{work.dataset} " if m.seed is not None else ""
-        name = f"{m.variant.name} @ {where}{'x'.join(map(str, work.shape))}"
-        latest.setdefault((name, m.metric), {})[m.seed] = Entry(m.value, 1, m.error)
-    return {pair: _merged([*by_seed.values()]) for pair, by_seed in latest.items()}
+        return numbers_of(store.records())
 
 
-def _merged(entries: list[Entry]) -> Entry:
-    values = [e.value for e in entries if e.value is not None]
-    error = next((e.error for e in entries if e.error), None)
-    return Entry(mean(values) if values else None, len(values), error)
+def numbers_of(records: Iterable[Record]) -> Numbers:
+    """Each variant's number by metric and conditions; a later measurement of a seed replaces an earlier one."""
+    groups: dict[Place, dict[int | None, Record]] = {}
+    for record in records:
+        m = record.measurement
+        conditions = {name: value for name, value in record.conditions.items() if name not in OF_A_PLACE}
+        place = (m.variant.name, m.metric, json.dumps(conditions, sort_keys=True))
+        groups.setdefault(place, {})[m.seed] = record
+    return {place: _number([r.measurement for r in by_seed.values()]) for place, by_seed in groups.items()}
+
+
+def _number(measurements: list[Any]) -> Number:
+    values = [m.value for m in measurements if m.value is not None]
+    error = next((m.error for m in measurements if m.error), None)
+    seeds = tuple(sorted((m.seed for m in measurements), key=lambda seed: -1 if seed is None else seed))
+    return Number(mean(values) if values else None, seeds, error)
 
 
 def _table(path: Path) -> Numbers:
@@ -74,28 +88,48 @@ def _table(path: Path) -> Numbers:
         fields = list(reader.fieldnames or [])
         metrics = [name for name in fields if f"{name}_unit" in fields]
         if "variant" not in fields or not metrics:
-            raise CompareError(f"{path}: no table of 'bench table --format csv'")
+            raise CompareError(f"{path}: not a table of 'bench table --format csv'")
         rows = list(reader)
-    return {(row["variant"], m): _number(row, m) for row in rows for m in metrics}
+    return {(row["variant"], metric, "{}"): _cell(row, metric) for row in rows for metric in metrics}
 
 
-def _number(row: Mapping[str, str], metric: str) -> Entry:
+def _cell(row: Mapping[str, str], metric: str) -> Number:
     value = row.get(metric) or None
-    return Entry(float(value) if value else None, int(row.get(f"{metric}_n") or 1), row.get(f"{metric}_error") or None)
+    return Number(float(value) if value else None, error=row.get(f"{metric}_error") or None)
 
 
 def compare(a: Numbers, b: Numbers) -> list[Line]:
-    """One line for each number on either side, sorted."""
-    return [_line(pair, a.get(pair), b.get(pair)) for pair in sorted({*a, *b})]
+    """One line for each number on either side, sorted; unmatched numbers are kept."""
+    return [_line(place, a, b) for place in sorted({*a, *b})]
 
 
-def _line(pair: tuple[str, str], a: Entry | None, b: Entry | None) -> Line:
-    left, right = a.value if a else None, b.value if b else None
-    error = (a.error if a else None) or (b.error if b else None)
-    status: Status = "same" if left == right else "differs"
-    if a is None or b is None:
-        status = "only in B" if a is None else "only in A"
-    elif left is None or right is None:
-        status = "error" if error else "not measured"
-    change = right - left if left is not None and right is not None else None
-    return Line(*pair, status, left, right, change, error)
+def _line(place: Place, a: Numbers, b: Numbers) -> Line:
+    left, right = a.get(place), b.get(place)
+    if left is None or right is None:
+        return _unmatched(place, left, right, _nearest(place, b if right is None else a))
+    if left.seeds != right.seeds:
+        note = f"other seeds: {_listed(left.seeds)} in A, {_listed(right.seeds)} in B"
+        return Line(*place[:2], "not measured", left.value, right.value, None, left.error or right.error, note)
+    if left.value is None or right.value is None:
+        error = left.error or right.error
+        return Line(*place[:2], "error" if error else "not measured", left.value, right.value, None, error)
+    status: Status = "same" if left.value == right.value else "differs"
+    return Line(*place[:2], status, left.value, right.value, right.value - left.value)
+
+
+def _unmatched(place: Place, left: Number | None, right: Number | None, note: str) -> Line:
+    status: Status = "only in B" if left is None else "only in A"
+    a, b = (side.value if side else None for side in (left, right))
+    error = (left or right or Number(None)).error
+    return Line(*place[:2], status, a, b, None, error, note)
+
+
+def _nearest(place: Place, others: Numbers) -> str:
+    """How the same variant and metric were measured on the other side, where only the conditions differ."""
+    mine = json.loads(place[2])
+    notes: list[list[str]] = [list(differences(mine, json.loads(each[2]))) for each in others if each[:2] == place[:2]]
+    return "; ".join(min(notes, key=len, default=[""]))
+
+
+def _listed(seeds: Iterable[int | None]) -> str:
+    return ", ".join("none" if seed is None else str(seed) for seed in seeds)

@@ -20,12 +20,15 @@ from typing import Any
 from bench.hardware.environment import device_facts, device_kind, torch_build
 from bench.registry import Entry, Metric, targets
 from bench.registry.catalogue import declarations, package_folder, source_of
-from bench.results.sources import closure, code_digest, digest, file_digest, libraries, library_version
+from bench.results.sources import code_digest, digest, file_digest, libraries, library_version
 from bench.spec.ablation import Ablation
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload
 
 Fingerprint = Mapping[str, str]
+
+CONTRIBUTIONS = "jackknife of blocks, 1"
+"""How contributions are computed; a new method makes the scores that have them due."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,13 @@ class Request:
 
 
 def hashed(parts: Mapping[str, Any]) -> str:
-    """The key that a set of parts gives: 20 hexadecimal digits."""
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=list)
+    """The key that a set of parts gives: 20 hexadecimal digits.
+
+    Code enters by its role (architecture, metric, task, ...) and its content. The names of the modules are kept beside
+    the key for `bench why`, and are no part of it: moving a file makes nothing due.
+    """
+    code = {role: sorted(digests.values()) for role, digests in parts.get("code", {}).items()}
+    text = json.dumps({**parts, "code": code}, sort_keys=True, separators=(",", ":"), default=list)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
@@ -83,6 +91,7 @@ class _Maker:
             training = self.training(variant, seed)
             training_run = hashed(training)
             parts = training | parts | {part: training[part] | parts[part] for part in ("code", "libraries")}
+            parts |= {"contributions": CONTRIBUTIONS} if metric.reads_units else {}
         else:
             parts["code"] = parts["code"] | _subject()
         if metric.kind == "speed":
@@ -91,14 +100,13 @@ class _Maker:
         return Request(hashed(parts), variant, work, metric.name, metric.kind, seed, training_run, parts)
 
     def network(self, variant: Variant) -> Request:
-        work = self.ablation.workload
+        work, code = self.ablation.workload, self.code(variant.architecture)
         parts = {
             "architecture": variant.architecture,
             "axes": dict(variant.axes),
             "shape": list(work.shape),
-            **self.code(variant.architecture),
+            **{**code, "code": code["code"] | _instrument("signature", "bench.sweep.signature") | _subject()},
             **_weights(variant),
-            "instrument": _closure("bench.sweep.signature", "sweep/signature.py") | _subject(),
         }
         return Request(hashed(parts), variant, work, "", "static", None)
 
@@ -115,10 +123,12 @@ class _Maker:
     def _code(self, architecture: str, *entries: Entry) -> dict[str, Any]:
         """Digests of the sources behind a family and `entries`, and the versions of the libraries they import."""
         family = targets.declared(architecture, self.ablation.plugins)
-        found = [targets.source(family, self.ablation.plugins), *(source_of(e, self.ablation.plugins) for e in entries)]
-        modules = tuple((source.module, source.path) for source in found if source is not None)
-        zoo = () if found[0] else (family.module,)
-        return {"code": code_digest(modules), "libraries": dict(libraries(modules, zoo))}
+        source = targets.source(family, self.ablation.plugins)
+        sources = {"architecture": source} if source else {}
+        sources |= {type(entry).__name__.lower(): source_of(entry, self.ablation.plugins) for entry in entries}
+        modules = {role: (source.module, source.path) for role, source in sources.items()}
+        code = {role: code_digest([module]) for role, module in modules.items()}
+        return {"code": code, "libraries": dict(libraries(tuple(modules.values()), () if source else (family.module,)))}
 
     def speed(self) -> dict[str, Any]:
         work = self.ablation.workload
@@ -135,7 +145,7 @@ class _Maker:
             "architecture": variant.architecture,
             "axes": dict(variant.axes),
             "shape": list(work.shape),
-            "code": code["code"] | _closure("bench.training.loop", "training/loop.py"),
+            "code": code["code"] | _instrument("training", "bench.training.loop"),
             "libraries": code["libraries"],
             "task": work.task,
             "dataset": {"name": work.dataset, **dict(work.dataset_axes)},
@@ -167,14 +177,17 @@ def _named_files(variables: Sequence[str]) -> dict[str, Any]:
     return {"files": found} if found else {}
 
 
-def _subject() -> dict[str, str]:
-    """The one module that every network passes through before it is looked at or timed."""
-    return {"bench.hardware.subject": digest(package_folder("bench") / "hardware" / "subject.py")}
+def _subject() -> dict[str, dict[str, str]]:
+    """The one module that every network passes through before it is recorded or timed."""
+    path = package_folder("bench") / "hardware" / "subject.py"
+    return {"subject": {"bench.hardware.subject": digest(path)}}
 
 
 @functools.cache
-def _closure(module: str, file: str) -> dict[str, str]:
-    return {name: digest(path) for name, path in closure(module, package_folder("bench") / file)}
+def _instrument(role: str, module: str) -> dict[str, dict[str, str]]:
+    """A module of ours that takes part in every measurement of a kind, with all that it imports."""
+    path = package_folder("bench").joinpath(*module.split(".")[1:]).with_suffix(".py")
+    return {role: code_digest([(module, path)])}
 
 
 def difference(new: Mapping[str, Any], old: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

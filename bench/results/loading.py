@@ -1,180 +1,222 @@
-"""From the store to what tables and reports read: the kept measurements of one ablation and their provenance."""
+"""From what is stored to what tables, figures and pages read: one ablation's results, and where they come from.
+
+Only reads. What the local store lacks is read from the ablation's committed results bundle, if that was measured under
+the settings that the ablation states. All numbers of one kind (static, speed, accuracy) come from one place: times
+of two machines never share a column.
+"""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bench.registry.catalogue import declarations, live
+import numpy as np
+
+from bench.registry.catalogue import declarations
+from bench.results.bundle import FOLDER, Bundle, read
+from bench.results.conditions import conditions_of, differences, stated
+from bench.results.frame import frame_of
 from bench.results.keys import Request, networks
-from bench.results.measurement import Evaluation, Reading
+from bench.results.measurement import Evaluation, Record
 from bench.results.results import Results
 from bench.results.signature import Signature
-from bench.results.store import Store, load
+from bench.results.store import Store
 from bench.spec.ablation import Ablation
 from bench.spec.variant import Variant
-from bench.stats.inference import pseudovalues
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from bench.stats.inference import Floats
+Runs = Mapping[tuple[Variant, int], Evaluation]
 
 
-def gather(ablation: Ablation, requests: Sequence[Request], store: Store, note: str = "") -> Results:
-    """Everything that is kept of these cells. Variants bear the names that this ablation gives them."""
-    names = {request.key: request.variant.name for request in requests}
-    frame = load(store.path, names)
-    frame["variant"] = frame["key"].map(names)
-    evaluations = _evaluations(requests, store)
+@dataclass(frozen=True)
+class Stored:
+    """What is stored of an ablation's requests; `origin` says in words what does not come from the local store."""
+
+    records: tuple[Record, ...]
+    evaluations: Runs = field(default_factory=dict)
+    signatures: Mapping[Variant, Signature] = field(default_factory=dict)
+    origin: tuple[str, ...] = ()
+
+
+def load_results(
+    ablation: Ablation,
+    requests: Sequence[Request],
+    store: Store | None,
+    bundle: Path | None = None,
+    notes: Iterable[str] = (),
+) -> Results:
+    """Everything that is stored of these requests, variants named as this ablation names them.
+
+    `store` None reads the bundle alone. `bundle` is a bundle's folder; default: `results/reference/NAME` where there is
+    one. Raises BundleError for a folder that is named and is no bundle.
+    """
+    stored = stored_of(ablation, requests, store, bundle)
+    said = (store.note(ablation.name) if store else "", *notes, *stored.origin)
+    return results_of(ablation, requests, stored, tuple(note for note in said if note))
+
+
+def stored_of(ablation: Ablation, requests: Sequence[Request], store: Store | None, folder: Path | None) -> Stored:
+    """The records of the store, and of the bundle for each kind of metric of which the store has none."""
+    local = _of_store(ablation, requests, store) if store else Stored(())
+    place = folder or FOLDER / ablation.name
+    if folder is None and not (place / "meta.json").is_file():
+        return local
+    present = {record.kind for record in local.records}
+    lacking = [request for request in requests if request.kind not in present]
+    return _joined(local, _of_bundle(read(place), lacking, place)) if lacking else local
+
+
+def _joined(local: Stored, committed: Stored) -> Stored:
+    return Stored(
+        (*local.records, *committed.records),
+        {**committed.evaluations, **local.evaluations},
+        {**committed.signatures, **local.signatures},
+        committed.origin,
+    )
+
+
+def _of_store(ablation: Ablation, requests: Sequence[Request], store: Store) -> Stored:
+    variants = {request.key: request.variant for request in requests}
+    records = [_renamed(record, variants[record.measurement.key]) for record in store.records(variants)]
+    return Stored(tuple(records), _evaluations(requests, store), kept_signatures(ablation, store))
+
+
+def _renamed(record: Record, variant: Variant) -> Record:
+    return replace(record, measurement=replace(record.measurement, variant=variant))
+
+
+def _evaluations(requests: Sequence[Request], store: Store) -> dict[tuple[Variant, int], Evaluation]:
+    runs = {request.training_run: (request.variant, request.seed or 0) for request in requests if request.training_run}
+    evaluations = ((run, store.evaluation(key)) for key, run in runs.items())
+    return {run: evaluation for run, evaluation in evaluations if evaluation is not None}
+
+
+def kept_signatures(ablation: Ablation, store: Store) -> dict[Variant, Signature]:
+    """What earlier runs recorded of the ablation's networks; a variant that was never recorded is left out."""
+    requests = networks(ablation)
+    facts = store.signatures(request.key for request in requests)
+    return {request.variant: Signature(**facts[request.key]) for request in requests if request.key in facts}
+
+
+def _of_bundle(bundle: Bundle, requests: Sequence[Request], place: Path) -> Stored:
+    """The bundle's records of these requests that were measured under the settings that the requests state."""
+    asked = {(request.variant, request.metric, request.seed): request for request in requests}
+    pairs = [(record, asked[_what(record)]) for record in bundle.records if _what(record) in asked]
+    other = [list(_other_settings(request, record)) for record, request in pairs]
+    fits = [not settings for settings in other]
+    fitting = [_renamed(record, request.variant) for (record, request), fit in zip(pairs, fits, strict=True) if fit]
+    names = {request.variant: request.variant for request in requests}
+    trained = {record.measurement.variant for record in fitting if record.kind == "accuracy"}
+    return Stored(
+        tuple(fitting),
+        {(names[v], seed): each for (v, seed), each in bundle.evaluations.items() if v in trained},
+        {names[v]: each for v, each in bundle.signatures.items() if v in names},
+        tuple(_origin(fitting, other, place)) + bundle.notes,
+    )
+
+
+def _what(record: Record) -> tuple[Variant, str, int | None]:
+    return record.measurement.variant, record.measurement.metric, record.measurement.seed
+
+
+def _other_settings(request: Request, record: Record) -> Iterator[str]:
+    return differences(stated(conditions_of(request.parts)), stated(record.conditions))
+
+
+def _origin(fitting: Sequence[Record], other: Sequence[list[str]], place: Path) -> Iterator[str]:
+    kinds = list(dict.fromkeys(record.kind for record in fitting))
+    if kinds:
+        dates = sorted(record.created[:10] for record in fitting)
+        when = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
+        yield f"{_listed(kinds)} measurements read from {place.as_posix()} (measured {when})"
+    odd = [settings for settings in other if settings]
+    if odd:
+        yield f"{len(odd)} measurements of {place.as_posix()} are not used: other settings ({odd[0][0]})"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def results_of(ablation: Ablation, requests: Sequence[Request], stored: Stored, notes: tuple[str, ...]) -> Results:
+    """The results as tables and figures read them."""
     return Results(
         name=ablation.name,
         question=ablation.question,
         source=ablation.source,
         baseline=ablation.baseline.name,
-        variants=tuple(v.name for v in ablation.variants),
+        variants=tuple(variant.name for variant in ablation.variants),
+        axes={variant.name: variant.texts for variant in (*ablation.variants, *(v for v, _ in ablation.excluded))},
         varied=ablation.varied,
-        excluded=tuple((v.name, because) for v, because in ablation.excluded),
-        frame=frame,
-        evaluations=evaluations,
-        units=dict(_units(ablation, evaluations, frame)),
-        provenance=_provenance(ablation, requests, store),
-        signatures=kept_signatures(ablation, store),
+        excluded=tuple((variant.name, because) for variant, because in ablation.excluded),
+        frame=frame_of(stored.records),
+        evaluations={(variant.name, seed): each for (variant, seed), each in stored.evaluations.items()},
+        contributions=_contributions(stored.records),
+        provenance=_provenance(ablation, stored.records),
+        signatures=stored.signatures,
         claims=ablation.claims,
-        notes=tuple(text for text in (store.note(ablation.name), note) if text),
+        notes=notes,
         expected=tuple((request.variant.name, request.metric, request.seed) for request in requests),
     )
 
 
-def kept_signatures(ablation: Ablation, store: Store) -> dict[Variant, Signature]:
-    """What earlier runs found the ablation's networks to be; a variant that none looked at is left out."""
-    requests = networks(ablation)
-    kept = store.signatures(request.key for request in requests)
-    return {request.variant: Signature(**kept[request.key]) for request in requests if request.key in kept}
+def _contributions(records: Iterable[Record]) -> dict[tuple[str, str, int], np.ndarray]:
+    """What each block of images contributes to each score; nothing of a metric to which all blocks contribute alike."""
+    rows = [record.measurement for record in records if record.measurement.contributions]
+    varying = {m.metric for m in rows if min(m.contributions) < max(m.contributions)}
+    return {(m.variant.name, m.metric, m.seed or 0): np.array(m.contributions) for m in rows if m.metric in varying}
 
 
-def _evaluations(requests: Sequence[Request], store: Store) -> dict[tuple[str, int], Evaluation]:
-    training_runs = {
-        request.training_run: (request.variant.name, request.seed) for request in requests if request.training_run
-    }
-    found = ((named, store.evaluation(training_run)) for training_run, named in training_runs.items())
-    return {(name, seed or 0): evaluation for (name, seed), evaluation in found if evaluation is not None}
-
-
-def _units(
-    ablation: Ablation, evaluations: Mapping[tuple[str, int], Evaluation], frame: pd.DataFrame
-) -> Iterator[tuple[tuple[str, str, int], Floats]]:
-    """What each block of evaluation units contributes to each score; nothing of a metric that doesn't look at units."""
-    good = frame[(frame["kind"] == "accuracy") & frame["value"].notna()]
-    for name in dict.fromkeys(good["metric"]):
-        call = live(declarations(ablation.plugins).metrics.get(name), ablation.plugins).call
-        rows = good[good["metric"] == name]
-        scored = [(variant, int(seed)) for variant, seed in zip(rows["variant"], rows["seed"], strict=True)]
-        found = {(v, name, s): contributions(call, evaluations[v, s]) for v, s in scored if (v, s) in evaluations}
-        told = {key: values for key, values in found.items() if values is not None}
-        if any(values.min() < values.max() for values in told.values()):
-            yield from told.items()
-
-
-def contributions(call: Callable[[Evaluation], Any], evaluation: Evaluation) -> Floats | None:
-    """A metric's pseudovalues over blocks of the evaluation's units; None where it reads none, or they don't allow any.
-
-    Units that say of which `image` they are (joints) stay together with the others of it.
-    """
-    import numpy as np
-
-    counts = {len(values) for values in evaluation.units.values()}
-    if len(counts) != 1:
-        return None
-    images, owner = np.unique(evaluation.units.get("image", np.arange(counts.pop())), return_inverse=True)
-
-    def over(chosen: Any) -> float | None:
-        rows = np.flatnonzero(np.isin(owner, chosen))
-        units = _Watched({name: values[rows] for name, values in evaluation.units.items()})
-        reading = call(replace(evaluation, units=units))
-        value = reading.value if isinstance(reading, Reading) else reading
-        return value if units.read and isinstance(value, (int, float)) else None
-
-    return pseudovalues(over, len(images))
-
-
-class _Watched(Mapping[str, Any]):
-    """A mapping that knows whether a value was taken from it.
-
-    A distance between sets of samples takes none, and its jackknife would run for minutes.
-    """
-
-    def __init__(self, held: Mapping[str, Any]) -> None:
-        self.held, self.read = held, False
-
-    def __getitem__(self, name: str) -> Any:
-        value = self.held[name]
-        self.read = True
-        return value
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.held
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.held)
-
-    def __len__(self) -> int:
-        return len(self.held)
-
-
-def _provenance(ablation: Ablation, requests: Sequence[Request], store: Store) -> dict[str, Any]:
+def _provenance(ablation: Ablation, records: Sequence[Record]) -> dict[str, Any]:
     work = ablation.workload
     registries = declarations(ablation.plugins)
-    metrics = {m.name: {"doc": m.summary, "unit": m.unit, "better": m.better, "kind": m.kind} for m in ablation.metrics}
     workload = {"shape": list(work.shape), "batch": work.batch, "device": work.device, "dtype": work.dtype}
     return {
         "command": shlex.join(_command(ablation)),
-        "file": _shown(ablation.path),
-        "environment": _environment(requests, store),
+        "file": _relative(ablation.path),
+        "environment": _environment(records),
         "recipe": ablation.recipe.model_dump() if ablation.trains else {},
         "dataset": _dataset(registries.datasets.get(work.dataset), ablation) if work.dataset else {},
         "workload": {**workload, "threads": work.threads, **work.options},
         "seeds": list(ablation.seeds),
-        "metrics": metrics,
+        "metrics": {m.name: _definition(m) for m in ablation.metrics},
     }
+
+
+def _definition(metric: Any) -> dict[str, Any]:
+    names = {"doc": metric.summary, "display_name": metric.display_name or metric.name}
+    return {**names, "unit": metric.unit, "better": metric.better, "kind": metric.kind}
 
 
 def _command(ablation: Ablation) -> list[str]:
-    """What measures this again; where its data lie is the reader's to say."""
+    """The command that measures this again; where its data are is for the reader to say."""
     settings = [word for override in ablation.overrides for word in ("--set", override)]
-    plugins = [word for plugin in ablation.plugins for word in ("--plugin", _shown(plugin))]
-    return ["bench", "run", _shown(ablation.path), *settings, *plugins]
+    plugins = [word for plugin in ablation.plugins for word in ("--plugin", _relative(plugin))]
+    return ["bench", "run", _relative(ablation.path), *settings, *plugins]
 
 
-def _shown(path: str) -> str:
-    """A path as it stands below the working directory; elsewhere only its name, which tells nothing of a machine."""
-    given = Path(path)
-    if not given.is_absolute():
-        return given.as_posix()
-    inside = given.is_relative_to(Path.cwd())
-    return given.relative_to(Path.cwd()).as_posix() if inside else given.name
+def _relative(path: str) -> str:
+    """A path below the working directory; of another one only its name, which says nothing of a machine."""
+    place = Path(path)
+    if not place.is_absolute():
+        return place.as_posix()
+    inside = place.is_relative_to(Path.cwd())
+    return place.relative_to(Path.cwd()).as_posix() if inside else place.name
 
 
 def _dataset(entry: Any, ablation: Ablation) -> Mapping[str, Any]:
-    train, held_out = entry.splits[:2]
-    told = {
-        "name": entry.name,
-        "licence": entry.licence,
-        "source": entry.source,
-        "train": train,
-        "evaluation": held_out,
-    }
-    return {**told, **dict(ablation.workload.dataset_axes)}
+    train, evaluation = entry.splits[:2]
+    facts = {"name": entry.name, "licence": entry.licence, "source": entry.source}
+    return {**facts, "train": train, "evaluation": evaluation, **dict(ablation.workload.dataset_axes)}
 
 
-def _environment(requests: Sequence[Request], store: Store) -> dict[str, Any]:
-    """What the kept measurements say of the machine; a fact with several values keeps all of them."""
+def _environment(records: Sequence[Record]) -> dict[str, Any]:
+    """What the measurements say of the machine; a fact with several values keeps all of them."""
     facts: dict[str, set[str]] = {}
-    for measurement, _, _ in store.measurements(request.key for request in requests):
-        for name, value in measurement.environment.items():
+    for record in records:
+        for name, value in record.measurement.environment.items():
             facts.setdefault(name, set()).add(_text(value))
     return {name: " / ".join(sorted(values)) for name, values in sorted(facts.items())}
 

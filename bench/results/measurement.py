@@ -31,10 +31,12 @@ class Reading:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One measurement of the table, measured once: samples as they came, never rounded, or the error.
+    """One number of one variant, metric and seed, measured once: samples as they came, never rounded, or the error.
 
-    `exact` tells a single number that has no spread from samples. `seed` is None where no seed
-    plays a part. `duration` is in seconds. `key` is the hash of what the value depends on.
+    `exact` tells a single number that has no spread from samples. `seed` is None for what does not depend on a seed.
+    `duration` is in seconds. `key` is the hash of what the value depends on. `contributions` are the jackknife
+    pseudovalues of blocks of images (Busing et al. 1999), for a metric that reads them: their spread is the noise of
+    evaluation.
     """
 
     key: str
@@ -50,6 +52,7 @@ class Measurement:
     environment: Mapping[str, Any]
     error: str | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
+    contributions: tuple[float, ...] = ()
 
     @property
     def value(self) -> float | None:
@@ -62,13 +65,30 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class Record:
+    """A measurement as it is stored: with its metric's kind, and when it was made (ISO 8601, UTC).
+
+    `conditions` are the settings that its value depends on besides variant, metric, seed and code: input shape, recipe,
+    dataset, numeric type, machine. Numbers under different conditions are never compared.
+    """
+
+    measurement: Measurement
+    kind: str
+    created: str
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What a trained network did on the evaluation split, kept so that any metric can read it later.
 
     `units`: arrays whose first axis is the evaluation unit (an image, a joint of an image).
-    `curves`: arrays over training steps (`step`, `loss`, ...). `samples`: a few inputs, truths and
-    outputs for the report (uint8). `names`: the classes or joints. `facts`: JSON: seconds of
-    training, the precision mode that ran, known optima of a phantom.
+    `curves`: arrays over training steps (`step`, `loss`, ...).
+    `samples`: a few inputs, truths and outputs for the report (uint8).
+    `summaries`: small arrays that figures read, computed from `units` when the network was evaluated, so that a
+    report needs neither the units nor the dataset.
+    `names`: the classes or joints.
+    `facts`: JSON: seconds of training, the precision mode that ran, known optima of a synthetic dataset.
     """
 
     task: str
@@ -77,3 +97,4 @@ class Evaluation:
     curves: Mapping[str, np.ndarray] = field(default_factory=dict)
     samples: Mapping[str, np.ndarray] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    summaries: Mapping[str, np.ndarray] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What tables, figures and reports read: the kept measurements of one ablation, and where they came from."""
+"""What tables, figures and pages read: the measurements of one ablation, and where they came from."""
 
 from __future__ import annotations
 
@@ -18,27 +18,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Results:
-    """One ablation's kept results.
+    """One ablation's results.
 
-    `variants` are names in the ablation's order, the baseline first; `varied` the axes that vary;
-    `excluded` pairs of (variant, because); `expected` every (variant, metric, seed or None) that the
-    ablation asks for, so that what has no row can be shown as not measured.
-
-    `frame` is tidy, one row per sample, with the columns architecture, variant, one per axis, metric,
-    unit, better, kind, seed (nullable), sample, value (NaN on error), exact, error, task, dataset,
-    device, dtype, mode, duration (s), created (ISO text), key, detail (a mapping).
-
-    `evaluations` maps (variant, seed) to what the trained network did; it may be empty.
-
-    `provenance`: `command` (what was run), `file` (the ablation's path), and the mappings `environment`,
-    `recipe`, `dataset` (`name`, `licence`, ...) and `metrics`
-    (name -> {`doc`, `unit`, `better`, `kind`}; read where a metric has no row yet, and for definitions).
-
-    `units` maps (variant, metric, seed) to what each block of evaluation units contributes to that score
-    (jackknife pseudovalues, an array); what it lacks has no noise of evaluation that is known.
-
-    `signatures` are what the no-op check read of the networks. `claims` are
-    the source's; `notes` what a person said when running it.
+    `variants`       names in the ablation's order, the baseline first
+    `axes`           variant -> stated axis -> its value as text, of the excluded variants too
+    `varied`         the axes that vary
+    `excluded`       (variant, because)
+    `expected`       every (variant, metric, seed or None) that the ablation asks for; what has no row is not measured
+    `frame`          one row per sample, columns as in `bench.results.frame.frame_of`
+    `evaluations`    (variant, seed) -> what the trained network did; may be empty
+    `contributions`  (variant, metric, seed) -> what each block of images contributes to that score (jackknife
+                     pseudovalues); a score without them has no known noise of evaluation
+    `provenance`     `command`, `file`, `seeds`, and the mappings `environment`, `recipe`, `dataset`, `workload` and
+                     `metrics` (name -> doc, display_name, unit, better, kind)
+    `signatures`     what the no-op check recorded of each network
+    `claims`         the claims of the source
+    `notes`          remarks on this reading: what does not come from the local store, what a person allowed
     """
 
     name: str
@@ -46,6 +41,7 @@ class Results:
     source: str
     baseline: str
     variants: tuple[str, ...]
+    axes: Mapping[str, Mapping[str, str]]
     varied: tuple[str, ...]
     excluded: tuple[tuple[str, str], ...]
     frame: pd.DataFrame
@@ -55,4 +51,16 @@ class Results:
     signatures: Mapping[Variant, Signature] = field(default_factory=dict)
     claims: tuple[Statement, ...] = ()
     notes: tuple[str, ...] = ()
-    units: Mapping[tuple[str, str, int], np.ndarray[Any, np.dtype[np.float64]]] = field(default_factory=dict)
+    contributions: Mapping[tuple[str, str, int], np.ndarray[Any, np.dtype[np.float64]]] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> int:
+        """How many of the expected measurements have no row."""
+        columns = (self.frame[name].tolist() for name in ("variant", "metric", "seed"))
+        present = {(variant, metric, _seed(seed)) for variant, metric, seed in zip(*columns, strict=True)}
+        return len(set(self.expected) - present)
+
+
+def _seed(value: Any) -> int | None:
+    """The seed of a row; pandas has NA where none plays a part."""
+    return int(value) if isinstance(value, int) else None

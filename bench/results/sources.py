@@ -1,7 +1,7 @@
 """A digest of the code that a value depends on: a module and the project modules that it imports.
 
-Comments, docstrings and layout do not count: the digest is taken of the syntax tree, so that
-explaining a line does not throw a week of training away.
+Comments, docstrings, layout and the place of imported project modules do not count: the digest is taken of the syntax
+tree, so that explaining a line or moving a file does not throw a week of training away.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import importlib.metadata
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from bench.registry.catalogue import PLUGIN_PREFIX, package_folder, parse
 
@@ -25,14 +26,29 @@ VOCABULARY = frozenset(
 
 @functools.cache
 def digest(path: Path) -> str:
-    """Hash of one file's syntax tree without docstrings."""
-    tree = parse(path)
-    for node in ast.walk(tree):
-        match node:
-            case ast.Module() | ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
-                if ast.get_docstring(node, clean=False) is not None:
-                    node.body = node.body[1:] or [ast.Pass()]
-    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:16]
+    """Hash of one file's syntax tree, without docstrings and without where imported project modules lie."""
+    names: set[str] = set()
+    tree = _Content(names).visit(parse(path))
+    return hashlib.sha256("\n".join([ast.unparse(tree), *sorted(names)]).encode()).hexdigest()[:16]
+
+
+class _Content(ast.NodeTransformer):
+    """Drops docstrings and imports of project modules; of the latter the imported names are collected."""
+
+    def __init__(self, names: set[str]) -> None:
+        self.names = names
+
+    def visit(self, node: ast.AST) -> Any:
+        documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+        return super().visit(node)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom | None:
+        if (node.module or "").split(".")[0] not in OURS:
+            return node
+        self.names |= {f"{alias.name} as {alias.asname or alias.name}" for alias in node.names}
+        return None
 
 
 @functools.cache

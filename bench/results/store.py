@@ -7,23 +7,19 @@ a run writes; any number of readers and other runs may stand beside it. Not for 
 from __future__ import annotations
 
 import contextlib
-import io
 import json
-import math
-import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bench.results.measurement import Evaluation, Measurement
+from bench.results.conditions import conditions_of
+from bench.results.measurement import Evaluation, Measurement, Record
+from bench.results.packing import packed, tuples, unpacked
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 DEFAULT = Path("results") / "store.sqlite"
 
@@ -47,6 +43,7 @@ CREATE TABLE IF NOT EXISTS measurement (
     exact INTEGER NOT NULL,
     error TEXT,
     detail TEXT NOT NULL,
+    contributions TEXT NOT NULL,
     duration REAL NOT NULL,
     parts TEXT NOT NULL,
     environment INTEGER NOT NULL REFERENCES environment (id),
@@ -60,7 +57,7 @@ CREATE TABLE IF NOT EXISTS note (ablation TEXT PRIMARY KEY, text TEXT NOT NULL) 
 CREATE TABLE IF NOT EXISTS claim (key TEXT PRIMARY KEY, owner TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS fingerprint (dataset TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 """
-VERSION = 1
+VERSION = 2
 
 
 class StoreError(RuntimeError):
@@ -169,14 +166,14 @@ class Store:
 
     def add_evaluation(self, training_run: str, evaluation: Evaluation) -> None:
         """Keep what a trained network did; the training run's key is what its training depends on."""
-        facts, arrays = _packed(evaluation)
+        facts, arrays = packed(evaluation)
         with self._transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO evaluation VALUES (?, ?, ?)", (training_run, facts, arrays))
 
     def evaluation(self, training_run: str) -> Evaluation | None:
         """The evaluation of a training run, or None."""
         rows = self._read("SELECT facts, arrays FROM evaluation WHERE training_run = ?", (training_run,))
-        return _unpacked(*rows[0]) if rows else None
+        return unpacked(*rows[0]) if rows else None
 
     def evaluated(self) -> set[str]:
         """The training runs that have an evaluation."""
@@ -239,25 +236,25 @@ class Store:
         statement = "SELECT key, parts FROM measurement WHERE architecture = ? AND metric = ? ORDER BY id DESC"
         return [(key, json.loads(parts)) for key, parts in self._read(statement, (architecture, metric))]
 
-    def measurements(self, keys: Iterable[str] | None = None) -> list[tuple[Measurement, str, str]]:
-        """(measurement, kind, created) of the live rows: all of them, or those of `keys`."""
+    def records(self, keys: Iterable[str] | None = None) -> list[Record]:
+        """The live measurements: all of them in the order they were made, or those of `keys`."""
         if keys is None:
             rows: Iterable[tuple[Any, ...]] = self._read(f"SELECT {_READ} FROM measurement WHERE live = 1 ORDER BY id")
         else:
             rows = self._chosen(_READ, keys)
         environments = dict(self._read("SELECT id, facts FROM environment"))
-        return [_measurement(row, environments) for row in rows]
+        return [_record(row, environments) for row in rows]
 
 
 _WRITE = (
     "key, live, architecture, variant, axes, stated, workload, metric, kind, unit, better, seed, samples, "
-    "exact, error, detail, duration, parts, environment, created"
+    "exact, error, detail, contributions, duration, parts, environment, created"
 )
 _READ = (
     "key, architecture, axes, stated, workload, metric, kind, unit, better, seed, samples, exact, error, "
-    "detail, duration, environment, created"
+    "detail, contributions, duration, parts, environment, created"
 )
-_INSERT = f"INSERT INTO measurement ({_WRITE}) VALUES ({','.join('?' * 20)}) ON CONFLICT DO NOTHING"
+_INSERT = f"INSERT INTO measurement ({_WRITE}) VALUES ({','.join('?' * 21)}) ON CONFLICT DO NOTHING"
 
 
 def _json(value: Any) -> str:
@@ -268,16 +265,17 @@ def _columns(m: Measurement, kind: str, parts: Mapping[str, Any], environment: i
     variant, workload = m.variant, _json(asdict(m.workload))
     head = (m.key, 1, variant.architecture, variant.name, _json(variant.axes), _json(variant.stated), workload)
     value = (m.metric, kind, m.unit, m.better, m.seed, _json(m.samples), int(m.exact), m.error, _json(dict(m.detail)))
-    return (*head, *value, m.duration, _json(parts), environment, datetime.now(UTC).isoformat(timespec="seconds"))
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    return (*head, *value, _json(m.contributions), m.duration, _json(parts), environment, created)
 
 
-def _measurement(row: tuple[Any, ...], environments: Mapping[int, str]) -> tuple[Measurement, str, str]:
+def _record(row: tuple[Any, ...], environments: Mapping[int, str]) -> Record:
     key, architecture, axes, stated, workload, metric, kind, unit, better, seed, *rest = row
-    samples, exact, error, detail, duration, environment, created = rest
+    samples, exact, error, detail, contributions, duration, parts, environment, created = rest
     measurement = Measurement(
         key=key,
-        variant=Variant(architecture, _tuples(json.loads(axes)), tuple(json.loads(stated))),
-        workload=Workload(**{k: _tuples(v) for k, v in json.loads(workload).items()}),
+        variant=Variant(architecture, tuples(json.loads(axes)), tuple(json.loads(stated))),
+        workload=Workload(**{k: tuples(v) for k, v in json.loads(workload).items()}),
         metric=metric,
         unit=unit,
         better=better,
@@ -288,109 +286,6 @@ def _measurement(row: tuple[Any, ...], environments: Mapping[int, str]) -> tuple
         environment=json.loads(environments[environment]),
         error=error,
         detail=json.loads(detail),
+        contributions=tuple(json.loads(contributions)),
     )
-    return measurement, kind, created
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
-
-
-def _packed(evaluation: Evaluation) -> tuple[str, bytes]:
-    import numpy as np
-
-    buffer = io.BytesIO()
-    groups = {"units": evaluation.units, "curves": evaluation.curves, "samples": evaluation.samples}
-    named: dict[str, Any] = {f"{g}.{k}": v for g, arrays in groups.items() for k, v in arrays.items()}
-    np.savez_compressed(buffer, **named)
-    facts = {"task": evaluation.task, "names": list(evaluation.names), "facts": dict(evaluation.facts)}
-    return _json(facts), buffer.getvalue()
-
-
-def _unpacked(facts: str, arrays: bytes) -> Evaluation:
-    import numpy as np
-
-    groups: dict[str, dict[str, Any]] = {"units": {}, "curves": {}, "samples": {}}
-    with np.load(io.BytesIO(arrays), allow_pickle=False) as held:
-        for name in held.files:
-            group, _, key = name.partition(".")
-            groups[group][key] = held[name]
-    told = json.loads(facts)
-    return Evaluation(task=told["task"], names=tuple(told["names"]), facts=told["facts"], **groups)
-
-
-def load(path: str | Path = DEFAULT, keys: Iterable[str] | None = None) -> pd.DataFrame:
-    """The store as a tidy DataFrame: one row for each sample, axes as columns; a failure is one row with its error.
-
-    Columns: architecture, variant, the axes, metric, unit, better, kind, seed, sample, value, exact, error,
-    task, dataset, shape, batch, device, dtype, mode, duration (s), created, key, detail. An axis that is
-    called like one of these stands as `axis.NAME`. Only the measurements of `keys` where given.
-    """
-    import pandas as pd
-
-    with Store(path) as store:
-        found = store.measurements(keys)
-    rows = [row for measurement, kind, created in found for row in _rows(measurement, kind, created)]
-    axes = list(dict.fromkeys(name for row in rows for name in row["axes"]))
-    frame = pd.DataFrame([{**row, **row["axes"]} for row in rows], columns=[*_HEAD, *axes, *_TAIL])
-    return _typed(frame) if rows else frame
-
-
-def _typed(frame: pd.DataFrame) -> pd.DataFrame:
-    frame = frame.astype({"seed": "Int64", "value": float})
-    for column in ("better", "error", "mode"):
-        frame[column] = frame[column].astype(object).where(frame[column].notna(), None)
-    return frame
-
-
-_HEAD = ("architecture", "variant")
-_TAIL = (
-    "metric", "unit", "better", "kind", "seed", "sample", "value", "exact", "error", "task", "dataset", "shape",
-    "batch", "device", "dtype", "mode", "duration", "created", "key", "detail",
-)  # fmt: skip
-
-
-def _rows(m: Measurement, kind: str, created: str) -> Iterator[dict[str, Any]]:
-    taken = {*_HEAD, *_TAIL}
-    axes = {f"axis.{name}" if name in taken else name: value for name, value in m.variant.axes}
-    work = m.workload
-    where = {"task": work.task, "dataset": work.dataset, "shape": work.shape, "batch": work.batch}
-    how = {"device": work.device, "dtype": work.dtype, "mode": m.detail.get("mode")}
-    told = {"error": m.error, "duration": m.duration, "created": created, "key": m.key, "detail": dict(m.detail)}
-    named = {"architecture": m.variant.architecture, "variant": m.variant.name, "axes": axes}
-    what = {"metric": m.metric, "unit": m.unit, "better": m.better, "kind": kind, "seed": m.seed, "exact": m.exact}
-    for sample, value in enumerate(m.samples or (math.nan,)):
-        yield {**named, **what, "sample": sample, "value": value, **where, **how, **told}
-
-
-def this_run() -> str:
-    """A name for this driver process that no other process, not even one with its number later, has."""
-    return f"{os.getpid()}@{_started(os.getpid())}"
-
-
-def running(owner: str) -> bool:
-    """Whether the driver of that name still lives on this machine."""
-    number, _, started = owner.partition("@")
-    return _started(int(number)) == started
-
-
-def _started(pid: int) -> str:
-    """Boot and start time of a process; empty where there is no such process (or it is a zombie)."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return _started_elsewhere(pid)
-    return "" if fields[0] in "ZX" else f"{boot}/{fields[19]}"
-
-
-def _started_elsewhere(pid: int) -> str:
-    if Path("/proc/self/stat").exists():
-        return ""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return ""
-    except PermissionError:
-        pass
-    return "alive"
+    return Record(measurement, kind, created, conditions_of(json.loads(parts)))

@@ -25,7 +25,12 @@ class Variant:
         return dict(self.axes)
 
     @property
+    def texts(self) -> dict[str, str]:
+        """The stated axes with their values as text, in the order of the builder's signature."""
+        return {axis: text_of(value) for axis, value in self.axes if axis in self.stated}
+
+    @property
     def name(self) -> str:
         """Canonical: `fcn(stride=8,skips=true)`."""
-        inner = ",".join(f"{k}={text_of(v)}" for k, v in self.axes if k in self.stated)
+        inner = ",".join(f"{axis}={text}" for axis, text in self.texts.items())
         return f"{self.architecture}({inner})" if inner else self.architecture

@@ -99,5 +99,5 @@ def _measured(ablations: Sequence[Ablation]) -> Iterator[Measurement]:
         finally:
             executor.stop()
         for made in plans:
-            found = {m.metric: m for m, _, _ in store.measurements(made.keys)}
+            found = {r.measurement.metric: r.measurement for r in store.records(made.keys)}
             yield from (found[metric.name] for metric in made.ablation.metrics)

@@ -12,7 +12,8 @@ from typing import Any
 
 from bench.results.keys import Request
 from bench.results.measurement import Measurement
-from bench.results.store import Row, Store, running, this_run
+from bench.results.owner import running, this_run
+from bench.results.store import Row, Store
 from bench.sweep.executors import Executor, Exit, Lane, Progress
 from bench.sweep.noop import check_effects
 from bench.sweep.plan import Plan
@@ -24,8 +25,8 @@ KILLED = "killed by SIGKILL"
 
 
 @dataclass(frozen=True)
-class Summary:
-    """How a run ended."""
+class Outcome:
+    """How a run ended: numbers of measurements; `stopped` is `budget` where some were left for lack of time."""
 
     measured: int
     failed: int
@@ -33,7 +34,7 @@ class Summary:
     stopped: str = ""
 
 
-def run(plan: Plan, store: Store, executor: Executor, options: Options = DEFAULT) -> Summary:
+def run(plan: Plan, store: Store, executor: Executor, options: Options = DEFAULT) -> Outcome:
     """Measure what is due. Whatever is known is in the store at once; a death costs its own measurement only."""
     return _Run(plan, store, executor, options).run()
 
@@ -52,8 +53,8 @@ class _Run:
         self.ends = time.monotonic() + options.budget
         self.by_key = {request.key: request for request in plan.due}
 
-    def run(self) -> Summary:
-        if self.plan.due and len(self.plan.ablation.variants) > 1:
+    def run(self) -> Outcome:
+        if self.options.check_noop and self.plan.due and len(self.plan.ablation.variants) > 1:
             check_effects(self.plan, self.store, self.executor, self.options)
         self.options.notify(Began(len(self.plan.due)))
         try:
@@ -63,7 +64,7 @@ class _Run:
             if self.by_key:
                 self.store.release(self.owner)
         left = len(self.by_key) - len(self.done)
-        return Summary(len(self.done), self.failed, left, "budget" if left else "")
+        return Outcome(len(self.done), self.failed, left, "budget" if left else "")
 
     def _own_requests(self) -> None:
         mine = self._claimed([key for key in self.by_key if key not in self.done])

@@ -14,13 +14,16 @@ from bench.results.keys import Request, requests
 from bench.results.store import Row, Store
 from bench.spec.ablation import Ablation
 
-KINDS = ("failed", "oom", "timeout", "died", "diverged")
-"""Sorts of errors; `--rerun failed` means all of them."""
+KINDS = ("static", "speed", "accuracy")
+"""Kinds of metrics, in the order in which they are measured."""
+
+ERRORS = ("failed", "oom", "timeout", "died", "diverged")
+"""Kinds of errors; `--rerun failed` means all of them."""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A measurement and what is known of it: `due`, `cached`, or `failed` (kept as an error, not run again)."""
+    """A requested measurement and its status: `due`, `cached`, or `failed` (kept as an error, not run again)."""
 
     request: Request
     status: str
@@ -29,7 +32,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run of the ablation would do. `seconds` is an estimate; `unknown` measurements have no precedent."""
+    """What a run of the ablation would do. `seconds` is a forecast; `unknown` measurements have no precedent."""
 
     ablation: Ablation
     planned: tuple[Planned, ...]
@@ -62,24 +65,27 @@ def plan(
     rerun: Sequence[str] = (),
     force: bool = False,
     only: Sequence[str] = (),
+    kinds: Sequence[str] = KINDS,
     reading: bool = False,
 ) -> Plan:
     """Every measurement of the ablation with its status in `store`. Builds no network, imports no torch.
 
-    `rerun` names sorts of errors that are due again; `force` makes everything due; `only` keeps these
-    metrics. With `reading` a dataset that is not here counts as what it was when last seen.
+    `rerun` names kinds of errors that are due again; `force` makes everything due; `only` keeps these metrics, `kinds`
+    these kinds of metrics. With `reading`, a dataset that is not here counts as what it was when it was last used, or,
+    if it never was, as data whose measurements the store cannot have.
     Raises DataNotFound where the data are needed and missing.
     """
-    told, note = _fingerprint(ablation, store, data, reading)
-    wanted = [c for c in requests(ablation, told) if not only or c.metric in only]
-    known = store.measured(c.key for c in wanted)
-    planned = tuple(_status(request, known.get(request.key), rerun, force) for request in wanted)
+    prints, note = ({}, "") if "accuracy" not in kinds else _fingerprint(ablation, store, data, reading)
+    chosen = [r for r in requests(ablation, prints) if r.kind in kinds and (not only or r.metric in only)]
+    rows = store.measured(request.key for request in chosen)
+    planned = tuple(_status(request, rows.get(request.key), rerun, force) for request in chosen)
     due = [p.request for p in planned if p.status == "due"]
-    seconds, unknown = estimate(due, store)
+    seconds, unknown = forecast(due, store)
     return Plan(ablation, planned, data, seconds, unknown, note)
 
 
 def _fingerprint(ablation: Ablation, store: Store, data: Path | None, reading: bool) -> tuple[dict[str, str], str]:
+    """(split -> digest of its data, a remark where the data are not here)."""
     if not ablation.trains:
         return {}, ""
     from bench.data.fingerprint import fingerprint
@@ -88,15 +94,21 @@ def _fingerprint(ablation: Ablation, store: Store, data: Path | None, reading: b
     name = f"{work.dataset}{dict(work.dataset_axes)}{work.shape}"
     dataset = live(declarations(ablation.plugins).datasets.get(work.dataset), ablation.plugins)
     try:
-        told = {s: fingerprint(dataset, data, s, work.shape, dict(work.dataset_axes)) for s in dataset.splits[:2]}
+        prints = {s: fingerprint(dataset, data, s, work.shape, dict(work.dataset_axes)) for s in dataset.splits[:2]}
     except LookupError:
-        held = store.fingerprint(name) if reading else None
-        if held is None:
+        if not reading:
             raise
-        return dict(pair.split("=") for pair in held.split(",")), f"{work.dataset} is not here; read as last measured"
+        return _remembered(store.fingerprint(name), work.dataset)
     if not reading:
-        store.remember_fingerprint(name, ",".join(f"{k}={v}" for k, v in told.items()))
-    return told, ""
+        store.remember_fingerprint(name, ",".join(f"{split}={digest}" for split, digest in prints.items()))
+    return prints, ""
+
+
+def _remembered(text: str | None, dataset: str) -> tuple[dict[str, str], str]:
+    if text is None:
+        return {}, f"the dataset {dataset} is not here (see: bench data get {dataset}); its scores can only be read"
+    pairs = (pair.split("=") for pair in text.split(","))
+    return dict(pairs), f"the dataset {dataset} is not here; read as it was last used"
 
 
 def _status(request: Request, row: Row | None, rerun: Sequence[str], force: bool) -> Planned:
@@ -104,13 +116,13 @@ def _status(request: Request, row: Row | None, rerun: Sequence[str], force: bool
         return Planned(request, "due")
     if row.error is None:
         return Planned(request, "cached")
-    sort = row.error.split(":", 1)[0]
-    again = "failed" in rerun or sort in rerun
+    kind = row.error.split(":", 1)[0]
+    again = "failed" in rerun or kind in rerun
     return Planned(request, "due" if again else "failed", row.error)
 
 
-def estimate(due: Sequence[Request], store: Store) -> tuple[float, int]:
-    """(seconds on one worker, measurements without precedent), by the medians of earlier measurements of the same sort.
+def forecast(due: Sequence[Request], store: Store) -> tuple[float, int]:
+    """(seconds on one worker, measurements without precedent), by the medians of earlier ones.
 
     A training's time is taken to grow with its steps, its batch and its pixels.
     """

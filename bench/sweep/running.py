@@ -1,4 +1,4 @@
-"""A run as the command line does it: plan all, start the executor once, run each, report each."""
+"""Several ablations in one run: plan all, start the executor once, run each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pathlib import Path
 from bench.hardware.environment import device_kind
 from bench.registry.catalogue import declarations
 from bench.registry.targets import ZOOS
-from bench.results.loading import gather
 from bench.results.store import Store
 from bench.spec.ablation import Ablation
 from bench.sweep.driver import run
@@ -42,8 +41,8 @@ class Job:
         return [plan(ablation, self.store, self.data, **how) for ablation in self.ablations]  # type: ignore[arg-type]
 
 
-def run_all(job: Job, announce: Callable[[Plan], None], reports: Path | None) -> bool:
-    """Run every ablation and print its report's path; whether any measurement failed or was left."""
+def run_all(job: Job, announce: Callable[[Plan], None], finished: Callable[[Plan], None]) -> bool:
+    """Run every ablation, calling `announce` before and `finished` after each; whether any measurement failed."""
     plans = job.plans()
     workers = job.workers or workers_for(plans)
     executor = LocalExecutor(workers, preload(plans))
@@ -53,8 +52,7 @@ def run_all(job: Job, announce: Callable[[Plan], None], reports: Path | None) ->
         for each in plans:
             announce(each)
             failed |= _run_one(job, each, executor, workers, ends)
-            if reports is not None:
-                _report(job, each, reports)
+            finished(each)
     finally:
         executor.stop()
     return failed
@@ -71,22 +69,30 @@ def _run_one(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: 
         notify=reporter,
     )
     try:
-        summary = run(each, job.store, executor, options)
+        outcome = run(each, job.store, executor, options)
     finally:
         reporter.close()
-    failed = summary.failed + each.count("failed")
-    if summary.left:
-        reporter.say(f"{each.ablation.name}: {summary.left} measurements left when the time was up; run again to go on")
+    failed = outcome.failed + each.count("failed")
+    if outcome.left:
+        reporter.say(f"{each.ablation.name}: {outcome.left} measurements left when the time was up; run again to go on")
     if failed:
         reporter.say(f"{each.ablation.name}: {failed} measurements failed; --rerun failed measures them again")
     return failed > 0
 
 
-def _report(job: Job, each: Plan, folder: Path) -> None:
-    from bench.report.page import render
-
-    fresh = plan(each.ablation, job.store, job.data, reading=True)
-    print(render(gather(fresh.ablation, fresh.requests, job.store, fresh.note), folder), flush=True)
+def measure_static(ablations: Sequence[Ablation], store: Store, workers: int | None = None) -> list[Plan]:
+    """Measure what is missing of the static metrics; each ablation planned anew. Needs no data and trains nothing."""
+    plans = [plan(ablation, store, kinds=("static",)) for ablation in ablations]
+    if not any(each.due for each in plans):
+        return plans
+    count = workers or workers_for(plans)
+    executor = LocalExecutor(count, preload([each for each in plans if each.due]))
+    try:
+        for each in plans:
+            run(each, store, executor, Options(workers=count, check_noop=False))
+    finally:
+        executor.stop()
+    return [plan(ablation, store, kinds=("static",)) for ablation in ablations]
 
 
 def workers_for(plans: Sequence[Plan]) -> int:

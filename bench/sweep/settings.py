@@ -15,13 +15,18 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class Options:
-    """How a run is carried out; nothing here can change a value."""
+    """How a run is carried out; nothing here can change a value.
+
+    `budget` is in seconds. `replace` puts new measurements in place of stored ones. `allow_noop` is a person's
+    reason to keep two variants that are the same network; `check_noop` looks for such. `notify` receives the events.
+    """
 
     workers: int = 1
     budget: float = math.inf
     force: bool = False
     replace: bool = False
     allow_noop: str = ""
+    check_noop: bool = True
     notify: Callable[[Any], None] = field(default=lambda event: None)
 
 
@@ -30,13 +35,13 @@ DEFAULT = Options()
 
 @dataclass(frozen=True)
 class Began:
-    """Event: so many measurements are to be measured."""
+    """Event: this many measurements are about to be made."""
 
     requests: int
 
 
 @dataclass(frozen=True)
 class Kept:
-    """Event: these measurements are in the store."""
+    """Event: these measurements are stored."""
 
     measurements: tuple[Measurement, ...]

@@ -152,7 +152,7 @@ def _measured(questions: Sequence[_Question], plugins: tuple[str, ...]) -> Cells
         finally:
             executor.stop()
             reporter.close()
-        kept = [m for m, _, _ in store.measurements(whole.keys)]
+        kept = [record.measurement for record in store.records(whole.keys)]
     return {(m.variant, m.workload.shape, m.metric): m for m in kept}
 
 

@@ -22,6 +22,7 @@ from bench.results.measurement import Evaluation, Measurement, Reading
 from bench.results.signature import Signature
 from bench.spec.recipe import Recipe
 from bench.spec.workload import Workload
+from bench.sweep.contributions import contributions
 from bench.sweep.executors import Emit, Progress
 from bench.sweep.executors.local import described
 from bench.sweep.signature import signature, values
@@ -107,8 +108,20 @@ class TrainJob:
         told = {key: evaluation.facts.get(key) for key in ("mode", "seconds", "cpu_seconds", "refused")}
         for request in self.requests:
             result = measured(request, lambda metric: metric.call(evaluation), self.plugins)
+            result = _with_contributions(result, evaluation, self.plugins)
             spent = result.duration + float(told["seconds"] or 0)
             emit(replace(result, duration=spent, detail={**result.detail, **told}))
+
+
+def _with_contributions(result: Measurement, evaluation: Evaluation, plugins: tuple[str, ...]) -> Measurement:
+    """The measurement with what each block of images contributes to it, or with the reason why that is unknown."""
+    metric = declarations(plugins).metrics.get(result.metric)
+    if not metric.reads_units or not result.samples:
+        return result
+    try:
+        return replace(result, contributions=contributions(live(metric, plugins).call, evaluation))
+    except Exception as error:
+        return replace(result, detail={**result.detail, "contributions_error": described(error)})
 
 
 def trained(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,12 +12,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analysis.summary import stated_axes
 from bench.data.leeds import NAMES as JOINTS
 from bench.results.measurement import Evaluation
 from bench.results.results import Results
 from bench.spec.claims import Scope, parse
 from bench.spec.variant import Variant
+
+
+def stated_axes(variant: str) -> list[tuple[str, str]]:
+    """The axes in one of the made-up names: `fcn(stride=8,rates=[1,2])` has two."""
+    inner = variant.partition("(")[2].removesuffix(")")
+    parts = re.findall(r"(\w+)=((?:\[[^]]*\]|[^,])*)", inner)
+    return [(name, value) for name, value in parts]
+
 
 CLASSES = (
     "sky",
@@ -143,6 +151,7 @@ def made_up() -> Results:
         source="Long, Shelhamer & Darrell 2015",
         baseline=NAMES[0],
         variants=NAMES,
+        axes={name: dict(stated_axes(name)) for name in (*NAMES, "fcn(stride=32,skips=true)")},
         varied=("stride", "skips"),
         excluded=(("fcn(stride=32,skips=true)", "there is nothing to fuse at stride 32 | <i>"),),
         frame=frame.assign(seed=frame["seed"].astype("Int64")),
@@ -195,6 +204,7 @@ def tabulated(table: dict[str, dict[str, Any]], claims: tuple[str, ...] = (), **
         source="nobody",
         baseline=next(iter(table)),
         variants=tuple(table),
+        axes={name: dict(stated_axes(name)) for name in table},
         varied=("a",),
         excluded=(),
         frame=frame.assign(seed=frame["seed"].astype("Int64"), value=frame["value"].astype(float)),

@@ -82,7 +82,7 @@ def test_two_hundred_variants(tmp_path, capsys):
             seconds, used = time.perf_counter() - begun, workers_seconds()
         finally:
             executor.stop()
-        errors = [m.error for m, _, _ in store.measurements() if m.error]
+        errors = [r.measurement.error for r in store.records() if r.measurement.error]
     with capsys.disabled():
         told = f"{len(plans)} variants of {len(segmenting())} families at {SHAPE}, {summary.measured} measurements"
         spent = f"{seconds:.1f} s on {WORKERS} workers (budget 60 s)"

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from bench.analysis.estimate import EstimateError, estimate
 from scipy import stats
 
-from bench.analysis.estimate import EstimateError, estimate
 from bench.analysis.summary import summarise
 from bench.stats.inference import crossed
 

@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bench.results.frame import load
 from bench.results.measurement import Evaluation, Measurement
-from bench.results.store import Store, StoreError, load, running, this_run
+from bench.results.owner import running, this_run
+from bench.results.store import Store, StoreError
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload
 
@@ -21,19 +23,19 @@ def keep(store, *measurements, replaced=False):
 
 def test_what_was_kept_comes_back_exactly(store):
     keep(store, ONE, replace(ONE, key="k2", samples=(), error="oom: x", detail={"a": [1]}))
-    assert [m for m, _, _ in store.measurements()] == [
+    assert [record.measurement for record in store.records()] == [
         ONE,
         replace(ONE, key="k2", samples=(), error="oom: x", detail={"a": [1]}),
     ]
-    assert store.measurements()[0][0].variant.name == "net(a=1)"
+    assert store.records()[0].measurement.variant.name == "net(a=1)"
 
 
 def test_a_key_has_one_live_row_and_a_history(store):
     assert keep(store, ONE) == 1
     assert keep(store, replace(ONE, samples=(0.9,))) == 0
-    assert store.measurements()[0][0].samples == ONE.samples
+    assert store.records()[0].measurement.samples == ONE.samples
     assert keep(store, replace(ONE, samples=(0.9,)), replaced=True) == 1
-    assert [m.samples for m, _, _ in store.measurements()] == [(0.9,)]
+    assert [record.measurement.samples for record in store.records()] == [(0.9,)]
     assert len(store.parts("net", "miou")) == 2
 
 
@@ -41,7 +43,7 @@ def test_a_missing_store_reads_as_empty_and_is_not_made(tmp_path):
     path = tmp_path / "deep" / "s.sqlite"
     with Store(path) as store:
         assert store.measured(["x"]) == {}
-        assert store.measurements() == []
+        assert store.records() == []
         assert store.evaluation("t") is None
     assert not path.parent.exists()
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.results.frame import load as load_frame_at
 from bench.results.keys import difference, requests
-from bench.results.store import Store, _started
-from bench.results.store import load as load_frame_at
+from bench.results.owner import _started
+from bench.results.store import Store
 from bench.spec.ablation import load as load_ablation
 from bench.sweep import driver as sweep
 from bench.sweep import plan as planning

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.data.examples import Examples
-from bench.results.store import load
+from bench.results.frame import load
 from bench.spec import ablation as ablations
 from bench.spec.workload import Workload
 from bench.sweep import driver as sweep

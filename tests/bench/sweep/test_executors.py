@@ -90,7 +90,7 @@ from bench.sweep import driver as sweep
             try:
                 sweep.run(planning.plan(ablation.load("a.yaml", plugins=[{plugin!r}]), store), store, executor)
             except WorkerError as error:
-                print("refused:", error, len(store.measurements()))
+                print("refused:", error, len(store.records()))
             finally:
                 executor.stop()
     """

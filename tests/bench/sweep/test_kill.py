@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.results.store import load
+from bench.results.frame import load
 
 TEXT = """
 question: Does a run survive?

@@ -87,7 +87,7 @@ def attempt(planted, store, write):
 def test_an_axis_that_does_nothing_is_refused_before_anything_is_measured(attempt, store, axis):
     with pytest.raises(NoEffect, match=rf"axis '{axis}' had no effect: .* with {axis}=false or true"):
         attempt(f"{{{axis}: [true]}}")
-    assert store.measurements() == []
+    assert store.records() == []
 
 
 @pytest.mark.parametrize(

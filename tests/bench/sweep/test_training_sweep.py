@@ -2,8 +2,8 @@
 
 import pytest
 
+from bench.results.frame import load
 from bench.results.loading import gather
-from bench.results.store import load
 from bench.spec import ablation as ablations
 from bench.sweep import driver as sweep
 from bench.sweep import plan as planning
@@ -77,7 +77,7 @@ def test_what_was_trained_can_be_gathered_for_a_report(train, store):
     assert len(results.frame) == 4
     assert len(results.evaluations) == 2
     assert {signature.field for signature in results.signatures.values()} == {404}
-    assert {key: len(values) for key, values in results.units.items()} == {
+    assert {key: len(values) for key, values in results.contributions.items()} == {
         (variant, metric, 0): 3 for variant in results.variants for metric in ("miou", "pixel_accuracy")
     }
     assert all(e.curves["loss"].shape == (3,) for e in results.evaluations.values())

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bench.analysis.summary import summarise
-from bench.display.wording import claim_text, claims_told
+from bench.display.wording import claim_text, claim_texts
 from bench.report.table import table as rendered
 from bench.spec.claims import Statement
 
@@ -19,7 +19,7 @@ TABLE = {
 
 
 def answers(results) -> list[str]:
-    return [finding.answer for finding in summarise(results).findings]
+    return [finding.answer for finding in summarise(results).claims]
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_answers(results_of, claim: str, answer: str):
 
 def test_more_claims_need_stronger_evidence(results_of):
     claims = ("miou[a=1] > miou", *(f"miou[a=2] > miou - {i}e-6" for i in range(80)))
-    alone, among = (summarise(results_of(TABLE, chosen)).findings[0].steps[0] for chosen in (claims[:1], claims))
+    alone, among = (summarise(results_of(TABLE, chosen)).claims[0].comparisons[0] for chosen in (claims[:1], claims))
     assert (alone.level, among.level) == pytest.approx((0.95, 1 - 0.05 / 81))
     assert (alone.answer, among.answer) == ("reproduced", "reproduced")
     claims = ("miou[a=1] > miou + 0.095", *claims[1:])
@@ -59,7 +59,7 @@ def test_more_claims_need_stronger_evidence(results_of):
 
 
 def test_exact_claims_cost_the_others_nothing(results_of):
-    (step,) = summarise(results_of(TABLE, ("miou[a=1] > miou", "macs[a=1] < macs"))).findings[0].steps
+    (step,) = summarise(results_of(TABLE, ("miou[a=1] > miou", "macs[a=1] < macs"))).claims[0].steps
     assert step.level == 0.95
 
 
@@ -82,7 +82,7 @@ def test_what_is_missing_or_failed_is_not_evaluated_with_the_reason(results_of):
     )
     gone = Statement("miou[a=7] > miou", "Table 1", problem="no variant here has a=7")
     results = dataclasses.replace(results, claims=(*results.claims, gone))
-    found = summarise(results).findings
+    found = summarise(results).claims
     assert [each.answer for each in found] == [*["not evaluated"] * 2, "reproduced", *["not evaluated"] * 2]
     assert found[0].reason == "miou of net(a=2) (seed 2) failed: diverged: nan"
     assert found[1].reason == "latency of net(a=2) failed: out of memory"
@@ -97,7 +97,7 @@ def test_one_seed_leaves_every_claim_open(results_of):
 
 def test_a_claim_in_words(results_of):
     results = results_of(TABLE, ("miou[a=1] > miou", "macs[a=1] < macs", "latency[a=1] < latency"))
-    first, second, third = claims_told(summarise(results))
+    first, second, third = claim_texts(summarise(results))
     assert (first.answer, first.numbers) == ("reproduced", ("0.611 against 0.510",))
     assert first.differences[0].startswith("+0.101 [+0.09")
     assert first.basis == ("95 % interval from 3 seeds",)  # the last step of Holm: latency was the first
@@ -110,7 +110,7 @@ def test_a_claim_in_words(results_of):
 def test_what_a_claim_adds_is_not_passed_off_as_measured(results_of):
     """The difference is that of the claim's two sides, as its interval is."""
     results = results_of(TABLE, ("miou[a=1] > miou + 0.05", "miou[a=1] - 0.2 < miou", "miou > 0.3"))
-    more, less, constant = claims_told(summarise(results))
+    more, less, constant = claim_texts(summarise(results))
     assert more.numbers == ("0.611 against 0.510 + 0.050",)
     assert more.differences[0].startswith("+0.051 [")
     assert less.numbers == ("0.611 \N{MINUS SIGN} 0.200 against 0.510",)

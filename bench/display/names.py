@@ -1,0 +1,37 @@
+"""Names of variants as text: what all variants share is left out."""
+
+from __future__ import annotations
+
+from bench.registry import text_of
+from bench.results.results import Results
+
+ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
+
+
+def axis_text(results: Results, variant: str, axis: str) -> str:
+    """The variant's value on an axis, as text; empty where the variant has no such axis."""
+    axes = results.axes.get(variant, {})
+    if axis in axes or axis not in results.frame:
+        return axes.get(axis, "")
+    values = results.frame.loc[results.frame["variant"] == variant, axis].dropna().tolist()
+    return text_of(values[0]) if values else ""
+
+
+def shared_axes(results: Results) -> dict[str, str]:
+    """The axis values that all variants state alike; empty for a single variant."""
+    first, *others = (results.axes.get(variant, {}) for variant in results.variants)
+    return {axis: text for axis, text in first.items() if others and all(o.get(axis) == text for o in others)}
+
+
+def short_name(results: Results, variant: str) -> str:
+    """The variant's name with `…` for what all variants share: `fcn(stride=8,…)`."""
+    axes, shared = results.axes.get(variant, {}), shared_axes(results)
+    own = [f"{axis}={text}" for axis, text in axes.items() if shared.get(axis) != text]
+    parts = own + [ELLIPSIS] * any(axis in shared for axis in axes)
+    return f"{variant.partition('(')[0]}({','.join(parts)})" if parts else variant
+
+
+def shared_words(results: Results) -> str:
+    """What `…` in a short name stands for; empty where nothing is shared."""
+    shared = ", ".join(f"{axis}={text}" for axis, text in shared_axes(results).items())
+    return f"{ELLIPSIS} in a variant's name: {shared}" if shared else ""

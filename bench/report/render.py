@@ -1,0 +1,101 @@
+"""Results -> files: a self-contained HTML page of the report site, or the Markdown and figures that are committed.
+
+Rendering the same results again gives the same bytes: nothing here reads the clock or draws at random.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup, escape
+
+from bench.report.figures import GENERATED
+from bench.report.page import Page, page_of
+from bench.report.table import markdown_text
+from bench.results.results import Results
+
+SITE = Path("reports") / "site"
+"""Where pages are built; not committed."""
+
+COMMITTED_FIGURES = 2
+"""Figures of an ablation that are committed; the site has all of them."""
+
+
+def render(results: Results, folder: str | Path = SITE, plugins: Sequence[str] = ()) -> Path:
+    """Write `folder/<name>/index.html`, which holds its figures; its path.
+
+    `plugins` may bring further plots. Raises ValueError for two measurements of one variant, metric and seed.
+    """
+    target = Path(folder) / results.name
+    page = page_of(results, plugins)
+    return written(target / "index.html", templates().get_template("index.html.j2").render(page=page))
+
+
+def render_markdown(results: Results, folder: str | Path, plugins: Sequence[str] = ()) -> Path:
+    """Write `folder/<name>/index.md` and its first figures as SVG, as they are committed; the path of the text.
+
+    Figures that an earlier rendering wrote and this one does not are removed.
+    """
+    target = Path(folder) / results.name
+    page = with_few_figures(page_of(results, plugins))
+    for figure in page.figures:
+        written(target / f"{figure.name}.svg", figure.standalone)
+    _remove_stale(target, {f"{figure.name}.svg" for figure in page.figures})
+    return written(target / "index.md", markdown_of(page))
+
+
+def with_few_figures(page: Page) -> Page:
+    """The page with the figures that are committed."""
+    return replace(page, figures=page.figures[:COMMITTED_FIGURES])
+
+
+def markdown_of(page: Page) -> str:
+    """The page as Markdown."""
+    return templates().get_template("index.md.j2").render(page=page)
+
+
+def templates() -> jinja2.Environment:
+    """The templates of pages, with their filters."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("bench.report", "templates"),
+        autoescape=lambda name: name is not None and name.endswith(".html.j2"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(md=markdown_text, code=markdown_code, breaks=breakable)
+    return environment
+
+
+def markdown_code(text: str) -> str:
+    """A code span that survives backticks in it and, with its bars escaped, a table's cells."""
+    one_line = " ".join(text.split()).replace("|", "\\|")
+    fence = "``" if "`" in one_line else "`"
+    pad = " " if "`" in one_line else ""
+    return f"{fence}{pad}{one_line}{pad}{fence}"
+
+
+def breakable(text: str) -> Markup:
+    """With places where a browser may break the line: after a name's bracket, underscore, comma or dot."""
+    return Markup(re.sub(r"((?<=\w)\(|_|,(?=\S)|\.(?=[A-Za-z]))", r"\1<wbr>", str(escape(text))))
+
+
+def written(path: Path, text: str) -> Path:
+    """Write in one step: whoever reads meanwhile finds the old text or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(text, encoding="utf-8", newline="\n")
+    temporary.replace(path)
+    return path
+
+
+def _remove_stale(folder: Path, current: set[str]) -> None:
+    """Only what an earlier rendering wrote, which its mark shows."""
+    for path in sorted(folder.glob("*.svg")):
+        if path.name not in current and GENERATED in path.read_text(encoding="utf-8")[:2000]:
+            path.unlink()

@@ -1,0 +1,21 @@
+"""The report site: a page for each ablation, and its index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from bench.report.index import HEAD, IndexRow
+from bench.report.render import SITE, render, templates, written
+from bench.results.results import Results
+
+
+def pages(all_results: Iterable[Results], folder: Path = SITE, plugins: Sequence[str] = ()) -> list[Path]:
+    """Write the page of each ablation to `folder/NAME/index.html`; the paths."""
+    return [render(results, folder, plugins) for results in all_results]
+
+
+def index(rows: Sequence[IndexRow], folder: Path = SITE) -> Path:
+    """Write the index of these ablations to `folder/index.html`; its path."""
+    text = templates().get_template("site.html.j2").render(head=HEAD, rows=rows)
+    return written(folder / "index.html", text)

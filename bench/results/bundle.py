@@ -1,0 +1,307 @@
+"""A results bundle: one ablation's measurements as text and small arrays, to be committed and read anywhere.
+
+`measurements.csv`   one row for each variant, metric and seed: mean, spread, settings, key
+`samples.json`       the samples of measurements that have several, and the detail of each measurement
+`contributions.npz`  what each block of images contributes to a score (for confidence intervals)
+`curves.npz`         curves over training steps and the small arrays that figures read
+`pictures/`          a few inputs and outputs as PNG, of datasets whose licence allows it
+`meta.json`          variants, settings, environments, code digests, facts of each training run
+
+Reading a bundle needs neither the dataset, nor the network's source, nor torch.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.results.measurement import Evaluation, Measurement, Record
+from bench.results.packing import tuples
+from bench.results.pictures import read_pictures, write_pictures
+from bench.results.signature import Signature
+from bench.spec.variant import Variant
+from bench.spec.workload import Workload
+from bench.stats.descriptive import deviation, mean, median, quantile
+
+FOLDER = Path("results") / "reference"
+LAYOUT = 1
+LIMIT = 1_000_000
+"""Bytes that a bundle may have: it is committed."""
+
+COLUMNS = (
+    "id", "variant", "metric", "seed", "value", "n", "mean", "sd", "q1", "q3", "unit", "better", "kind", "exact",
+    "error", "duration", "created", "key", "settings", "environment",
+)  # fmt: skip
+
+
+class BundleError(RuntimeError):
+    """A folder that is no results bundle of this layout, or a bundle that is too large."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """One ablation's records and evaluations; `signatures` are what the no-op check read of each network."""
+
+    name: str
+    records: tuple[Record, ...]
+    evaluations: Mapping[tuple[Variant, int], Evaluation] = field(default_factory=dict)
+    signatures: Mapping[Variant, Signature] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def bundled_names(folder: Path = FOLDER) -> list[str]:
+    """The ablations that have a bundle in a folder of bundles."""
+    return sorted(path.parent.name for path in folder.glob("*/meta.json"))
+
+
+def write(bundle: Bundle, folder: Path) -> Path:
+    """Write the bundle in place of what is there, in one step. Raises BundleError where it is larger than 1 MB."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        _fill(bundle, temporary)
+        size = sum(path.stat().st_size for path in temporary.rglob("*") if path.is_file())
+        if size > LIMIT:
+            raise BundleError(f"{folder}: the bundle has {size:,} bytes, and {LIMIT:,} are allowed")
+        temporary.chmod(0o755)
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def _fill(bundle: Bundle, folder: Path) -> None:
+    variants = _variants(bundle)
+    settings, environments = _Index(), _Index()
+    rows = [_row(record, variants, settings, environments) for record in bundle.records]
+    rows.sort(key=lambda row: str(row["id"]))
+    _save(folder / "measurements.csv", _csv(rows))
+    named = {_id(record.measurement, variants): record.measurement for record in bundle.records}
+    samples = {name: m.samples for name, m in sorted(named.items()) if len(m.samples) > 1}
+    details = {name: dict(m.detail) for name, m in sorted(named.items()) if m.detail}
+    _save(folder / "samples.json", _lines({"samples": samples, "details": details}))
+    _arrays(folder / "contributions.npz", {n: m.contributions for n, m in sorted(named.items()) if m.contributions})
+    runs = {(variants.index(variant), seed): each for (variant, seed), each in bundle.evaluations.items()}
+    _arrays(folder / "curves.npz", dict(_curves(runs)))
+    pictures = write_pictures(folder / "pictures", _firsts(runs))
+    meta = {
+        "layout": LAYOUT,
+        "name": bundle.name,
+        "notes": list(bundle.notes),
+        "variants": [{**asdict(v), "axes": [list(axis) for axis in v.axes]} for v in variants],
+        "settings": settings.items,
+        "environments": environments.items,
+        "workload": asdict(bundle.records[0].measurement.workload) if bundle.records else None,
+        "signatures": {str(variants.index(v)): asdict(s) for v, s in bundle.signatures.items() if v in variants},
+        "training_runs": [_facts(i, seed, run) for (i, seed), run in sorted(runs.items())],
+        "pictures": pictures,
+    }
+    _save(folder / "meta.json", json.dumps(meta, indent=1, sort_keys=True, default=list) + "\n")
+
+
+class _Index:
+    """Distinct JSON values, each stored once and referred to by its position."""
+
+    def __init__(self) -> None:
+        self.items: list[Any] = []
+
+    def of(self, value: Any) -> int:
+        plain = json.loads(json.dumps(value, default=list))
+        if plain not in self.items:
+            self.items.append(plain)
+        return self.items.index(plain)
+
+
+def _variants(bundle: Bundle) -> list[Variant]:
+    variants = {record.measurement.variant: None for record in bundle.records}
+    variants |= dict.fromkeys(variant for variant, _ in bundle.evaluations)
+    return list(variants)
+
+
+def _id(m: Measurement, variants: Sequence[Variant]) -> str:
+    """A name of the measurement within its bundle: `03/miou/1`."""
+    return f"{variants.index(m.variant):02d}/{m.metric}" + ("" if m.seed is None else f"/{m.seed}")
+
+
+def _row(record: Record, variants: Sequence[Variant], settings: _Index, environments: _Index) -> dict[str, Any]:
+    m = record.measurement
+    several = len(m.samples) > 1
+    return {
+        "id": _id(m, variants),
+        "variant": m.variant.name,
+        "metric": m.metric,
+        "seed": m.seed,
+        "value": repr(median(m.samples)) if m.samples else None,
+        "n": len(m.samples),
+        "mean": repr(mean(m.samples)) if several else None,
+        "sd": repr(deviation(m.samples)) if several else None,
+        "q1": repr(quantile(m.samples, 0.25)) if several else None,
+        "q3": repr(quantile(m.samples, 0.75)) if several else None,
+        "unit": m.unit,
+        "better": m.better,
+        "kind": record.kind,
+        "exact": int(m.exact),
+        "error": m.error,
+        "duration": f"{m.duration:.6g}",
+        "created": record.created,
+        "key": m.key,
+        "settings": settings.of(record.conditions),
+        "environment": environments.of(m.environment),
+    }
+
+
+def _csv(rows: Iterable[Mapping[str, Any]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def _lines(groups: Mapping[str, Mapping[str, Any]]) -> str:
+    """JSON with one measurement a line, so that a change is a line of a diff."""
+    parts = []
+    for group, entries in groups.items():
+        lines = [f"  {json.dumps(name)}: {json.dumps(value, sort_keys=True)}" for name, value in entries.items()]
+        parts.append(f' "{group}": {{\n' + ",\n".join(lines) + "\n }")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+POINTS = 200
+"""Points of a training curve that are kept: more than a figure can show."""
+
+
+def _curves(runs: Mapping[tuple[int, int], Evaluation]) -> Iterator[tuple[str, Any]]:
+    """Thinned training curves of every run; summaries of the first run of each variant."""
+    import numpy as np
+
+    first = _firsts(runs)
+    for (variant, seed), evaluation in sorted(runs.items()):
+        for name, values in evaluation.curves.items():
+            chosen = np.unique(np.linspace(0, len(values) - 1, min(POINTS, len(values))).round().astype(int))
+            yield f"curves/{variant}/{seed}/{name}", np.asarray(values)[chosen].astype(np.float32)
+        for name, values in evaluation.summaries.items() if (variant, seed) in first else ():
+            yield f"summaries/{variant}/{seed}/{name}", values
+
+
+def _firsts(runs: Mapping[tuple[int, int], Evaluation]) -> dict[tuple[int, int], Evaluation]:
+    """The run with the lowest seed of each variant: figures show its pictures."""
+    lowest: dict[int, int] = {}
+    for variant, seed in sorted(runs):
+        lowest.setdefault(variant, seed)
+    return {(variant, seed): runs[variant, seed] for variant, seed in lowest.items()}
+
+
+def _facts(variant: int, seed: int, run: Evaluation) -> dict[str, Any]:
+    return {"variant": variant, "seed": seed, "task": run.task, "names": list(run.names), "facts": dict(run.facts)}
+
+
+def _arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    import numpy as np
+
+    named: dict[str, Any] = {name: np.asarray(values) for name, values in arrays.items()}
+    np.savez_compressed(path, **named)
+
+
+def _save(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def read(folder: Path) -> Bundle:
+    """The bundle in a folder. Raises BundleError where it is none, or of another layout."""
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        if meta["layout"] != LAYOUT:
+            raise BundleError(f"{folder}: written in layout {meta['layout']}, and this version reads {LAYOUT}")
+        return _read(folder, meta)
+    except FileNotFoundError as error:
+        raise BundleError(f"{folder}: not a results bundle ({Path(error.filename).name} is missing)") from None
+    except (KeyError, ValueError, csv.Error, EOFError) as error:
+        raise BundleError(f"{folder}: a damaged results bundle ({type(error).__name__}: {error})") from None
+
+
+def _read(folder: Path, meta: Mapping[str, Any]) -> Bundle:
+    variants = [Variant(v["architecture"], tuples(v["axes"]), tuple(v["stated"])) for v in meta["variants"]]
+    texts = json.loads((folder / "samples.json").read_text(encoding="utf-8"))
+    contributions = _load(folder / "contributions.npz")
+    with (folder / "measurements.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    records = [_record(row, variants, meta, texts, contributions.get(row["id"], ())) for row in rows]
+    return Bundle(
+        name=meta["name"],
+        records=tuple(records),
+        evaluations=_evaluations(folder, meta, variants),
+        signatures={variants[int(i)]: Signature(**s) for i, s in meta["signatures"].items()},
+        notes=tuple(meta["notes"]),
+    )
+
+
+def _record(
+    row: Mapping[str, str],
+    variants: Sequence[Variant],
+    meta: Mapping[str, Any],
+    texts: Mapping[str, Mapping[str, Any]],
+    contributions: Iterable[float],
+) -> Record:
+    name, kind = row["id"], row["kind"]
+    samples = texts["samples"].get(name, [_number(row["value"])] if row["value"] else [])
+    measurement = Measurement(
+        key=row["key"],
+        variant=variants[int(name.split("/")[0])],
+        workload=Workload(**{k: tuples(v) for k, v in meta["workload"].items()}),
+        metric=row["metric"],
+        unit=row["unit"],
+        better=row["better"] or None,  # type: ignore[arg-type]
+        samples=tuple(samples),
+        exact=row["exact"] == "1",
+        seed=int(row["seed"]) if row["seed"] else None,
+        duration=float(row["duration"]),
+        environment=meta["environments"][int(row["environment"])],
+        error=row["error"] or None,
+        detail=texts["details"].get(name, {}),
+        contributions=tuple(float(value) for value in contributions),
+    )
+    return Record(measurement, kind, row["created"], meta["settings"][int(row["settings"])])
+
+
+def _number(text: str) -> float:
+    return int(text) if text.lstrip("-").isdigit() else float(text)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    import numpy as np
+
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _evaluations(
+    folder: Path, meta: Mapping[str, Any], variants: Sequence[Variant]
+) -> dict[tuple[Variant, int], Evaluation]:
+    arrays = _load(folder / "curves.npz")
+    pictures = read_pictures(folder / "pictures", meta["pictures"])
+    runs = {}
+    for run in meta["training_runs"]:
+        number, seed = run["variant"], run["seed"]
+        groups = {group: _of(arrays, f"{group}/{number}/{seed}/") for group in ("curves", "summaries")}
+        runs[variants[number], seed] = Evaluation(
+            task=run["task"],
+            units={},
+            names=tuple(run["names"]),
+            samples=pictures.get((number, seed), {}),
+            facts=run["facts"],
+            **groups,
+        )
+    return runs
+
+
+def _of(arrays: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): values for name, values in arrays.items() if name.startswith(prefix)}

@@ -1,0 +1,38 @@
+"""The settings under which a number was measured: what must agree before two numbers may be compared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+CONDITIONS = (
+    "task", "dataset", "fingerprint", "shape", "recipe", "batch", "dtype", "device", "threads", "layout", "compile",
+    "graph", "machine",
+)  # fmt: skip
+"""The parts of a key that are settings; the others are the variant, the metric, the seed and the code."""
+
+OF_A_PLACE = ("machine", "fingerprint")
+"""Settings that an ablation file does not state: they belong to the machine and to the copy of the data."""
+
+
+def conditions_of(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings among the parts of a key, as plain JSON values."""
+    chosen = {name: parts[name] for name in CONDITIONS if name in parts}
+    plain: dict[str, Any] = json.loads(json.dumps(chosen, default=list))
+    return plain
+
+
+def stated(conditions: Mapping[str, Any]) -> dict[str, Any]:
+    """The conditions that an ablation file decides."""
+    return {name: value for name, value in conditions.items() if name not in OF_A_PLACE}
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Each setting that differs, as `recipe.steps: 200, not 1800`; one that either side lacks is no difference."""
+    for name in sorted(one.keys() & other.keys()):
+        first, second = one[name], other[name]
+        if isinstance(first, Mapping) and isinstance(second, Mapping):
+            yield from differences(first, second, f"{prefix}{name}.")
+        elif first != second:
+            yield f"{prefix}{name}: {json.dumps(first)}, not {json.dumps(second)}"

@@ -1,0 +1,63 @@
+"""Measurements as one tidy table: the only form in which tables, figures and pages read numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.results.measurement import Record
+from bench.results.store import DEFAULT, Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_HEAD = ("architecture", "variant")
+_TAIL = (
+    "metric", "unit", "better", "kind", "seed", "sample", "value", "exact", "error", "task", "dataset", "shape",
+    "batch", "device", "dtype", "mode", "duration", "created", "key", "detail",
+)  # fmt: skip
+
+
+def load(path: str | Path = DEFAULT, keys: Iterable[str] | None = None) -> pd.DataFrame:
+    """The results store as a table (see `frame_of`); only the measurements of `keys` where given."""
+    with Store(path) as store:
+        return frame_of(store.records(keys))
+
+
+def frame_of(records: Iterable[Record]) -> pd.DataFrame:
+    """One row for each sample, axes as columns; a failure is one row with its error.
+
+    Columns: architecture, variant, the axes, metric, unit, better, kind, seed, sample, value, exact, error,
+    task, dataset, shape, batch, device, dtype, mode, duration (s), created, key, detail. An axis whose name is one of
+    these has the column `axis.NAME`.
+    """
+    import pandas as pd
+
+    rows = [row for record in records for row in _rows(record)]
+    axes = list(dict.fromkeys(name for row in rows for name in row["axes"]))
+    frame = pd.DataFrame([{**row, **row["axes"]} for row in rows], columns=[*_HEAD, *axes, *_TAIL])
+    return _typed(frame) if rows else frame
+
+
+def _typed(frame: pd.DataFrame) -> pd.DataFrame:
+    frame = frame.astype({"seed": "Int64", "value": float})
+    for column in ("better", "error", "mode"):
+        frame[column] = frame[column].astype(object).where(frame[column].notna(), None)
+    return frame
+
+
+def _rows(record: Record) -> Iterator[dict[str, Any]]:
+    m, work = record.measurement, record.measurement.workload
+    reserved = {*_HEAD, *_TAIL}
+    axes = {f"axis.{name}" if name in reserved else name: value for name, value in m.variant.axes}
+    shared = {
+        **{"architecture": m.variant.architecture, "variant": m.variant.name, "axes": axes},
+        **{"metric": m.metric, "unit": m.unit, "better": m.better, "kind": record.kind, "seed": m.seed},
+        **{"exact": m.exact, "error": m.error, "task": work.task, "dataset": work.dataset, "shape": work.shape},
+        **{"batch": work.batch, "device": work.device, "dtype": work.dtype, "mode": m.detail.get("mode")},
+        **{"duration": m.duration, "created": record.created, "key": m.key, "detail": dict(m.detail)},
+    }
+    for sample, value in enumerate(m.samples or (math.nan,)):
+        yield {**shared, "sample": sample, "value": value}

@@ -1,0 +1,42 @@
+"""An evaluation as JSON facts and compressed arrays, and back."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+from bench.results.measurement import Evaluation
+
+GROUPS = ("units", "curves", "samples", "summaries")
+
+
+def packed(evaluation: Evaluation) -> tuple[str, bytes]:
+    """(facts as JSON, arrays as a compressed .npz file)."""
+    import numpy as np
+
+    arrays: dict[str, Any] = {
+        f"{group}.{name}": values for group in GROUPS for name, values in getattr(evaluation, group).items()
+    }
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    facts = {"task": evaluation.task, "names": list(evaluation.names), "facts": dict(evaluation.facts)}
+    return json.dumps(facts, sort_keys=True, separators=(",", ":")), buffer.getvalue()
+
+
+def unpacked(facts: str, arrays: bytes) -> Evaluation:
+    """The evaluation that `packed` was given."""
+    import numpy as np
+
+    groups: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
+    with np.load(io.BytesIO(arrays), allow_pickle=False) as archive:
+        for entry in archive.files:
+            group, _, name = entry.partition(".")
+            groups[group][name] = archive[entry]
+    values = json.loads(facts)
+    return Evaluation(task=values["task"], names=tuple(values["names"]), facts=values["facts"], **groups)
+
+
+def tuples(value: Any) -> Any:
+    """JSON's lists as tuples, nested, so that the value can be hashed."""
+    return tuple(tuples(item) for item in value) if isinstance(value, list) else value

@@ -1,0 +1,34 @@
+"""Reading an ablation's results: what is stored locally, completed from its committed results bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.results.loading import load_results
+from bench.results.results import Results
+from bench.results.store import Store
+from bench.spec.ablation import Ablation
+from bench.sweep.plan import plan
+
+
+def read_results(ablation: Ablation, store: Store, data: Path | None = None, bundle: Path | None = None) -> Results:
+    """The ablation's results. Needs neither the dataset nor torch; `notes` say what does not come from the store.
+
+    `bundle` names a bundle's folder, which is then read in place of the store. Raises BundleError where it is none.
+    """
+    planned = plan(ablation, store, data, reading=True)
+    local = store if bundle is None else None
+    results = load_results(ablation, planned.requests, local, bundle)
+    elsewhere = any("read from" in note for note in results.notes)
+    return results if elsewhere or not planned.note else _noted(results, planned.note)
+
+
+def _noted(results: Results, note: str) -> Results:
+    from dataclasses import replace
+
+    return replace(results, notes=(*results.notes, note))
+
+
+def is_empty(results: Results) -> bool:
+    """Whether nothing at all is stored of the ablation."""
+    return results.frame.empty
