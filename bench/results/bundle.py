@@ -91,7 +91,8 @@ def _fill(bundle: Bundle, folder: Path) -> None:
     _arrays(folder / "contributions.npz", {n: m.contributions for n, m in sorted(named.items()) if m.contributions})
     runs = {(variants.index(variant), seed): each for (variant, seed), each in bundle.evaluations.items()}
     _arrays(folder / "curves.npz", dict(_curves(runs)))
-    pictures = write_pictures(folder / "pictures", _firsts(runs))
+    first = _firsts(runs)
+    pictures = write_pictures(folder / "pictures", first)
     meta = {
         "layout": LAYOUT,
         "name": bundle.name,
@@ -101,10 +102,10 @@ def _fill(bundle: Bundle, folder: Path) -> None:
         "environments": environments.items,
         "workload": asdict(bundle.records[0].measurement.workload) if bundle.records else None,
         "signatures": {str(variants.index(v)): asdict(s) for v, s in bundle.signatures.items() if v in variants},
-        "training_runs": [_facts(i, seed, run) for (i, seed), run in sorted(runs.items())],
+        "training_runs": [_facts(place, run, place in first) for place, run in sorted(runs.items())],
         "pictures": pictures,
     }
-    _save(folder / "meta.json", json.dumps(meta, indent=1, sort_keys=True, default=list) + "\n")
+    _save(folder / "meta.json", _entries(meta))
 
 
 class _Index:
@@ -175,6 +176,16 @@ def _lines(groups: Mapping[str, Mapping[str, Any]]) -> str:
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
+def _entries(meta: Mapping[str, Any]) -> str:
+    """JSON with one entry a line, and one line for each item of a list."""
+    lines = []
+    for name, value in sorted(meta.items()):
+        items = [json.dumps(item, sort_keys=True, default=list) for item in value] if isinstance(value, list) else []
+        text = "[\n  " + ",\n  ".join(items) + "\n ]" if items else json.dumps(value, sort_keys=True, default=list)
+        lines.append(f' "{name}": {text}')
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
 POINTS = 200
 """Points of a training curve that are kept: more than a figure can show."""
 
@@ -200,8 +211,16 @@ def _firsts(runs: Mapping[tuple[int, int], Evaluation]) -> dict[tuple[int, int],
     return {(variant, seed): runs[variant, seed] for variant, seed in lowest.items()}
 
 
-def _facts(variant: int, seed: int, run: Evaluation) -> dict[str, Any]:
-    return {"variant": variant, "seed": seed, "task": run.task, "names": list(run.names), "facts": dict(run.facts)}
+def _facts(place: tuple[int, int], run: Evaluation, with_maps: bool) -> dict[str, Any]:
+    """What is known of a training run; maps (an effective receptive field) only of the run that figures show."""
+    facts = {name: value if with_maps else _without_map(value) for name, value in run.facts.items()}
+    return {"variant": place[0], "seed": place[1], "task": run.task, "names": list(run.names), "facts": facts}
+
+
+def _without_map(value: Any) -> Any:
+    if isinstance(value, Mapping) and "map" in value:
+        return {name: part for name, part in value.items() if name != "map"}
+    return value
 
 
 def _arrays(path: Path, arrays: Mapping[str, Any]) -> None:

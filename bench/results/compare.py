@@ -127,8 +127,9 @@ def _unmatched(place: Place, left: Number | None, right: Number | None, note: st
 def _nearest(place: Place, others: Numbers) -> str:
     """How the same variant and metric were measured on the other side, where only the conditions differ."""
     mine = json.loads(place[2])
-    notes: list[list[str]] = [list(differences(mine, json.loads(each[2]))) for each in others if each[:2] == place[:2]]
-    return "; ".join(min(notes, key=len, default=[""]))
+    notes = [list(differences(mine, json.loads(each[2]))) for each in others if each[:2] == place[:2]]
+    nearest: list[str] = min(notes, key=len) if notes else []
+    return "; ".join(nearest)
 
 
 def _listed(seeds: Iterable[int | None]) -> str:

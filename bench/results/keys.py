@@ -27,6 +27,9 @@ from bench.spec.workload import Workload
 
 Fingerprint = Mapping[str, str]
 
+KINDS = ("static", "speed", "accuracy")
+"""Kinds of metrics, in the order in which they are measured."""
+
 CONTRIBUTIONS = "jackknife of blocks, 1"
 """How contributions are computed; a new method makes the scores that have them due."""
 
@@ -56,13 +59,13 @@ def hashed(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def requests(ablation: Ablation, fingerprint: Fingerprint) -> Iterator[Request]:
+def requests(ablation: Ablation, fingerprint: Fingerprint, kinds: Sequence[str] = KINDS) -> Iterator[Request]:
     """Every measurement that the ablation asks for: by kind of metric, variants in the ablation's order.
 
     `fingerprint` maps each split of the dataset to a digest of its data; empty where none is used.
     """
     maker = _Maker(ablation, fingerprint)
-    for kind in ("static", "speed", "accuracy"):
+    for kind in kinds:
         metrics = [m for m in ablation.metrics if m.kind == kind]
         for variant in ablation.variants if metrics else ():
             for seed in ablation.seeds if kind == "accuracy" else (None,):

@@ -92,8 +92,13 @@ def _beside(name: str, importer: str, path: Path) -> Path | None:
     return _existing(path.parent.joinpath(*name.split(".")))
 
 
-def _imports(module: str, path: Path) -> Iterator[str]:
+@functools.cache
+def _imports(module: str, path: Path) -> tuple[str, ...]:
     """Every module that the file may import, in full; `from a import b` gives both a and a.b."""
+    return tuple(dict.fromkeys(_import_statements(module, path)))
+
+
+def _import_statements(module: str, path: Path) -> Iterator[str]:
     package = module.rpartition(".")[0]
     for node in _runtime_nodes(parse(path)):
         if isinstance(node, ast.Import):

@@ -10,12 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.registry.catalogue import declarations, live
-from bench.results.keys import Request, requests
+from bench.results.keys import KINDS, Request, requests
 from bench.results.store import Row, Store
 from bench.spec.ablation import Ablation
-
-KINDS = ("static", "speed", "accuracy")
-"""Kinds of metrics, in the order in which they are measured."""
 
 ERRORS = ("failed", "oom", "timeout", "died", "diverged")
 """Kinds of errors; `--rerun failed` means all of them."""
@@ -76,7 +73,7 @@ def plan(
     Raises DataNotFound where the data are needed and missing.
     """
     prints, note = ({}, "") if "accuracy" not in kinds else _fingerprint(ablation, store, data, reading)
-    chosen = [r for r in requests(ablation, prints) if r.kind in kinds and (not only or r.metric in only)]
+    chosen = [r for r in requests(ablation, prints, kinds) if not only or r.metric in only]
     rows = store.measured(request.key for request in chosen)
     planned = tuple(_status(request, rows.get(request.key), rerun, force) for request in chosen)
     due = [p.request for p in planned if p.status == "due"]
