@@ -30,11 +30,11 @@ def effective_receptive_field(subject: Subject) -> Reading:
     """
     box, why = theoretical_box(subject.structure, subject.shape)
     try:
-        found = effective_field(_fresh(subject), subject.seed, subject.device)
+        field = effective_field(_fresh(subject), subject.seed, subject.device)
     except EffectiveFieldError as error:
         return Reading(None, {"box": box, "why": str(error)}, exact=False)
-    told = {"networks": "at initialisation", "inputs": "unit normal", "why": why}
-    return Reading(found.radius, {**found.facts(box), **told}, exact=False)
+    setting = {"networks": "at initialisation", "inputs": "unit normal", "why": why}
+    return Reading(field.radius, {**field.facts(box), **setting}, exact=False)
 
 
 def _fresh(subject: Subject) -> Iterator[tuple[torch.nn.Module, torch.Tensor]]:
@@ -61,7 +61,7 @@ def trained_field(model: torch.nn.Module, images: torch.Tensor, device: str) -> 
 
     The model stays as it is. Raises EffectiveFieldError where there is no gradient.
     """
-    found = effective_field(((model, image[None]) for image in images), device=device)
+    field = effective_field(((model, image[None]) for image in images), device=device)
     box, why = theoretical_box(model, tuple(images.shape[1:]))
-    told = {"networks": "after training", "inputs": "images of the evaluation split", "why": why}
-    return {**found.facts(box), **told}
+    setting = {"networks": "after training", "inputs": "images of the evaluation split", "why": why}
+    return {**field.facts(box), **setting}

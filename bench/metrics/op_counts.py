@@ -11,5 +11,5 @@ from bench.structure.graph import op_counts as counted
 @metric(unit="operators", better="lower", kind="static")
 def op_counts(subject: Subject) -> Reading:
     """Operators executed in one forward pass, views included; by name in the detail."""
-    found = counted(subject.tape)
-    return Reading(sum(found.values()), found)
+    counts = counted(subject.tape)
+    return Reading(sum(counts.values()), counts)

@@ -21,7 +21,8 @@ import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
 from bench.structure.costs import cost_of, costs
-from bench.structure.tape import Node, Ref, Tape, record
+from bench.structure.nodes import Node, Ref, Tape
+from bench.structure.tape import record
 from bench.structure.twins import Parts, parameter_twins, standing_in, twin
 
 EQUAL_FVCORE = "one per MAC; a bias is free"

@@ -13,12 +13,12 @@ def full(n: int) -> int:
 
 def members(bits: int) -> list[int]:
     """The positions in a set, ascending."""
-    found = []
+    positions = []
     while bits:
         low = bits & -bits
-        found.append(low.bit_length() - 1)
+        positions.append(low.bit_length() - 1)
         bits ^= low
-    return found
+    return positions
 
 
 def of(positions: Iterable[int]) -> int:
@@ -85,24 +85,24 @@ def bounds(bits: int) -> tuple[int, int]:
 @lru_cache(maxsize=65536)
 def windows(bits: int, size: int, taps: tuple[int, ...], stride: int) -> int:
     """Inputs that the outputs in `bits` read: o * stride + t for each tap t, within `size`."""
-    starts, found = spread(bits, stride), 0
+    starts, inputs = spread(bits, stride), 0
     for tap in taps:
-        found |= shifted(starts, tap)
-    return found & full(size)
+        inputs |= shifted(starts, tap)
+    return inputs & full(size)
 
 
 @lru_cache(maxsize=65536)
 def readers(bits: int, size: int, taps: tuple[int, ...], stride: int) -> int:
     """Windows i, of `size`, with i * stride + t in `bits` for some tap t: `windows` the other way round."""
-    found = 0
+    outputs = 0
     for tap in taps:
-        found |= gathered(shifted(bits, -tap) if tap >= 0 else bits << -tap, stride)
-    return found & full(size)
+        outputs |= gathered(shifted(bits, -tap) if tap >= 0 else bits << -tap, stride)
+    return outputs & full(size)
 
 
 def images(bits: int, rows: tuple[int, ...]) -> int:
     """The union of `rows[o]` over the positions o in `bits`."""
-    found = 0
+    inputs = 0
     for o in members(bits):
-        found |= rows[o]
-    return found
+        inputs |= rows[o]
+    return inputs

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
-from bench.structure.tape import Node, Ref, Value
+from bench.structure.nodes import Node, Ref, Value
 
 LARGEST = 1 << 27
 """Elements of the largest tensor that is looked into."""
@@ -47,24 +47,24 @@ class Recording(Protocol):
 
 def fixed_values(tape: Recording) -> set[int]:
     """The values that depend on constants alone: on no input, no weight, no random number."""
-    found = set(tape.constants)
-    found.update(v for v, p in tape.frozen.items() if is_mask(p))
+    fixed = set(tape.constants)
+    fixed.update(v for v, p in tape.frozen.items() if is_mask(p))
     for node in tape.nodes:
-        if torch.Tag.nondeterministic_seeded not in node.op.tags and found.issuperset(node.inputs):
-            found.update(v for v in node.outputs if v >= 0)
-    return found
+        if torch.Tag.nondeterministic_seeded not in node.op.tags and fixed.issuperset(node.inputs):
+            fixed.update(v for v in node.outputs if v >= 0)
+    return fixed
 
 
-def is_mask(held: torch.Tensor) -> bool:
+def is_mask(tensor: torch.Tensor) -> bool:
     """Zeros and ones, both present: a mask, where a frozen parameter holds it."""
-    if held.is_meta or held.numel() > LARGEST:
+    if tensor.is_meta or tensor.numel() > LARGEST:
         return False
-    start = held.reshape(-1)[:1024]
-    return _binary(start) and _binary(held) and bool((held == 1).any()) and bool((held == 0).any())
+    start = tensor.reshape(-1)[:1024]
+    return _binary(start) and _binary(tensor) and bool((tensor == 1).any()) and bool((tensor == 0).any())
 
 
-def _binary(held: torch.Tensor) -> bool:
-    return bool(((held == 0) | (held == 1)).all())
+def _binary(tensor: torch.Tensor) -> bool:
+    return bool(((tensor == 0) | (tensor == 1)).all())
 
 
 def evaluate(tape: Recording, value: int, fixed: set[int] | None = None) -> torch.Tensor | None:
@@ -94,11 +94,11 @@ class Zeros:
     def _unknown(self) -> set[int]:
         """Constants without values (buffers of a network on the meta device), and what is made of them."""
         unknown = set(self.tape.hidden)
-        found = unknown | self.fixed
+        determined = unknown | self.fixed
         for node in self.tape.nodes if unknown else ():
-            if found.issuperset(node.inputs):
-                found.update(node.outputs)
-        return found - self.fixed
+            if determined.issuperset(node.inputs):
+                determined.update(node.outputs)
+        return determined - self.fixed
 
     def constant(self, value: int) -> torch.Tensor | None:
         """The tensor behind a value that depends on constants alone."""
@@ -110,15 +110,15 @@ class Zeros:
         """Whether some element is structurally zero, as far as can be told without looking at all."""
         if value not in self.fixed:
             return value in self.zero
-        known = self.constant(value)
-        return known is not None and bool((known == 0).any())
+        constant = self.constant(value)
+        return constant is not None and bool((constant == 0).any())
 
     def has_infinities(self, value: int) -> bool:
         """Whether some element is minus infinity whatever the input."""
         if value not in self.fixed:
             return value in self.infinite
-        known = self.constant(value)
-        return known is not None and known.is_floating_point() and bool((known == -torch.inf).any())
+        constant = self.constant(value)
+        return constant is not None and constant.is_floating_point() and bool((constant == -torch.inf).any())
 
     def generic(self, value: int) -> torch.Tensor:
         """A value in float64, where all that is neither constant nor structural is drawn from (0.5, 1.5)."""
@@ -191,19 +191,19 @@ class _Evaluation:
         return self.memo[value]
 
     def _compute(self, value: int) -> None:
-        held = self.tape.values[value]
-        if value in self.fixed and held.node < 0:
+        record = self.tape.values[value]
+        if value in self.fixed and record.node < 0:
             source = self.tape.constants.get(value)
             self.leaves[value] = (self.tape.frozen[value] if source is None else source).detach()
             self.memo[value] = self.leaves[value].cpu()
         elif value in self.fixed or value in self.structural:
-            self._run(self.tape.nodes[held.node])
+            self._run(self.tape.nodes[record.node])
         else:
-            self.memo[value] = self._drawn(held)
+            self.memo[value] = self._drawn(record)
 
-    def _drawn(self, held: Value) -> torch.Tensor:
-        drawn = torch.rand(held.shape, generator=self.generator, dtype=torch.float64) + 0.5
-        return drawn if held.dtype.is_floating_point else drawn.to(held.dtype)
+    def _drawn(self, record: Value) -> torch.Tensor:
+        drawn = torch.rand(record.shape, generator=self.generator, dtype=torch.float64) + 0.5
+        return drawn if record.dtype.is_floating_point else drawn.to(record.dtype)
 
     def _run(self, node: Node) -> None:
         arguments = node.args

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 
 from bench.structure.costs import cost_of, costs
-from bench.structure.tape import Node, Ref, Tape
+from bench.structure.nodes import Node, Ref, Tape
 
 
 def torchvision_gflops(tape: Tape) -> float:

@@ -35,7 +35,7 @@ from dataclasses import dataclass
 
 import torch
 
-from bench.structure.tape import Node, Ref, Tape
+from bench.structure.nodes import Node, Ref, Tape
 
 Count = tuple[int, int]
 """(MACs, FLOPs)."""
@@ -150,8 +150,8 @@ def costs(tape: Tape) -> Costs:
     """Counts MACs and FLOPs of a recording, its batch included."""
     if "costs" not in tape.scratch:
         tape.scratch["costs"] = _costs(tape)
-    found: Costs = tape.scratch["costs"]
-    return found
+    counted: Costs = tape.scratch["costs"]
+    return counted
 
 
 def _costs(tape: Tape) -> Costs:
@@ -161,9 +161,9 @@ def _costs(tape: Tape) -> Costs:
     for node in tape.executed:
         counted = cost_of(tape, node)
         macs, flops = counted or (0, 0)
-        held = table.get(node.name, Operator(node.name, 0, 0, 0, counted is not None))
+        sofar = table.get(node.name, Operator(node.name, 0, 0, 0, counted is not None))
         table[node.name] = Operator(
-            node.name, held.count + 1, held.macs + macs, held.flops + flops, held.counted and counted is not None
+            node.name, sofar.count + 1, sofar.macs + macs, sofar.flops + flops, sofar.counted and counted is not None
         )
         if macs:
             modules[node.module] = modules.get(node.module, 0) + macs

@@ -97,9 +97,9 @@ class EffectiveField:
         """All of it as JSON, beside the theoretical box."""
         cells, cell = self.coarse()
         shape = {"radius": self.radius, "side": self.side, "centre": list(self.centre), "size": self.size}
-        told = {"runs": len(self.radii), "silent": self.silent, "radii": list(self.radii), "mass": MASS}
+        runs = {"runs": len(self.radii), "silent": self.silent, "radii": list(self.radii), "mass": MASS}
         limits = {"box": box, "share_of_box": None if box is None else self.share_of(box)}
-        return {**shape, **limits, **told, "shape": list(self.map.shape), "cell": cell, "map": cells}
+        return {**shape, **limits, **runs, "shape": list(self.map.shape), "cell": cell, "map": cells}
 
 
 def effective_field(
@@ -116,11 +116,11 @@ def effective_field(
     with torch.random.fork_rng(devices=gpus):
         torch.manual_seed(seed)
         maps = [_shares(_gradient(model, x, generator)) for model, x in runs]
-    found = [shares for shares in maps if shares is not None]
-    if not found:
+    nonzero = [shares for shares in maps if shares is not None]
+    if not nonzero:
         raise EffectiveFieldError("the gradient is zero at every pixel")
-    radii = tuple(EffectiveField(shares, ()).radius for shares in found)
-    return EffectiveField(np.mean(found, axis=0), radii, len(maps) - len(found))
+    radii = tuple(EffectiveField(shares, ()).radius for shares in nonzero)
+    return EffectiveField(np.mean(nonzero, axis=0), radii, len(maps) - len(nonzero))
 
 
 def _gradient(model: torch.nn.Module, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -138,8 +138,8 @@ def _gradient(model: torch.nn.Module, x: torch.Tensor, generator: torch.Generato
 
 def _tensors(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Parameters and buffers as autograd takes them: those of a model moved in inference mode are copied."""
-    found = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    return {name: t.clone() if t.is_inference() else t.detach() for name, t in found.items()}
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    return {name: t.clone() if t.is_inference() else t.detach() for name, t in tensors.items()}
 
 
 def _first(result: Any) -> torch.Tensor:
@@ -183,6 +183,6 @@ def _offsets(shape: tuple[int, ...], centre: tuple[float, ...]) -> Iterable[np.n
 def _holding(shares: np.ndarray, distance: np.ndarray) -> float:
     """The least distance within which `MASS` lies."""
     order = np.argsort(distance, axis=None, kind="stable")
-    held = np.cumsum(shares.ravel()[order])
-    last = min(int(np.searchsorted(held, MASS * held[-1])), held.size - 1)
+    mass = np.cumsum(shares.ravel()[order])
+    last = min(int(np.searchsorted(mass, MASS * mass[-1])), mass.size - 1)
     return float(distance.ravel()[order][last])

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from bench.structure.tape import Node, Ref, Tape
+from bench.structure.nodes import Node, Ref, Tape
 
 
 def graph_hash(tape: Tape) -> str:
@@ -53,15 +53,15 @@ def _sources(tape: Tape, value: int) -> tuple[int, ...]:
 
 
 def _line(tape: Tape, value: int, numbers: Mapping[int, int]) -> str:
-    held = tape.values[value]
-    about = f"{held.shape} {held.dtype}"
-    if held.node < 0:
+    record = tape.values[value]
+    about = f"{record.shape} {record.dtype}"
+    if record.node < 0:
         kind = f"input {tape.inputs.index(value)}" if value in tape.inputs else _leaf(tape, value)
         return f"{kind} {about}\n"
-    node = tape.nodes[held.node]
+    node = tape.nodes[record.node]
     kwargs = {k: _plain(v, numbers) for k, v in sorted(node.kwargs.items()) if k != "device"}
     written = f"write %{numbers[node.inputs[1]]} through " if node.role == "scatter" else ""
-    return f"{written}{node.name} {_plain(node.args, numbers)} {kwargs} {held.slot} {about}\n"
+    return f"{written}{node.name} {_plain(node.args, numbers)} {kwargs} {record.slot} {about}\n"
 
 
 def _plain(tree: Any, numbers: Mapping[int, int]) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
-from bench.structure.tape import Node, Ref, Storage, StructureError, Value
+from bench.structure.nodes import Node, Ref, Storage, StructureError, Value
 from bench.structure.twins import twin
 
 _CELL = "_fovbench_cell"
@@ -88,8 +88,8 @@ class Ledger:
         storage = t.untyped_storage()
         if t.is_meta:
             return getattr(storage, _CELL, None)
-        held = self.real.get(storage._cdata)
-        return held[0] if held else None
+        entry = self.real.get(storage._cdata)
+        return entry[0] if entry else None
 
     def identify(self, t: torch.Tensor) -> int:
         """The id of the value that `t` has now."""
@@ -110,9 +110,9 @@ class Ledger:
         """The meta twin of a real parameter that came in past the module tree."""
         if t.is_meta:
             return t
-        held = self.strays.get(t.untyped_storage()._cdata)
-        if held is not None and geometry(held[0]) == geometry(t):
-            return held[1]
+        stray = self.strays.get(t.untyped_storage()._cdata)
+        if stray is not None and geometry(stray[0]) == geometry(t):
+            return stray[1]
         if isinstance(t, torch.nn.Parameter) or t.requires_grad:
             with _disable_current_modes():
                 meta = torch.nn.Parameter(twin(t), requires_grad=t.requires_grad)

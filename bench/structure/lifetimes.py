@@ -18,8 +18,8 @@ from typing import Any, Literal
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from bench.structure.nodes import StructureError, Tape
 from bench.structure.recorder import leaves
-from bench.structure.tape import StructureError, Tape
 from bench.structure.twins import Parts, parameter_twins, standing_in, twin
 
 OPTIMIZER_STATE: Mapping[str, int] = {"adamw": 2, "adam": 2, "sgd": 1, "plain": 0}
@@ -51,9 +51,9 @@ class Memory:
 
 def inference(tape: Tape, granularity: int = 1) -> Memory:
     """The peak of the recorded forward pass. `granularity`: bytes an allocator rounds up to (CUDA: 512)."""
-    held = [s for s in tape.storages if s.kind in ("input", "activation")]
-    moments = {s.born for s in held}
-    peak = max((sum(_rounded(s.size, granularity) for s in held if _alive(s, m)) for m in moments), default=0)
+    storages = [s for s in tape.storages if s.kind in ("input", "activation")]
+    moments = {s.born for s in storages}
+    peak = max((sum(_rounded(s.size, granularity) for s in storages if _alive(s, m)) for m in moments), default=0)
     weights = sum(_rounded(s.size, granularity) for s in tape.storages if s.kind in ("parameter", "constant"))
     return Memory(weights, 0, 0, peak, 0)
 
@@ -78,8 +78,8 @@ def training(model: torch.nn.Module, shape: Sequence[int], *, optimizer: str = "
     twins = parameter_twins(parts)
     buffers = {b: twin(b) for b in parts.buffers}
     follower = Follower(granularity)
-    for held in (*twins.values(), *buffers.values()):
-        setattr(held.untyped_storage(), _NUMBER, -1)
+    for tensor in (*twins.values(), *buffers.values()):
+        setattr(tensor.untyped_storage(), _NUMBER, -1)
     with standing_in(model, parts, twins, True, buffers):
         _step(model, shape, follower)
     weights = sum(_rounded(_bytes(t), granularity) for t in (*twins.values(), *buffers.values()))

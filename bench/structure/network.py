@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
+from bench.structure.nodes import Tape
 from bench.structure.supports import Supports
-from bench.structure.tape import Tape, record
+from bench.structure.tape import record
 
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -43,10 +44,10 @@ class Network:
 def network_of(model: torch.nn.Module, training: bool) -> Network:
     """The model's recordings, fresh ones where the model has changed since."""
     state = (training, *_state(model))
-    held = _networks.get(model)
-    if held is None or held.state != state or _consulted_changed(held):
-        held = _networks[model] = Network(state, training)
-    return held
+    network = _networks.get(model)
+    if network is None or network.state != state or _consulted_changed(network):
+        network = _networks[model] = Network(state, training)
+    return network
 
 
 _PLAIN = (int, bool, str, float, type(None))
@@ -54,15 +55,15 @@ _PLAIN = (int, bool, str, float, type(None))
 
 def _state(model: torch.nn.Module) -> tuple[Any, ...]:
     """What a recording depends on, as far as it can be told without running the model."""
-    found: list[Any] = []
+    state: list[Any] = []
     for module in model.modules():
-        held = module.__dict__
-        found.append(id(module))
-        found.extend((k, _fingerprint(v)) for k, v in held.items() if k[0] != "_" and k != "training")
-        for group in (held["_parameters"], held["_buffers"]):
-            found.extend((k, _tensor(t)) for k, t in group.items())
-        found.extend(id(h) for kind in ("_forward_hooks", "_forward_pre_hooks") for h in held[kind].values())
-    return tuple(found)
+        attributes = module.__dict__
+        state.append(id(module))
+        state.extend((k, _fingerprint(v)) for k, v in attributes.items() if k[0] != "_" and k != "training")
+        for group in (attributes["_parameters"], attributes["_buffers"]):
+            state.extend((k, _tensor(t)) for k, t in group.items())
+        state.extend(id(h) for kind in ("_forward_hooks", "_forward_pre_hooks") for h in attributes[kind].values())
+    return tuple(state)
 
 
 def _tensor(t: torch.Tensor | None) -> Any:
@@ -81,8 +82,8 @@ def _fingerprint(value: Any) -> Any:
 
 def _consulted_changed(network: Network) -> bool:
     """Whether a constant that was looked into holds other values now (`.data` writes leave no trace)."""
-    found = (tape.scratch.get("zeros") for tape in network.tapes.values())
-    return any(zeros is not None and zeros.outdated() for zeros in found)
+    zeros_of_tapes = (tape.scratch.get("zeros") for tape in network.tapes.values())
+    return any(zeros is not None and zeros.outdated() for zeros in zeros_of_tapes)
 
 
 def shapes_of(shape: Sequence[Any]) -> Shapes:

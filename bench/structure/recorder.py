@@ -16,8 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.structure.constants import evaluate
 from bench.structure.ledger import Ledger
+from bench.structure.nodes import Call, Node, Ref, StructureError, Tape, base_name
 from bench.structure.shapes import SHAPES
-from bench.structure.tape import Call, Node, Ref, StructureError, Tape, base_name
 from bench.structure.twins import Parts, parameter_twins, standing_in, twin, uncollected
 
 _PLAIN = frozenset((int, float, bool, str, type(None), torch.dtype, torch.device))
@@ -75,7 +75,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.calls: dict[str, list[Call]] = {}
         self.ledger = Ledger()
         self.journal: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-        self.known: dict[int, str] = {}
+        self.names: dict[int, str] = {}
         self.inputs = _inputs(model, shape_or_inputs)
 
     @classmethod
@@ -92,10 +92,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         parameters = {name: self._parameter(p, twins[p]) for p, name in parts.parameters.items()}
         inputs = tuple(self.ledger.leaf(x, "input") for x in self.inputs)
         hidden = {b: twin(b) for b in parts.buffers if b.is_meta}
-        known = {b: self.ledger.leaf(t, "constant") for b, t in hidden.items()}
-        self.ledger.hidden = tuple(known.values())
-        buffers = {n: known[b] if b in known else self.ledger.identified(b) for b, n in parts.buffers.items()}
-        self.known = {id(m): name for name, m in parts.modules}
+        statistics = {b: self.ledger.leaf(t, "constant") for b, t in hidden.items()}
+        self.ledger.hidden = tuple(statistics.values())
+        buffers = {n: statistics[b] if b in statistics else self.ledger.identified(b) for b, n in parts.buffers.items()}
+        self.names = {id(m): name for name, m in parts.modules}
         with standing_in(self.model, parts, twins, self.training, hidden), uncollected():
             result = self._forward()
             outputs = tuple((name, self.ledger.identify(t)) for name, t in leaves(result))
@@ -150,11 +150,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _enter(self, module: torch.nn.Module, args: Any) -> None:
         inputs = tuple(self.ledger.identify(t) for t in _tensors(args))
-        self.ledger.path.append((self.known.get(id(module), self.ledger.here()), inputs))
+        self.ledger.path.append((self.names.get(id(module), self.ledger.here()), inputs))
 
     def _leave(self, module: torch.nn.Module, args: Any, output: Any) -> None:
         path, inputs = self.ledger.path.pop()
-        if id(module) in self.known:
+        if id(module) in self.names:
             outputs = tuple(self.ledger.identify(t) for _, t in leaves(output))
             self.calls.setdefault(path, []).append(Call(inputs, outputs))
 
@@ -173,9 +173,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             args = (args[0], self._positions(args[1]))
             tensors = _tensors(args)
         if _leaves_meta(func, kwargs):
-            known = evaluate(self.ledger, self.ledger.identify(tensors[0]))
-            if known is not None:
-                return known.to(kwargs.get("dtype") or known.dtype)
+            constant = evaluate(self.ledger, self.ledger.identify(tensors[0]))
+            if constant is not None:
+                return constant.to(kwargs.get("dtype") or constant.dtype)
         meta = not tensors or any(self.ledger.stand_in(t).is_meta for t in tensors) or _enters_meta(kwargs)
         if not meta and self._untouched(tensors):
             return self._really(func, args, kwargs)
@@ -183,16 +183,16 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _positions(self, indices: Any) -> list[Any]:
         """Boolean masks among indices as the positions where they are true."""
-        found: list[Any] = []
+        positions: list[Any] = []
         for index in indices:
             if index is None or index.dtype is not torch.bool:
-                found.append(index)
+                positions.append(index)
                 continue
             mask = evaluate(self.ledger, self.ledger.identify(index))
             if mask is None:
                 raise StructureError(f"{self.ledger.where()}a mask computed from the input decides a tensor's shape")
-            found.extend(mask.nonzero().unbind(1))
-        return found
+            positions.extend(mask.nonzero().unbind(1))
+        return positions
 
     def _untouched(self, tensors: list[torch.Tensor]) -> bool:
         """Whether the real tensors hold what the network sees: nothing from the tape was written to them."""
@@ -201,10 +201,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _asked_for(self, t: torch.Tensor) -> Any:
         """The network reads a number: only what does not depend on its input has one."""
-        known = evaluate(self.ledger, self.ledger.identify(t))
-        if known is None:
+        constant = evaluate(self.ledger, self.ledger.identify(t))
+        if constant is None:
             raise StructureError(f"{self.ledger.where()}the control flow asks for data that a recording does not have")
-        return known.item()
+        return constant.item()
 
     def _really(self, func: Any, args: Any, kwargs: Any) -> Any:
         """An operator on real tensors alone (masks, tables): executed, its results are constants."""
@@ -306,42 +306,42 @@ def leaves(result: Any) -> list[tuple[str, torch.Tensor]]:
         return [("0", result)]
     if is_dataclass(result) and not isinstance(result, type):
         result = dict(vars(result))
-    found, _ = pytree.tree_flatten_with_path(result)
-    return [(_place(path), t) for path, t in found if isinstance(t, torch.Tensor)]
+    entries, _ = pytree.tree_flatten_with_path(result)
+    return [(_place(path), t) for path, t in entries if isinstance(t, torch.Tensor)]
 
 
 def _place(path: Any) -> str:
     return ".".join(str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))) for key in path)
 
 
-def _inputs(model: torch.nn.Module, given: Sequence[Any]) -> tuple[torch.Tensor, ...]:
+def _inputs(model: torch.nn.Module, shape_or_inputs: Sequence[Any]) -> tuple[torch.Tensor, ...]:
     """Meta tensors for the network's arguments, floating ones in the dtype of its parameters."""
     floating = (p.dtype for p in model.parameters() if p.is_floating_point())
     dtype = next(floating, torch.float32)
-    shapes = [given] if all(isinstance(n, int) for n in given) else list(given)
+    shapes = [shape_or_inputs] if all(isinstance(n, int) for n in shape_or_inputs) else list(shape_or_inputs)
     return tuple(
         twin(s) if isinstance(s, torch.Tensor) else torch.empty(tuple(s), dtype=dtype, device="meta") for s in shapes
     )
 
 
 def _tensors(tree: Any) -> list[torch.Tensor]:
-    found: list[torch.Tensor] = []
-    _collect(tree, found)
-    return found
+    tensors: list[torch.Tensor] = []
+    _collect(tree, tensors)
+    return tensors
 
 
-def _collect(tree: Any, found: list[torch.Tensor]) -> None:
+def _collect(tree: Any, tensors: list[torch.Tensor]) -> None:
     if isinstance(tree, torch.Tensor):
-        found.append(tree)
+        tensors.append(tree)
     elif isinstance(tree, (tuple, list)):
         if tree and _sizes(tree):
             return
         for item in tree:
             if type(item) not in _PLAIN:
-                _collect(item, found)
+                _collect(item, tensors)
     elif isinstance(tree, dict):
         for item in tree.values():
-            _collect(item, found)
+            _collect(item, tensors)
 
 
 def _sizes(tree: Any) -> bool:

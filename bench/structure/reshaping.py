@@ -16,7 +16,7 @@ Group = tuple[tuple[int, ...], tuple[int, ...]]
 @lru_cache(maxsize=4096)
 def groups(old: tuple[int, ...], new: tuple[int, ...]) -> tuple[Group, ...]:
     """The finest split of two shapes of equal size into runs that correspond."""
-    found: list[Group] = []
+    runs: list[Group] = []
     i = j = 0
     while i < len(old) or j < len(new):
         mine, theirs = [], []
@@ -32,8 +32,8 @@ def groups(old: tuple[int, ...], new: tuple[int, ...]) -> tuple[Group, ...]:
             else:
                 theirs.append(j)
                 b, j = b * new[j], j + 1
-        found.append((tuple(mine), tuple(theirs)))
-    return tuple(found)
+        runs.append((tuple(mine), tuple(theirs)))
+    return tuple(runs)
 
 
 def reshaped(terms: Terms, shape: tuple[int, ...], target: tuple[int, ...]) -> Terms:
@@ -55,24 +55,24 @@ def _full(shape: tuple[int, ...]) -> Term:
 @lru_cache(maxsize=4096)
 def _sized(shape: tuple[int, ...], target: tuple[int, ...]) -> tuple[tuple[int, int, Any, Any], ...]:
     """Runs that correspond, as (first, last + 1) of the one shape and the sizes of both."""
-    found = []
+    runs = []
     first = 0
     for mine, theirs in groups(shape, target):
         sizes, targets = tuple(shape[d] for d in mine), tuple(target[d] for d in theirs)
-        found.append((first, first + len(mine), sizes, targets))
+        runs.append((first, first + len(mine), sizes, targets))
         first += len(mine)
-    return tuple(found)
+    return tuple(runs)
 
 
 def _reshape_term(term: Term, parts: tuple[tuple[int, int, Any, Any], ...]) -> list[Term]:
-    made: list[Term] = [()]
+    results: list[Term] = [()]
     for first, last, sizes, targets in parts:
         own = term[first:last]
         if len(sizes) == len(targets) == 1:
-            made = [m + own for m in made]
+            results = [m + own for m in results]
         else:
-            made = [m + p for m in made for p in _convert(own, sizes, targets)]
-    return made
+            results = [m + p for m in results for p in _convert(own, sizes, targets)]
+    return results
 
 
 @lru_cache(maxsize=16384)

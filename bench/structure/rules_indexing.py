@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from bench.structure import bits
+from bench.structure.nodes import Node, Ref
 from bench.structure.reshaping import flattened
 from bench.structure.rules_pointwise import Maps
 from bench.structure.rules_views import changed, dimension, everything, termwise
 from bench.structure.supports import Map, Supports, rule
-from bench.structure.tape import Node, Ref
 from bench.structure.terms import Term, union
 
 
@@ -29,9 +29,9 @@ def index_select(graph: Supports, node: Node) -> Maps:
 
 
 def _along(graph: Supports, node: Node, x: int, index: int, d: int) -> Maps:
-    size, known = graph.shape(x)[d], graph.constant(index)
-    if known is not None:
-        rows = tuple(1 << int(i) % size for i in known.reshape(-1))
+    size, positions = graph.shape(x)[d], graph.constant(index)
+    if positions is not None:
+        rows = tuple(1 << int(i) % size for i in positions.reshape(-1))
         return [(x, termwise(lambda t: changed(t, d, bits.images(t[d], rows))))]
     if not _any_region(graph, index):
         graph.bounded(node)
@@ -56,8 +56,8 @@ VIEWS = ("view", "_unsafe_view", "reshape", "select", "slice", "unbind", "alias"
 
 def _any_region(graph: Supports, index: int) -> bool:
     """Whether an index is, up to views, what `partition` computed."""
-    while (held := graph.value(index)).node >= 0:
-        node = graph.tape.nodes[held.node]
+    while (record := graph.value(index)).node >= 0:
+        node = graph.tape.nodes[record.node]
         if node.name not in VIEWS:
             return node.name == "partition"
         index = node.inputs[0]
@@ -93,9 +93,9 @@ def embedding(graph: Supports, node: Node) -> Maps:
 @rule("index", "_unsafe_index")
 def index(graph: Supports, node: Node) -> Maps:
     """Advanced indexing: exact for one constant index or boolean mask, else a bound."""
-    x, given = node.inputs[0], list(node.args[1])
-    places = [d for d, i in enumerate(given) if isinstance(i, Ref)]
-    chosen = [given[d].id for d in places]
+    x, indices = node.inputs[0], list(node.args[1])
+    places = [d for d, i in enumerate(indices) if isinstance(i, Ref)]
+    chosen = [indices[d].id for d in places]
     if len(places) == 1 and len(graph.shape(chosen[0])) == 1:
         return _along(graph, node, x, chosen[0], places[0])
     tensors = [graph.constant(c) for c in chosen]
@@ -134,17 +134,17 @@ def _place(rest: Term, places: list[int], positions: list[int], rank: int) -> Te
 @rule("index_put")
 def index_put(graph: Supports, node: Node) -> Maps:
     """One number written where a mask is true: pointwise. Anything else: a bound."""
-    x, given = node.inputs[0], [i.id for i in node.args[1] if isinstance(i, Ref)]
+    x, indices = node.inputs[0], [i.id for i in node.args[1] if isinstance(i, Ref)]
     value = node.args[2].id
     shape = graph.shape(x)
-    mask = given[0]
-    leading = len(given) == 1 and graph.value(mask).dtype is torch.bool and node.args[1][0] is not None
+    mask = indices[0]
+    leading = len(indices) == 1 and graph.value(mask).dtype is torch.bool and node.args[1][0] is not None
     if not leading or any(n != 1 for n in graph.shape(value)):
         return write(graph, node)
-    rank, known = len(graph.shape(mask)), graph.constant(mask)
+    rank, constant = len(graph.shape(mask)), graph.constant(mask)
     keep = None
-    if known is not None and not node.bind()["accumulate"]:
-        keep = np.broadcast_to(~known.numpy().reshape(*known.shape, *[1] * (len(shape) - rank)), shape)
+    if constant is not None and not node.bind()["accumulate"]:
+        keep = np.broadcast_to(~constant.numpy().reshape(*constant.shape, *[1] * (len(shape) - rank)), shape)
     return [
         (x, lambda terms, slot: graph.restricted(terms, keep)),
         (mask, termwise(lambda t: t[:rank])),

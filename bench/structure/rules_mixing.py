@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.structure import bits
+from bench.structure.nodes import Node, Ref
 from bench.structure.rules_pointwise import Maps, broadcast, pointwise
 from bench.structure.rules_views import changed, dimension, everything, termwise
 from bench.structure.supports import Map, Supports, rule
-from bench.structure.tape import Node, Ref
 from bench.structure.terms import Term, Terms, of_array, union
 
 REDUCTIONS = (
@@ -26,15 +26,15 @@ def reduction(graph: Supports, node: Node) -> Maps:
         return pointwise(graph, node)
     shape = graph.shape(x)
     dims = _reduced(bound, len(shape))
-    kept = len(graph.shape(node.outputs[0])) == len(shape)
+    keepdim = len(graph.shape(node.outputs[0])) == len(shape)
 
     def one(term: Term) -> Term:
         rest = iter(term)
-        found = []
+        dims_read = []
         for d, n in enumerate(shape):
-            own = next(rest) if kept or d not in dims else 0
-            found.append(bits.full(n) if d in dims else own)
-        return tuple(found)
+            own = next(rest) if keepdim or d not in dims else 0
+            dims_read.append(bits.full(n) if d in dims else own)
+        return tuple(dims_read)
 
     return [(x, termwise(one))]
 
@@ -80,11 +80,11 @@ def _open_rows(term: Term, open_: Terms, d: int) -> list[Term]:
         met = tuple(a & b for a, b in zip(term, o, strict=True))
         if all(met):
             rows.append(changed(met, d, 0))
-    found = []
+    products = []
     for row in rows:
         for o in open_:
-            found.append(tuple(b if i == d else a & b for i, (a, b) in enumerate(zip(row, o, strict=True))))
-    return found
+            products.append(tuple(b if i == d else a & b for i, (a, b) in enumerate(zip(row, o, strict=True))))
+    return products
 
 
 @rule("sort", "topk", "kthvalue", "argsort", "searchsorted", "_unique2", "histc", "bincount")
@@ -150,8 +150,8 @@ def _statistics(normalised: Map, graph: Supports, x: int, axis: int) -> Map:
 
 
 def _per_channel(bound: dict[str, Any], names: Sequence[str]) -> Maps:
-    held = [bound[n].id for n in names if isinstance(bound.get(n), Ref)]
-    return [(i, lambda terms, slot: union((t[1],) for t in terms) if slot == 0 else ()) for i in held]
+    values = [bound[n].id for n in names if isinstance(bound.get(n), Ref)]
+    return [(i, lambda terms, slot: union((t[1],) for t in terms) if slot == 0 else ()) for i in values]
 
 
 @rule("native_layer_norm", "_fused_rms_norm", "rms_norm", "layer_norm")
@@ -268,8 +268,8 @@ def _right(parts: tuple[Term, int, int], inner: int, open_: Terms | None, rank: 
 def _is_attention(graph: Supports, value: int) -> bool:
     """Whether a value is a softmax, up to views, copies and factors."""
     passing = ("view", "_unsafe_view", "expand", "clone", "permute", "transpose", "_to_copy", "native_dropout", "mul")
-    while (held := graph.value(value)).node >= 0:
-        node = graph.tape.nodes[held.node]
+    while (record := graph.value(value)).node >= 0:
+        node = graph.tape.nodes[record.node]
         if node.name in ("_softmax", "_safe_softmax", "softmax"):
             return True
         if node.name not in passing:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from bench.structure.bits import full
+from bench.structure.nodes import Node, Ref
 from bench.structure.supports import Map, Supports, rule
-from bench.structure.tape import Node, Ref
 from bench.structure.terms import Terms, union
 
 Maps = list[tuple[int, Map]]
@@ -33,13 +33,13 @@ def broadcast(graph: Supports, value: int, output: int) -> Map:
     single = [i for i, n in enumerate(shape) if n == 1 and target[lead + i] != 1]
 
     def down(terms: Terms, slot: int) -> Terms:
-        found = []
+        products = []
         for term in terms:
-            kept = list(term[lead:])
+            dims = list(term[lead:])
             for i in single:
-                kept[i] = 1
-            found.append(tuple(kept))
-        return union(found) if len(found) > 1 else tuple(found)
+                dims[i] = 1
+            products.append(tuple(dims))
+        return union(products) if len(products) > 1 else tuple(products)
 
     return down
 
@@ -96,12 +96,12 @@ def _hidden(graph: Supports, value: int, others: list[int], output: int) -> Map:
 def masked_fill(graph: Supports, node: Node) -> Maps:
     """The element where the mask is false; the mask everywhere."""
     output, (x, mask) = node.outputs[0], node.inputs[:2]
-    known = graph.constant(mask)
+    constant = graph.constant(mask)
     plain = broadcast(graph, x, output)
     maps: Maps = [(v, broadcast(graph, v, output)) for v in node.inputs[1:]]
-    if known is None:
+    if constant is None:
         return [(x, plain), *maps]
-    keep = np.broadcast_to(~known.bool().numpy(), graph.shape(output))
+    keep = np.broadcast_to(~constant.bool().numpy(), graph.shape(output))
     return [(x, lambda terms, slot: plain(graph.restricted(terms, keep), slot)), *maps]
 
 
@@ -109,19 +109,19 @@ def masked_fill(graph: Supports, node: Node) -> Maps:
 def where(graph: Supports, node: Node) -> Maps:
     """A constant condition tells which side is read."""
     output = node.outputs[0]
-    known = graph.constant(node.inputs[0])
+    condition = graph.constant(node.inputs[0])
     maps: Maps = [(node.inputs[0], broadcast(graph, node.inputs[0], output))]
     for side, argument in enumerate(node.args[1:3]):
         if isinstance(argument, Ref):
-            maps.append((argument.id, _side(graph, argument.id, known, side, output)))
+            maps.append((argument.id, _side(graph, argument.id, condition, side, output)))
     return maps
 
 
-def _side(graph: Supports, value: int, known: torch.Tensor | None, side: int, output: int) -> Map:
+def _side(graph: Supports, value: int, condition: torch.Tensor | None, side: int, output: int) -> Map:
     plain = broadcast(graph, value, output)
-    if known is None:
+    if condition is None:
         return plain
-    chosen = known.bool().numpy() if side == 0 else ~known.bool().numpy()
+    chosen = condition.bool().numpy() if side == 0 else ~condition.bool().numpy()
     array = np.broadcast_to(chosen, graph.shape(output))
     return lambda terms, slot: plain(graph.restricted(terms, array), slot)
 

@@ -11,10 +11,10 @@ import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
 from bench.structure import bits
+from bench.structure.nodes import Node
 from bench.structure.rules_pointwise import Maps
 from bench.structure.rules_windows import by_rows
 from bench.structure.supports import Supports, rule
-from bench.structure.tape import Node
 from bench.structure.terms import Terms, union
 
 UPSAMPLES = {
@@ -121,8 +121,8 @@ def _probe(
         arguments = [] if "nearest" in op._schema.name else [bool(corners)]
         kernel = getattr(torch.ops.aten, op._schema.name.split("::")[-1]).default
         image = image.reshape(1, colours, *along).expand(1, colours, *shape).contiguous()
-        made = kernel(image, target, *arguments, *factors).movedim(2 + axis, 2)
-    return np.asarray((made.reshape(colours, out, -1)[:, :, 0] != 0).numpy())
+        result = kernel(image, target, *arguments, *factors).movedim(2 + axis, 2)
+    return np.asarray((result.reshape(colours, out, -1)[:, :, 0] != 0).numpy())
 
 
 # -- padding ---------------------------------------------------------------------------------------------

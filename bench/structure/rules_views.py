@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from bench.structure import bits
+from bench.structure.nodes import Node, StructureError
 from bench.structure.reshaping import flattened, reshaped, unflattened
 from bench.structure.rules_pointwise import Maps, broadcast, is_gate, refs
 from bench.structure.supports import RULES, Map, Supports, rule
-from bench.structure.tape import Node, StructureError
 from bench.structure.terms import Term, Terms, union, whole
 
 
@@ -216,10 +216,10 @@ def _memory(term: Term, strides: Sequence[int], offset: int, shape: tuple[int, .
 
 def sum_sets(a: int, b: int) -> int:
     """All sums of a member of each."""
-    found = 0
+    sums = 0
     for p in bits.members(b):
-        found |= a << p
-    return found
+        sums |= a << p
+    return sums
 
 
 # -- joins and orders --------------------------------------------------------------------------------------
@@ -303,8 +303,8 @@ def triangle(graph: Supports, node: Node) -> Maps:
 
     x, diagonal = node.inputs[0], int(node.bind()["diagonal"])
     cut = np.tril if node.name == "tril" else np.triu
-    kept = cut(np.ones(graph.shape(x)[-2:], dtype=bool), diagonal)
-    array = np.broadcast_to(kept, graph.shape(x))
+    nonzero = cut(np.ones(graph.shape(x)[-2:], dtype=bool), diagonal)
+    array = np.broadcast_to(nonzero, graph.shape(x))
     return [(x, lambda terms, slot: graph.restricted(terms, array))]
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from bench.structure import bits
+from bench.structure.nodes import Node, Ref
 from bench.structure.rules_pointwise import Maps
 from bench.structure.supports import Map, Supports, rule
-from bench.structure.tape import Node, Ref
 from bench.structure.terms import Term, Terms, of_array, union
 
 
@@ -60,12 +60,12 @@ class Convolution:
 
     def _one(self, term: Term) -> list[Term]:
         batch, channels, *places = term
-        found = []
+        products = []
         for inputs, *kernel in self._read(channels):
             chosen = (tuple(t for k, t in enumerate(own) if kernel[d] >> k & 1) for d, own in enumerate(self.taps))
             read = (self.along(d, o, c) for d, (o, c) in enumerate(zip(places, chosen, strict=True)))
-            found.append((batch, inputs, *read))
-        return found
+            products.append((batch, inputs, *read))
+        return products
 
     def _read(self, channels: int) -> Terms:
         """(input channels, taps along each axis) that a set of output channels reads."""
@@ -87,13 +87,13 @@ class Convolution:
         """As `_read`, through the weights that a mask has left over."""
         assert self.nonzero is not None
         inner, outer = self.shape[1] // self.groups, self.out[1] // self.groups
-        found: list[Term] = []
+        products: list[Term] = []
         for g in range(self.groups):
             own = bits.members(channels >> g * outer & bits.full(outer))
             if own:
                 array = self._of_group(g, own, inner)
-                found += [(t[0] << g * inner, *t[1:]) for t in of_array(array)]
-        return union(found)
+                products += [(t[0] << g * inner, *t[1:]) for t in of_array(array)]
+        return union(products)
 
     def _of_group(self, g: int, own: list[int], inner: int) -> np.ndarray:
         assert self.nonzero is not None
@@ -119,10 +119,10 @@ class Convolution:
 
 @lru_cache(maxsize=4096)
 def _blocks(channels: int, outer: int, inner: int) -> int:
-    found, block = 0, bits.full(inner)
+    inputs, block = 0, bits.full(inner)
     for g in {c // outer for c in bits.members(channels)}:
-        found |= block << g * inner
-    return found
+        inputs |= block << g * inner
+    return inputs
 
 
 @rule("convolution")
@@ -242,8 +242,8 @@ def max_unpool(graph: Supports, node: Node) -> Maps:
 
 def _pooling_of(graph: Supports, value: int) -> Node | None:
     """The max-pool that made these indices, if nothing moved them since."""
-    while (held := graph.value(value)).node >= 0:
-        node = graph.tape.nodes[held.node]
+    while (record := graph.value(value)).node >= 0:
+        node = graph.tape.nodes[record.node]
         if node.name in POOLS:
             return node
         if node.name not in ("clone", "detach", "alias", "_to_copy"):
@@ -297,25 +297,25 @@ class _Columns:
         *batch, rows, columns = term
         kh, kw = self.kernel
         blocks = _unflattened(columns, self.grid[1])
-        found = []
+        products = []
         for tap in range(kh * kw):
             channels = bits.gathered(rows >> tap, kh * kw)
             for ys, xs in blocks if channels else ():
                 y = bits.windows(ys, self.size[0], (self.offset(0, tap // kw),), self.stride[0])
                 x = bits.windows(xs, self.size[1], (self.offset(1, tap % kw),), self.stride[1])
-                found.append((*batch, channels, y, x))
-        return found
+                products.append((*batch, channels, y, x))
+        return products
 
     def columns(self, term: Term) -> list[Term]:
         *batch, channels, ys, xs = term
         kh, kw = self.kernel
-        found = []
+        products = []
         for tap in range(kh * kw):
             y = bits.readers(ys, self.grid[0], (self.offset(0, tap // kw),), self.stride[0])
             x = bits.readers(xs, self.grid[1], (self.offset(1, tap % kw),), self.stride[1])
             rows = bits.spread(channels, kh * kw) << tap
-            found.append((*batch, rows, bits.spread(y, self.grid[1]) * x))
-        return found
+            products.append((*batch, rows, bits.spread(y, self.grid[1]) * x))
+        return products
 
 
 def _unflattened(flat: int, width: int) -> Terms:

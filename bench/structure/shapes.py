@@ -30,8 +30,8 @@ def _convolution(
     """floor((n + 2p - d(k - 1) - 1) / s) + 1 for a convolution in the plain layout; torch's kernel else."""
     sizes = _positions(x, weight, stride, padding, dilation) if _plain(x, weight, groups) and not transposed else []
     if not sizes or min(sizes) < 1:
-        made: torch.Tensor = _CONVOLUTION(x, weight, bias, stride, padding, dilation, transposed, extra, groups)
-        return made
+        result: torch.Tensor = _CONVOLUTION(x, weight, bias, stride, padding, dilation, transposed, extra, groups)
+        return result
     return torch.empty((x.shape[0], weight.shape[0], *sizes), dtype=x.dtype, device="meta")
 
 

@@ -17,7 +17,7 @@ import torch
 
 from bench.structure.bits import bounds
 from bench.structure.constants import Zeros
-from bench.structure.tape import Node, StructureError, Tape, Value
+from bench.structure.nodes import Node, StructureError, Tape, Value
 from bench.structure.terms import Terms, both, of_array, to_array, union
 
 Map = Callable[[Terms, int], Terms]
@@ -91,29 +91,31 @@ class Supports:
         """What the elements `terms` of `sink` read of the source."""
         pending: dict[int, Terms] = {sink: terms} if sink in self.live else {}
         inexact: set[str] = set()
-        found: Terms = pending.pop(sink, ()) if sink == self.source else ()
+        read: Terms = pending.pop(sink, ()) if sink == self.source else ()
         for node in reversed(self.tape.nodes[: self.tape.values[sink].node + 1]):
             for slot, output in enumerate(node.outputs):
-                wanted = pending.pop(output, None)
-                if wanted:
-                    self._through(node, slot, wanted, pending, inexact)
-        return Support(found or pending.get(self.source, ()), self.shape(self.source), tuple(sorted(inexact)))
+                elements = pending.pop(output, None)
+                if elements:
+                    self._through(node, slot, elements, pending, inexact)
+        return Support(read or pending.get(self.source, ()), self.shape(self.source), tuple(sorted(inexact)))
 
-    def _through(self, node: Node, slot: int, wanted: Terms, pending: dict[int, Terms], inexact: set[str]) -> None:
+    def _through(self, node: Node, slot: int, elements: Terms, pending: dict[int, Terms], inexact: set[str]) -> None:
         if self.source in node.outputs and node.outputs[slot] == self.source:
-            pending[self.source] = wanted
+            pending[self.source] = elements
             return
         maps = self._maps.get(node.index)
         if maps is None:
             maps = self._maps[node.index] = self._compiled(node)
         for value, function in maps:
-            read = function(wanted, slot)
+            read = function(elements, slot)
             if read and node.index in self._bounded:
                 inexact.add(self._bounded[node.index])
             if not read:
                 continue
-            held = pending.get(value)
-            pending[value] = self._limited(read if held is None else union((*held, *read)), node, inexact)
+            pending_terms = pending.get(value)
+            pending[value] = self._limited(
+                read if pending_terms is None else union((*pending_terms, *read)), node, inexact
+            )
 
     def _limited(self, terms: Terms, node: Node, inexact: set[str]) -> Terms:
         if len(terms) <= LIMIT:
@@ -126,12 +128,12 @@ class Supports:
 
     def _compiled(self, node: Node) -> list[tuple[int, Map]]:
         _load_rules()
-        found = RULES.get("scatter through a view" if node.role == "scatter" else node.name)
-        if found is None and torch.Tag.pointwise in node.op.tags:
-            found = RULES["pointwise"]
-        if found is None:
+        rule_of = RULES.get("scatter through a view" if node.role == "scatter" else node.name)
+        if rule_of is None and torch.Tag.pointwise in node.op.tags:
+            rule_of = RULES["pointwise"]
+        if rule_of is None:
             raise StructureError(f"no rule says what {node.where()} reads: its receptive field is unknown")
-        return [(v, m) for v, m in found(self, node) if v in self.live]
+        return [(v, m) for v, m in rule_of(self, node) if v in self.live]
 
     # -- what rules ask ------------------------------------------------------------------------------
 
@@ -150,8 +152,8 @@ class Supports:
         """What the tape's constants leave behind."""
         if "zeros" not in self.tape.scratch:
             self.tape.scratch["zeros"] = Zeros(self.tape)
-        found: Zeros = self.tape.scratch["zeros"]
-        return found
+        zeros: Zeros = self.tape.scratch["zeros"]
+        return zeros
 
     def unknown(self, value: int) -> bool:
         """Whether a value is a constant that the tape does not know: it may hold zeros."""

@@ -23,16 +23,16 @@ def whole(shape: Sequence[int]) -> Terms:
 
 def union(terms: Iterable[Term]) -> Terms:
     """The terms without empty ones, those that differ in one dimension merged, dominated ones dropped."""
-    kept = set(terms)
-    if len(kept) == 1:
-        (only,) = kept
+    remaining = set(terms)
+    if len(remaining) == 1:
+        (only,) = remaining
         return (only,) if all(only) else ()
-    kept = {t for t in kept if all(t)}
-    if len(kept) < 2:
-        return tuple(kept)
-    merged = _merged(kept)
-    while len(merged) < len(kept):
-        kept, merged = merged, _merged(merged)
+    remaining = {t for t in remaining if all(t)}
+    if len(remaining) < 2:
+        return tuple(remaining)
+    merged = _merged(remaining)
+    while len(merged) < len(remaining):
+        remaining, merged = merged, _merged(merged)
     return tuple(_undominated(list(merged)) if len(merged) < 100 else merged)
 
 

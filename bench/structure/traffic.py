@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.structure.costs import cost_of
-from bench.structure.tape import Node, Tape
+from bench.structure.nodes import Node, Tape
 
 LOOKUPS = frozenset({"embedding", "index_select", "gather", "index", "_unsafe_index"})
 WRITES_NOTHING = frozenset({"empty", "empty_like", "new_empty", "empty_strided", "new_empty_strided"})
@@ -59,11 +59,11 @@ def _moved(tape: Tape, node: Node, size_of: Callable[[int], int]) -> int:
 
 def _is_view(tape: Tape, node: Node) -> bool:
     """Whether all results are the memory of an input, and none was written to."""
-    held = {tape.values[v].storage for v in node.inputs}
-    shared = all(tape.values[v].storage in held for v in node.outputs)
+    storages = {tape.values[v].storage for v in node.inputs}
+    shared = all(tape.values[v].storage in storages for v in node.outputs)
     return bool(node.outputs) and shared and not node.op._schema.is_mutable
 
 
 def _bytes(tape: Tape, value: int, size_of: Callable[[int], int]) -> int:
-    held = tape.values[value]
-    return min(math.prod(held.shape) * held.dtype.itemsize, size_of(held.storage))
+    record = tape.values[value]
+    return min(math.prod(record.shape) * record.dtype.itemsize, size_of(record.storage))

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from bench.structure.tape import StructureError
+from bench.structure.nodes import StructureError
 
 
 def twin(tensor: torch.Tensor) -> torch.Tensor:
@@ -83,9 +83,9 @@ def standing_in(
 
 
 def _snapshot(module: torch.nn.Module) -> tuple[torch.nn.Module, dict[str, Any], list[tuple[Any, Any]]]:
-    held = module.__dict__
-    containers = [(v, v.copy() if v else None) for v in held.values() if isinstance(v, (dict, list))]
-    return module, held.copy(), containers
+    attributes = module.__dict__
+    containers = [(v, v.copy() if v else None) for v in attributes.values() if isinstance(v, (dict, list))]
+    return module, attributes.copy(), containers
 
 
 def _replace(

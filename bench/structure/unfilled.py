@@ -34,7 +34,7 @@ def unfilled(build: Callable[[], Any]) -> torch.nn.Module | None:
     if not isinstance(model, torch.nn.Module) or following.drawn:
         return None
     trained = {p.untyped_storage()._cdata for p in model.parameters() if p.requires_grad}
-    return model if following.held() <= trained else None
+    return model if following.alive() <= trained else None
 
 
 class _ValuesNeededError(RuntimeError):
@@ -50,17 +50,17 @@ class _Unfilled(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.made: list[weakref.ref[Any]] = []
+        self.storages: list[weakref.ref[Any]] = []
         self.drawn = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        given = [t for t in pytree.tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
+        tensors = [t for t in pytree.tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
         random = torch.Tag.nondeterministic_seeded in func.tags
-        if not given and (random or func in _EMPTY):
+        if not tensors and (random or func in _EMPTY):
             kwargs = {**kwargs, "device": torch.device("meta"), "pin_memory": None, "generator": None}
             kwargs = {k: v for k, v in kwargs.items() if v is not None}
-        elif random and not all(t.is_meta for t in given):
+        elif random and not all(t.is_meta for t in tensors):
             self.drawn = True
             raise _ValuesNeededError(func)
         result = func(*args, **kwargs)
@@ -71,8 +71,8 @@ class _Unfilled(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for t in pytree.tree_leaves(result):
             if isinstance(t, torch.Tensor) and t.is_meta and not hasattr(t.untyped_storage(), _NOTED):
                 setattr(t.untyped_storage(), _NOTED, True)
-                self.made.append(weakref.ref(t.untyped_storage()))
+                self.storages.append(weakref.ref(t.untyped_storage()))
 
-    def held(self) -> set[int]:
+    def alive(self) -> set[int]:
         """The memory without values that someone still holds."""
-        return {storage._cdata for made in self.made if (storage := made()) is not None}
+        return {storage._cdata for reference in self.storages if (storage := reference()) is not None}
