@@ -22,7 +22,7 @@ def members(bits: int) -> list[int]:
 
 
 def of(positions: Iterable[int]) -> int:
-    """The set of the given positions."""
+    """The set of some positions."""
     bits = 0
     for p in positions:
         bits |= 1 << p
@@ -30,7 +30,7 @@ def of(positions: Iterable[int]) -> int:
 
 
 def shifted(bits: int, by: int) -> int:
-    """Every position moved up by `by`, which may be negative; what falls below 0 is lost."""
+    """Every position plus `by`, which may be negative; positions below 0 are dropped."""
     return bits << by if by >= 0 else bits >> -by
 
 
@@ -44,7 +44,7 @@ def spread(bits: int, step: int) -> int:
 
 
 def gathered(bits: int, step: int) -> int:
-    """Position i * step becomes i; positions that are no multiple of `step` are lost."""
+    """Position i * step becomes i; positions that are not multiples of `step` are dropped."""
     if step == 1 or not bits:
         return bits
     return int(bin(bits)[:1:-1][::step][::-1] or "0", 2)
@@ -72,13 +72,13 @@ def reversed_within(bits: int, size: int) -> int:
 
 
 def interval(start: int, stop: int) -> int:
-    """Positions start to stop - 1; negative ones are left out."""
+    """Positions start to stop - 1, without negative ones."""
     start = max(start, 0)
     return full(stop - start) << start if stop > start else 0
 
 
 def bounds(bits: int) -> tuple[int, int]:
-    """(first, last + 1) of a set that is not empty."""
+    """(first, last + 1) of a non-empty set."""
     return (bits & -bits).bit_length() - 1, bits.bit_length()
 
 
@@ -93,7 +93,7 @@ def windows(bits: int, size: int, taps: tuple[int, ...], stride: int) -> int:
 
 @lru_cache(maxsize=65536)
 def readers(bits: int, size: int, taps: tuple[int, ...], stride: int) -> int:
-    """Windows i, of `size`, with i * stride + t in `bits` for some tap t: `windows` the other way round."""
+    """Windows i < `size` with i * stride + t in `bits` for some tap t: the inverse relation of `windows`."""
     outputs = 0
     for tap in taps:
         outputs |= gathered(shifted(bits, -tap) if tap >= 0 else bits << -tap, stride)

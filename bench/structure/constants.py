@@ -1,9 +1,9 @@
-"""Values that a tape fixes before any input is seen, and the exact zeros that they leave behind.
+"""Values of a tape that do not depend on the input, and the exact zeros that they cause in other values.
 
-`evaluate` gives a value that depends on buffers and on nothing else. `Zeros` tells where other values
-are zero whatever the input: parts of the tape are run with parameters and activations drawn at random,
-and what is exactly zero then is zero for (almost) every network of this structure: the taps that a mask
-removes from a weight, masked attention scores.
+`evaluate` computes a value that depends on buffers only. `Zeros` finds where other values are zero for every
+input: it runs parts of the tape with random parameters and activations, and an element that is exactly zero
+there is zero for (almost) every network of this structure. Examples are the taps that a mask removes from a
+weight, and masked attention scores.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from bench.structure.nodes import Node, Ref, Value
 
 LARGEST = 1 << 27
-"""Elements of the largest tensor that is looked into."""
+"""Number of elements above which a tensor is not examined."""
 
 _STRUCTURAL = (
     "mul div add sub neg masked_fill where softmax _softmax _safe_softmax tril triu exp abs view "
@@ -27,11 +27,11 @@ _STRUCTURAL = (
     "bitwise_not bitwise_and bitwise_or eq ne lt le gt ge zeros_like ones_like sum mean fill zero"
 )
 STRUCTURAL = frozenset(_STRUCTURAL.split())
-"""Operators that can hand on an exact zero or an infinity; all others yield generic numbers."""
+"""Operators that can pass on an exact zero or an infinity; the results of all others are generic numbers."""
 
 
 class Recording(Protocol):
-    """A tape, finished or being written."""
+    """A tape, complete or in progress."""
 
     @property
     def values(self) -> Sequence[Value]: ...
@@ -46,7 +46,7 @@ class Recording(Protocol):
 
 
 def fixed_values(tape: Recording) -> set[int]:
-    """The values that depend on constants alone: on no input, no weight, no random number."""
+    """Ids of the values that depend on constants alone: on no input, weight or random number."""
     fixed = set(tape.constants)
     fixed.update(v for v, p in tape.frozen.items() if is_mask(p))
     for node in tape.nodes:
@@ -56,7 +56,7 @@ def fixed_values(tape: Recording) -> set[int]:
 
 
 def is_mask(tensor: torch.Tensor) -> bool:
-    """Zeros and ones, both present: a mask, where a frozen parameter holds it."""
+    """Whether a frozen parameter holds a mask: zeros and ones, both present."""
     if tensor.is_meta or tensor.numel() > LARGEST:
         return False
     start = tensor.reshape(-1)[:1024]
@@ -68,7 +68,7 @@ def _binary(tensor: torch.Tensor) -> bool:
 
 
 def evaluate(tape: Recording, value: int, fixed: set[int] | None = None) -> torch.Tensor | None:
-    """The real tensor behind a value that depends on constants alone, else None."""
+    """The tensor of a value that depends on constants alone; None for other values."""
     fixed = fixed_values(tape) if fixed is None else fixed
     if value not in fixed or _elements(tape.values[value]) > LARGEST:
         return None
@@ -77,7 +77,7 @@ def evaluate(tape: Recording, value: int, fixed: set[int] | None = None) -> torc
 
 
 class Zeros:
-    """Where the values of a tape are zero, or minus infinity, whatever the input and the weights."""
+    """Where the values of a tape are zero or minus infinity for every input and all weights."""
 
     def __init__(self, tape: Recording) -> None:
         self.tape, self.fixed = tape, fixed_values(tape)
@@ -92,7 +92,7 @@ class Zeros:
                 self._look(node)
 
     def _unknown(self) -> set[int]:
-        """Constants without values (buffers of a network on the meta device), and what is made of them."""
+        """Constants without data (buffers of a network on the meta device), and values computed from them alone."""
         unknown = set(self.tape.hidden)
         determined = unknown | self.fixed
         for node in self.tape.nodes if unknown else ():
@@ -101,27 +101,27 @@ class Zeros:
         return determined - self.fixed
 
     def constant(self, value: int) -> torch.Tensor | None:
-        """The tensor behind a value that depends on constants alone."""
+        """The tensor of a value that depends on constants alone; None for other values."""
         if value not in self._constants:
             self._constants[value] = self._evaluated(value, set()) if self._known(value) else None
         return self._constants[value]
 
     def has_zeros(self, value: int) -> bool:
-        """Whether some element is structurally zero, as far as can be told without looking at all."""
+        """Whether some element may be structurally zero (without evaluating values that depend on weights)."""
         if value not in self.fixed:
             return value in self.zero
         constant = self.constant(value)
         return constant is not None and bool((constant == 0).any())
 
     def has_infinities(self, value: int) -> bool:
-        """Whether some element is minus infinity whatever the input."""
+        """Whether some element may be minus infinity for every input."""
         if value not in self.fixed:
             return value in self.infinite
         constant = self.constant(value)
         return constant is not None and constant.is_floating_point() and bool((constant == -torch.inf).any())
 
     def generic(self, value: int) -> torch.Tensor:
-        """A value in float64, where all that is neither constant nor structural is drawn from (0.5, 1.5)."""
+        """A value in float64; inputs that are neither constant nor structural are drawn from (0.5, 1.5)."""
         if value not in self._generic:
             self._generic[value] = self._evaluated(value, self.zero | self.infinite)
         return self._generic[value]
@@ -138,7 +138,7 @@ class Zeros:
         return result
 
     def outdated(self) -> bool:
-        """Whether a constant that was looked into holds other values now."""
+        """Whether a constant that was read has changed since."""
         return any(not torch.equal(now, then) for now, then in self._consulted.values())
 
     def _look(self, node: Node) -> None:
@@ -177,7 +177,7 @@ COMPARISONS = frozenset(
 
 
 class _Evaluation:
-    """Runs a part of the tape on real tensors; what is neither `fixed` nor `structural` is drawn."""
+    """Runs a part of the tape on real tensors; values that are neither `fixed` nor `structural` are drawn at random."""
 
     def __init__(self, tape: Recording, fixed: set[int], structural: set[int]) -> None:
         self.tape, self.fixed, self.structural = tape, fixed, structural

@@ -1,4 +1,4 @@
-"""A network with the recordings that were made of it, so that a second question costs no second recording."""
+"""Recordings of a network, kept so that a second question needs no second recording."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _networks: weakref.WeakKeyDictionary[torch.nn.Module, Network] = weakref.WeakKey
 
 @dataclass
 class Network:
-    """Recordings of one model by input shapes, valid while its `state` is the same."""
+    """Recordings of one model by input shapes, valid while the model's `state` is unchanged."""
 
     state: tuple[Any, ...]
     training: bool
@@ -34,7 +34,7 @@ class Network:
         return self.tapes[shapes]
 
     def supports(self, tape: Tape, source: int, cut: frozenset[str]) -> Supports:
-        """The rules of a recording for one source and one choice of edges left out."""
+        """The support rules of a recording for one source value and one set of edges to leave out."""
         key = (id(tape), source, cut)
         if key not in self.readers:
             self.readers[key] = Supports(tape, source, cut)
@@ -42,7 +42,7 @@ class Network:
 
 
 def network_of(model: torch.nn.Module, training: bool) -> Network:
-    """The model's recordings, fresh ones where the model has changed since."""
+    """The recordings of a model, empty if the model has changed since they were made."""
     state = (training, *_state(model))
     network = _networks.get(model)
     if network is None or network.state != state or _consulted_changed(network):
@@ -54,7 +54,7 @@ _PLAIN = (int, bool, str, float, type(None))
 
 
 def _state(model: torch.nn.Module) -> tuple[Any, ...]:
-    """What a recording depends on, as far as it can be told without running the model."""
+    """What a recording depends on, as far as it can be read without running the model."""
     state: list[Any] = []
     for module in model.modules():
         attributes = module.__dict__
@@ -81,12 +81,12 @@ def _fingerprint(value: Any) -> Any:
 
 
 def _consulted_changed(network: Network) -> bool:
-    """Whether a constant that was looked into holds other values now (`.data` writes leave no trace)."""
+    """Whether a constant that was read has changed (`.data` writes do not change a tensor's version)."""
     zeros_of_tapes = (tape.scratch.get("zeros") for tape in network.tapes.values())
     return any(zeros is not None and zeros.outdated() for zeros in zeros_of_tapes)
 
 
 def shapes_of(shape: Sequence[Any]) -> Shapes:
-    """One shape (C, ...) or several, each with a batch axis of one in front."""
+    """One shape (C, ...) or several, each with a batch axis of size 1 in front."""
     several = [shape] if all(isinstance(n, int) for n in shape) else list(shape)
     return tuple((1, *map(int, s)) for s in several)

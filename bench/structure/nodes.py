@@ -14,12 +14,12 @@ Role = Literal["call", "replay", "scatter"]
 
 
 class StructureError(ValueError):
-    """A network, or a part of it, whose structure cannot be read; the message says what and where."""
+    """The structure of a network cannot be read; the message says why and in which module."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """The place of a tensor in a node's arguments: the id of a value."""
+    """A tensor among the arguments of a node, by the id of its value."""
 
     id: int
 
@@ -37,11 +37,11 @@ class Value(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """An operator that was executed: what, on which values, in which module.
+    """An executed operator with its arguments, and the module that ran it.
 
-    `role`: a `call` was executed by the network; a `replay` reads a view again after its base was
-    written to; a `scatter` writes `inputs[1]` through the view `op` into `inputs[0]`. Only calls count
-    as operators. `outputs` are value ids, one for each tensor returned.
+    `role`: a `call` was executed by the network; a `replay` reads a view again after a write to its base; a
+    `scatter` writes `inputs[1]` through the view `op` into `inputs[0]`. Only calls count as operators. `outputs`
+    are value ids, one per returned tensor.
     """
 
     index: int
@@ -55,11 +55,11 @@ class Node:
 
     @property
     def name(self) -> str:
-        """The operator's name without overload; in-place variants bear the name of the plain one."""
+        """The operator's name without overload; in-place variants have the name of the plain operator."""
         return base_name(self.op)
 
     def bind(self) -> dict[str, Any]:
-        """All arguments by the names of the operator's schema, defaults filled in."""
+        """All arguments by their names in the operator's schema, with defaults filled in."""
         bound: dict[str, Any] = {}
         for place, argument in enumerate(self.op._schema.arguments):
             if place < len(self.args):
@@ -69,7 +69,7 @@ class Node:
         return bound
 
     def where(self) -> str:
-        """For messages: operator and module."""
+        """Operator and module, for messages."""
         return f"aten.{self.name}" + (f" in '{self.module}'" if self.module else "")
 
 
@@ -83,7 +83,7 @@ def base_name(op: torch._ops.OpOverload) -> str:
 
 
 class Call(NamedTuple):
-    """One run of a module: the values that went in and came out."""
+    """One run of a module: its input and output values."""
 
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
@@ -91,9 +91,9 @@ class Call(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Memory that one or more values share. It lives from before node `born` to before node `died`.
+    """Memory that one or more values use, from before node `born` to before node `died`.
 
-    `died` is None where it outlives the recording. `size` is in bytes.
+    `died` is None if the memory outlives the recording. `size` is in bytes.
     """
 
     id: int
@@ -105,13 +105,13 @@ class Storage:
 
 @dataclass(frozen=True)
 class Tape:
-    """What was executed. Ids index `values`; nodes stand in order of execution.
+    """A recorded run of a network. Ids index `values`; `nodes` are in order of execution.
 
-    `parameters` and `buffers` map names to value ids; `constants` holds real tensors by value id
-    (buffers, and tensors the network made itself); `hidden` are buffers without values, of a network that
-    was built on the meta device; `frozen` real parameters that are not trained.
-    `calls` holds every run of each named module, `""` being the network. `outputs` are the tensors
-    of the network's result, named by their place in it. `taps` are the network's named skips.
+    `parameters` and `buffers`: value ids by name. `constants`: real tensors by value id (buffers, and tensors that
+    the network creates). `hidden`: ids of buffers without data, of a network that was built on the meta device.
+    `frozen`: parameters with data that are not trained. `calls`: every run of each named module; `""` is the
+    network. `outputs`: the tensors of the network's result, named by their place in it. `taps`: the named skips.
+    `scratch`: results that other modules cache.
     """
 
     values: tuple[Value, ...]
@@ -131,9 +131,9 @@ class Tape:
 
     @cached_property
     def executed(self) -> tuple[Node, ...]:
-        """The operators that the network executed, without the tape's bookkeeping.
+        """The operators that the network executed, without replays and scatters.
 
-        Left out is the empty tensor that torch's batch norm asks for as workspace.
+        The empty workspace tensor of torch's batch norm is left out.
         """
         return tuple(n for n in self.nodes if n.role == "call" and not self._workspace(n))
 
@@ -141,12 +141,12 @@ class Tape:
         return node.name == "empty" and all(0 in self.values[v].shape for v in node.outputs)
 
     def output(self, which: int | str) -> int:
-        """The value id of an output leaf by place or name. Raises StructureError if there is none."""
+        """The value id of an output tensor by place or name. Raises StructureError for an unknown one."""
         if isinstance(which, int):
             if not -len(self.outputs) <= which < len(self.outputs):
-                raise StructureError(f"the network has {len(self.outputs)} outputs, there is no output {which}")
+                raise StructureError(f"the network has {len(self.outputs)} outputs, not an output {which}")
             return self.outputs[which][1]
         for name, value in self.outputs:
             if name == which:
                 return value
-        raise StructureError(f"no output '{which}' (there is: {', '.join(n for n, _ in self.outputs)})")
+        raise StructureError(f"no output '{which}' (outputs: {', '.join(n for n, _ in self.outputs)})")

@@ -25,7 +25,7 @@ def refs(tree: Any) -> list[int]:
 
 
 def broadcast(graph: Supports, value: int, output: int) -> Map:
-    """Same place, where the input's dimension is not 1; dimensions in front are dropped."""
+    """The same place; position 0 of dimensions of size 1; dimensions that the input lacks are dropped."""
     shape, target = graph.shape(value), graph.shape(output)
     if shape == target:
         return lambda terms, slot: terms
@@ -45,7 +45,7 @@ def broadcast(graph: Supports, value: int, output: int) -> Map:
 
 
 def is_gate(graph: Supports, value: int, output: int) -> bool:
-    """Whether a value of one element per channel spans a map's spatial axes."""
+    """Whether a value has one element per channel and is broadcast over a map's spatial axes."""
     shape, target = graph.shape(value), graph.shape(output)
     return (len(shape) == len(target) >= 3 and _spans(shape[2:], target[2:])) or (
         len(shape) == len(target) == 4 and _spans(shape[1:3], target[1:3]) and shape[3] == target[3]
@@ -62,13 +62,13 @@ def broadcast_array(array: np.ndarray | None, shape: tuple[int, ...]) -> np.ndar
 
 @rule("pointwise", "hardswish", "log_sigmoid_forward", "prelu", "floor_divide", "complex", "real", "imag", "bucketize")
 def pointwise(graph: Supports, node: Node) -> Maps:
-    """Every input at the same place."""
+    """The same place of every input."""
     return [(i, broadcast(graph, i, node.outputs[0])) for i in dict.fromkeys(node.inputs)]
 
 
 @rule("mul", "div")
 def mul(graph: Supports, node: Node) -> Maps:
-    """As pointwise; a factor that is structurally zero hides the other one."""
+    """The same place of both factors, except where the other factor is structurally zero."""
     output = node.outputs[0]
     factors = [a for a in node.args[:2] if isinstance(a, Ref)]
     if any(not isinstance(a, Ref) and a == 0 for a in node.args[:2]) and node.name == "mul":
@@ -94,7 +94,7 @@ def _hidden(graph: Supports, value: int, others: list[int], output: int) -> Map:
 
 @rule("masked_fill")
 def masked_fill(graph: Supports, node: Node) -> Maps:
-    """The element where the mask is false; the mask everywhere."""
+    """The element if the mask is false there; the mask everywhere."""
     output, (x, mask) = node.outputs[0], node.inputs[:2]
     constant = graph.constant(mask)
     plain = broadcast(graph, x, output)
@@ -107,7 +107,7 @@ def masked_fill(graph: Supports, node: Node) -> Maps:
 
 @rule("where")
 def where(graph: Supports, node: Node) -> Maps:
-    """A constant condition tells which side is read."""
+    """The condition, and both sides; only the chosen side if the condition is constant."""
     output = node.outputs[0]
     condition = graph.constant(node.inputs[0])
     maps: Maps = [(node.inputs[0], broadcast(graph, node.inputs[0], output))]
@@ -150,7 +150,7 @@ def same(graph: Supports, node: Node) -> Maps:
 
 @rule("copy")
 def copy(graph: Supports, node: Node) -> Maps:
-    """What is copied; what was there before is gone."""
+    """The source; the previous content of the target is not read."""
     return [(node.inputs[1], broadcast(graph, node.inputs[1], node.outputs[0]))]
 
 
@@ -163,7 +163,7 @@ FACTORIES = (
 
 @rule(*FACTORIES.split())
 def factory(graph: Supports, node: Node) -> Maps:
-    """Only the shape of an input is read; `fill_` and random fills read a fill value at most."""
+    """Nothing: only the shape of an input is read. `fill` reads its fill value."""
     if node.name != "fill" or len(node.inputs) < 2:
         return []
     size = len(graph.shape(node.inputs[1]))
@@ -172,5 +172,5 @@ def factory(graph: Supports, node: Node) -> Maps:
 
 @rule("clamp", "clip")
 def clamp(graph: Supports, node: Node) -> Maps:
-    """As pointwise, bounds included."""
+    """The same place of the input and of the bounds."""
     return pointwise(graph, node)

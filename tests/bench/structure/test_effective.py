@@ -66,7 +66,7 @@ def test_radius_side_and_size_of_a_bell(sigma: float) -> None:
     reach = sigma * math.sqrt(-4 * math.log(0.0455))
     assert field.size == pytest.approx(math.sqrt(math.pi) * reach, rel=0.02)
     inside = sum(a * a + b * b <= (field.radius + 1e-6) ** 2 for a in range(-30, 31) for b in range(-20, 21))
-    assert field.share_of(((20, 81), (30, 71))) == inside / (61 * 41)
+    assert field.fraction_of(((20, 81), (30, 71))) == inside / (61 * 41)
 
 
 def test_a_pointwise_network_sees_its_own_pixel() -> None:
@@ -90,7 +90,7 @@ def test_no_energy_lies_outside_of_the_theoretical_field(name: str) -> None:
     assert (field.map[~limit.mask] == 0).all()
     assert (field.map[limit.mask] > 0).mean() > 0.5
     assert limit.box is not None
-    assert 0 < field.share_of(limit.box) <= 1
+    assert 0 < field.fraction_of(limit.box) <= 1
 
 
 def test_class_scores_tokens_and_mappings_have_a_field_too() -> None:
@@ -167,4 +167,4 @@ def test_the_picture_adds_up_cells_and_is_json() -> None:
     assert (facts["cell"], len(facts["map"]), len(facts["map"][0])) == (3, 44, 24)
     sums = [[shares[y : y + 3, x : x + 3].sum() for x in range(0, 70, 3)] for y in range(0, 130, 3)]
     assert np.array(facts["map"]) == pytest.approx(np.array(sums) / np.max(sums), abs=6e-5)
-    assert facts["share_of_box"] == field.share_of(((0, 130), (0, 70)))
+    assert facts["share_of_box"] == field.fraction_of(((0, 130), (0, 70)))

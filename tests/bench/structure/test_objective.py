@@ -53,7 +53,7 @@ class Net(nn.Module):
 
 
 class Given(nn.Module):
-    """A network whose loss was given to it."""
+    """A network that takes its loss as an argument."""
 
     def __init__(self, loss):
         super().__init__()
