@@ -43,9 +43,7 @@ def blind_spot(subject: Subject) -> Reading:
     inside, due = field.mask[window], before[window]
     leaked = int((field.mask & ~before).sum()) - _depends_on_itself(field, subject.shape[0])
     if leaked:
-        return Reading(
-            None, error=f"not autoregressive: a prediction depends on {leaked} pixels that do not precede it"
-        )
+        return Reading(None, error=f"not autoregressive: the prediction depends on {leaked} pixels that come after")
     blind = int((due & ~inside).sum())
     return Reading(blind / int(due.sum()), _detail(field, before, blind, int(due.sum())))
 
