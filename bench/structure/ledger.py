@@ -36,10 +36,6 @@ class _Memory:
     views: dict[Geometry, _View] = field(default_factory=dict)
 
 
-class HiddenTableError(StructureError):
-    """A tensor was created without a dispatched operator: from a list used as an index, or by `torch.tensor`."""
-
-
 class Ledger:
     """The values and nodes of a tape in progress, and the storages of the values.
 
@@ -100,7 +96,7 @@ class Ledger:
         if memory is None:
             value = self.allocate(t, "constant")
             if t.is_meta:
-                raise HiddenTableError(f"{self.where()}a tensor on the meta device has unknown values")
+                raise StructureError(f"{self.where()}a tensor on the meta device has unknown values")
             self.constants[value] = t.detach()
             return value
         view = memory.views.get(geometry(t)) or self._stray_view(memory, t)

@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch.nn.parameter import is_lazy
 
+from bench.structure.lazy import has_lazy_parts, materialised_copy
 from bench.structure.nodes import Tape
+from bench.structure.recorder import meta_inputs
 from bench.structure.supports import Supports
 from bench.structure.tape import record
 
@@ -25,13 +28,20 @@ class Network:
     state: tuple[Any, ...]
     training: bool
     tapes: dict[Shapes, Tape] = field(default_factory=dict)
+    completed: torch.nn.Module | None = None
     readers: dict[tuple[int, int, frozenset[str]], Supports] = field(default_factory=dict)
 
-    def tape(self, model: torch.nn.Module, shapes: Shapes) -> Tape:
-        """The recording of the model at these input shapes, batch axis included."""
+    def tape(self, model: torch.nn.Module, shapes: Shapes, limit: int | None = None) -> Tape:
+        """The recording of the model at these input shapes, batch axis included; `limit` as in `record`."""
         if shapes not in self.tapes:
-            self.tapes[shapes] = record(model, shapes, training=self.training)
+            self.tapes[shapes] = record(self._complete(model, shapes), shapes, training=self.training, limit=limit)
         return self.tapes[shapes]
+
+    def _complete(self, model: torch.nn.Module, shapes: Shapes) -> torch.nn.Module:
+        """The model; in place of one with lazy layers its copy with the parameters for the first `shapes`."""
+        if self.completed is None and has_lazy_parts(model):
+            self.completed = materialised_copy(model, meta_inputs(model, shapes))
+        return model if self.completed is None else self.completed
 
     def supports(self, tape: Tape, source: int, cut: frozenset[str]) -> Supports:
         """The support rules of a recording for one source value and one set of edges to leave out."""
@@ -60,14 +70,17 @@ def _state(model: torch.nn.Module) -> tuple[Any, ...]:
         attributes = module.__dict__
         state.append(id(module))
         state.extend((k, _fingerprint(v)) for k, v in attributes.items() if k[0] != "_" and k != "training")
-        for group in (attributes["_parameters"], attributes["_buffers"]):
+        for group in (module._parameters, module._buffers):
             state.extend((k, _tensor(t)) for k, t in group.items())
         state.extend(id(h) for kind in ("_forward_hooks", "_forward_pre_hooks") for h in attributes[kind].values())
     return tuple(state)
 
 
 def _tensor(t: torch.Tensor | None) -> Any:
-    return None if t is None else (id(t), t._version, t.shape, t.requires_grad, t.dtype)
+    if t is None or is_lazy(t):
+        return None
+    version = None if t.is_inference() else t._version  # a tensor of inference mode has none
+    return (id(t), version, t.shape, t.requires_grad, t.dtype)
 
 
 def _fingerprint(value: Any) -> Any:

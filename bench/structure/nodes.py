@@ -17,6 +17,10 @@ class StructureError(ValueError):
     """The structure of a network cannot be read; the message says why and in which module."""
 
 
+class UnrolledError(StructureError):
+    """The recording became longer than its limit: the network runs a loop over its input."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ref:
     """A tensor among the arguments of a node, by the id of its value."""

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from bench.structure.ledger import HiddenTableError
 from bench.structure.nodes import Call, Node, Ref, Storage, StructureError, Tape, Value
 from bench.structure.recorder import Recorder
 
@@ -23,15 +22,16 @@ def record(
     shape_or_inputs: Sequence[Any],
     *,
     training: bool = False,
+    device: str = "cpu",
+    limit: int | None = None,
 ) -> Tape:
-    """Run `model` once on the meta device and keep what it did.
+    """Run `model` once on the meta device and record its operators.
 
-    `shape_or_inputs`: the input's shape with its batch axis, (N, C, ...); or a sequence of such shapes
-    or tensors, one for each positional argument. The network is in eval mode unless `training`; it is
-    the same object afterwards, down to its flags, buffers and attributes. Raises StructureError where
-    the control flow asks for data, or the network can't run on this shape.
+    `shape_or_inputs`: the input's shape with its batch axis, (N, C, ...); or a sequence of such shapes or tensors, one
+    per positional argument. The network is in eval mode unless `training`. Afterwards it is unchanged, down to its
+    flags, buffers and attributes; a network with lazy layers is recorded as a copy. `device`: what the network finds
+    in `x.device`. `limit`: the number of operators above which UnrolledError is raised.
+
+    Raises StructureError if the control flow depends on data, or the network cannot run on this shape.
     """
-    try:
-        return Recorder(model, shape_or_inputs, training).run()
-    except HiddenTableError:
-        return Recorder(model, shape_or_inputs, training, tables=True).run()
+    return Recorder(model, shape_or_inputs, training, device, limit).run()
