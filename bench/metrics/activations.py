@@ -10,6 +10,6 @@ from bench.structure.graph import activations as counted
 
 @metric(name="activations", unit="elements", better="lower", kind="static")
 def activations(subject: Subject) -> Reading:
-    """Elements that convolutions and matrix products yield for one image (arXiv:2103.06877)."""
-    found = counted(subject.tape)
-    return Reading(found["products"] / subject.batch, {k: n / subject.batch for k, n in found.items()})
+    """Output elements of convolutions and matrix products for one image (Dollar et al. 2021, arXiv:2103.06877)."""
+    elements = counted(subject.tape)
+    return Reading(elements["products"] / subject.batch, {k: n / subject.batch for k, n in elements.items()})

@@ -1,8 +1,8 @@
-"""The blind spot of an autoregressive network: what it misses of the pixels before.
+"""The blind spot of an autoregressive network: preceding pixels that its prediction does not depend on.
 
-Of all pixels before the one that is predicted, and within the rectangle that its receptive field spans, the share
-that the field does not hold. Stacks of masked convolutions have one (van den Oord et al. 2016, arXiv:1606.05328);
-it is read from the receptive field, so from the masks themselves.
+It is the fraction of the preceding pixels in the bounding box of the receptive field that are not in the receptive
+field. Stacks of masked convolutions have one (van den Oord et al. 2016, arXiv:1606.05328). It is computed from the
+receptive field, and so from the masks.
 """
 
 from __future__ import annotations
@@ -21,35 +21,35 @@ if TYPE_CHECKING:
     import torch
 
 SEEN, BLIND, ITSELF, AFTER = "+", "o", "x", "."
-"""How pixels are written in the detail's `map`: before and seen, before and not seen, the pixel, the rest."""
+"""Characters of the detail's `map`: a preceding pixel inside or outside the field, the predicted pixel, the rest."""
 
 
 @metric(unit="", better="lower", kind="static", tasks=["generation"])
 def blind_spot(subject: Subject) -> Reading:
-    """Fraction of the pixels before, within the span of the receptive field, that a prediction does not see.
+    """Fraction of the preceding pixels in the receptive field's bounding box that are not in the receptive field.
 
-    At a pixel whose field no border cuts; where the field is global, at the last pixel of the order.
+    Measured at a pixel whose receptive field no border cuts; at the last pixel of the order if the field is global.
     """
     model = subject.structure
     order = getattr(model, "conditioning_order", None)
     if order is None:
-        return Reading(None, error=f"{type(model).__name__} has no conditioning_order: nothing comes before a pixel")
-    field, before = _looked(model, subject.shape, order)
+        return Reading(None, error=f"{type(model).__name__} has no conditioning_order, so no pixel precedes another")
+    field, before = _field_and_order(model, subject.shape, order)
     if not field.exact:
         return Reading(None, error=f"the receptive field is an upper bound only: {', '.join(field.inexact)}")
     if field.box is None:
-        return Reading(None, error="a prediction sees no pixel at all, so its field spans nothing")
+        return Reading(None, error="the prediction depends on no pixel, so its receptive field is empty")
     window = tuple(slice(start, stop) for start, stop in field.box)
-    seen, due = field.mask[window], before[window]
-    leaked = int((field.mask & ~before).sum()) - _sees_itself(field, subject.shape[0])
+    inside, due = field.mask[window], before[window]
+    leaked = int((field.mask & ~before).sum()) - _depends_on_itself(field, subject.shape[0])
     if leaked:
-        return Reading(None, error=f"{leaked} pixels are seen that come after: the network is not autoregressive")
-    blind = int((due & ~seen).sum())
+        return Reading(None, error=f"not autoregressive: the prediction depends on {leaked} pixels that come after")
+    blind = int((due & ~inside).sum())
     return Reading(blind / int(due.sum()), _detail(field, before, blind, int(due.sum())))
 
 
-def _looked(model: torch.nn.Module, shape: tuple[int, ...], order: Any) -> tuple[Field, np.ndarray[Any, Any]]:
-    """The field at a pixel, and which pixels come before it."""
+def _field_and_order(model: torch.nn.Module, shape: tuple[int, ...], order: Any) -> tuple[Field, np.ndarray[Any, Any]]:
+    """The receptive field at a pixel, and which pixels precede it."""
     size = receptive_field(model, shape).size
     if size is None:
         ranks = order(*shape[1:]).cpu().numpy()
@@ -62,13 +62,13 @@ def _looked(model: torch.nn.Module, shape: tuple[int, ...], order: Any) -> tuple
     return receptive_field(model, shape, position=place), ranks < ranks[place]
 
 
-def _sees_itself(field: Field, channels: int) -> int:
-    """1 where the pixel is in its own field as it may be: later channels are predicted from the earlier ones."""
+def _depends_on_itself(field: Field, channels: int) -> int:
+    """1 if the pixel is in its own field and may be: its later channels are predicted from its earlier ones."""
     return int(field.mask[field.question.place] and channels > 1)
 
 
 def _detail(field: Field, before: np.ndarray[Any, Any], blind: int, causal: int) -> Mapping[str, Any]:
-    """Counts, and the pixels around as lines of characters, the window of all that is before and in the span."""
+    """Pixel counts, and the neighbourhood of the pixel as lines of characters."""
     (top, bottom), (left, right) = field.box or ((0, 0), (0, 0))
     y, x = field.question.place
     rows = slice(min(top, y), max(bottom, y + 1))

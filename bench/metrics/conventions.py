@@ -10,5 +10,5 @@ from bench.structure.conventions import CONVENTIONS
 
 @metric(name="conventions", unit="", better=None, kind="static")
 def measured(subject: Subject) -> Reading:
-    """What published tables would print for one forward pass, by their conventions; no number of its own."""
+    """The cost of one forward pass by each published convention, in the detail; the metric has no number of its own."""
     return Reading(None, {name: count(subject.tape) for name, count in CONVENTIONS.items()})

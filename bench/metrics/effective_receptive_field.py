@@ -17,28 +17,28 @@ if TYPE_CHECKING:
     from bench.hardware.subject import Subject
 
 RUNS = 4
-"""Networks, each initialised from its own seed, with an input of its own."""
+"""Number of networks, each with its own seed and input."""
 
 
 @metric(unit="px", better=None, kind="static")
 def effective_receptive_field(subject: Subject) -> Reading:
-    """Radius around its centre of mass that holds 95 % of the centre output's squared gradient, at initialisation.
+    """Radius that contains 95 % of the centre output's squared gradient around its centre of mass, at initialisation.
 
-    The mean map of four networks from seeds of their own, in eval mode, each with one unit-normal input. The
-    radii of the single runs stand in `radii`; `share_of_box` is the part of the theoretical field's box inside
-    the radius; `size` is the paper's own measure.
+    From the mean map of four networks with different seeds, in eval mode, each with one unit-normal input. Detail:
+    `radii` of the single runs; `share_of_box`, the fraction of the theoretical receptive field's box inside the
+    radius; `size`, the paper's own measure.
     """
     box, why = theoretical_box(subject.structure, subject.shape)
     try:
-        found = effective_field(_fresh(subject), subject.seed, subject.device)
+        field = effective_field(_fresh(subject), subject.seed, subject.device)
     except EffectiveFieldError as error:
         return Reading(None, {"box": box, "why": str(error)}, exact=False)
-    told = {"networks": "at initialisation", "inputs": "unit normal", "why": why}
-    return Reading(found.radius, {**found.facts(box), **told}, exact=False)
+    setting = {"networks": "at initialisation", "inputs": "unit normal", "why": why}
+    return Reading(field.radius, {**field.facts(box), **setting}, exact=False)
 
 
 def _fresh(subject: Subject) -> Iterator[tuple[torch.nn.Module, torch.Tensor]]:
-    """Networks and inputs, one after the other, so that only one of them is held."""
+    """Networks and inputs, one after the other, so that only one network is in memory."""
     import torch
 
     dtype = getattr(torch, subject.dtype)
@@ -49,7 +49,7 @@ def _fresh(subject: Subject) -> Iterator[tuple[torch.nn.Module, torch.Tensor]]:
 
 
 def theoretical_box(model: torch.nn.Module, shape: Sequence[int]) -> tuple[Box | None, str]:
-    """The box of the structural receptive field at the output's centre; None with the reason where there is none."""
+    """The box of the structural receptive field at the output's centre, or None and the reason."""
     try:
         return receptive_field(model, shape).box, ""
     except StructureError as error:
@@ -57,11 +57,11 @@ def theoretical_box(model: torch.nn.Module, shape: Sequence[int]) -> tuple[Box |
 
 
 def trained_field(model: torch.nn.Module, images: torch.Tensor, device: str) -> dict[str, Any]:
-    """The facts of a trained network's field, a run for each of `images` (N, C, H, W), prepared, on `device`.
+    """Facts of a trained network's effective receptive field, one run per image of `images` (N, C, H, W), on `device`.
 
-    The model stays as it is. Raises EffectiveFieldError where there is no gradient.
+    The model is not changed. Raises EffectiveFieldError if there is no gradient.
     """
-    found = effective_field(((model, image[None]) for image in images), device=device)
+    field = effective_field(((model, image[None]) for image in images), device=device)
     box, why = theoretical_box(model, tuple(images.shape[1:]))
-    told = {"networks": "after training", "inputs": "images of the evaluation split", "why": why}
-    return {**found.facts(box), **told}
+    setting = {"networks": "after training", "inputs": "images of the evaluation split", "why": why}
+    return {**field.facts(box), **setting}

@@ -10,6 +10,6 @@ from bench.structure.graph import graph_hash as hashed
 
 @metric(unit="hash", better=None, kind="static")
 def graph_hash(subject: Subject) -> Reading:
-    """Canonical hash of the graph, without names and weights: first 48 bits; all of it in the detail."""
+    """First 48 bits of the canonical hash of the graph, which ignores names and weights; detail: the whole hash."""
     whole = hashed(subject.tape)
     return Reading(int(whole[:12], 16), {"hash": whole})

@@ -24,20 +24,20 @@ from bench.structure.tape import StructureError
 REPEATS = 3
 MIB = 2**20
 GRANULARITY = {"cuda": 512}
-"""Bytes that the allocator of a device rounds up to, where it is known."""
+"""Bytes that the allocator of a device rounds sizes up to, if known."""
 
 
-LEFT_OUT = "what kernels take for themselves while they run: columns of im2col, reordered copies, cuDNN's workspace"
+LEFT_OUT = "workspace of kernels: columns of im2col, reordered copies, cuDNN's workspace"
 
 
 @metric(unit="MiB", better="lower", kind="speed")
 def memory(subject: Subject) -> Reading:
-    """Peak memory of inference on one batch: weights, buffers and input, plus what a forward pass adds at most.
+    """Peak memory of inference on one batch: weights, buffers and input, plus the most that a forward pass adds.
 
-    What it adds (activations, workspaces, the output) is measured: on CUDA by the allocator's peak, on a CPU
-    by the peak of the process's resident memory, best in a fresh worker, after one pass that loads the
-    libraries. Detail: the two parts in MiB, the method, and beside them the estimate by kind that
-    `structure.lifetimes` makes without running the network (`estimate_mib`; or why there is none).
+    The added part (activations, workspaces, the output) is measured after one pass that loads the libraries: on CUDA
+    by the allocator's peak, on a CPU by the peak of the process's resident memory, preferably in a new process.
+    Detail: the two parts in MiB, the method, and the estimate by kind of `structure.lifetimes`, which does not run
+    the network (`estimate_mib`, or the reason why there is none).
     """
     forward = subject.forward
     with thread_count(subject.threads), torch.inference_mode():
@@ -48,25 +48,25 @@ def memory(subject: Subject) -> Reading:
 
 
 def peak_reading(fixed: int, growth: list[int], detail: Mapping[str, object]) -> Reading:
-    """Peaks in MiB from the bytes that were there before and those that were added in each run."""
+    """Peaks in MiB from the bytes in use before (`fixed`) and the bytes added in each run (`growth`)."""
     if not any(growth):
-        return Reading(None, detail, "the pass did not rise above an earlier peak of the process")
+        return Reading(None, detail, "the pass did not exceed an earlier peak of the process")
     parts = {"fixed_mib": fixed / MIB, "added_mib": [g / MIB for g in growth]}
     return Reading([(fixed + g) / MIB for g in growth], {**parts, **detail})
 
 
 def bytes_of(tensors: list[torch.Tensor]) -> int:
-    """What the tensors hold, together."""
+    """Total bytes of the tensors."""
     return sum(t.numel() * t.element_size() for t in tensors)
 
 
 def granularity(device: str) -> int:
-    """Bytes that the device's allocator rounds up to; 1 where that is not known."""
+    """Bytes that the device's allocator rounds sizes up to; 1 if unknown."""
     return GRANULARITY.get(torch.device(device).type, 1)
 
 
 def estimated(estimate: Callable[[], lifetimes.Memory]) -> dict[str, object]:
-    """An estimate by kind and its peak in MiB, or why there is none, as part of a detail."""
+    """An estimate by kind and its peak in MiB, or the reason why there is none, as part of a detail."""
     try:
         memory = estimate()
     except StructureError as error:
@@ -78,7 +78,7 @@ def estimated(estimate: Callable[[], lifetimes.Memory]) -> dict[str, object]:
 
 
 def added(call: Callable[[], object], device: str) -> tuple[list[int], str]:
-    """Bytes that each of some runs of `call` took at most beyond what was there before, and how that was measured."""
+    """The most bytes that each of some runs of `call` added to those in use before, and the method."""
     return _cuda_growth(call, device) if torch.device(device).type == "cuda" else _cpu_growth(call)
 
 
@@ -94,7 +94,7 @@ def _cuda_growth(call: Callable[[], object], device: str) -> tuple[list[int], st
 
 
 def _cpu_growth(call: Callable[[], object]) -> tuple[list[int], str]:
-    """Bytes by which resident memory rose at most, in each of some runs."""
+    """The most bytes by which resident memory grew, in each of some runs."""
     if can_reset_peak():
         return [_risen(call) for _ in range(REPEATS)], "VmHWM, reset before the pass"
     before = _max_resident()
@@ -112,7 +112,7 @@ def can_reset_peak() -> bool:
 
 
 def _risen(call: Callable[[], object]) -> int:
-    """Bytes by which the peak during `call` stands above the resident memory before it."""
+    """Bytes by which the peak of resident memory during `call` exceeds the resident memory before it."""
     _give_back_freed_memory()
     Path("/proc/self/clear_refs").write_text("5")
     before = _status("VmRSS")
@@ -121,7 +121,7 @@ def _risen(call: Callable[[], object]) -> int:
 
 
 def _give_back_freed_memory() -> None:
-    """Without this a pass would live in the pages that the one before left behind, and seem to need none."""
+    """Free pages of the previous pass; otherwise the next pass reuses them and seems to need no memory."""
     gc.collect()
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL("libc.so.6").malloc_trim(0)
@@ -133,6 +133,6 @@ def _status(field: str) -> int:
 
 
 def _max_resident() -> int:
-    """Bytes; Linux counts ru_maxrss in KiB, macOS in bytes."""
+    """Peak resident memory in bytes; Linux reports ru_maxrss in KiB, macOS in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak

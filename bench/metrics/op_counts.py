@@ -10,6 +10,6 @@ from bench.structure.graph import op_counts as counted
 
 @metric(unit="operators", better="lower", kind="static")
 def op_counts(subject: Subject) -> Reading:
-    """Operators executed in one forward pass, views included; by name in the detail."""
-    found = counted(subject.tape)
-    return Reading(sum(found.values()), found)
+    """Operators executed in one forward pass, views included; detail: the number by name."""
+    counts = counted(subject.tape)
+    return Reading(sum(counts.values()), counts)

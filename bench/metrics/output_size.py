@@ -9,7 +9,7 @@ from bench.results.measurement import Reading
 
 @metric(unit="px", better=None, kind="static")
 def output_size(subject: Subject) -> Reading:
-    """Height of the first output; its whole shape, batch left out, stands in the detail."""
+    """Height of the first output; detail: its whole shape without the batch axis."""
     tape = subject.tape
     shape = tape.values[tape.output(0)].shape[1:]
     if len(shape) < 2:

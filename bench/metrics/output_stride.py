@@ -10,6 +10,6 @@ from bench.structure.strides import strides
 
 @metric(unit="px", better=None, kind="static")
 def output_stride(subject: Subject) -> Reading:
-    """Input pixels per position of the output, or of the finest prediction grid where skips are named."""
-    found = strides(subject.structure, subject.shape)
-    return Reading(found.taken, {"output": found.output, "coarsest": found.coarsest, **found.taps})
+    """Input pixels per position of the output, or of the finest prediction grid if the network names its skips."""
+    stride = strides(subject.structure, subject.shape)
+    return Reading(stride.finest, {"output": stride.output, "coarsest": stride.coarsest, **stride.taps})

@@ -9,9 +9,9 @@ from bench.results.measurement import Reading
 
 @metric(unit="parameters", better="lower", kind="static")
 def params(subject: Subject) -> Reading:
-    """Parameters, trained and frozen ones, each counted once; buffers stand in the detail, and each child's parameters.
+    """Parameters, trained and frozen, each counted once. Detail: buffers, and the parameters of each child module.
 
-    Children are the network's own layers and parts by name (`params/generator`); what two share counts in both.
+    Children are the network's direct submodules by name (`params/generator`); a shared parameter counts in each.
     """
     children = subject.structure.named_children()
     parts = {name: size for name, child in children if (size := sum(p.numel() for p in child.parameters()))}

@@ -70,14 +70,14 @@ class Field:
         """The size at the output of each named skip: `model.receptive_field_taps = {name: module path}`."""
         from bench.structure.fields import unbounded
 
-        asked = self.question
-        if asked.source is not None or asked.sink is not None:
+        question = self.question
+        if question.source is not None or question.sink is not None:
             return {}
-        found = {}
-        for name, path in asked.tape.taps.items():
-            phases = unbounded(replace(asked, sink=path, position=None, axes=None)).phases
-            found[name] = None if phases is None else phases.maximum
-        return found
+        sizes = {}
+        for name, path in question.tape.taps.items():
+            phases = unbounded(replace(question, sink=path, position=None, axes=None)).phases
+            sizes[name] = None if phases is None else phases.maximum
+        return sizes
 
     @cached_property
     def size(self) -> Size:
@@ -159,22 +159,22 @@ def measured(subject: Subject) -> Reading:
 
     A network's `receptive_field_layers = {name: module path}` are inner maps whose field its paper prints.
     """
-    found = receptive_field(subject.structure, subject.shape)
+    field = receptive_field(subject.structure, subject.shape)
     inner = getattr(subject.structure, "receptive_field_layers", {})
     layers = {name: receptive_field(subject.structure, subject.shape, sink=path).size for name, path in inner.items()}
-    size = found.size
+    size = field.size
     detail = {
         "axes": list(size) if isinstance(size, tuple) else size,
         "global": size is None,
-        "why": found.unbounded.reason,
-        "box": found.box,
-        "density": found.density,
-        "exact": found.exact,
-        "inexact": list(found.inexact),
-        "extent": found.extent,
-        "local": found.local.size if size is None else size,
-        "paths": dict(found.paths),
-        **found.paths,
+        "why": field.unbounded.reason,
+        "box": field.box,
+        "density": field.density,
+        "exact": field.exact,
+        "inexact": list(field.inexact),
+        "extent": field.extent,
+        "local": field.local.size if size is None else size,
+        "paths": dict(field.paths),
+        **field.paths,
         **layers,
     }
     return Reading(max(size) if isinstance(size, tuple) else size, detail)

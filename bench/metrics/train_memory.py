@@ -13,12 +13,11 @@ from bench.structure import lifetimes
 
 @metric(unit="MiB", better="lower", kind="speed")
 def train_memory(subject: Subject) -> Reading:
-    """Peak memory of a training step: weights, buffers, AdamW's state and input, and what the step adds at most.
+    """Peak memory of a training step: weights, buffers, AdamW's state and input, plus the most that the step adds.
 
-    The step is that of train_step_latency, and not the
-    first: the optimizer's state is there, the gradients are not. What it adds (activations, gradients,
-    workspaces) is measured as by memory. Detail: the two parts in MiB, the method, and the estimate by kind
-    that `structure.lifetimes` makes without running the network.
+    The step is that of train_step_latency, after a first one: the optimizer's state exists, gradients do not. The
+    added part (activations, gradients, workspaces) is measured as by the metric `memory`. Detail: the two parts in
+    MiB, the method, and the estimate by kind of `structure.lifetimes`, which does not run the network.
     """
     if subject.graph:
         raise ValueError("graph: a training step cannot be replayed from a CUDA graph here; leave 'graph' out")
@@ -35,6 +34,6 @@ def train_memory(subject: Subject) -> Reading:
 
 
 def _whole(step: Step) -> None:
-    """A step that leaves no gradients behind, so that the next begins as it did."""
+    """A step that frees its gradients, so that the next step starts from the same memory."""
     step()
     step.optimizer.zero_grad(set_to_none=True)

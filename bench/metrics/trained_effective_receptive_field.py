@@ -6,14 +6,14 @@ from bench.registry import metric
 from bench.results.measurement import Evaluation, Reading
 
 FACT = "effective_receptive_field"
-MISSING = "this training was evaluated before effective receptive fields were kept; --force trains again"
+MISSING = "this training run was evaluated before effective receptive fields were stored; --force trains again"
 
 
 @metric(unit="px", better=None, kind="accuracy")
 def trained_effective_receptive_field(evaluation: Evaluation) -> Reading:
-    """Radius around its centre of mass that holds 95 % of the centre output's squared gradient, after training.
+    """Radius that contains 95 % of the centre output's squared gradient around its centre of mass, after training.
 
-    The mean map over a few images of the evaluation split, in eval mode and fp32.
+    From the mean map over a few images of the evaluation split, in eval mode and fp32.
     """
     facts = evaluation.facts.get(FACT)
     if facts is None:

@@ -1,10 +1,9 @@
-"""Our counts beside fvcore's and torch's, operator by operator; each difference has a named rule, or is flagged.
+"""Our counts compared with fvcore's and torch's, operator by operator; each difference has a named rule, or is flagged.
 
 The three count the same forward pass, in eval mode: ours from the recording, torch's FlopCounterMode on the meta
-device, fvcore on real tensors (that is how it works, and why it is slow and fails where the network's operators
-mind what they are fed). They mean different things by a FLOP: fvcore one per MAC and a few for other operators,
-torch two per MAC and nothing else; ours stand in `bench.structure.costs`. A rule explains a number only where it
-predicts it, exactly.
+device, fvcore on real tensors (so fvcore is slow, and fails on operators that check their input's values). They
+define a FLOP differently: fvcore counts one per MAC and a few for other operators, torch two per MAC and nothing
+else; `bench.structure.costs` defines ours. A rule explains a number only if it predicts it exactly.
 """
 
 from __future__ import annotations
@@ -21,7 +20,8 @@ import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
 from bench.structure.costs import cost_of, costs
-from bench.structure.tape import Node, Ref, Tape, record
+from bench.structure.nodes import Node, Ref, Tape
+from bench.structure.tape import record
 from bench.structure.twins import Parts, parameter_twins, standing_in, twin
 
 EQUAL_FVCORE = "one per MAC; a bias is free"
@@ -49,15 +49,15 @@ FVCORE_NAMES: Mapping[str, tuple[str, ...]] = {
     "upsample_bilinear2d": ("upsample_bilinear2d",),
     "grid_sampler_2d": ("grid_sampler",),
 }
-"""The names that fvcore has for the operators of a line: it reads torch.jit's graph, which stands a level above."""
+"""fvcore's names for the operators of a line: fvcore reads the graph of torch.jit, one level above aten."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """What all runs of one operator (or of all matrix products) cost by each count, and the rules that tell why.
+    """The cost of all runs of one operator (or of all matrix products) by each counter, with the rules that explain it.
 
-    `fvcore` is None where fvcore failed on the network. A rule is empty where none predicts the number.
-    `counted` is False where our own count has no rule for the operator.
+    `fvcore` is None if fvcore failed on the network. A rule is empty if no rule predicts the number.
+    `counted` is False if our own count has no rule for the operator.
     """
 
     operator: str
@@ -77,9 +77,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Audit:
-    """One forward pass by three counts. `live`: our MACs without the weights that masks set to zero.
+    """One forward pass by three counters. `live`: our MACs without the weights that masks set to zero.
 
-    `failure` is why fvcore has no count: its error, and the operators that it could not run or trace.
+    `failure`: why fvcore has no count (its error, and the operators that it could not run or trace).
     """
 
     lines: tuple[Line, ...]
@@ -101,19 +101,19 @@ class Audit:
 
     @property
     def fvcore(self) -> int | None:
-        """FLOPs by fvcore's; None where it failed."""
+        """FLOPs by fvcore's counter; None if it failed."""
         return None if self.failure else sum(line.fvcore or 0 for line in self.lines)
 
     @property
     def unexplained(self) -> tuple[Line, ...]:
-        """The lines with a number that no rule predicts."""
+        """Lines with a number that no rule predicts."""
         return tuple(line for line in self.lines if not line.explained)
 
 
 def audit(model: torch.nn.Module, shape: Sequence[int]) -> Audit:
     """Count one forward pass of `model` on (N, C, ...) three times; the model is the same afterwards.
 
-    fvcore runs it once on real tensors. Raises StructureError where it cannot be recorded.
+    fvcore runs it once on real tensors. Raises StructureError if the model cannot be recorded.
     """
     tape = record(model, shape)
     by_torch, attention = torch_table(model, shape)
@@ -121,13 +121,13 @@ def audit(model: torch.nn.Module, shape: Sequence[int]) -> Audit:
     failure = ""
     try:
         by_fvcore = fvcore_table(model, shape)
-    except Exception as error:  # it fails in many ways: the failure is the finding
+    except Exception as error:  # fvcore fails in many ways; the failure is part of the result
         failure = _failure(error, tape)
-    return Audit(tuple(_lines(tape, by_torch, by_fvcore, attention)), costs(tape).live, failure)
+    return Audit(tuple(_lines(_Tables(tape, by_torch, by_fvcore, attention))), costs(tape).live, failure)
 
 
 def torch_table(model: torch.nn.Module, shape: Sequence[int]) -> tuple[dict[str, int], int]:
-    """FLOPs by operator of torch's FlopCounterMode on the meta device, and those inside of scaled dot products."""
+    """FLOPs by operator from torch's FlopCounterMode on the meta device, and those inside scaled dot products."""
     from torch.utils.flop_counter import FlopCounterMode
 
     parts = Parts(model)
@@ -139,15 +139,15 @@ def torch_table(model: torch.nn.Module, shape: Sequence[int]) -> tuple[dict[str,
     standing = standing_in(model, parts, parameter_twins(parts), False, buffers)
     with standing, torch.no_grad(), counter, attention:
         model(x)
-    found: Mapping[Any, int] = counter.get_flop_counts().get("Global", {})
-    return {str(op).rpartition(".")[2]: count for op, count in found.items()}, attention.flops
+    counts: Mapping[Any, int] = counter.get_flop_counts().get("Global", {})
+    return {str(op).rpartition(".")[2]: count for op, count in counts.items()}, attention.flops
 
 
 class _Attention(TorchFunctionMode):
-    """Notes what a counter counts of scaled_dot_product_attention.
+    """Adds up the FLOPs that a counter attributes to scaled_dot_product_attention.
 
-    A mode sees nothing of what runs inside of multi_head_attention_forward: where that one is not asked for its
-    weights it calls scaled_dot_product_attention, whose products alone are of batches of matrices.
+    A function mode is not called for functions inside multi_head_attention_forward. Without `need_weights` that
+    function calls scaled_dot_product_attention, and only the latter's products are batched (bmm).
     """
 
     def __init__(self, counter: Any) -> None:
@@ -187,28 +187,40 @@ def fvcore_table(model: torch.nn.Module, shape: Sequence[int]) -> dict[str, int]
 
 
 def _failure(error: Exception, tape: Tape) -> str:
-    """The error's first line, and the operators of this network that are known to stop fvcore."""
+    """The error's first line, and the operators of this network on which fvcore always fails."""
     first = next(iter(str(error).strip().splitlines()), "")
-    known = sorted({n.name for n in tape.executed if n.name.startswith("max_unpool")})
-    named = f" (the network has {', '.join(known)}, which fvcore is known to fail on)" if known else ""
+    unpooling = sorted({n.name for n in tape.executed if n.name.startswith("max_unpool")})
+    named = f" (the network has {', '.join(unpooling)}, on which fvcore fails)" if unpooling else ""
     return f"{type(error).__name__}: {first}{named}".strip(": ")
 
 
-def _lines(tape: Tape, by_torch: Mapping[str, int], by_fvcore: Mapping[str, int] | None, attention: int) -> list[Line]:
-    """One line for each operator executed, and for each that another counter alone has; the costly first."""
+@dataclass(frozen=True)
+class _Tables:
+    """The counts to compare: our recording, torch's and fvcore's counts by operator.
+
+    `fvcore` is None if fvcore failed. `attention`: torch's FLOPs inside scaled dot products.
+    """
+
+    tape: Tape
+    torch: Mapping[str, int]
+    fvcore: Mapping[str, int] | None
+    attention: int
+
+
+def _lines(tables: _Tables) -> list[Line]:
+    """One line per executed operator, and per operator that only another counter reports; the costliest first."""
     groups: dict[str, list[Node]] = {}
-    for node in tape.executed:
+    for node in tables.tape.executed:
         groups.setdefault(_group(node), []).append(node)
-    theirs = {name: group for group, names in FVCORE_NAMES.items() for name in names}
-    strange = [theirs.get(name, name) for name in by_fvcore or ()] + [_group_name(name) for name in by_torch]
-    for name in strange:
+    group_of = {name: group for group, names in FVCORE_NAMES.items() for name in names}
+    for name in [group_of.get(name, name) for name in tables.fvcore or ()] + [_group_name(op) for op in tables.torch]:
         groups.setdefault(name, [])
-    found = [_line(tape, name, nodes, by_torch, by_fvcore, attention) for name, nodes in groups.items()]
-    return sorted(found, key=lambda line: (-line.flops, line.operator))
+    lines = [_line(tables, name, nodes) for name, nodes in groups.items()]
+    return sorted(lines, key=lambda line: (-line.flops, line.operator))
 
 
 def _group(node: Node) -> str:
-    """The line that a node belongs to; an adaptive pooling to one bin is recorded as a mean over axes -1 and -2."""
+    """The line of a node. Adaptive pooling to one bin is recorded as a mean over axes -1 and -2."""
     single = node.name == "mean" and list(node.bind().get("dim") or ()) == [-1, -2]
     return POOL if single else _group_name(node.name)
 
@@ -217,54 +229,86 @@ def _group_name(name: str) -> str:
     return "products" if name in PRODUCTS else name
 
 
-def _line(
-    tape: Tape,
-    name: str,
-    nodes: Sequence[Node],
-    by_torch: Mapping[str, int],
-    by_fvcore: Mapping[str, int] | None,
-    attention: int,
-) -> Line:
-    ours = [cost_of(tape, node) for node in nodes]
-    counted = [cost or (0, 0) for cost in ours]
-    macs, flops = sum(m for m, _ in counted), sum(f for _, f in counted)
-    vectors = sum(m for node, (m, _) in zip(nodes, counted, strict=True) if node.name in VECTORS)
-    added = sum(m for node, (m, _) in zip(nodes, counted, strict=True) if node.name == "baddbmm")
-    torchs = sum(count for op, count in by_torch.items() if _group_name(op) == name)
-    torch_rule = _torch_rule(macs, flops, torchs, vectors)
-    fvcores, rule = None, ""
-    if by_fvcore is not None:
-        part = {n: by_fvcore[n] for n in FVCORE_NAMES.get(name, (name,)) if n in by_fvcore}
-        fvcores = sum(part.values())
-        priced = sum(_price(tape, node) for node in nodes)
-        fused = attention // 2 if name == "products" else 0
-        missing = {NO_ATTENTION: fused, NO_BADDBMM: added, NO_VECTORS: vectors}
-        rule = _fvcore_rule(name, macs, flops, part, priced, missing)
-    shown = ", ".join(sorted({node.name for node in nodes})) or name
-    return Line(shown, len(nodes), macs, flops, fvcores, torchs, rule, torch_rule, None not in ours)
+@dataclass(frozen=True)
+class _Ours:
+    """Our counts for all runs of one operator.
+
+    `vectors`, `batched`: the MACs of matrix-vector products and of baddbmm among them. `priced`: fvcore's count for
+    an operator that is not a product, by its rule.
+    """
+
+    macs: int
+    flops: int
+    vectors: int
+    batched: int
+    priced: int
+    counted: bool
+
+    @classmethod
+    def of(cls, tape: Tape, nodes: Sequence[Node]) -> _Ours:
+        costs_or_none = [cost_of(tape, node) for node in nodes]
+        costs_ = [(node, *(cost or (0, 0))) for node, cost in zip(nodes, costs_or_none, strict=True)]
+        return cls(
+            macs=sum(macs for _, macs, _ in costs_),
+            flops=sum(flops for _, _, flops in costs_),
+            vectors=sum(macs for node, macs, _ in costs_ if node.name in VECTORS),
+            batched=sum(macs for node, macs, _ in costs_ if node.name == "baddbmm"),
+            priced=sum(_price(tape, node) for node in nodes),
+            counted=None not in costs_or_none,
+        )
 
 
-def _torch_rule(macs: int, flops: int, count: int, vectors: int) -> str:
-    if macs and count == 2 * macs:
+def _line(tables: _Tables, name: str, nodes: Sequence[Node]) -> Line:
+    """The line of one operator."""
+    ours = _Ours.of(tables.tape, nodes)
+    by_torch = sum(count for op, count in tables.torch.items() if _group_name(op) == name)
+    by_fvcore, fvcore_rule = _by_fvcore(tables, name, ours)
+    return Line(
+        operator=", ".join(sorted({node.name for node in nodes})) or name,
+        runs=len(nodes),
+        macs=ours.macs,
+        flops=ours.flops,
+        fvcore=by_fvcore,
+        torch=by_torch,
+        fvcore_rule=fvcore_rule,
+        torch_rule=_torch_rule(ours, by_torch),
+        counted=ours.counted,
+    )
+
+
+def _torch_rule(ours: _Ours, count: int) -> str:
+    if ours.macs and count == 2 * ours.macs:
         return EQUAL_TORCH
-    if macs and count == 2 * (macs - vectors):
+    if ours.macs and count == 2 * (ours.macs - ours.vectors):
         return NO_VECTORS
-    return "" if count or macs else PRODUCTS_ONLY if flops else MOVES
+    if count or ours.macs:
+        return ""
+    return PRODUCTS_ONLY if ours.flops else MOVES
 
 
-def _fvcore_rule(
-    name: str, macs: int, flops: int, part: Mapping[str, int], priced: int, unpriced: Mapping[str, int]
-) -> str:
-    count = sum(part.values())
-    if macs:
-        return _product_rule(macs - count, unpriced, part.get("einsum", 0))
+def _by_fvcore(tables: _Tables, name: str, ours: _Ours) -> tuple[int | None, str]:
+    """fvcore's count for one operator, and the rule that explains it."""
+    if tables.fvcore is None:
+        return None, ""
+    counts = {n: tables.fvcore[n] for n in FVCORE_NAMES.get(name, (name,)) if n in tables.fvcore}
+    attention = tables.attention // 2 if name == "products" else 0
+    return sum(counts.values()), _fvcore_rule(name, ours, counts, attention)
+
+
+def _fvcore_rule(name: str, ours: _Ours, counts: Mapping[str, int], attention: int) -> str:
+    count = sum(counts.values())
+    if ours.macs:
+        unpriced = {NO_ATTENTION: attention, NO_BADDBMM: ours.batched, NO_VECTORS: ours.vectors}
+        return _product_rule(ours.macs - count, unpriced, counts.get("einsum", 0))
     if count:
-        return PRICES[name] if name in PRICES and count == priced else ""
-    return "" if priced else NO_PRICE if flops else MOVES
+        return PRICES[name] if name in PRICES and count == ours.priced else ""
+    if ours.priced:
+        return ""
+    return NO_PRICE if ours.flops else MOVES
 
 
 def _product_rule(missing: int, unpriced: Mapping[str, int], einsum: int) -> str:
-    """Why fvcore has `missing` fewer: `unpriced` by rule. Of `einsum`, what it has for those, four digits are right."""
+    """Why fvcore counts `missing` fewer: `unpriced` by rule. Of its count for einsum only four digits are right."""
     rules = [rule for rule, count in unpriced.items() if count]
     rest = missing - sum(unpriced.values())
     if rest and abs(rest) <= einsum * 5e-4:
@@ -275,13 +319,13 @@ def _product_rule(missing: int, unpriced: Mapping[str, int], einsum: int) -> str
 
 
 def _price(tape: Tape, node: Node) -> int:
-    """What fvcore asks for an operator that is no product."""
+    """fvcore's count for an operator that is not a product."""
     price = ELEMENTWISE.get(_group(node))
     return price(tape, node) if price else 0
 
 
 def _norm(fixed: int) -> Callable[[Tape, Node], int]:
-    """`fixed` an element, or 4 with statistics of its own, and 1 more for an affine map."""
+    """`fixed` per element, 4 with batch statistics, and 1 more for an affine map."""
 
     def price(tape: Tape, node: Node) -> int:
         bound = node.bind()

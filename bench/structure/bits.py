@@ -13,16 +13,16 @@ def full(n: int) -> int:
 
 def members(bits: int) -> list[int]:
     """The positions in a set, ascending."""
-    found = []
+    positions = []
     while bits:
         low = bits & -bits
-        found.append(low.bit_length() - 1)
+        positions.append(low.bit_length() - 1)
         bits ^= low
-    return found
+    return positions
 
 
 def of(positions: Iterable[int]) -> int:
-    """The set of the given positions."""
+    """The set of some positions."""
     bits = 0
     for p in positions:
         bits |= 1 << p
@@ -30,7 +30,7 @@ def of(positions: Iterable[int]) -> int:
 
 
 def shifted(bits: int, by: int) -> int:
-    """Every position moved up by `by`, which may be negative; what falls below 0 is lost."""
+    """Every position plus `by`, which may be negative; positions below 0 are dropped."""
     return bits << by if by >= 0 else bits >> -by
 
 
@@ -44,7 +44,7 @@ def spread(bits: int, step: int) -> int:
 
 
 def gathered(bits: int, step: int) -> int:
-    """Position i * step becomes i; positions that are no multiple of `step` are lost."""
+    """Position i * step becomes i; positions that are not multiples of `step` are dropped."""
     if step == 1 or not bits:
         return bits
     return int(bin(bits)[:1:-1][::step][::-1] or "0", 2)
@@ -72,37 +72,37 @@ def reversed_within(bits: int, size: int) -> int:
 
 
 def interval(start: int, stop: int) -> int:
-    """Positions start to stop - 1; negative ones are left out."""
+    """Positions start to stop - 1, without negative ones."""
     start = max(start, 0)
     return full(stop - start) << start if stop > start else 0
 
 
 def bounds(bits: int) -> tuple[int, int]:
-    """(first, last + 1) of a set that is not empty."""
+    """(first, last + 1) of a non-empty set."""
     return (bits & -bits).bit_length() - 1, bits.bit_length()
 
 
 @lru_cache(maxsize=65536)
 def windows(bits: int, size: int, taps: tuple[int, ...], stride: int) -> int:
     """Inputs that the outputs in `bits` read: o * stride + t for each tap t, within `size`."""
-    starts, found = spread(bits, stride), 0
+    starts, inputs = spread(bits, stride), 0
     for tap in taps:
-        found |= shifted(starts, tap)
-    return found & full(size)
+        inputs |= shifted(starts, tap)
+    return inputs & full(size)
 
 
 @lru_cache(maxsize=65536)
 def readers(bits: int, size: int, taps: tuple[int, ...], stride: int) -> int:
-    """Windows i, of `size`, with i * stride + t in `bits` for some tap t: `windows` the other way round."""
-    found = 0
+    """Windows i < `size` with i * stride + t in `bits` for some tap t: the inverse relation of `windows`."""
+    outputs = 0
     for tap in taps:
-        found |= gathered(shifted(bits, -tap) if tap >= 0 else bits << -tap, stride)
-    return found & full(size)
+        outputs |= gathered(shifted(bits, -tap) if tap >= 0 else bits << -tap, stride)
+    return outputs & full(size)
 
 
 def images(bits: int, rows: tuple[int, ...]) -> int:
     """The union of `rows[o]` over the positions o in `bits`."""
-    found = 0
+    inputs = 0
     for o in members(bits):
-        found |= rows[o]
-    return found
+        inputs |= rows[o]
+    return inputs

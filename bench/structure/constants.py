@@ -1,9 +1,9 @@
-"""Values that a tape fixes before any input is seen, and the exact zeros that they leave behind.
+"""Values of a tape that do not depend on the input, and the exact zeros that they cause in other values.
 
-`evaluate` gives a value that depends on buffers and on nothing else. `Zeros` tells where other values
-are zero whatever the input: parts of the tape are run with parameters and activations drawn at random,
-and what is exactly zero then is zero for (almost) every network of this structure: the taps that a mask
-removes from a weight, masked attention scores.
+`evaluate` computes a value that depends on buffers only. `Zeros` finds where other values are zero for every
+input: it runs parts of the tape with random parameters and activations, and an element that is exactly zero
+there is zero for (almost) every network of this structure. Examples are the taps that a mask removes from a
+weight, and masked attention scores.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any, Protocol
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
-from bench.structure.tape import Node, Ref, Value
+from bench.structure.nodes import Node, Ref, Value
 
 LARGEST = 1 << 27
-"""Elements of the largest tensor that is looked into."""
+"""Number of elements above which a tensor is not examined."""
 
 _STRUCTURAL = (
     "mul div add sub neg masked_fill where softmax _softmax _safe_softmax tril triu exp abs view "
@@ -27,11 +27,11 @@ _STRUCTURAL = (
     "bitwise_not bitwise_and bitwise_or eq ne lt le gt ge zeros_like ones_like sum mean fill zero"
 )
 STRUCTURAL = frozenset(_STRUCTURAL.split())
-"""Operators that can hand on an exact zero or an infinity; all others yield generic numbers."""
+"""Operators that can pass on an exact zero or an infinity; the results of all others are generic numbers."""
 
 
 class Recording(Protocol):
-    """A tape, finished or being written."""
+    """A tape, complete or in progress."""
 
     @property
     def values(self) -> Sequence[Value]: ...
@@ -46,29 +46,29 @@ class Recording(Protocol):
 
 
 def fixed_values(tape: Recording) -> set[int]:
-    """The values that depend on constants alone: on no input, no weight, no random number."""
-    found = set(tape.constants)
-    found.update(v for v, p in tape.frozen.items() if is_mask(p))
+    """Ids of the values that depend on constants alone: on no input, weight or random number."""
+    fixed = set(tape.constants)
+    fixed.update(v for v, p in tape.frozen.items() if is_mask(p))
     for node in tape.nodes:
-        if torch.Tag.nondeterministic_seeded not in node.op.tags and found.issuperset(node.inputs):
-            found.update(v for v in node.outputs if v >= 0)
-    return found
+        if torch.Tag.nondeterministic_seeded not in node.op.tags and fixed.issuperset(node.inputs):
+            fixed.update(v for v in node.outputs if v >= 0)
+    return fixed
 
 
-def is_mask(held: torch.Tensor) -> bool:
-    """Zeros and ones, both present: a mask, where a frozen parameter holds it."""
-    if held.is_meta or held.numel() > LARGEST:
+def is_mask(tensor: torch.Tensor) -> bool:
+    """Whether a frozen parameter holds a mask: zeros and ones, both present."""
+    if tensor.is_meta or tensor.numel() > LARGEST:
         return False
-    start = held.reshape(-1)[:1024]
-    return _binary(start) and _binary(held) and bool((held == 1).any()) and bool((held == 0).any())
+    start = tensor.reshape(-1)[:1024]
+    return _binary(start) and _binary(tensor) and bool((tensor == 1).any()) and bool((tensor == 0).any())
 
 
-def _binary(held: torch.Tensor) -> bool:
-    return bool(((held == 0) | (held == 1)).all())
+def _binary(tensor: torch.Tensor) -> bool:
+    return bool(((tensor == 0) | (tensor == 1)).all())
 
 
 def evaluate(tape: Recording, value: int, fixed: set[int] | None = None) -> torch.Tensor | None:
-    """The real tensor behind a value that depends on constants alone, else None."""
+    """The tensor of a value that depends on constants alone; None for other values."""
     fixed = fixed_values(tape) if fixed is None else fixed
     if value not in fixed or _elements(tape.values[value]) > LARGEST:
         return None
@@ -77,7 +77,7 @@ def evaluate(tape: Recording, value: int, fixed: set[int] | None = None) -> torc
 
 
 class Zeros:
-    """Where the values of a tape are zero, or minus infinity, whatever the input and the weights."""
+    """Where the values of a tape are zero or minus infinity for every input and all weights."""
 
     def __init__(self, tape: Recording) -> None:
         self.tape, self.fixed = tape, fixed_values(tape)
@@ -92,36 +92,36 @@ class Zeros:
                 self._look(node)
 
     def _unknown(self) -> set[int]:
-        """Constants without values (buffers of a network on the meta device), and what is made of them."""
+        """Constants without data (buffers of a network on the meta device), and values computed from them alone."""
         unknown = set(self.tape.hidden)
-        found = unknown | self.fixed
+        determined = unknown | self.fixed
         for node in self.tape.nodes if unknown else ():
-            if found.issuperset(node.inputs):
-                found.update(node.outputs)
-        return found - self.fixed
+            if determined.issuperset(node.inputs):
+                determined.update(node.outputs)
+        return determined - self.fixed
 
     def constant(self, value: int) -> torch.Tensor | None:
-        """The tensor behind a value that depends on constants alone."""
+        """The tensor of a value that depends on constants alone; None for other values."""
         if value not in self._constants:
             self._constants[value] = self._evaluated(value, set()) if self._known(value) else None
         return self._constants[value]
 
     def has_zeros(self, value: int) -> bool:
-        """Whether some element is structurally zero, as far as can be told without looking at all."""
+        """Whether some element may be structurally zero (without evaluating values that depend on weights)."""
         if value not in self.fixed:
             return value in self.zero
-        known = self.constant(value)
-        return known is not None and bool((known == 0).any())
+        constant = self.constant(value)
+        return constant is not None and bool((constant == 0).any())
 
     def has_infinities(self, value: int) -> bool:
-        """Whether some element is minus infinity whatever the input."""
+        """Whether some element may be minus infinity for every input."""
         if value not in self.fixed:
             return value in self.infinite
-        known = self.constant(value)
-        return known is not None and known.is_floating_point() and bool((known == -torch.inf).any())
+        constant = self.constant(value)
+        return constant is not None and constant.is_floating_point() and bool((constant == -torch.inf).any())
 
     def generic(self, value: int) -> torch.Tensor:
-        """A value in float64, where all that is neither constant nor structural is drawn from (0.5, 1.5)."""
+        """A value in float64; inputs that are neither constant nor structural are drawn from (0.5, 1.5)."""
         if value not in self._generic:
             self._generic[value] = self._evaluated(value, self.zero | self.infinite)
         return self._generic[value]
@@ -138,7 +138,7 @@ class Zeros:
         return result
 
     def outdated(self) -> bool:
-        """Whether a constant that was looked into holds other values now."""
+        """Whether a constant that was read has changed since."""
         return any(not torch.equal(now, then) for now, then in self._consulted.values())
 
     def _look(self, node: Node) -> None:
@@ -177,7 +177,7 @@ COMPARISONS = frozenset(
 
 
 class _Evaluation:
-    """Runs a part of the tape on real tensors; what is neither `fixed` nor `structural` is drawn."""
+    """Runs a part of the tape on real tensors; values that are neither `fixed` nor `structural` are drawn at random."""
 
     def __init__(self, tape: Recording, fixed: set[int], structural: set[int]) -> None:
         self.tape, self.fixed, self.structural = tape, fixed, structural
@@ -191,19 +191,19 @@ class _Evaluation:
         return self.memo[value]
 
     def _compute(self, value: int) -> None:
-        held = self.tape.values[value]
-        if value in self.fixed and held.node < 0:
+        record = self.tape.values[value]
+        if value in self.fixed and record.node < 0:
             source = self.tape.constants.get(value)
             self.leaves[value] = (self.tape.frozen[value] if source is None else source).detach()
             self.memo[value] = self.leaves[value].cpu()
         elif value in self.fixed or value in self.structural:
-            self._run(self.tape.nodes[held.node])
+            self._run(self.tape.nodes[record.node])
         else:
-            self.memo[value] = self._drawn(held)
+            self.memo[value] = self._drawn(record)
 
-    def _drawn(self, held: Value) -> torch.Tensor:
-        drawn = torch.rand(held.shape, generator=self.generator, dtype=torch.float64) + 0.5
-        return drawn if held.dtype.is_floating_point else drawn.to(held.dtype)
+    def _drawn(self, record: Value) -> torch.Tensor:
+        drawn = torch.rand(record.shape, generator=self.generator, dtype=torch.float64) + 0.5
+        return drawn if record.dtype.is_floating_point else drawn.to(record.dtype)
 
     def _run(self, node: Node) -> None:
         arguments = node.args

@@ -1,4 +1,4 @@
-"""How published tables count, each as a function of a recording: our MACs are none of them by accident."""
+"""The counting conventions of published tables, each as a function of a recording."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 
 from bench.structure.costs import cost_of, costs
-from bench.structure.tape import Node, Ref, Tape
+from bench.structure.nodes import Node, Ref, Tape
 
 
 def torchvision_gflops(tape: Tape) -> float:
@@ -15,21 +15,21 @@ def torchvision_gflops(tape: Tape) -> float:
 
 
 def twice_macs(tape: Tape) -> int:
-    """FLOPs as two per MAC and nothing else: papers on transformers, torch's own counter."""
+    """FLOPs as two per MAC and nothing else, as in papers on transformers and in torch's own counter."""
     return 2 * costs(tape).macs
 
 
 def hrnet_gflops(tape: Tape) -> float:
-    """HRNet's tables: MACs in units of 1024**3, called GFLOPs there.
+    """MACs in units of 1024**3, which the tables of HRNet call GFLOPs.
 
-    A transposed convolution is counted as a convolution with its output: its stride to the second power too often.
+    They count a transposed convolution over its output, which is too large by the square of its stride.
     """
     extra = sum(_beyond_input(tape, node) for node in tape.executed if node.name == "convolution")
     return (costs(tape).macs + extra) / 1024**3
 
 
 def _beyond_input(tape: Tape, node: Node) -> int:
-    """What counting a transposed convolution at its output adds to its MACs, 0 for others."""
+    """MACs that are added by counting a transposed convolution over its output; 0 for other operators."""
     if not node.bind()["transposed"]:
         return 0
     macs, _ = cost_of(tape, node) or (0, 0)
@@ -40,7 +40,7 @@ def _beyond_input(tape: Tape, node: Node) -> int:
 def mmcv_gflops(tape: Tape) -> float:
     """mmcv's counter: MACs plus one per bias, element of a norm (two if affine), activation and pooled input.
 
-    It hooks modules, so products inside attention and functional calls are not counted.
+    It hooks modules, so it misses products inside attention and functional calls.
     """
     total = 0
     for node in tape.executed:
@@ -64,16 +64,16 @@ def _with_bias(tape: Tape, node: Node, out: int) -> int:
 def macs_and_norms_gflops(tape: Tape) -> float:
     """MACs plus one per element of a batch norm, in units of 1e9: SegFormer's table of other networks.
 
-    Inferred from the numbers: no counter is named there.
+    Inferred from its numbers: the paper names no counter.
     """
     norms = sum(math.prod(tape.values[n.inputs[0]].shape) for n in tape.executed if n.name == "native_batch_norm")
     return (costs(tape).macs + norms) / 1e9
 
 
 def space_to_batch_gmacs(tape: Tape) -> float:
-    """MACs where an atrous convolution computes a map padded to a multiple of its rate, in units of 1e9.
+    """MACs with the map of each atrous convolution padded to a multiple of its rate, in units of 1e9.
 
-    So TensorFlow ran them: the map is cut into rate x rate smaller ones (space_to_batch). DeepLab v3+'s tables.
+    TensorFlow cuts such a map into rate x rate smaller ones (space_to_batch); the tables of DeepLab v3+ count so.
     """
     return sum(_padded_to_rate(tape, node) for node in tape.executed) / 1e9
 
@@ -92,7 +92,7 @@ def fvcore_gflops(tape: Tape) -> float:
 
     A norm costs one per element with fixed statistics, four with its own, and one more for an affine map;
     adaptive average pooling one per input element, nearest and bilinear interpolation one and four per
-    output element. An adaptive pooling to one bin is recorded as a mean over axes -1 and -2, which counts.
+    output element. Adaptive pooling to one bin is recorded as a mean over axes -1 and -2 and is included.
     """
     return (costs(tape).macs + sum(fvcore_extra(tape, node) for node in tape.executed)) / 1e9
 
@@ -125,4 +125,4 @@ CONVENTIONS: Mapping[str, Callable[[Tape], float]] = {
         space_to_batch_gmacs,
     )
 }
-"""By name, as a `Fact` states them."""
+"""By the name that a `Fact` uses."""

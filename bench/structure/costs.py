@@ -1,7 +1,7 @@
 """What a network computes: multiply-accumulates and floating-point operations, by operator, with coverage.
 
 **MAC**: one multiplication whose product is added to a sum, in a convolution, a transposed convolution
-or a matrix product (attention's included). Taps that fall on padding count, additions of a bias don't:
+or a matrix product (attention's included). Taps on padding count, additions of a bias do not:
 
 - convolution: output elements x input channels per group x kernel positions
 - transposed convolution: input elements x output channels per group x kernel positions
@@ -11,7 +11,7 @@ or a matrix product (attention's included). Taps that fall on padding count, add
 (exp, log, root, power, sine, tanh, erf). A MAC is two; a bias adds one per output element. Beyond them:
 
 - pointwise operators: 1 per output element; activations by their formula (`ACTIVATIONS`)
-- normalisation: 2 per element where statistics are fixed; else 6 for mean (1), variance (3) and
+- normalisation: 2 per element with fixed statistics; otherwise 6 for mean (1), variance (3) and
   normalising (2), and 2 more for an affine map
 - softmax: 5 per element (maximum, difference, exp, sum, quotient)
 - pooling: maximum: window - 1 per output element; average: window (its sum, and one division)
@@ -22,9 +22,9 @@ or a matrix product (attention's included). Taps that fall on padding count, add
 - sorting: n log2(n) comparisons per row; Fourier transforms: 5 n log2(n) per complex row, half for real
 - data movement (views, joins, padding, indexing, copies, fills): 0
 
-An operator without a rule is not accounted for: `coverage` is the fraction of executed operators that
-have one, and `uncounted` names the others. Operators are those of the meta device, where attention is
-a chain of matrix products and a softmax.
+An operator without a rule is not counted: `coverage` is the fraction of executed operators that have a rule,
+and `uncounted` names the others. Operators are those of the meta device, where attention is a chain of matrix
+products and a softmax.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from dataclasses import dataclass
 
 import torch
 
-from bench.structure.tape import Node, Ref, Tape
+from bench.structure.nodes import Node, Ref, Tape
 
 Count = tuple[int, int]
 """(MACs, FLOPs)."""
@@ -106,7 +106,7 @@ PER_INPUT = {
 
 @dataclass(frozen=True)
 class Operator:
-    """All executions of one operator: how many, what they compute, whether a rule covers them."""
+    """All executions of one operator: their number, MACs, FLOPs, and whether a rule counts them."""
 
     name: str
     count: int
@@ -119,8 +119,8 @@ class Operator:
 class Costs:
     """The counts of one forward pass.
 
-    `live`: MACs without the weights that a mask sets to zero. `by_module`: MACs by the module that
-    an operator stands in.
+    `live`: MACs without the weights that a mask sets to zero. `by_module`: MACs by the name of the
+    module that runs the operator.
     """
 
     macs: int
@@ -131,7 +131,7 @@ class Costs:
 
     @property
     def coverage(self) -> float:
-        """Fraction of executed operators that are accounted for."""
+        """Fraction of executed operators that have a rule; 1 if nothing was executed."""
         total = sum(o.count for o in self.operators)
         return sum(o.count for o in self.operators if o.counted) / total if total else 1.0
 
@@ -142,16 +142,16 @@ class Costs:
 
 
 def per_input(count: int, batch: int) -> float:
-    """A count of the whole batch for one input: an int where it is whole."""
+    """A count of a batch divided by its size: an int if it is whole."""
     return count // batch if count % batch == 0 else count / batch
 
 
 def costs(tape: Tape) -> Costs:
-    """Counts MACs and FLOPs of a recording, its batch included."""
+    """MACs and FLOPs of a recording, of the whole batch."""
     if "costs" not in tape.scratch:
         tape.scratch["costs"] = _costs(tape)
-    found: Costs = tape.scratch["costs"]
-    return found
+    counted: Costs = tape.scratch["costs"]
+    return counted
 
 
 def _costs(tape: Tape) -> Costs:
@@ -161,9 +161,9 @@ def _costs(tape: Tape) -> Costs:
     for node in tape.executed:
         counted = cost_of(tape, node)
         macs, flops = counted or (0, 0)
-        held = table.get(node.name, Operator(node.name, 0, 0, 0, counted is not None))
+        sofar = table.get(node.name, Operator(node.name, 0, 0, 0, counted is not None))
         table[node.name] = Operator(
-            node.name, held.count + 1, held.macs + macs, held.flops + flops, held.counted and counted is not None
+            node.name, sofar.count + 1, sofar.macs + macs, sofar.flops + flops, sofar.counted and counted is not None
         )
         if macs:
             modules[node.module] = modules.get(node.module, 0) + macs
@@ -173,7 +173,7 @@ def _costs(tape: Tape) -> Costs:
 
 
 def cost_of(tape: Tape, node: Node) -> Count | None:
-    """(MACs, FLOPs) of one operator; None where there is no rule for it."""
+    """(MACs, FLOPs) of one operator; None if it has no rule."""
     if node.name in COUNTS:
         return COUNTS[node.name](tape, node)
     if node.name in MOVES:
@@ -239,7 +239,7 @@ def _adaptive(dims: int, average: bool) -> Callable[[Tape, Node], Count]:
 
 
 def _bins(size: int, out: int) -> int:
-    """The lengths of all bins along an axis, added up."""
+    """Sum of the lengths of all bins along an axis."""
     return sum(-(-(o + 1) * size // out) - o * size // out for o in range(out))
 
 

@@ -1,11 +1,11 @@
-"""Effective receptive fields: which of the pixels that could count do, by the gradient (Luo et al. 2016).
+"""Effective receptive fields: how much each pixel influences the output, by the gradient (Luo et al. 2016).
 
 One *run* takes a network in eval mode and one input x, draws a sign s_c = +1 or -1 for each channel c of
 the output y at one position, and computes g = d(sum over c of s_c y_c) / dx, by autograd in the network's
 dtype. The *energy* of a pixel is the sum of g^2 over the input's channels; its expectation over the signs
-is the squared norm of the Jacobian between that pixel and that position. Divided by its sum over all pixels it
-is a *map* of shares, and maps are averaged over runs, so that each run counts alike. In a linear network with
-independent zero-mean weights the fraction of a pixel is expected to be its fraction of all paths through the kernels.
+is the squared norm of the Jacobian between that pixel and that position. The energy divided by its sum over all
+pixels is a *map* of fractions; maps are averaged over runs, each with the same weight. In a linear network with
+independent zero-mean weights the expected fraction of a pixel is its fraction of all paths through the kernels.
 
 Luo, Li, Urtasun & Zemel, "Understanding the Effective Receptive Field in Deep Convolutional Neural Networks",
 NIPS 2016, arXiv:1701.04128: they average over 20 runs with random weights and inputs.
@@ -26,24 +26,25 @@ from torch.func import functional_call
 from bench.structure.recorder import leaves
 
 MASS = 0.95
-"""The fraction of the map that radius and side hold."""
+"""The fraction of the map within the radius, and within the square."""
 THRESHOLD = 1 - 0.9545
-"""Of the greatest gradient: what the paper counts as inside."""
+"""The fraction of the greatest gradient above which the paper counts a pixel."""
 CELLS = 64
-"""Most cells along an axis of a map that is kept for a picture."""
+"""Largest number of cells along an axis of the map that is stored for plots."""
 
 Box = tuple[tuple[int, int], ...]
 
 
 class EffectiveFieldError(ValueError):
-    """A network that has no gradient between its input's pixels and its output; the message says why."""
+    """A network without a gradient from its output to the pixels of its input; the message says why."""
 
 
 @dataclass(frozen=True)
 class EffectiveField:
-    """The mean map over `runs`: float64 over the input's spatial axes, 1 in sum; all lengths are in pixels.
+    """The mean map over all runs: float64 over the input's spatial axes, with sum 1; all lengths are in pixels.
 
-    `silent` runs, whose gradient was zero everywhere, have no part in it. `radii` are those of the single runs.
+    `silent`: the number of runs whose gradient was zero everywhere; they are left out of the mean. `radii`: the
+    radius of each run.
     """
 
     map: np.ndarray
@@ -52,39 +53,39 @@ class EffectiveField:
 
     @cached_property
     def centre(self) -> tuple[float, ...]:
-        """The centre of mass, in indices: pixel 0 lies at 0."""
+        """The centre of mass in pixel indices (the centre of pixel 0 is 0)."""
         return _centre(self.map)
 
     @property
     def radius(self) -> float:
-        """The least radius about the centre of mass that holds `MASS` of the map."""
+        """The smallest radius around the centre of mass that contains `MASS` of the map."""
         return _holding(self.map, np.sqrt(sum(d**2 for d in _offsets(self.map.shape, self.centre))))
 
     @property
     def side(self) -> float:
-        """The side of the least square about the centre of mass that holds `MASS` of the map, whole pixels counted."""
+        """The side in pixels of the smallest square around the centre of mass that contains `MASS` of the map."""
         return 2 * _holding(self.map, np.maximum.reduce(list(_offsets(self.map.shape, self.centre)))) + 1
 
     @property
     def size(self) -> float:
-        """The paper's measure: the root of the number of pixels whose gradient exceeds `THRESHOLD` of the greatest.
+        """The paper's measure: the n-th root of the number of pixels with a gradient above `THRESHOLD` of the greatest.
 
-        In as many dimensions as the input has; the gradient is the root of the map.
+        n is the number of spatial axes; the gradient is the square root of the map.
         """
         inside = np.sqrt(self.map / self.map.max()) > THRESHOLD
         return float(inside.sum() ** (1 / self.map.ndim))
 
-    def share_of(self, box: Box) -> float:
-        """The part of a box's pixels that lies within the radius."""
+    def fraction_of(self, box: Box) -> float:
+        """The fraction of a box's pixels that lie within the radius."""
         far = np.sqrt(sum(d**2 for d in _offsets(self.map.shape, self.centre)))
-        inside = far <= self.radius + 1e-6  # the centre's last digit must not split a ring of pixels
+        inside = far <= self.radius + 1e-6  # rounding of the centre must not split a ring of pixels
         chosen = inside[tuple(slice(*side) for side in box)]
         return float(chosen.sum() / chosen.size)
 
     def coarse(self) -> tuple[list[Any], int]:
-        """The map in at most `CELLS` cells an axis, as a fraction of the greatest cell, and the side of a cell.
+        """The map in at most `CELLS` cells per axis, as fractions of the greatest cell, and the side of a cell.
 
-        Nested lists of 4 decimals: for pictures, not for measuring.
+        Nested lists of numbers with 4 decimals, for plots; the side is in pixels.
         """
         cell = math.ceil(max(self.map.shape) / CELLS)
         padded = np.pad(self.map, [(0, -n % cell) for n in self.map.shape])
@@ -94,12 +95,12 @@ class EffectiveField:
         return nested, cell
 
     def facts(self, box: Box | None) -> dict[str, Any]:
-        """All of it as JSON, beside the theoretical box."""
+        """All facts as JSON, with the box of the theoretical receptive field."""
         cells, cell = self.coarse()
         shape = {"radius": self.radius, "side": self.side, "centre": list(self.centre), "size": self.size}
-        told = {"runs": len(self.radii), "silent": self.silent, "radii": list(self.radii), "mass": MASS}
-        limits = {"box": box, "share_of_box": None if box is None else self.share_of(box)}
-        return {**shape, **limits, **told, "shape": list(self.map.shape), "cell": cell, "map": cells}
+        runs = {"runs": len(self.radii), "silent": self.silent, "radii": list(self.radii), "mass": MASS}
+        limits = {"box": box, "share_of_box": None if box is None else self.fraction_of(box)}
+        return {**shape, **limits, **runs, "shape": list(self.map.shape), "cell": cell, "map": cells}
 
 
 def effective_field(
@@ -107,20 +108,20 @@ def effective_field(
 ) -> EffectiveField:
     """The effective receptive field of the centre (n // 2) of the first output, averaged over `runs`.
 
-    `runs` are networks in eval mode, each with an input (1, C, ...). An output without spatial axes, such as
-    class scores, is taken whole; of (N, L, C) tokens the middle one. Signs are drawn from `seed`; torch's own
-    generators are afterwards as they were. Raises EffectiveFieldError where there is no gradient.
+    `runs` are networks in eval mode, each with an input (1, C, ...). All of an output without spatial axes (class
+    scores) is used, and of (N, L, C) tokens the middle one. Signs are drawn from `seed`; the state of torch's
+    generators is restored. Raises EffectiveFieldError if the gradient is zero, not finite, or missing.
     """
     gpus = [torch.device(device)] if torch.device(device).type == "cuda" else []
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=gpus):
         torch.manual_seed(seed)
-        maps = [_shares(_gradient(model, x, generator)) for model, x in runs]
-    found = [shares for shares in maps if shares is not None]
-    if not found:
+        maps = [_fractions(_gradient(model, x, generator)) for model, x in runs]
+    nonzero = [fractions for fractions in maps if fractions is not None]
+    if not nonzero:
         raise EffectiveFieldError("the gradient is zero at every pixel")
-    radii = tuple(EffectiveField(shares, ()).radius for shares in found)
-    return EffectiveField(np.mean(found, axis=0), radii, len(maps) - len(found))
+    radii = tuple(EffectiveField(fractions, ()).radius for fractions in nonzero)
+    return EffectiveField(np.mean(nonzero, axis=0), radii, len(maps) - len(nonzero))
 
 
 def _gradient(model: torch.nn.Module, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -137,9 +138,9 @@ def _gradient(model: torch.nn.Module, x: torch.Tensor, generator: torch.Generato
 
 
 def _tensors(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters and buffers as autograd takes them: those of a model moved in inference mode are copied."""
-    found = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    return {name: t.clone() if t.is_inference() else t.detach() for name, t in found.items()}
+    """Parameters and buffers that autograd accepts: tensors made in inference mode are copied."""
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    return {name: t.clone() if t.is_inference() else t.detach() for name, t in tensors.items()}
 
 
 def _first(result: Any) -> torch.Tensor:
@@ -156,8 +157,8 @@ def _at_centre(output: torch.Tensor, images: bool) -> torch.Tensor:
     return output
 
 
-def _shares(gradient: torch.Tensor) -> np.ndarray | None:
-    """Each pixel's fraction of the energy; None where it is zero. Scaled first, since squares may underflow."""
+def _fractions(gradient: torch.Tensor) -> np.ndarray | None:
+    """Each pixel's fraction of the energy; None if all energy is zero. Scaled first, because squares may underflow."""
     g = gradient.double()
     peak = float(g.abs().max())
     if not math.isfinite(peak):
@@ -165,24 +166,26 @@ def _shares(gradient: torch.Tensor) -> np.ndarray | None:
     if peak == 0:
         return None
     energy = ((g / peak) ** 2).sum(dim=(0, 1))
-    shares: np.ndarray = (energy / energy.sum()).cpu().numpy()
-    return shares
+    fractions: np.ndarray = (energy / energy.sum()).cpu().numpy()
+    return fractions
 
 
-def _centre(shares: np.ndarray) -> tuple[float, ...]:
-    every = range(shares.ndim)
-    return tuple(float(shares.sum(axis=tuple(b for b in every if b != a)) @ np.arange(shares.shape[a])) for a in every)
+def _centre(fractions: np.ndarray) -> tuple[float, ...]:
+    every = range(fractions.ndim)
+    return tuple(
+        float(fractions.sum(axis=tuple(b for b in every if b != a)) @ np.arange(fractions.shape[a])) for a in every
+    )
 
 
 def _offsets(shape: tuple[int, ...], centre: tuple[float, ...]) -> Iterable[np.ndarray]:
-    """How far each pixel lies from the centre along each axis."""
+    """The distance of each pixel from the centre along each axis."""
     for grid, at in zip(np.indices(shape), centre, strict=True):
         yield np.abs(grid - at)
 
 
-def _holding(shares: np.ndarray, distance: np.ndarray) -> float:
-    """The least distance within which `MASS` lies."""
+def _holding(fractions: np.ndarray, distance: np.ndarray) -> float:
+    """The smallest distance that contains `MASS`."""
     order = np.argsort(distance, axis=None, kind="stable")
-    held = np.cumsum(shares.ravel()[order])
-    last = min(int(np.searchsorted(held, MASS * held[-1])), held.size - 1)
+    mass = np.cumsum(fractions.ravel()[order])
+    last = min(int(np.searchsorted(mass, MASS * mass[-1])), mass.size - 1)
     return float(distance.ravel()[order][last])

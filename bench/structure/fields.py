@@ -13,8 +13,8 @@ import torch
 
 from bench.structure.bits import full
 from bench.structure.network import Network, Shapes
+from bench.structure.nodes import StructureError, Tape
 from bench.structure.supports import CUTS, Support
-from bench.structure.tape import StructureError, Tape
 from bench.structure.terms import Terms
 
 Size = int | tuple[int, ...] | None
@@ -132,8 +132,8 @@ def layer(tape: Tape, name: str) -> int:
     path, _, run = name.partition("#")
     calls = tape.calls.get(path)
     if not calls:
-        known = ", ".join(list(tape.calls)[:12])
-        raise StructureError(f"no layer '{path}' ran (some that did: {known})")
+        examples = ", ".join(list(tape.calls)[:12])
+        raise StructureError(f"no layer '{path}' ran (some that did: {examples})")
     if len(calls) > 1 and not run:
         raise StructureError(f"layer '{path}' ran {len(calls)} times: say which, '{path}#0' is the first")
     outputs = calls[int(run or 0)].outputs
@@ -177,10 +177,10 @@ def unbounded(question: Question) -> Unbounded:
         period = _period(small, large)
         if period is None:
             return Unbounded(None, "the output does not grow with the input")
-        found = _phases(small, period)
-        confirmed = _phases(large, period) if found else None
-        if found and confirmed and _equal(found, confirmed):
-            return Unbounded(found)
+        phases = _phases(small, period)
+        confirmed = _phases(large, period) if phases else None
+        if phases and confirmed and _equal(phases, confirmed):
+            return Unbounded(phases)
         small = large
     return Unbounded(None, f"global: the field still grows on an input of {ENLARGEMENTS[-1]} px")
 

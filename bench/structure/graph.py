@@ -1,4 +1,4 @@
-"""Facts of the recorded graph: its canonical hash, parameters, operators, strides."""
+"""Properties of the recorded graph: its canonical hash, operator counts, depth and activations."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 
 import torch
 
-from bench.structure.tape import Node, Ref, Tape
+from bench.structure.nodes import Node, Ref, Tape
 
 
 def graph_hash(tape: Tape) -> str:
-    """SHA-256 of what the outputs are computed from, in hex.
+    """SHA-256 in hex of the graph that computes the outputs.
 
-    Independent of the names of modules and parameters, of the values of weights and running
-    statistics, and of whether an operator works in place. Shapes, types, constants of operators, tied
-    weights, and the values of masks and index tables are part of it; dead branches are not.
+    It does not depend on names of modules and parameters, on values of weights and running statistics, or on
+    whether an operator works in place. It depends on shapes, types, constants of operators, tied weights, and
+    values of masks and index tables. Branches that reach no output do not count.
     """
     numbers: dict[int, int] = {}
     digest = hashlib.sha256()
@@ -29,7 +29,7 @@ def graph_hash(tape: Tape) -> str:
 
 
 def _reached(tape: Tape) -> list[int]:
-    """The values that the outputs depend on, each after what it is computed from."""
+    """The values that the outputs depend on, in topological order."""
     order: list[int] = []
     seen: set[int] = set()
     pending = [v for _, v in reversed(tape.outputs)]
@@ -53,15 +53,15 @@ def _sources(tape: Tape, value: int) -> tuple[int, ...]:
 
 
 def _line(tape: Tape, value: int, numbers: Mapping[int, int]) -> str:
-    held = tape.values[value]
-    about = f"{held.shape} {held.dtype}"
-    if held.node < 0:
+    record = tape.values[value]
+    about = f"{record.shape} {record.dtype}"
+    if record.node < 0:
         kind = f"input {tape.inputs.index(value)}" if value in tape.inputs else _leaf(tape, value)
         return f"{kind} {about}\n"
-    node = tape.nodes[held.node]
+    node = tape.nodes[record.node]
     kwargs = {k: _plain(v, numbers) for k, v in sorted(node.kwargs.items()) if k != "device"}
     written = f"write %{numbers[node.inputs[1]]} through " if node.role == "scatter" else ""
-    return f"{written}{node.name} {_plain(node.args, numbers)} {kwargs} {held.slot} {about}\n"
+    return f"{written}{node.name} {_plain(node.args, numbers)} {kwargs} {record.slot} {about}\n"
 
 
 def _plain(tree: Any, numbers: Mapping[int, int]) -> Any:
@@ -80,7 +80,7 @@ def _leaf(tape: Tape, value: int) -> str:
 
 
 def is_table(constant: torch.Tensor) -> bool:
-    """Whether a constant's values are part of the structure: an index, a mask of zeros and ones, or -inf."""
+    """Whether a constant's values are part of the structure: an index, a mask of zeros and ones, or one with -inf."""
     if not constant.is_floating_point():
         return True
     binary = bool(((constant == 0) | (constant == 1)).all())
@@ -98,7 +98,7 @@ def parameter_shapes(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
 
 
 def op_counts(tape: Tape) -> dict[str, int]:
-    """How often each operator was executed, most often first."""
+    """Number of executions of each operator, the most frequent first."""
     return dict(Counter(node.name for node in tape.executed).most_common())
 
 
@@ -106,9 +106,9 @@ PRODUCTS = ("convolution", "mm", "bmm", "addmm", "baddbmm")
 
 
 def depth(tape: Tape) -> int:
-    """Layers with parameters on the longest path to an output: convolutions and matrix products.
+    """Convolutions and matrix products with parameters on the longest path to an output.
 
-    A product with a fixed weight (bilinear upsampling), or of two maps (attention), is no such layer.
+    Products with a fixed weight (bilinear upsampling) or of two maps (attention) do not count.
     """
     layers = dict.fromkeys(tape.inputs, 0)
     weights = set(tape.parameters.values())
@@ -123,14 +123,14 @@ def depth(tape: Tape) -> int:
 
 
 def activations(tape: Tape) -> dict[str, int]:
-    """Elements that were computed: by convolutions, by these and matrix products, by all operators.
+    """Elements computed by `convolutions`, by convolutions and matrix products (`products`), and by `all` operators.
 
-    `products` is the count of Dollar et al. 2021 (arXiv:2103.06877) as fvcore extends it to linear
-    layers and attention; `all` leaves out views, which compute nothing.
+    `products` is the count of Dollar et al. 2021 (arXiv:2103.06877), which fvcore extends to linear layers and
+    attention; `all` leaves out views, which compute nothing.
     """
     sizes = {"convolutions": 0, "products": 0, "all": 0}
     for node in tape.executed:
-        own = {v: tape.values[v] for v in node.outputs if tape.values[v].storage not in _held(tape, node)}
+        own = {v: tape.values[v] for v in node.outputs if tape.values[v].storage not in _input_storages(tape, node)}
         total = sum(torch.Size(v.shape).numel() for v in own.values())
         sizes["all"] += total
         if node.name in PRODUCTS:
@@ -140,5 +140,5 @@ def activations(tape: Tape) -> dict[str, int]:
     return sizes
 
 
-def _held(tape: Tape, node: Node) -> set[int]:
+def _input_storages(tape: Tape, node: Node) -> set[int]:
     return {tape.values[i].storage for i in node.inputs}

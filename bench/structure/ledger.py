@@ -1,4 +1,4 @@
-"""Values, and the storages they stand in: how views and in-place writes become new values on a tape."""
+"""The values and storages of a tape in progress: views and in-place writes become new values."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
-from bench.structure.tape import Node, Ref, Storage, StructureError, Value
+from bench.structure.nodes import Node, Ref, Storage, StructureError, Value
 from bench.structure.twins import twin
 
-_CELL = "_fovbench_cell"
+_MEMORY = "_fovbench_cell"
 Geometry = tuple[Any, ...]
 Step = tuple[torch._ops.OpOverload, tuple[Any, ...], dict[str, Any], int]
 
 
 @dataclass(slots=True)
 class _View:
-    """A way to look at a storage: the steps from its base, and its value at one version."""
+    """A view of a storage: the operators that lead from its base to the view, and its value at one version."""
 
     steps: tuple[Step, ...]
     version: int
@@ -27,8 +27,8 @@ class _View:
 
 
 @dataclass(slots=True)
-class _Cell:
-    """A storage while recording: the value of its whole, how often it was written, its views."""
+class _Memory:
+    """A storage during a recording: the value of all of it (`base`), the number of writes so far, its views."""
 
     id: int
     base: int
@@ -36,16 +36,12 @@ class _Cell:
     views: dict[Geometry, _View] = field(default_factory=dict)
 
 
-class HiddenTableError(StructureError):
-    """A tensor was made where no operator is seen: of a list given as an index, or by `torch.tensor`."""
-
-
 class Ledger:
-    """The values and nodes of a tape while it is written, and the storages that the values stand in.
+    """The values and nodes of a tape in progress, and the storages of the values.
 
-    A storage is known by an attribute on it, so that nothing here keeps it alive: its death is an event.
-    What is written through one view is carried into the storage's base; the other views are read again
-    from there when they are next used.
+    A storage is identified by an attribute on it, so the ledger keeps no storage alive and can record when it is
+    freed. A write through one view updates the storage's base; the other views are read again from the base at
+    their next use.
     """
 
     def __init__(self) -> None:
@@ -58,61 +54,61 @@ class Ledger:
         self.kinds: list[tuple[int, int, Any]] = []
         self.died: dict[int, int] = {}
         self.alive: list[weakref.ref[Any]] = []
-        self.real: dict[int, tuple[_Cell, torch.Tensor]] = {}
+        self.real: dict[int, tuple[_Memory, torch.Tensor]] = {}
         self.strays: dict[int, tuple[torch.Tensor, torch.nn.Parameter]] = {}
 
     def new(self, t: torch.Tensor, node: int, slot: int, storage: int) -> int:
         self.values.append(Value(len(self.values), tuple(t.shape), t.dtype, node, slot, storage))
         return len(self.values) - 1
 
-    def cell(self, t: torch.Tensor, kind: Any, node: int = -1, slot: int = 0) -> int:
-        """A value in a storage not seen before."""
+    def allocate(self, t: torch.Tensor, kind: Any, node: int = -1, slot: int = 0) -> int:
+        """A value in a new storage."""
         storage = t.untyped_storage()
         number = len(self.kinds)
         self.kinds.append((storage.nbytes(), len(self.nodes), kind))
         value = self.new(t, node, slot, number)
-        cell = _Cell(number, value)
-        cell.views[geometry(t)] = _View((), 0, value)
+        memory = _Memory(number, value)
+        memory.views[geometry(t)] = _View((), 0, value)
         if t.is_meta:
-            setattr(storage, _CELL, cell)
+            setattr(storage, _MEMORY, memory)
             if kind == "activation":
                 self.alive.append(weakref.ref(storage, lambda _: self.died.setdefault(number, len(self.nodes))))
         else:
-            self.real[storage._cdata] = (cell, t)
+            self.real[storage._cdata] = (memory, t)
         return value
 
     def leaf(self, t: torch.Tensor, kind: str) -> int:
-        return self.cell(t, kind)
+        return self.allocate(t, kind)
 
-    def lookup(self, t: torch.Tensor) -> _Cell | None:
+    def lookup(self, t: torch.Tensor) -> _Memory | None:
         storage = t.untyped_storage()
         if t.is_meta:
-            return getattr(storage, _CELL, None)
-        held = self.real.get(storage._cdata)
-        return held[0] if held else None
+            return getattr(storage, _MEMORY, None)
+        entry = self.real.get(storage._cdata)
+        return entry[0] if entry else None
 
     def identify(self, t: torch.Tensor) -> int:
-        """The id of the value that `t` has now."""
+        """The id of the current value of `t`."""
         return self.identified(self.stand_in(t))
 
     def identified(self, t: torch.Tensor) -> int:
-        cell = self.lookup(t)
-        if cell is None:
-            value = self.cell(t, "constant")
+        memory = self.lookup(t)
+        if memory is None:
+            value = self.allocate(t, "constant")
             if t.is_meta:
-                raise HiddenTableError(f"{self.where()}a table of unknown values came in on the meta device")
+                raise StructureError(f"{self.where()}a tensor on the meta device has unknown values")
             self.constants[value] = t.detach()
             return value
-        view = cell.views.get(geometry(t)) or self._stray_view(cell, t)
-        return self._current(cell, view)
+        view = memory.views.get(geometry(t)) or self._stray_view(memory, t)
+        return self._current(memory, view)
 
     def stand_in(self, t: torch.Tensor) -> torch.Tensor:
-        """The meta twin of a real parameter that came in past the module tree."""
+        """`t` itself, or the meta twin of a real parameter that is not in the module tree."""
         if t.is_meta:
             return t
-        held = self.strays.get(t.untyped_storage()._cdata)
-        if held is not None and geometry(held[0]) == geometry(t):
-            return held[1]
+        stray = self.strays.get(t.untyped_storage()._cdata)
+        if stray is not None and geometry(stray[0]) == geometry(t):
+            return stray[1]
         if isinstance(t, torch.nn.Parameter) or t.requires_grad:
             with _disable_current_modes():
                 meta = torch.nn.Parameter(twin(t), requires_grad=t.requires_grad)
@@ -121,29 +117,29 @@ class Ledger:
             return meta
         return t
 
-    def _stray_view(self, cell: _Cell, t: torch.Tensor) -> _View:
-        """A view that was made where no operator was seen (`detach` in C++): by strides over the base."""
+    def _stray_view(self, memory: _Memory, t: torch.Tensor) -> _View:
+        """A view created without a dispatched operator (`detach` in C++): by strides over the base."""
         op = torch.ops.aten.as_strided.default
         steps: tuple[Step, ...] = ((op, (None, tuple(t.shape), t.stride(), t.storage_offset()), {}, 0),)
         view = _View(steps, -1, -1)
-        if not t.is_meta and cell.version == 0:
-            view = _View(steps, 0, self.new(t, -1, 0, cell.id))
+        if not t.is_meta and memory.version == 0:
+            view = _View(steps, 0, self.new(t, -1, 0, memory.id))
             self.constants[view.value] = t.detach()
-        cell.views[geometry(t)] = view
+        memory.views[geometry(t)] = view
         return view
 
-    def _current(self, cell: _Cell, view: _View) -> int:
-        if view.version != cell.version:
-            view.value = self._replay(cell, view.steps)[-1]
-            view.version = cell.version
+    def _current(self, memory: _Memory, view: _View) -> int:
+        if view.version != memory.version:
+            view.value = self._replay(memory, view.steps)[-1]
+            view.version = memory.version
         return view.value
 
-    def _replay(self, cell: _Cell, steps: tuple[Step, ...]) -> list[int]:
-        """The values along a chain of views, read from the base as it is now."""
-        chain = [cell.base]
+    def _replay(self, memory: _Memory, steps: tuple[Step, ...]) -> list[int]:
+        """The values along a chain of views, read from the current base."""
+        chain = [memory.base]
         with _disable_current_modes():
             for step in steps:
-                chain.append(self._replay_one(step, chain[-1], cell.id))
+                chain.append(self._replay_one(step, chain[-1], memory.id))
         return chain
 
     def _replay_one(self, step: Step, source: int, storage: int) -> int:
@@ -162,16 +158,16 @@ class Ledger:
         return read
 
     def write(self, t: torch.Tensor, value: int) -> None:
-        """`t` now has `value`: carry it through the view into the storage's base."""
-        cell = self.lookup(t)
-        assert cell is not None
+        """Set `t` to `value`, and update the base of its storage through the view."""
+        memory = self.lookup(t)
+        assert memory is not None
         if not t.is_meta and not _whole(self.real[t.untyped_storage()._cdata][1]):
-            raise StructureError(f"{self.where()}the network writes to a part of a real tensor's memory")
-        view = cell.views.get(geometry(t)) or self._stray_view(cell, t)
-        chain = self._replay(cell, view.steps[:-1]) if view.steps else []
+            raise StructureError(f"{self.where()}the network writes to a part of a tensor that is not on meta")
+        view = memory.views.get(geometry(t)) or self._stray_view(memory, t)
+        chain = self._replay(memory, view.steps[:-1]) if view.steps else []
         for step, under in zip(reversed(view.steps), reversed(chain), strict=True):
-            value = self._scatter(step, under, value, cell.id)
-        cell.base, cell.version = value, cell.version + 1
+            value = self._scatter(step, under, value, memory.id)
+        memory.base, memory.version = value, memory.version + 1
 
     def _scatter(self, step: Step, under: int, value: int, storage: int) -> int:
         op, args, kwargs, slot = step
@@ -185,34 +181,34 @@ class Ledger:
         return written
 
     def storages(self) -> tuple[Storage, ...]:
-        """All memory that was seen, with its birth and death."""
+        """All storages, with the node before which each was allocated and freed."""
         return tuple(Storage(i, size, born, self.died.get(i), kind) for i, (size, born, kind) in enumerate(self.kinds))
 
     def here(self) -> str:
-        """The module that is running."""
+        """Name of the module that is running; empty for the network itself."""
         return self.path[-1][0] if self.path else ""
 
     def where(self) -> str:
-        """The same, for the beginning of a message."""
+        """The same as the beginning of a message."""
         return f"in '{self.here()}': " if self.here() else ""
 
     def fresh(self, node: Node, t: torch.Tensor, slot: int, source: torch.Tensor | None) -> int:
-        """A result: in memory of its own, or a view of its first argument (as the meta kernel says)."""
-        cell = self.lookup(t)
-        if cell is None:
-            return self.cell(t, "activation", node.index, slot)
-        if source is None or self.lookup(self.stand_in(source)) is not cell:
-            raise StructureError(f"{node.where()} returns memory of another argument than its first")
-        return self._view(node, self.stand_in(source), t, slot, cell)
+        """The value of a result: in new memory, or a view of the first argument, as the meta kernel decides."""
+        memory = self.lookup(t)
+        if memory is None:
+            return self.allocate(t, "activation", node.index, slot)
+        if source is None or self.lookup(self.stand_in(source)) is not memory:
+            raise StructureError(f"{node.where()} returns a view of an argument that is not its first")
+        return self._view(node, self.stand_in(source), t, slot, memory)
 
-    def _view(self, node: Node, source: torch.Tensor, t: torch.Tensor, slot: int, cell: _Cell) -> int:
-        under = cell.views[geometry(source)]
+    def _view(self, node: Node, source: torch.Tensor, t: torch.Tensor, slot: int, memory: _Memory) -> int:
+        under = memory.views[geometry(source)]
         plain = (None, *node.args[1:])
-        value = self.new(t, node.index, slot, cell.id)
+        value = self.new(t, node.index, slot, memory.id)
         steps = (*under.steps, (node.op, plain, dict(node.kwargs), slot))
         if geometry(t) == geometry(source):
             steps = under.steps
-        cell.views[geometry(t)] = _View(steps, cell.version, value)
+        memory.views[geometry(t)] = _View(steps, memory.version, value)
         return value
 
 

@@ -1,11 +1,10 @@
-"""Peak memory by kind, estimated from when storages are made and dropped, without running on data.
+"""Peak memory by kind, estimated from when storages are allocated and freed, without running on data.
 
-Every storage that the forward pass (and, in training, the backward pass) makes on the meta device is
-followed from its birth to the moment its last reference goes, autograd's included, which keeps exactly
-what the backward pass needs. Workspace that kernels take for themselves (cuDNN, im2col) and memory that
-an allocator holds back are not in it: a CPU's convolutions may take a third of the peak so in training (timm's
-convnext_atto, batch 4 at 96 px: 44 MiB beside the weights, by torch's profiler, where the estimate says 30).
-Attention counts as the meta device runs it: with its L x L scores.
+Every storage that the forward pass (and, in training, the backward pass) allocates on the meta device is followed
+until its last reference is dropped. Autograd's references count: it keeps what the backward pass needs. Workspace of
+kernels (cuDNN, im2col) and memory that an allocator caches are not included. On a CPU, workspace of convolutions can be
+a third of the peak in training (timm's convnext_atto, batch 4 at 96 px: 44 MiB without the weights by torch's profiler,
+30 by this estimate). Attention counts as on the meta device: with its L x L scores.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from typing import Any, Literal
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from bench.structure.nodes import StructureError, Tape
 from bench.structure.recorder import leaves
-from bench.structure.tape import StructureError, Tape
 from bench.structure.twins import Parts, parameter_twins, standing_in, twin
 
 OPTIMIZER_STATE: Mapping[str, int] = {"adamw": 2, "adam": 2, "sgd": 1, "plain": 0}
-"""Tensors that an optimizer keeps for each parameter: two moments, one momentum, none."""
+"""Tensors in an optimizer's state per parameter: two moments, one momentum, none."""
 
 _NUMBER = "_fovbench_number"
 Kind = Literal["forward", "backward", "gradient"]
@@ -33,8 +32,8 @@ Kind = Literal["forward", "backward", "gradient"]
 class Memory:
     """Bytes by kind at the moment of the peak, weights and optimizer state included.
 
-    `activations`: the input and what the forward pass made. `workspace`: what the backward pass made
-    that is no parameter's gradient.
+    `activations`: the input and what the forward pass allocates. `workspace`: what the backward pass allocates,
+    except gradients of parameters.
     """
 
     weights: int
@@ -45,15 +44,15 @@ class Memory:
 
     @property
     def peak(self) -> int:
-        """All kinds together."""
+        """Sum of all kinds."""
         return self.weights + self.gradients + self.optimizer + self.activations + self.workspace
 
 
 def inference(tape: Tape, granularity: int = 1) -> Memory:
-    """The peak of the recorded forward pass. `granularity`: bytes an allocator rounds up to (CUDA: 512)."""
-    held = [s for s in tape.storages if s.kind in ("input", "activation")]
-    moments = {s.born for s in held}
-    peak = max((sum(_rounded(s.size, granularity) for s in held if _alive(s, m)) for m in moments), default=0)
+    """The peak of the recorded forward pass. `granularity`: bytes that an allocator rounds sizes up to (CUDA: 512)."""
+    storages = [s for s in tape.storages if s.kind in ("input", "activation")]
+    moments = {s.born for s in storages}
+    peak = max((sum(_rounded(s.size, granularity) for s in storages if _alive(s, m)) for m in moments), default=0)
     weights = sum(_rounded(s.size, granularity) for s in tape.storages if s.kind in ("parameter", "constant"))
     return Memory(weights, 0, 0, peak, 0)
 
@@ -69,8 +68,8 @@ def _rounded(size: int, granularity: int) -> int:
 def training(model: torch.nn.Module, shape: Sequence[int], *, optimizer: str = "adamw", granularity: int = 1) -> Memory:
     """The peak of one training step on an input of `shape` (N, C, ...): forward, backward of the sum.
 
-    The optimizer's state is there already, as in every step but the first; its own temporaries are not
-    counted. Raises StructureError for an unknown optimizer, or where the network can't be run on meta.
+    The optimizer's state counts, as in every step after the first; its temporaries do not. Raises StructureError
+    for an unknown optimizer, or if the network cannot run on the meta device.
     """
     if optimizer not in OPTIMIZER_STATE:
         raise StructureError(f"no optimizer '{optimizer}' (there is: {', '.join(OPTIMIZER_STATE)})")
@@ -78,8 +77,8 @@ def training(model: torch.nn.Module, shape: Sequence[int], *, optimizer: str = "
     twins = parameter_twins(parts)
     buffers = {b: twin(b) for b in parts.buffers}
     follower = Follower(granularity)
-    for held in (*twins.values(), *buffers.values()):
-        setattr(held.untyped_storage(), _NUMBER, -1)
+    for tensor in (*twins.values(), *buffers.values()):
+        setattr(tensor.untyped_storage(), _NUMBER, -1)
     with standing_in(model, parts, twins, True, buffers):
         _step(model, shape, follower)
     weights = sum(_rounded(_bytes(t), granularity) for t in (*twins.values(), *buffers.values()))
@@ -115,7 +114,7 @@ def _bytes(t: torch.Tensor) -> int:
 
 
 class Follower(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes when storages are made and dropped."""
+    """Records when storages are allocated and freed."""
 
     def __init__(self, granularity: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -140,7 +139,7 @@ class Follower(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
     def follow(self, t: torch.Tensor) -> None:
-        """Note the birth of a storage not seen before, and its death when it comes."""
+        """Record the allocation of a new storage, and later its end."""
         storage = t.untyped_storage()
         if hasattr(storage, _NUMBER):
             return
@@ -152,7 +151,7 @@ class Follower(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.alive.append(weakref.ref(storage, lambda _: self.events.append((number, -1))))
 
     def mark(self, gradients: Iterator[torch.Tensor]) -> None:
-        """These storages are parameters' gradients."""
+        """Mark storages as gradients of parameters."""
         for t in gradients:
             self.kinds[getattr(t.untyped_storage(), _NUMBER)] = "gradient"
 

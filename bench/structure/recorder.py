@@ -1,38 +1,46 @@
-"""The dispatch mode that writes a tape while a network runs on the meta device."""
+"""The dispatch mode that writes a tape while a network runs on the meta device.
+
+The tape holds aten operators. An operator that torch would take apart itself (`conv2d`, `linear`, in inference mode) is
+taken apart here, and the `_convolution` of traced code is recorded as `convolution`, so that one rule covers both.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, is_dataclass, replace
 from functools import cache
 from typing import Any
 
 import torch
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
-from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.structure.constants import evaluate
+from bench.structure.device import RunDevice, plain_attention
+from bench.structure.lazy import has_lazy_parts, materialised_copy
 from bench.structure.ledger import Ledger
+from bench.structure.nodes import Call, Node, Ref, StructureError, Tape, UnrolledError, base_name
 from bench.structure.shapes import SHAPES
-from bench.structure.tape import Call, Node, Ref, StructureError, Tape, base_name
 from bench.structure.twins import Parts, parameter_twins, standing_in, twin, uncollected
 
 _PLAIN = frozenset((int, float, bool, str, type(None), torch.dtype, torch.device))
 _INDEX = torch.ops.aten.index.Tensor
+_CONVOLUTION = torch.ops.aten.convolution.default
+_TRACED_CONVOLUTION = torch.ops.aten._convolution.default
+_COPY = torch.ops.aten._to_copy.default
 _ITEM = torch.ops.aten._local_scalar_dense.default
 _OWN = "_fovbench_own"
 
 
 @dataclass(frozen=True)
 class _Schema:
-    """What an operator does to memory: places and names of the arguments it writes, views it returns."""
+    """Properties of an operator: the arguments that it writes (by place or name), whether it returns views."""
 
     written: tuple[int | str, ...]
     views: bool
-    random: bool
+    has_device: bool
+    composite: bool
 
 
 @cache
@@ -43,47 +51,43 @@ def _schema(op: torch._ops.OpOverload) -> _Schema:
             written.append(argument.name if argument.kwarg_only else place)
     aliases = [r.alias_info for r in op._schema.returns if r.alias_info is not None]
     views = any(not a.is_write for a in aliases)
-    return _Schema(tuple(written), views, torch.Tag.nondeterministic_seeded in op.tags)
+    has_device = any(argument.name == "device" for argument in op._schema.arguments)
+    return _Schema(tuple(written), views, has_device, _is_composite(op))
 
 
-class Tables(TorchFunctionMode):
-    """Makes tensors of lists in sight of the recorder: indices, and numbers for the meta device."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in (torch.Tensor.__getitem__, torch.Tensor.__setitem__):
-            args = (args[0], _tabled(args[1]), *args[2:])
-        elif func in (torch.tensor, torch.as_tensor) and kwargs and not isinstance(args[0], torch.Tensor):
-            kwargs = {**kwargs, "device": None}
-        return func(*args, **(kwargs or {}))
-
-
-def _tabled(index: Any) -> Any:
-    if isinstance(index, tuple):
-        return tuple(torch.tensor(i) if isinstance(i, list) else i for i in index)
-    return torch.tensor(index) if isinstance(index, list) else index
+def _is_composite(op: torch._ops.OpOverload) -> bool:
+    """Whether torch defines an operator by other operators, without a kernel of its own for the meta device."""
+    name = f"{op._schema.name}.{op._schema.overload_name}".rstrip(".")
+    own = any(torch._C._dispatch_has_kernel_for_dispatch_key(name, key) for key in ("Meta", "CPU"))
+    return not own and torch._C._dispatch_has_kernel_for_dispatch_key(name, "CompositeImplicitAutograd")
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records one run of one model; used once."""
 
     def __init__(
-        self, model: torch.nn.Module, shape_or_inputs: Sequence[Any], training: bool, tables: bool = False
+        self,
+        model: torch.nn.Module,
+        shape_or_inputs: Sequence[Any],
+        training: bool,
+        device: str = "cpu",
+        limit: int | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.tables = Tables() if tables else nullcontext()
-        self.model, self.training = getattr(model, "_orig_mod", model), training  # what torch.compile wraps
+        self.device, self.limit = device, limit
+        self.model, self.training = _without_lazy_parts(getattr(model, "_orig_mod", model), shape_or_inputs), training
         self.calls: dict[str, list[Call]] = {}
         self.ledger = Ledger()
         self.journal: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-        self.known: dict[int, str] = {}
-        self.inputs = _inputs(model, shape_or_inputs)
+        self.names: dict[int, str] = {}
+        self.inputs = meta_inputs(self.model, shape_or_inputs)
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Nothing here is ever compiled, and torch's guard against that costs more than the recording."""
+        """True: nothing here is compiled, and torch's check for it would cost more than the recording."""
         return False
 
-    # -- the run ---------------------------------------------------------------------------------
+    # -- one run --------------------------------------------------------------------------------
 
     def run(self) -> Tape:
         """The tape of one forward pass."""
@@ -92,10 +96,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         parameters = {name: self._parameter(p, twins[p]) for p, name in parts.parameters.items()}
         inputs = tuple(self.ledger.leaf(x, "input") for x in self.inputs)
         hidden = {b: twin(b) for b in parts.buffers if b.is_meta}
-        known = {b: self.ledger.leaf(t, "constant") for b, t in hidden.items()}
-        self.ledger.hidden = tuple(known.values())
-        buffers = {n: known[b] if b in known else self.ledger.identified(b) for b, n in parts.buffers.items()}
-        self.known = {id(m): name for name, m in parts.modules}
+        statistics = {b: self.ledger.leaf(t, "constant") for b, t in hidden.items()}
+        self.ledger.hidden = tuple(statistics.values())
+        buffers = {n: statistics[b] if b in statistics else self.ledger.identified(b) for b, n in parts.buffers.items()}
+        self.names = {id(m): name for name, m in parts.modules}
         with standing_in(self.model, parts, twins, self.training, hidden), uncollected():
             result = self._forward()
             outputs = tuple((name, self.ledger.identify(t)) for name, t in leaves(result))
@@ -112,7 +116,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _forward(self) -> Any:
         hooks = [register_module_forward_pre_hook(self._enter), register_module_forward_hook(self._leave)]
         try:
-            with torch.no_grad(), self.tables, self:
+            with torch.no_grad(), plain_attention(), RunDevice(self.device), self:
                 return self.model(*self.inputs)
         except StructureError:
             raise
@@ -149,65 +153,82 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         )
 
     def _enter(self, module: torch.nn.Module, args: Any) -> None:
-        inputs = tuple(self.ledger.identify(t) for t in _tensors(args))
-        self.ledger.path.append((self.known.get(id(module), self.ledger.here()), inputs))
+        with torch._C.DisableTorchFunction():
+            inputs = tuple(self.ledger.identify(t) for t in _tensors(args))
+        self.ledger.path.append((self.names.get(id(module), self.ledger.here()), inputs))
 
     def _leave(self, module: torch.nn.Module, args: Any, output: Any) -> None:
         path, inputs = self.ledger.path.pop()
-        if id(module) in self.known:
+        if id(module) not in self.names:
+            return
+        with torch._C.DisableTorchFunction():
             outputs = tuple(self.ledger.identify(t) for _, t in leaves(output))
-            self.calls.setdefault(path, []).append(Call(inputs, outputs))
+        self.calls.setdefault(path, []).append(Call(inputs, outputs))
 
     # -- operators ---------------------------------------------------------------------------------
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        kwargs = kwargs or {}
-        tensors = _tensors(args)
-        if kwargs:
-            _collect(kwargs, tensors)
+        with torch._C.DisableTorchFunction():
+            return self._dispatched(func, args, kwargs or {})
+
+    def _dispatched(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if func is _ITEM:
-            return self._asked_for(tensors[0])
-        if func is _INDEX and any(t.dtype is torch.bool for t in tensors[1:]):
-            args = (args[0], self._positions(args[1]))
-            tensors = _tensors(args)
-        if _leaves_meta(func, kwargs):
-            known = evaluate(self.ledger, self.ledger.identify(tensors[0]))
-            if known is not None:
-                return known.to(kwargs.get("dtype") or known.dtype)
-        meta = not tensors or any(self.ledger.stand_in(t).is_meta for t in tensors) or _enters_meta(kwargs)
-        if not meta and self._untouched(tensors):
-            return self._really(func, args, kwargs)
+            return self._number(args[0])
+        if func is _TRACED_CONVOLUTION:
+            func, args = _CONVOLUTION, args[:9]
+        if func is _INDEX:
+            args = (args[0], self._integer_indices(args[1]))
+        if func is _COPY and _leaves_meta(kwargs):
+            constant = evaluate(self.ledger, self.ledger.identify(args[0]))
+            if constant is not None:
+                return constant.to(kwargs.get("dtype") or constant.dtype)
+        if _schema(func).composite:
+            with self:
+                return func.decompose(*args, **kwargs)
+        if self._reads_data_only(func, args, kwargs):
+            return self._execute_on_data(func, args, kwargs)
         return self._record(func, args, kwargs)
 
-    def _positions(self, indices: Any) -> list[Any]:
-        """Boolean masks among indices as the positions where they are true."""
-        found: list[Any] = []
+    def _reads_data_only(self, func: Any, args: Any, kwargs: Any) -> bool:
+        """Whether an operator has only constant operands, or neither tensors nor a device (profiler ranges)."""
+        tensors = _tensors(args)
+        _collect(kwargs, tensors)
+        if not tensors:
+            return not _schema(func).has_device
+        on_meta = _enters_meta(kwargs) or any(self.ledger.stand_in(t).is_meta for t in tensors)
+        return not on_meta and self._unwritten(tensors)
+
+    def _integer_indices(self, indices: Any) -> Any:
+        """Boolean masks among indices replaced by the positions where they are true."""
+        if not any(isinstance(index, torch.Tensor) and index.dtype is torch.bool for index in indices):
+            return indices
+        positions: list[Any] = []
         for index in indices:
             if index is None or index.dtype is not torch.bool:
-                found.append(index)
+                positions.append(index)
                 continue
             mask = evaluate(self.ledger, self.ledger.identify(index))
             if mask is None:
                 raise StructureError(f"{self.ledger.where()}a mask computed from the input decides a tensor's shape")
-            found.extend(mask.nonzero().unbind(1))
-        return found
+            positions.extend(mask.nonzero().unbind(1))
+        return positions
 
-    def _untouched(self, tensors: list[torch.Tensor]) -> bool:
-        """Whether the real tensors hold what the network sees: nothing from the tape was written to them."""
-        cells = (self.ledger.lookup(t) for t in tensors)
-        return all(cell is None or cell.version == 0 for cell in cells)
+    def _unwritten(self, tensors: list[torch.Tensor]) -> bool:
+        """Whether the recording has written nothing to these real tensors."""
+        memories = (self.ledger.lookup(t) for t in tensors)
+        return all(memory is None or memory.version == 0 for memory in memories)
 
-    def _asked_for(self, t: torch.Tensor) -> Any:
-        """The network reads a number: only what does not depend on its input has one."""
-        known = evaluate(self.ledger, self.ledger.identify(t))
-        if known is None:
+    def _number(self, t: torch.Tensor) -> Any:
+        """The number in a tensor that does not depend on the input; StructureError for one that does."""
+        constant = evaluate(self.ledger, self.ledger.identify(t))
+        if constant is None:
             raise StructureError(f"{self.ledger.where()}the control flow asks for data that a recording does not have")
-        return known.item()
+        return constant.item()
 
-    def _really(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """An operator on real tensors alone (masks, tables): executed, its results are constants."""
+    def _execute_on_data(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Execute an operator on real tensors alone (masks, tables); its results are constants."""
         for place in _schema(func).written:
             self._remember(kwargs[place] if isinstance(place, str) else args[place])
         result = func(*args, **kwargs)
@@ -216,15 +237,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
     def _remember(self, t: torch.Tensor) -> None:
-        """Keep what a tensor of the caller's held before the network writes to it."""
+        """Save the content of a tensor of the caller before the network writes to it."""
         storage = t.untyped_storage()
         if not hasattr(storage, _OWN) and storage._cdata not in self.journal:
             whole = torch.empty(0, dtype=t.dtype, device=t.device).set_(storage)
             self.journal[storage._cdata] = (whole, whole.clone())
 
     def _record(self, func: Any, args: Any, kwargs: Any) -> Any:
+        if self.limit is not None and len(self.ledger.nodes) > self.limit:
+            raise UnrolledError(f"{self.ledger.where()}the network runs more operators the larger its input is")
         if torch.Tag.inplace_view in func.tags:
-            return self._turn(func, args, kwargs)
+            return self._reshape_in_place(func, args, kwargs)
         inputs: list[int] = []
         noted, plain = self._operands(args, inputs)
         options, plain_options = self._operands(kwargs, inputs) if kwargs else (kwargs, kwargs)
@@ -240,7 +263,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
     def _operands(self, tree: Any, inputs: list[int]) -> tuple[Any, Any]:
-        """Arguments as they stand on the tape, and as they are on the meta device."""
+        """The arguments as the tape has them (`Ref`), and on the meta device; appends value ids to `inputs`."""
         if type(tree) in _PLAIN:
             return tree, tree
         if isinstance(tree, torch.Tensor):
@@ -257,36 +280,39 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return {k: n for k, (n, _) in both.items()}, {k: p for k, (_, p) in both.items()}
         return tree, tree
 
-    def _turn(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """An operator that changes a tensor's own shape (`unsqueeze_`): the plain one, as a view."""
+    def _reshape_in_place(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Record an operator that changes a tensor's own shape (`unsqueeze_`) as the plain one that returns a view."""
         packet = getattr(torch.ops.aten, base_name(func))
         plain = next((o for o in map(packet.__getattr__, packet.overloads()) if _takes_same(o, func)), None)
         if plain is None or not _schema(plain).views:
-            raise StructureError(f"{self.ledger.where()}aten.{func.__name__} changes a tensor's memory")
+            raise StructureError(f"{self.ledger.where()}{func} changes a shape in place, which cannot be recorded")
         inputs: list[int] = []
         noted, _ = self._operands(args, inputs)
-        turned = plain(*args, **kwargs)
+        view = plain(*args, **kwargs)
         node = Node(len(self.ledger.nodes), plain, noted, kwargs, tuple(inputs), (), self.ledger.here())
         self.ledger.nodes.append(node)
-        self.ledger.nodes[-1] = replace(node, outputs=(self.ledger.fresh(node, turned, 0, args[0]),))
+        self.ledger.nodes[-1] = replace(node, outputs=(self.ledger.fresh(node, view, 0, args[0]),))
         return func(*args, **kwargs)
 
     def _returned(self, func: Any, written: list[Any]) -> Any:
-        """What an operator that writes returns: the tensors it writes to, untouched."""
+        """The result of an operator that writes: the tensors that it writes to, unchanged."""
         if any(not isinstance(t, torch.Tensor) for t in written):
-            raise StructureError(f"{self.ledger.where()}aten.{func.__name__} writes to a list of tensors")
+            raise StructureError(f"{self.ledger.where()}{func} writes to a list of tensors, which cannot be recorded")
         return written[0] if len(written) == 1 else tuple(written)
 
     def _execute(self, func: Any, args: Any, kwargs: Any, reads: bool) -> Any:
-        """The result on the meta device; what a network creates is created there."""
+        """The result on the meta device; tensors that the network creates are created there."""
         shape = SHAPES.get(func)
         if shape is not None:
             return shape(*args, **kwargs)
-        if not reads or "device" in kwargs:
-            kwargs = {**kwargs, "device": torch.device("meta")}
-            kwargs.pop("pin_memory", None)
+        if _schema(func).has_device and (not reads or "device" in kwargs):
+            kwargs = {**kwargs, "device": torch.device("meta"), "pin_memory": None}
+        if kwargs.get("generator") is not None:
+            kwargs = {**kwargs, "generator": None}
         if torch.Tag.dynamic_output_shape in func.tags and func is not _INDEX:
             raise StructureError(f"{self.ledger.where()}the shape of the result of {func} depends on the data")
+        if any(isinstance(a, torch.ScriptObject) for a in args):
+            raise StructureError(f"{self.ledger.where()}{func} works on packed weights, which have no shapes to record")
         return func(*args, **kwargs)
 
     def _outputs(self, node: Node, args: Any, flat: list[torch.Tensor], written: list[Any]) -> tuple[int, ...]:
@@ -301,68 +327,73 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def leaves(result: Any) -> list[tuple[str, torch.Tensor]]:
-    """The tensors of a network's result, with their place in it: `out`, `0`, `0.features`."""
+    """The tensors of a network's result by their place in it: `out`, `0`, `0.features`."""
     if isinstance(result, torch.Tensor):
         return [("0", result)]
     if is_dataclass(result) and not isinstance(result, type):
         result = dict(vars(result))
-    found, _ = pytree.tree_flatten_with_path(result)
-    return [(_place(path), t) for path, t in found if isinstance(t, torch.Tensor)]
+    entries, _ = pytree.tree_flatten_with_path(result)
+    return [(_place(path), t) for path, t in entries if isinstance(t, torch.Tensor)]
 
 
 def _place(path: Any) -> str:
     return ".".join(str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))) for key in path)
 
 
-def _inputs(model: torch.nn.Module, given: Sequence[Any]) -> tuple[torch.Tensor, ...]:
-    """Meta tensors for the network's arguments, floating ones in the dtype of its parameters."""
-    floating = (p.dtype for p in model.parameters() if p.is_floating_point())
+def meta_inputs(model: torch.nn.Module, shape_or_inputs: Sequence[Any]) -> tuple[torch.Tensor, ...]:
+    """Meta tensors for the network's arguments; those from shapes in the floating dtype of its parameters."""
+    floating = (p.dtype for p in model.parameters() if p.dtype.is_floating_point)
     dtype = next(floating, torch.float32)
-    shapes = [given] if all(isinstance(n, int) for n in given) else list(given)
+    shapes = [shape_or_inputs] if all(isinstance(n, int) for n in shape_or_inputs) else list(shape_or_inputs)
     return tuple(
         twin(s) if isinstance(s, torch.Tensor) else torch.empty(tuple(s), dtype=dtype, device="meta") for s in shapes
     )
 
 
 def _tensors(tree: Any) -> list[torch.Tensor]:
-    found: list[torch.Tensor] = []
-    _collect(tree, found)
-    return found
+    tensors: list[torch.Tensor] = []
+    _collect(tree, tensors)
+    return tensors
 
 
-def _collect(tree: Any, found: list[torch.Tensor]) -> None:
+def _collect(tree: Any, tensors: list[torch.Tensor]) -> None:
     if isinstance(tree, torch.Tensor):
-        found.append(tree)
+        tensors.append(tree)
     elif isinstance(tree, (tuple, list)):
         if tree and _sizes(tree):
             return
         for item in tree:
             if type(item) not in _PLAIN:
-                _collect(item, found)
+                _collect(item, tensors)
     elif isinstance(tree, dict):
         for item in tree.values():
-            _collect(item, found)
+            _collect(item, tensors)
 
 
 def _sizes(tree: Any) -> bool:
-    """Whether it is a list of numbers; all arguments of an operator are a tuple, which may begin with a number."""
+    """Whether it is a list of numbers (the tuple of all arguments of an operator may begin with a number too)."""
     return type(tree) is list and type(tree[0]) is int
 
 
 def _enters_meta(kwargs: dict[str, Any]) -> bool:
-    """Whether the result is asked for on the device where the input stands."""
+    """Whether the result is requested on the meta device."""
     return kwargs.get("device") is not None and torch.device(kwargs["device"]).type == "meta"
 
 
-def _leaves_meta(func: Any, kwargs: dict[str, Any]) -> bool:
-    """Whether the network copies a tensor to a device with data, in order to look at it."""
-    if func is not torch.ops.aten._to_copy.default or kwargs.get("device") is None:
-        return False
-    return torch.device(kwargs["device"]).type != "meta"
+def _leaves_meta(kwargs: dict[str, Any]) -> bool:
+    """Whether a copy goes to a device with data."""
+    return kwargs.get("device") is not None and torch.device(kwargs["device"]).type != "meta"
+
+
+def _without_lazy_parts(model: torch.nn.Module, shape_or_inputs: Sequence[Any]) -> torch.nn.Module:
+    """The model, or a copy whose lazy layers have their parameters."""
+    if not has_lazy_parts(model):
+        return model
+    return materialised_copy(model, meta_inputs(model, shape_or_inputs))
 
 
 def _takes_same(op: torch._ops.OpOverload, other: torch._ops.OpOverload) -> bool:
-    """Whether two operators take arguments of the same names."""
+    """Whether two operators have arguments of the same names."""
     return [a.name for a in op._schema.arguments] == [a.name for a in other._schema.arguments]
 
 

@@ -1,4 +1,4 @@
-"""The set of elements of a tensor after its shape has changed, row-major order kept."""
+"""Sets of elements of a tensor under a change of shape that keeps the row-major order."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from bench.structure import bits
 from bench.structure.terms import Term, Terms, union
 
 Group = tuple[tuple[int, ...], tuple[int, ...]]
-"""Dimensions of either shape, by place, that hold the same run of elements."""
+"""Dimensions of both shapes, by index, that cover the same run of elements."""
 
 
 @lru_cache(maxsize=4096)
 def groups(old: tuple[int, ...], new: tuple[int, ...]) -> tuple[Group, ...]:
-    """The finest split of two shapes of equal size into runs that correspond."""
-    found: list[Group] = []
+    """The finest split of two shapes of equal size into corresponding runs of dimensions."""
+    runs: list[Group] = []
     i = j = 0
     while i < len(old) or j < len(new):
         mine, theirs = [], []
@@ -32,8 +32,8 @@ def groups(old: tuple[int, ...], new: tuple[int, ...]) -> tuple[Group, ...]:
             else:
                 theirs.append(j)
                 b, j = b * new[j], j + 1
-        found.append((tuple(mine), tuple(theirs)))
-    return tuple(found)
+        runs.append((tuple(mine), tuple(theirs)))
+    return tuple(runs)
 
 
 def reshaped(terms: Terms, shape: tuple[int, ...], target: tuple[int, ...]) -> Terms:
@@ -54,25 +54,25 @@ def _full(shape: tuple[int, ...]) -> Term:
 
 @lru_cache(maxsize=4096)
 def _sized(shape: tuple[int, ...], target: tuple[int, ...]) -> tuple[tuple[int, int, Any, Any], ...]:
-    """Runs that correspond, as (first, last + 1) of the one shape and the sizes of both."""
-    found = []
+    """Corresponding runs, as (first, last + 1) of `shape` and the sizes in both shapes."""
+    runs = []
     first = 0
     for mine, theirs in groups(shape, target):
         sizes, targets = tuple(shape[d] for d in mine), tuple(target[d] for d in theirs)
-        found.append((first, first + len(mine), sizes, targets))
+        runs.append((first, first + len(mine), sizes, targets))
         first += len(mine)
-    return tuple(found)
+    return tuple(runs)
 
 
 def _reshape_term(term: Term, parts: tuple[tuple[int, int, Any, Any], ...]) -> list[Term]:
-    made: list[Term] = [()]
+    results: list[Term] = [()]
     for first, last, sizes, targets in parts:
         own = term[first:last]
         if len(sizes) == len(targets) == 1:
-            made = [m + own for m in made]
+            results = [m + own for m in results]
         else:
-            made = [m + p for m in made for p in _convert(own, sizes, targets)]
-    return made
+            results = [m + p for m in results for p in _convert(own, sizes, targets)]
+    return results
 
 
 @lru_cache(maxsize=16384)
@@ -95,7 +95,7 @@ def flattened(term: Term, sizes: Sequence[int]) -> int:
 
 
 def unflattened(flat: int, sizes: tuple[int, ...]) -> Terms:
-    """A set of row-major places as products: equal rows share one."""
+    """A set of row-major places as products: equal rows form one product."""
     if not sizes:
         return ((),)
     if len(sizes) == 1:
@@ -111,7 +111,7 @@ def unflattened(flat: int, sizes: tuple[int, ...]) -> Terms:
 
 
 def _rows(flat: int, inner: int, count: int) -> list[int]:
-    """A set cut into `count` runs of `inner` places, without shifting the whole of it each time."""
+    """A set cut into `count` runs of `inner` places, by halves (a shift of the whole set per run would be slow)."""
     if count == 1:
         return [flat]
     if not flat:

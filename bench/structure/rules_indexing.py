@@ -1,7 +1,6 @@
-"""Operators that pick elements by index: exact for constant indices, bounds for computed ones.
+"""Operators that select elements by index: exact for constant indices, upper bounds for computed ones.
 
-An index that `partition` computed is as good as a constant: some image has any region at any place, so the bound
-is reached.
+For an index that `partition` computed the bound is exact: for every region and place there is an image that has it.
 """
 
 from __future__ import annotations
@@ -12,26 +11,26 @@ import numpy as np
 import torch
 
 from bench.structure import bits
+from bench.structure.nodes import Node, Ref
 from bench.structure.reshaping import flattened
 from bench.structure.rules_pointwise import Maps
 from bench.structure.rules_views import changed, dimension, everything, termwise
 from bench.structure.supports import Map, Supports, rule
-from bench.structure.tape import Node, Ref
 from bench.structure.terms import Term, union
 
 
 @rule("index_select")
 def index_select(graph: Supports, node: Node) -> Maps:
-    """Position o reads index[o]; any position where the index is computed."""
+    """Position o reads index[o]; any position if the index is computed."""
     x, index = node.inputs[:2]
     d = dimension(graph, x, node.args[1])
     return _along(graph, node, x, index, d)
 
 
 def _along(graph: Supports, node: Node, x: int, index: int, d: int) -> Maps:
-    size, known = graph.shape(x)[d], graph.constant(index)
-    if known is not None:
-        rows = tuple(1 << int(i) % size for i in known.reshape(-1))
+    size, positions = graph.shape(x)[d], graph.constant(index)
+    if positions is not None:
+        rows = tuple(1 << int(i) % size for i in positions.reshape(-1))
         return [(x, termwise(lambda t: changed(t, d, bits.images(t[d], rows))))]
     if not _any_region(graph, index):
         graph.bounded(node)
@@ -43,8 +42,8 @@ def _along(graph: Supports, node: Node, x: int, index: int, d: int) -> Maps:
 def partition(graph: Supports, node: Node) -> Maps:
     """Every pixel of the same image, exactly.
 
-    For any two pixels there is an image in which changing the one changes the region of the other: two of one
-    colour on a path of that colour are in one region, until the path is cut.
+    For any two pixels there is an image in which changing the first changes the region of the second: pixels that a
+    path of one colour connects are in one region, and changing a pixel of the path cuts it.
     """
     x = node.inputs[0]
     rest = tuple(bits.full(n) for n in graph.shape(x)[1:])
@@ -55,9 +54,9 @@ VIEWS = ("view", "_unsafe_view", "reshape", "select", "slice", "unbind", "alias"
 
 
 def _any_region(graph: Supports, index: int) -> bool:
-    """Whether an index is, up to views, what `partition` computed."""
-    while (held := graph.value(index)).node >= 0:
-        node = graph.tape.nodes[held.node]
+    """Whether an index is, up to views, a result of `partition`."""
+    while (record := graph.value(index)).node >= 0:
+        node = graph.tape.nodes[record.node]
         if node.name not in VIEWS:
             return node.name == "partition"
         index = node.inputs[0]
@@ -79,7 +78,7 @@ def gather(graph: Supports, node: Node) -> Maps:
 
 @rule("embedding")
 def embedding(graph: Supports, node: Node) -> Maps:
-    """Every entry of the table may be chosen; the index at the same place."""
+    """Any row of the table; the index at the same place."""
     table, index = node.inputs[:2]
     size = graph.shape(table)[0]
     if graph.constant(index) is None and table in graph.live:
@@ -92,10 +91,10 @@ def embedding(graph: Supports, node: Node) -> Maps:
 
 @rule("index", "_unsafe_index")
 def index(graph: Supports, node: Node) -> Maps:
-    """Advanced indexing: exact for one constant index or boolean mask, else a bound."""
-    x, given = node.inputs[0], list(node.args[1])
-    places = [d for d, i in enumerate(given) if isinstance(i, Ref)]
-    chosen = [given[d].id for d in places]
+    """Advanced indexing: exact for constant integer indices, otherwise a bound."""
+    x, indices = node.inputs[0], list(node.args[1])
+    places = [d for d, i in enumerate(indices) if isinstance(i, Ref)]
+    chosen = [indices[d].id for d in places]
     if len(places) == 1 and len(graph.shape(chosen[0])) == 1:
         return _along(graph, node, x, chosen[0], places[0])
     tensors = [graph.constant(c) for c in chosen]
@@ -106,7 +105,7 @@ def index(graph: Supports, node: Node) -> Maps:
 
 
 def _picked(graph: Supports, node: Node, places: list[int], tensors: list[Any]) -> Map:
-    """Several constant indices, broadcast together: looked up element by element."""
+    """Several constant indices, broadcast together: computed element by element."""
     shape = graph.shape(node.inputs[0])
     together = torch.broadcast_tensors(*tensors)  # type: ignore[no-untyped-call]
     spread = together[0].shape
@@ -133,18 +132,18 @@ def _place(rest: Term, places: list[int], positions: list[int], rank: int) -> Te
 
 @rule("index_put")
 def index_put(graph: Supports, node: Node) -> Maps:
-    """One number written where a mask is true: pointwise. Anything else: a bound."""
-    x, given = node.inputs[0], [i.id for i in node.args[1] if isinstance(i, Ref)]
+    """Pointwise for one number written where a mask is true; otherwise a bound."""
+    x, indices = node.inputs[0], [i.id for i in node.args[1] if isinstance(i, Ref)]
     value = node.args[2].id
     shape = graph.shape(x)
-    mask = given[0]
-    leading = len(given) == 1 and graph.value(mask).dtype is torch.bool and node.args[1][0] is not None
+    mask = indices[0]
+    leading = len(indices) == 1 and graph.value(mask).dtype is torch.bool and node.args[1][0] is not None
     if not leading or any(n != 1 for n in graph.shape(value)):
         return write(graph, node)
-    rank, known = len(graph.shape(mask)), graph.constant(mask)
+    rank, constant = len(graph.shape(mask)), graph.constant(mask)
     keep = None
-    if known is not None and not node.bind()["accumulate"]:
-        keep = np.broadcast_to(~known.numpy().reshape(*known.shape, *[1] * (len(shape) - rank)), shape)
+    if constant is not None and not node.bind()["accumulate"]:
+        keep = np.broadcast_to(~constant.numpy().reshape(*constant.shape, *[1] * (len(shape) - rank)), shape)
     return [
         (x, lambda terms, slot: graph.restricted(terms, keep)),
         (mask, termwise(lambda t: t[:rank])),
@@ -160,7 +159,7 @@ WRITES = (
 
 @rule(*WRITES.split())
 def write(graph: Supports, node: Node) -> Maps:
-    """What stood there before, and anything that may have been written: a bound."""
+    """The element before the write, and everything that may have been written: a bound."""
     graph.bounded(node)
     before: Map = lambda terms, slot: terms  # noqa: E731
     own = graph.shape(node.inputs[0]) == graph.shape(node.outputs[0])

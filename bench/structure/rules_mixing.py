@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.structure import bits
+from bench.structure.nodes import Node, Ref
 from bench.structure.rules_pointwise import Maps, broadcast, pointwise
 from bench.structure.rules_views import changed, dimension, everything, termwise
 from bench.structure.supports import Map, Supports, rule
-from bench.structure.tape import Node, Ref
 from bench.structure.terms import Term, Terms, of_array, union
 
 REDUCTIONS = (
@@ -20,21 +20,21 @@ REDUCTIONS = (
 
 @rule(*REDUCTIONS.split())
 def reduction(graph: Supports, node: Node) -> Maps:
-    """All of the reduced dimensions. The binary `max` and `min` are pointwise."""
+    """All positions of the reduced dimensions. The binary `max` and `min` are pointwise."""
     bound, x = node.bind(), node.inputs[0]
     if "other" in bound:
         return pointwise(graph, node)
     shape = graph.shape(x)
     dims = _reduced(bound, len(shape))
-    kept = len(graph.shape(node.outputs[0])) == len(shape)
+    keepdim = len(graph.shape(node.outputs[0])) == len(shape)
 
     def one(term: Term) -> Term:
         rest = iter(term)
-        found = []
+        dims_read = []
         for d, n in enumerate(shape):
-            own = next(rest) if kept or d not in dims else 0
-            found.append(bits.full(n) if d in dims else own)
-        return tuple(found)
+            own = next(rest) if keepdim or d not in dims else 0
+            dims_read.append(bits.full(n) if d in dims else own)
+        return tuple(dims_read)
 
     return [(x, termwise(one))]
 
@@ -48,7 +48,7 @@ def _reduced(bound: dict[str, Any], rank: int) -> set[int]:
 
 @rule("cumsum", "cumprod", "logcumsumexp", "cummax", "cummin", "_cummax_helper")
 def cumulative(graph: Supports, node: Node) -> Maps:
-    """A position and all before it."""
+    """A position and all positions before it."""
     x = node.inputs[0]
     d = dimension(graph, x, node.bind()["dim"])
     return [(x, termwise(lambda t: changed(t, d, bits.full(t[d].bit_length()))))]
@@ -59,7 +59,7 @@ def cumulative(graph: Supports, node: Node) -> Maps:
 
 @rule("_softmax", "softmax", "_log_softmax", "log_softmax", "_safe_softmax")
 def softmax(graph: Supports, node: Node) -> Maps:
-    """The whole row, without the scores that a mask sets to minus infinity."""
+    """The whole row, except scores that a mask sets to minus infinity."""
     x = node.inputs[0]
     shape, d = graph.shape(x), dimension(graph, x, node.bind()["dim"])
     finite = graph.finite(x)
@@ -74,22 +74,22 @@ def softmax(graph: Supports, node: Node) -> Maps:
 
 
 def _open_rows(term: Term, open_: Terms, d: int) -> list[Term]:
-    """The unmasked scores of each row in `term` in which one of its own elements is unmasked."""
+    """The unmasked scores of each row of `term` that has an unmasked element in `term`."""
     rows = []
     for o in open_:
         met = tuple(a & b for a, b in zip(term, o, strict=True))
         if all(met):
             rows.append(changed(met, d, 0))
-    found = []
+    products = []
     for row in rows:
         for o in open_:
-            found.append(tuple(b if i == d else a & b for i, (a, b) in enumerate(zip(row, o, strict=True))))
-    return found
+            products.append(tuple(b if i == d else a & b for i, (a, b) in enumerate(zip(row, o, strict=True))))
+    return products
 
 
 @rule("sort", "topk", "kthvalue", "argsort", "searchsorted", "_unique2", "histc", "bincount")
 def ranked(graph: Supports, node: Node) -> Maps:
-    """Any element of the row may come out: a bound."""
+    """Any element of the row: a bound."""
     graph.bounded(node)
     x, dim = node.inputs[0], node.bind().get("dim")
     if dim is None or len(graph.shape(x)) != len(graph.shape(node.outputs[0])):
@@ -100,13 +100,13 @@ def ranked(graph: Supports, node: Node) -> Maps:
 
 @rule("_fft_r2c", "_fft_c2c", "_fft_c2r")
 def fourier(graph: Supports, node: Node) -> Maps:
-    """All of the transformed dimensions."""
+    """All positions of the transformed dimensions."""
     x = node.inputs[0]
     return [(x, filled(graph, x, node.args[1]))]
 
 
 def filled(graph: Supports, value: int, dims: Sequence[int]) -> Map:
-    """All of some dimensions, the others as they are."""
+    """All positions of some dimensions, the same positions of the others."""
     shape = graph.shape(value)
     chosen = {d % len(shape) for d in dims}
     return termwise(lambda t: tuple(bits.full(n) if d in chosen else t[d] for d, n in enumerate(shape)))
@@ -122,7 +122,7 @@ BATCH_NORMS = (
 
 @rule(*BATCH_NORMS.split())
 def batch_norm(graph: Supports, node: Node) -> Maps:
-    """Pointwise with running statistics; with those of the batch, all of the channel."""
+    """Pointwise with running statistics; the whole channel with batch statistics."""
     bound = node.bind()
     x = bound["input"].id
     training = node.name == "_batch_norm_with_update" or bool(bound.get("training", False))
@@ -138,7 +138,7 @@ def _first_output(graph: Supports, x: int) -> Map:
 
 
 def _statistics(normalised: Map, graph: Supports, x: int, axis: int) -> Map:
-    """The saved mean and deviation (slots 1 and 2), per channel, read what the output reads."""
+    """The saved mean and deviation (slots 1 and 2), one per channel, read the whole channel."""
     shape = graph.shape(x)
 
     def down(terms: Terms, slot: int) -> Terms:
@@ -150,13 +150,13 @@ def _statistics(normalised: Map, graph: Supports, x: int, axis: int) -> Map:
 
 
 def _per_channel(bound: dict[str, Any], names: Sequence[str]) -> Maps:
-    held = [bound[n].id for n in names if isinstance(bound.get(n), Ref)]
-    return [(i, lambda terms, slot: union((t[1],) for t in terms) if slot == 0 else ()) for i in held]
+    values = [bound[n].id for n in names if isinstance(bound.get(n), Ref)]
+    return [(i, lambda terms, slot: union((t[1],) for t in terms) if slot == 0 else ()) for i in values]
 
 
 @rule("native_layer_norm", "_fused_rms_norm", "rms_norm", "layer_norm")
 def layer_norm(graph: Supports, node: Node) -> Maps:
-    """All of the normalised dimensions, the last ones."""
+    """All positions of the normalised dimensions, which are the last ones."""
     bound, x = node.bind(), node.inputs[0]
     rank, last = len(graph.shape(x)), len(bound["normalized_shape"])
     weights: Maps = [
@@ -171,7 +171,7 @@ def layer_norm(graph: Supports, node: Node) -> Maps:
 
 @rule("native_group_norm")
 def group_norm(graph: Supports, node: Node) -> Maps:
-    """All places of the group's channels."""
+    """All positions of the channels of the group."""
     bound, x = node.bind(), node.inputs[0]
     shape, groups = graph.shape(x), int(bound["group"])
     maps = _per_channel(bound, ("weight", "bias"))
@@ -187,7 +187,7 @@ def group_norm(graph: Supports, node: Node) -> Maps:
 
 
 def _group(channels: int, per: int, slot: int) -> int:
-    """The channels of all groups touched; slots 1 and 2 are given by group already."""
+    """The channels of all groups in `channels`; slots 1 and 2 have one entry per group."""
     members = {c // per if slot == 0 else c for c in bits.members(channels)}
     return bits.of(g * per + i for g in members for i in range(per))
 
@@ -197,7 +197,7 @@ def _group(channels: int, per: int, slot: int) -> int:
 
 @rule("mm", "bmm", "addmm", "baddbmm", "mv", "dot", "matmul", "linear", "addmv", "addbmm")
 def product(graph: Supports, node: Node) -> Maps:
-    """Row of the one times column of the other, where neither is structurally zero."""
+    """A row of the left factor and a column of the right one, except structural zeros."""
     if node.name in ("linear", "matmul", "addbmm"):
         return _loose(graph, node)
     added = node.name in ("addmm", "baddbmm", "addmv")
@@ -210,7 +210,7 @@ def product(graph: Supports, node: Node) -> Maps:
 
 
 def _loose(graph: Supports, node: Node) -> Maps:
-    """A product that is not broken up into bmm: a bound."""
+    """A product that was not decomposed into mm or bmm: a bound."""
     graph.bounded(node)
     return [(i, everything(graph, i)) for i in node.inputs]
 
@@ -236,7 +236,7 @@ def _factors(graph: Supports, left: int, right: int) -> Maps:
 
 
 def _split(term: Term, left: int, right: int) -> tuple[Term, int, int]:
-    """(batch, rows, columns) of a set of outputs; 1 where a vector has none."""
+    """(batch, rows, columns) of a set of outputs; 1 for the missing axis of a vector."""
     rest = list(term)
     columns = rest.pop() if right > 1 else 1
     rows = rest.pop() if left > 1 else 1
@@ -268,8 +268,8 @@ def _right(parts: tuple[Term, int, int], inner: int, open_: Terms | None, rank: 
 def _is_attention(graph: Supports, value: int) -> bool:
     """Whether a value is a softmax, up to views, copies and factors."""
     passing = ("view", "_unsafe_view", "expand", "clone", "permute", "transpose", "_to_copy", "native_dropout", "mul")
-    while (held := graph.value(value)).node >= 0:
-        node = graph.tape.nodes[held.node]
+    while (record := graph.value(value)).node >= 0:
+        node = graph.tape.nodes[record.node]
         if node.name in ("_softmax", "_safe_softmax", "softmax"):
             return True
         if node.name not in passing:
@@ -279,7 +279,7 @@ def _is_attention(graph: Supports, value: int) -> bool:
 
 
 def _unmixed(graph: Supports, left: int, right: int) -> Maps:
-    """Attention left out: token i reads value i, where there are as many of both, else nothing."""
+    """Attention left out: token i reads value i if there are as many of both, otherwise nothing."""
     rows, inner = graph.shape(left)[-2:]
     if rows != inner:
         return []
@@ -288,7 +288,7 @@ def _unmixed(graph: Supports, left: int, right: int) -> Maps:
 
 @rule("_cdist_forward")
 def pairwise(graph: Supports, node: Node) -> Maps:
-    """Distance i, j reads row i of the one and row j of the other."""
+    """Distance (i, j) reads row i of the first input and row j of the second."""
     left, right = node.inputs[:2]
     width = bits.full(graph.shape(left)[-1])
     return [
@@ -305,6 +305,6 @@ MATRICES = (
 
 @rule(*MATRICES.split())
 def matrix_function(graph: Supports, node: Node) -> Maps:
-    """Functions of whole matrices: all of each input's last two dimensions, batch and all, as a bound."""
+    """Functions of whole matrices: all elements of each input, as a bound."""
     graph.bounded(node)
     return [(i, everything(graph, i)) for i in node.inputs]

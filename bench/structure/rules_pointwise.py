@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from bench.structure.bits import full
+from bench.structure.nodes import Node, Ref
 from bench.structure.supports import Map, Supports, rule
-from bench.structure.tape import Node, Ref
 from bench.structure.terms import Terms, union
 
 Maps = list[tuple[int, Map]]
@@ -25,7 +25,7 @@ def refs(tree: Any) -> list[int]:
 
 
 def broadcast(graph: Supports, value: int, output: int) -> Map:
-    """Same place, where the input's dimension is not 1; dimensions in front are dropped."""
+    """The same place; position 0 of dimensions of size 1; dimensions that the input lacks are dropped."""
     shape, target = graph.shape(value), graph.shape(output)
     if shape == target:
         return lambda terms, slot: terms
@@ -33,19 +33,19 @@ def broadcast(graph: Supports, value: int, output: int) -> Map:
     single = [i for i, n in enumerate(shape) if n == 1 and target[lead + i] != 1]
 
     def down(terms: Terms, slot: int) -> Terms:
-        found = []
+        products = []
         for term in terms:
-            kept = list(term[lead:])
+            dims = list(term[lead:])
             for i in single:
-                kept[i] = 1
-            found.append(tuple(kept))
-        return union(found) if len(found) > 1 else tuple(found)
+                dims[i] = 1
+            products.append(tuple(dims))
+        return union(products) if len(products) > 1 else tuple(products)
 
     return down
 
 
 def is_gate(graph: Supports, value: int, output: int) -> bool:
-    """Whether a value of one element per channel spans a map's spatial axes."""
+    """Whether a value has one element per channel and is broadcast over a map's spatial axes."""
     shape, target = graph.shape(value), graph.shape(output)
     return (len(shape) == len(target) >= 3 and _spans(shape[2:], target[2:])) or (
         len(shape) == len(target) == 4 and _spans(shape[1:3], target[1:3]) and shape[3] == target[3]
@@ -62,13 +62,13 @@ def broadcast_array(array: np.ndarray | None, shape: tuple[int, ...]) -> np.ndar
 
 @rule("pointwise", "hardswish", "log_sigmoid_forward", "prelu", "floor_divide", "complex", "real", "imag", "bucketize")
 def pointwise(graph: Supports, node: Node) -> Maps:
-    """Every input at the same place."""
+    """The same place of every input."""
     return [(i, broadcast(graph, i, node.outputs[0])) for i in dict.fromkeys(node.inputs)]
 
 
 @rule("mul", "div")
 def mul(graph: Supports, node: Node) -> Maps:
-    """As pointwise; a factor that is structurally zero hides the other one."""
+    """The same place of both factors, except where the other factor is structurally zero."""
     output = node.outputs[0]
     factors = [a for a in node.args[:2] if isinstance(a, Ref)]
     if any(not isinstance(a, Ref) and a == 0 for a in node.args[:2]) and node.name == "mul":
@@ -94,34 +94,34 @@ def _hidden(graph: Supports, value: int, others: list[int], output: int) -> Map:
 
 @rule("masked_fill")
 def masked_fill(graph: Supports, node: Node) -> Maps:
-    """The element where the mask is false; the mask everywhere."""
+    """The element if the mask is false there; the mask everywhere."""
     output, (x, mask) = node.outputs[0], node.inputs[:2]
-    known = graph.constant(mask)
+    constant = graph.constant(mask)
     plain = broadcast(graph, x, output)
     maps: Maps = [(v, broadcast(graph, v, output)) for v in node.inputs[1:]]
-    if known is None:
+    if constant is None:
         return [(x, plain), *maps]
-    keep = np.broadcast_to(~known.bool().numpy(), graph.shape(output))
+    keep = np.broadcast_to(~constant.bool().numpy(), graph.shape(output))
     return [(x, lambda terms, slot: plain(graph.restricted(terms, keep), slot)), *maps]
 
 
 @rule("where")
 def where(graph: Supports, node: Node) -> Maps:
-    """A constant condition tells which side is read."""
+    """The condition, and both sides; only the chosen side if the condition is constant."""
     output = node.outputs[0]
-    known = graph.constant(node.inputs[0])
+    condition = graph.constant(node.inputs[0])
     maps: Maps = [(node.inputs[0], broadcast(graph, node.inputs[0], output))]
     for side, argument in enumerate(node.args[1:3]):
         if isinstance(argument, Ref):
-            maps.append((argument.id, _side(graph, argument.id, known, side, output)))
+            maps.append((argument.id, _side(graph, argument.id, condition, side, output)))
     return maps
 
 
-def _side(graph: Supports, value: int, known: torch.Tensor | None, side: int, output: int) -> Map:
+def _side(graph: Supports, value: int, condition: torch.Tensor | None, side: int, output: int) -> Map:
     plain = broadcast(graph, value, output)
-    if known is None:
+    if condition is None:
         return plain
-    chosen = known.bool().numpy() if side == 0 else ~known.bool().numpy()
+    chosen = condition.bool().numpy() if side == 0 else ~condition.bool().numpy()
     array = np.broadcast_to(chosen, graph.shape(output))
     return lambda terms, slot: plain(graph.restricted(terms, array), slot)
 
@@ -150,7 +150,7 @@ def same(graph: Supports, node: Node) -> Maps:
 
 @rule("copy")
 def copy(graph: Supports, node: Node) -> Maps:
-    """What is copied; what was there before is gone."""
+    """The source; the previous content of the target is not read."""
     return [(node.inputs[1], broadcast(graph, node.inputs[1], node.outputs[0]))]
 
 
@@ -163,7 +163,7 @@ FACTORIES = (
 
 @rule(*FACTORIES.split())
 def factory(graph: Supports, node: Node) -> Maps:
-    """Only the shape of an input is read; `fill_` and random fills read a fill value at most."""
+    """Nothing: only the shape of an input is read. `fill` reads its fill value."""
     if node.name != "fill" or len(node.inputs) < 2:
         return []
     size = len(graph.shape(node.inputs[1]))
@@ -172,5 +172,5 @@ def factory(graph: Supports, node: Node) -> Maps:
 
 @rule("clamp", "clip")
 def clamp(graph: Supports, node: Node) -> Maps:
-    """As pointwise, bounds included."""
+    """The same place of the input and of the bounds."""
     return pointwise(graph, node)

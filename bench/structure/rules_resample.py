@@ -11,10 +11,10 @@ import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
 from bench.structure import bits
+from bench.structure.nodes import Node
 from bench.structure.rules_pointwise import Maps
 from bench.structure.rules_windows import by_rows
 from bench.structure.supports import Supports, rule
-from bench.structure.tape import Node
 from bench.structure.terms import Terms, union
 
 UPSAMPLES = {
@@ -33,12 +33,12 @@ UPSAMPLES = {
     "_upsample_lanczos2d_aa": 2,
 }
 COLOURS = 16
-"""Probes that tell neighbouring taps apart: a kernel without antialiasing has at most four."""
+"""Probes that distinguish neighbouring taps: a kernel without antialiasing has at most four taps."""
 
 
 @rule(*UPSAMPLES)
 def upsample(graph: Supports, node: Node) -> Maps:
-    """Taps of weight exactly zero are not read: the real kernel is asked, one axis at a time."""
+    """The taps with a weight other than zero, found by running the kernel itself, one axis at a time."""
     dims, x, bound = UPSAMPLES[node.name], node.inputs[0], node.bind()
     sizes, outs = graph.shape(x)[2:], graph.shape(node.outputs[0])[2:]
     if "global_pooling" in graph.cut and all(n == 1 for n in sizes) and any(o > 1 for o in outs):
@@ -72,7 +72,7 @@ def _scales(bound: dict[str, Any], dims: int) -> list[float | None]:
 def tap_rows(
     op: Any, dims: int, axis: int, size: int, out: int, scale: float | None, corners: bool | None, dtype: Any
 ) -> tuple[int, ...]:
-    """The inputs of non-zero weight of each output along one axis, in the arithmetic of `dtype`."""
+    """The inputs with non-zero weight of each output along one axis, in the arithmetic of `dtype`."""
     exhaustive = size <= COLOURS or "_aa" in op._schema.name
     colours = size if exhaustive else COLOURS
     answer = _probe(op, dims, axis, size, out, scale, corners, dtype, colours)
@@ -92,7 +92,7 @@ def _ratio(size: int, out: int, scale: float | None, corners: bool | None) -> fl
 
 
 def _centre(o: int, ratio: float, corners: bool | None, op: Any) -> float:
-    """About where output o lies in the input, in pixels."""
+    """The approximate position of output o in the input, in pixels."""
     nearest = "nearest" in op._schema.name
     return o * ratio if corners or nearest else (o + 0.5) * ratio - 0.5
 
@@ -107,7 +107,7 @@ def _nearest(colour: int, centre: float, size: int) -> int:
 def _probe(
     op: Any, dims: int, axis: int, size: int, out: int, scale: float | None, corners: Any, dtype: Any, colours: int
 ) -> np.ndarray:
-    """(colours, out): the weight with which pixels of each colour enter each output."""
+    """(colours, out): whether pixels of each colour have a non-zero weight in each output."""
     # Two identical columns: torch's antialiased kernels go wrong on maps of width one.
     shape, target = [2] * dims, [2] * dims
     shape[axis], target[axis] = size, out
@@ -121,8 +121,8 @@ def _probe(
         arguments = [] if "nearest" in op._schema.name else [bool(corners)]
         kernel = getattr(torch.ops.aten, op._schema.name.split("::")[-1]).default
         image = image.reshape(1, colours, *along).expand(1, colours, *shape).contiguous()
-        made = kernel(image, target, *arguments, *factors).movedim(2 + axis, 2)
-    return np.asarray((made.reshape(colours, out, -1)[:, :, 0] != 0).numpy())
+        result = kernel(image, target, *arguments, *factors).movedim(2 + axis, 2)
+    return np.asarray((result.reshape(colours, out, -1)[:, :, 0] != 0).numpy())
 
 
 # -- padding ---------------------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ def _probe(
 
 @rule("constant_pad_nd")
 def constant_pad(graph: Supports, node: Node) -> Maps:
-    """Pixels of the frame read nothing; negative padding crops."""
+    """The pixel itself; padded pixels read nothing; negative padding crops."""
     x, pad = node.inputs[0], list(node.bind()["pad"])
     shape = graph.shape(x)
     before = [0] * len(shape)
@@ -149,7 +149,7 @@ PADS = {f"{mode}_pad{n}d": n for mode in ("reflection", "replication") for n in 
 
 @rule(*PADS)
 def mirrored_pad(graph: Supports, node: Node) -> Maps:
-    """Frame pixels point at real ones: mirrored about the edge, or the edge itself."""
+    """Padded pixels read the pixel that they copy: mirrored at the edge, or the edge itself."""
     dims, x, pad = PADS[node.name], node.inputs[0], list(node.bind()["padding"])
     sizes = graph.shape(x)[-dims:]
     outs = graph.shape(node.outputs[0])[-dims:]
@@ -230,7 +230,7 @@ def channel_shuffle(graph: Supports, node: Node) -> Maps:
 
 @rule("grid_sampler_2d", "grid_sampler_3d", "grid_sampler", "_grid_sampler_2d_cpu_fallback")
 def grid_sample(graph: Supports, node: Node) -> Maps:
-    """Any pixel of the map may be sampled, unless the grid is constant: a bound."""
+    """Any pixel of the map, as a bound; all coordinates of the place."""
     x, grid = node.inputs[:2]
     graph.bounded(node)
     sizes = graph.shape(x)[2:]

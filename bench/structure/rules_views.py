@@ -1,19 +1,19 @@
-"""Operators that move elements and compute nothing: views, slices, joins, copies in another order."""
+"""Operators that move elements and compute nothing: views, slices, joins, permutations."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 from bench.structure import bits
+from bench.structure.nodes import Node, StructureError
 from bench.structure.reshaping import flattened, reshaped, unflattened
 from bench.structure.rules_pointwise import Maps, broadcast, is_gate, refs
 from bench.structure.supports import RULES, Map, Supports, rule
-from bench.structure.tape import Node, StructureError
 from bench.structure.terms import Term, Terms, union, whole
 
 
 def termwise(function: Callable[[Term], Term]) -> Map:
-    """A map that takes each term to one term."""
+    """A map that replaces each term by one term."""
     return lambda terms, slot: union(function(t) for t in terms)
 
 
@@ -37,19 +37,19 @@ def view(graph: Supports, node: Node) -> Maps:
 
 @rule("clone", "detach", "alias", "lift_fresh", "contiguous", "_conj", "_neg_view", "resolve_conj", "resolve_neg")
 def same(graph: Supports, node: Node) -> Maps:
-    """Each element itself."""
+    """The same element."""
     return [(node.inputs[0], lambda terms, slot: terms)]
 
 
 @rule("view_as_real")
 def view_as_real(graph: Supports, node: Node) -> Maps:
-    """Real and imaginary part stand in a last dimension."""
+    """The complex element: its parts are a new last dimension."""
     return [(node.inputs[0], termwise(lambda t: t[:-1]))]
 
 
 @rule("view_as_complex")
 def view_as_complex(graph: Supports, node: Node) -> Maps:
-    """Both parts."""
+    """Real and imaginary part."""
     return [(node.inputs[0], termwise(lambda t: (*t, 3)))]
 
 
@@ -73,7 +73,7 @@ def _order(graph: Supports, node: Node) -> list[int]:
         if rank:
             order[a], order[b] = order[b], order[a]
         return order
-    raise StructureError(f"{node.where()} is not followed")
+    raise StructureError(f"{node.where()} has no rule for its receptive field")
 
 
 @rule("expand", "broadcast_to", "expand_as")
@@ -96,7 +96,7 @@ def repeat(graph: Supports, node: Node) -> Maps:
 
 @rule("repeat_interleave")
 def repeat_interleave(graph: Supports, node: Node) -> Maps:
-    """Each element several times in a row; with a tensor of counts, a bound."""
+    """The repeated element; with a tensor of counts, a bound."""
     x, bound = node.inputs[0], node.bind()
     if not isinstance(bound.get("repeats"), int) or bound.get("dim") is None:
         graph.bounded(node)
@@ -132,7 +132,7 @@ def slice_(graph: Supports, node: Node) -> Maps:
 
 @rule("select")
 def select(graph: Supports, node: Node) -> Maps:
-    """One position of a dimension, which goes away."""
+    """One position of a dimension that the output lacks."""
     bound, x = node.bind(), node.inputs[0]
     d = dimension(graph, x, bound["dim"])
     only = 1 << bound["index"] % graph.shape(x)[d]
@@ -152,27 +152,27 @@ def _parts(graph: Supports, node: Node, size: int) -> list[int]:
         return list(bound["split_sizes"])
     step = bound.get("split_size")
     if not isinstance(step, int):
-        raise StructureError(f"{node.where()} is not followed")
+        raise StructureError(f"{node.where()} has no rule for its receptive field")
     return [min(step, size - p) for p in range(0, size, step)]
 
 
 @rule("split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes")
 def split(graph: Supports, node: Node) -> Maps:
-    """Part k reads from where it starts."""
+    """Part k reads from its first position."""
     d, first = starts(graph, node)
     return [(node.inputs[0], lambda terms, slot: union(changed(t, d, t[d] << first[slot]) for t in terms))]
 
 
 @rule("unbind")
 def unbind(graph: Supports, node: Node) -> Maps:
-    """Output k is position k of a dimension that goes away."""
+    """Output k is position k of a dimension that the outputs lack."""
     d = dimension(graph, node.inputs[0], node.bind()["dim"])
     return [(node.inputs[0], lambda terms, slot: tuple((*t[:d], 1 << slot, *t[d:]) for t in terms))]
 
 
 @rule("diagonal")
 def diagonal(graph: Supports, node: Node) -> Maps:
-    """Element k of the last dimension is (k, k) of the two that were."""
+    """Element k of the last dimension is (k, k) of two dimensions of the input."""
     bound, x = node.bind(), node.inputs[0]
     rank, offset = len(graph.shape(x)), bound["offset"]
     a, b = bound["dim1"] % rank, bound["dim2"] % rank
@@ -187,7 +187,7 @@ def diagonal(graph: Supports, node: Node) -> Maps:
 
 @rule("unfold")
 def unfold(graph: Supports, node: Node) -> Maps:
-    """Windows along a dimension; their elements stand in a new last one."""
+    """Windows along a dimension; their elements are a new last dimension."""
     bound, x = node.bind(), node.inputs[0]
     d, step = dimension(graph, x, bound["dimension"]), bound["step"]
     size = graph.shape(x)[d]
@@ -216,10 +216,10 @@ def _memory(term: Term, strides: Sequence[int], offset: int, shape: tuple[int, .
 
 def sum_sets(a: int, b: int) -> int:
     """All sums of a member of each."""
-    found = 0
+    sums = 0
     for p in bits.members(b):
-        found |= a << p
-    return found
+        sums |= a << p
+    return sums
 
 
 # -- joins and orders --------------------------------------------------------------------------------------
@@ -227,7 +227,7 @@ def sum_sets(a: int, b: int) -> int:
 
 @rule("cat", "concat")
 def cat(graph: Supports, node: Node) -> Maps:
-    """Each input reads its own stretch."""
+    """The input whose range contains the position."""
     parts = [i for i in refs(node.args[0]) if graph.shape(i) != (0,)]
     d = dimension(graph, node.outputs[0], node.bind()["dim"])
     maps: Maps = []
@@ -256,7 +256,7 @@ def _layer(d: int, k: int) -> Map:
 
 @rule("flip")
 def flip(graph: Supports, node: Node) -> Maps:
-    """Dimensions backwards."""
+    """The mirrored position."""
     x, shape = node.inputs[0], graph.shape(node.inputs[0])
     dims = {d % len(shape) for d in node.args[1]}
     return [
@@ -298,13 +298,13 @@ def _count(shape: Sequence[int]) -> int:
 
 @rule("tril", "triu")
 def triangle(graph: Supports, node: Node) -> Maps:
-    """The other triangle is zero."""
+    """The same place inside the triangle; the rest is zero."""
     import numpy as np
 
     x, diagonal = node.inputs[0], int(node.bind()["diagonal"])
     cut = np.tril if node.name == "tril" else np.triu
-    kept = cut(np.ones(graph.shape(x)[-2:], dtype=bool), diagonal)
-    array = np.broadcast_to(kept, graph.shape(x))
+    nonzero = cut(np.ones(graph.shape(x)[-2:], dtype=bool), diagonal)
+    array = np.broadcast_to(nonzero, graph.shape(x))
     return [(x, lambda terms, slot: graph.restricted(terms, array))]
 
 
@@ -313,7 +313,7 @@ def triangle(graph: Supports, node: Node) -> Maps:
 
 @rule("scatter through a view")
 def scatter(graph: Supports, node: Node) -> Maps:
-    """`inputs[1]` written through the view into `inputs[0]`: inside the view the one, outside the other."""
+    """`inputs[1]` inside the view, `inputs[0]` outside of it."""
     base, source = node.inputs
     shape = graph.shape(base)
     inner = Node(node.index, node.op, node.args, {}, (base,), (source,), node.module)
@@ -323,7 +323,7 @@ def scatter(graph: Supports, node: Node) -> Maps:
 
 
 def _inside(graph: Supports, node: Node, part: int, shape: tuple[int, ...], small: tuple[int, ...]) -> tuple[Map, Map]:
-    """(elements of the base that stay, elements of the source that were written)."""
+    """(elements of the base that remain, elements of the source that were written)."""
     nothing: Map = lambda terms, slot: ()  # noqa: E731
     if node.name in ("view", "_unsafe_view", "unsqueeze", "squeeze", "alias", "detach", "_reshape_alias"):
         return nothing, lambda terms, slot: reshaped(terms, shape, small)
@@ -359,7 +359,7 @@ def _only(d: int, keep: int) -> Map:
 def _element_wise(
     graph: Supports, node: Node, part: int, shape: tuple[int, ...], small: tuple[int, ...]
 ) -> tuple[Map, Map]:
-    """For views without a simple inverse (diagonal, strides): every element of the view looked up."""
+    """For views without a simple inverse (diagonal, strides): every element of the view on its own."""
     table: dict[Term, list[Term]] = {}
     forward = RULES[node.name](graph, node)[0][1]
     for place in _places(small):

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from bench.structure import bits
+from bench.structure.nodes import Node, Ref
 from bench.structure.rules_pointwise import Maps
 from bench.structure.supports import Map, Supports, rule
-from bench.structure.tape import Node, Ref
 from bench.structure.terms import Term, Terms, of_array, union
 
 
 def each(value: Any, dims: int) -> tuple[int, ...]:
-    """One number for each dimension; a single one holds for all."""
+    """One number per dimension; a single number is repeated."""
     numbers = [value] if isinstance(value, int) else list(value)
     return tuple(numbers * dims if len(numbers) == 1 else numbers)
 
@@ -60,12 +60,12 @@ class Convolution:
 
     def _one(self, term: Term) -> list[Term]:
         batch, channels, *places = term
-        found = []
+        products = []
         for inputs, *kernel in self._read(channels):
             chosen = (tuple(t for k, t in enumerate(own) if kernel[d] >> k & 1) for d, own in enumerate(self.taps))
             read = (self.along(d, o, c) for d, (o, c) in enumerate(zip(places, chosen, strict=True)))
-            found.append((batch, inputs, *read))
-        return found
+            products.append((batch, inputs, *read))
+        return products
 
     def _read(self, channels: int) -> Terms:
         """(input channels, taps along each axis) that a set of output channels reads."""
@@ -74,7 +74,7 @@ class Convolution:
         return self._masked(channels)
 
     def _grouped(self, channels: int) -> int:
-        """All input channels of the groups that `channels` stand in."""
+        """All input channels of the groups of `channels`."""
         if self.groups == 1:
             return bits.full(self.shape[1])
         outer, inner = self.out[1] // self.groups, self.shape[1] // self.groups
@@ -82,18 +82,18 @@ class Convolution:
             return channels
         return _blocks(channels, outer, inner)
 
-    @lru_cache(maxsize=256)  # noqa: B019 (lives as long as the tape's rules)
+    @lru_cache(maxsize=256)  # noqa: B019 (the cache lives as long as the rules of the tape)
     def _masked(self, channels: int) -> Terms:
-        """As `_read`, through the weights that a mask has left over."""
+        """As `_read`, only through weights that no mask sets to zero."""
         assert self.nonzero is not None
         inner, outer = self.shape[1] // self.groups, self.out[1] // self.groups
-        found: list[Term] = []
+        products: list[Term] = []
         for g in range(self.groups):
             own = bits.members(channels >> g * outer & bits.full(outer))
             if own:
                 array = self._of_group(g, own, inner)
-                found += [(t[0] << g * inner, *t[1:]) for t in of_array(array)]
-        return union(found)
+                products += [(t[0] << g * inner, *t[1:]) for t in of_array(array)]
+        return union(products)
 
     def _of_group(self, g: int, own: list[int], inner: int) -> np.ndarray:
         assert self.nonzero is not None
@@ -103,7 +103,7 @@ class Convolution:
         return np.asarray(self.nonzero[[g * outer + o for o in own]].any(axis=0))
 
     def weights(self, terms: Terms, slot: int) -> Terms:
-        """Weights that meet a real pixel, for the outputs in `terms` (dynamic convolution)."""
+        """Weights that are multiplied with a pixel (not padding) for the outputs in `terms` (dynamic convolution)."""
         return union(self._weights_of(term) for term in terms)
 
     def _weights_of(self, term: Term) -> Term:
@@ -119,15 +119,15 @@ class Convolution:
 
 @lru_cache(maxsize=4096)
 def _blocks(channels: int, outer: int, inner: int) -> int:
-    found, block = 0, bits.full(inner)
+    inputs, block = 0, bits.full(inner)
     for g in {c // outer for c in bits.members(channels)}:
-        found |= block << g * inner
-    return found
+        inputs |= block << g * inner
+    return inputs
 
 
 @rule("convolution")
 def convolution(graph: Supports, node: Node) -> Maps:
-    """Window times channels of the group; weights and bias too, where they depend on the input."""
+    """The window in all channels of the group; weights and bias too if they depend on the input."""
     c = Convolution(graph, node)
     if graph.unknown(c.w):
         graph.bounded(node)
@@ -171,7 +171,7 @@ POOLS = {
 
 @rule(*POOLS)
 def pool(graph: Supports, node: Node) -> Maps:
-    """Every position of the window: each can be the largest. So do the indices."""
+    """Every position of the window: each can be the largest. The indices read the same."""
     dims = POOLS[node.name]
     x = node.inputs[0]
     return [(x, along_last(pool_taps(node.bind(), dims), graph.shape(x)[-dims:]))]
@@ -191,7 +191,7 @@ def adaptive_rows(size: int, out: int) -> tuple[int, ...]:
 
 
 def by_rows(rows: Sequence[tuple[int, ...]]) -> Map:
-    """Each of the last axes mapped by a table: the inputs of each output."""
+    """Each of the last axes mapped by its table of the inputs of each output."""
     lead = -len(rows)
 
     def down(terms: Terms, slot: int) -> Terms:
@@ -210,7 +210,7 @@ def adaptive_pool(graph: Supports, node: Node) -> Maps:
 
 @rule("fractional_max_pool2d", "fractional_max_pool3d")
 def fractional_pool(graph: Supports, node: Node) -> Maps:
-    """Windows lie at random places: all of the map, as a bound."""
+    """Windows have random places: all of the map, as a bound."""
     graph.bounded(node)
     dims = 2 if "2d" in node.name else 3
     sizes = graph.shape(node.inputs[0])[-dims:]
@@ -219,7 +219,7 @@ def fractional_pool(graph: Supports, node: Node) -> Maps:
 
 @rule("max_unpool2d", "max_unpool3d")
 def max_unpool(graph: Supports, node: Node) -> Maps:
-    """A cell is read where its pooling window holds the output; so is the index that was chosen there."""
+    """The values whose pooling window contains the output, and their indices."""
     dims = 2 if node.name.endswith("2d") else 3
     x, indices = node.inputs[:2]
     pooled = _pooling_of(graph, indices)
@@ -241,9 +241,9 @@ def max_unpool(graph: Supports, node: Node) -> Maps:
 
 
 def _pooling_of(graph: Supports, value: int) -> Node | None:
-    """The max-pool that made these indices, if nothing moved them since."""
-    while (held := graph.value(value)).node >= 0:
-        node = graph.tape.nodes[held.node]
+    """The max-pool that computed these indices, if nothing moved them afterwards."""
+    while (record := graph.value(value)).node >= 0:
+        node = graph.tape.nodes[record.node]
         if node.name in POOLS:
             return node
         if node.name not in ("clone", "detach", "alias", "_to_copy"):
@@ -270,7 +270,7 @@ def im2col(graph: Supports, node: Node) -> Maps:
 
 @rule("col2im")
 def col2im(graph: Supports, node: Node) -> Maps:
-    """The sum over all columns that hold a pixel: `im2col` the other way round."""
+    """The sum over all columns that contain the pixel: the inverse of `im2col`."""
     bound, x = node.bind(), node.inputs[0]
     grid = _Columns(bound, each(bound["output_size"], 2))
 
@@ -281,7 +281,7 @@ def col2im(graph: Supports, node: Node) -> Maps:
 
 
 class _Columns:
-    """The grid of windows that im2col and col2im walk over a map of `size`."""
+    """The grid of windows of im2col and col2im over a map of `size`."""
 
     def __init__(self, bound: dict[str, Any], size: Sequence[int]) -> None:
         self.kernel, self.size = each(bound["kernel_size"], 2), tuple(size)
@@ -297,25 +297,25 @@ class _Columns:
         *batch, rows, columns = term
         kh, kw = self.kernel
         blocks = _unflattened(columns, self.grid[1])
-        found = []
+        products = []
         for tap in range(kh * kw):
             channels = bits.gathered(rows >> tap, kh * kw)
             for ys, xs in blocks if channels else ():
                 y = bits.windows(ys, self.size[0], (self.offset(0, tap // kw),), self.stride[0])
                 x = bits.windows(xs, self.size[1], (self.offset(1, tap % kw),), self.stride[1])
-                found.append((*batch, channels, y, x))
-        return found
+                products.append((*batch, channels, y, x))
+        return products
 
     def columns(self, term: Term) -> list[Term]:
         *batch, channels, ys, xs = term
         kh, kw = self.kernel
-        found = []
+        products = []
         for tap in range(kh * kw):
             y = bits.readers(ys, self.grid[0], (self.offset(0, tap // kw),), self.stride[0])
             x = bits.readers(xs, self.grid[1], (self.offset(1, tap % kw),), self.stride[1])
             rows = bits.spread(channels, kh * kw) << tap
-            found.append((*batch, rows, bits.spread(y, self.grid[1]) * x))
-        return found
+            products.append((*batch, rows, bits.spread(y, self.grid[1]) * x))
+        return products
 
 
 def _unflattened(flat: int, width: int) -> Terms:

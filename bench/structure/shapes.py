@@ -1,4 +1,4 @@
-"""Output shapes of operators whose own meta kernels are slow (they are written in Python)."""
+"""Result shapes of operators whose meta kernels are slow because they are written in Python."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def _convolution(
     extra: Any,
     groups: int,
 ) -> torch.Tensor:
-    """floor((n + 2p - d(k - 1) - 1) / s) + 1 for a convolution in the plain layout; torch's kernel else."""
+    """floor((n + 2p - d(k - 1) - 1) / s) + 1 for contiguous tensors; torch's kernel otherwise."""
     sizes = _positions(x, weight, stride, padding, dilation) if _plain(x, weight, groups) and not transposed else []
     if not sizes or min(sizes) < 1:
-        made: torch.Tensor = _CONVOLUTION(x, weight, bias, stride, padding, dilation, transposed, extra, groups)
-        return made
+        result: torch.Tensor = _CONVOLUTION(x, weight, bias, stride, padding, dilation, transposed, extra, groups)
+        return result
     return torch.empty((x.shape[0], weight.shape[0], *sizes), dtype=x.dtype, device="meta")
 
 
@@ -41,7 +41,7 @@ def _plain(x: torch.Tensor, weight: torch.Tensor, groups: int) -> bool:
 
 
 def _positions(x: torch.Tensor, weight: torch.Tensor, stride: Any, padding: Any, dilation: Any) -> list[int]:
-    """Output extents; none where a parameter is not given for each axis."""
+    """Output extents; empty if a parameter does not have one number per axis."""
     if not len(stride) == len(padding) == len(dilation) == weight.dim() - 2:
         return []
     axes = zip(x.shape[2:], weight.shape[2:], stride, padding, dilation, strict=True)
@@ -72,27 +72,32 @@ def _resized(x: torch.Tensor, size: Any, *rest: Any) -> torch.Tensor:
     return torch.empty((*x.shape[:2], *size), device="meta", dtype=x.dtype)
 
 
-def _pair(op: Any) -> Callable[..., torch.Tensor]:
-    """The result of a binary operator on two contiguous tensors, one of which has the result's shape."""
+def _binary(op: Any) -> Callable[..., torch.Tensor]:
+    """The shape function of a binary operator: torch's own kernel for all but the common cases."""
 
     def result(a: Any, b: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
-        if isinstance(a, torch.Tensor) and a.is_contiguous() and a.dtype.is_floating_point:
-            if not isinstance(b, torch.Tensor):
-                if isinstance(b, (int, float)):
-                    return _like(a)
-            elif a.dtype is b.dtype and b.is_contiguous():
-                if a.shape == b.shape or _fits(b.shape, a.shape):
-                    return _like(a)
-                if _fits(a.shape, b.shape):
-                    return _like(b)
-        made: torch.Tensor = op(a, b, *args, **kwargs)
-        return made
+        model = _result_like(a, b)
+        tensor: torch.Tensor = op(a, b, *args, **kwargs) if model is None else _like(model)
+        return tensor
 
     return result
 
 
-def _fits(small: torch.Size, large: torch.Size) -> bool:
-    """Whether broadcasting the one gives the other."""
+def _result_like(a: Any, b: Any) -> torch.Tensor | None:
+    """The operand with the result's shape and dtype, for contiguous floating operands; None in other cases."""
+    if not isinstance(a, torch.Tensor) or not a.is_contiguous() or not a.dtype.is_floating_point:
+        return None
+    if isinstance(b, (int, float)):
+        return a
+    if not isinstance(b, torch.Tensor) or b.dtype is not a.dtype or not b.is_contiguous():
+        return None
+    if a.shape == b.shape or _broadcasts(b.shape, a.shape):
+        return a
+    return b if _broadcasts(a.shape, b.shape) else None
+
+
+def _broadcasts(small: torch.Size, large: torch.Size) -> bool:
+    """Whether a tensor of shape `small` broadcasts to shape `large`."""
     if len(small) > len(large) or not small:
         return False
     return all(s in (1, n) for s, n in zip(reversed(small), reversed(large)))
@@ -110,7 +115,7 @@ SHAPES: dict[Any, Callable[..., Any]] = {
     aten.native_batch_norm.default: _batch_norm,
     aten.native_layer_norm.default: _layer_norm,
     aten.native_group_norm.default: _group_norm,
-    **{op: _pair(op) for op in BINARY},
+    **{op: _binary(op) for op in BINARY},
     **{getattr(aten, name).default: _unary for name in UNARY},
     aten.upsample_nearest2d.default: _resized,
     aten.upsample_bilinear2d.default: _resized,

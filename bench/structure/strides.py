@@ -9,8 +9,8 @@ import torch
 
 from bench.structure.fields import ENLARGEMENTS, layer
 from bench.structure.network import Network, network_of, shapes_of
+from bench.structure.nodes import StructureError, Tape
 from bench.structure.supports import Supports
-from bench.structure.tape import StructureError, Tape
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Strides:
     taps: Mapping[str, float | None]
 
     @property
-    def taken(self) -> float | None:
+    def finest(self) -> float | None:
         """The finest prediction grid where skips are named, as papers count; else the output."""
-        known = [s for s in self.taps.values() if s is not None]
-        return min(known) if known else self.output
+        strides = [s for s in self.taps.values() if s is not None]
+        return min(strides) if strides else self.output
 
 
 def strides(model: torch.nn.Module, shape: Sequence[int]) -> Strides:

@@ -1,8 +1,8 @@
-"""Which elements of one value can change an element of another: sets carried backwards over a tape.
+"""The elements of one value that can change elements of another, by propagating sets backwards over a tape.
 
-An element belongs to the support when it can change the output for generic weights, in eval mode. No
-tensor arithmetic takes place: each operator maps sets of its outputs to sets of its inputs, exactly,
-or as an upper bound that bears the operator's name, or it raises StructureError.
+An element belongs to the support if it can change the output for generic weights, in eval mode. Nothing is computed
+with tensors: a rule for each operator maps a set of its outputs to the sets of inputs that they read, exactly or as an
+upper bound (then the operator is named in `inexact`). An operator without a rule raises StructureError.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ import torch
 
 from bench.structure.bits import bounds
 from bench.structure.constants import Zeros
-from bench.structure.tape import Node, StructureError, Tape, Value
+from bench.structure.nodes import Node, StructureError, Tape, Value
 from bench.structure.terms import Terms, both, of_array, to_array, union
 
 Map = Callable[[Terms, int], Terms]
-"""(elements of an output, which output) to the elements of one input that they read."""
+"""Maps (elements of an output, index of that output) to the elements of one input that they read."""
 
 Rule = Callable[["Supports", Node], list[tuple[int, Map]]]
-"""The inputs of a node that matter, each with its map."""
+"""The inputs of a node that are read, each with its map."""
 
 RULES: dict[str, Rule] = {}
 RULE_FILES = ("pointwise", "windows", "resample", "views", "mixing", "indexing")
 CUTS = ("normalisation", "squeeze_excitation", "attention", "global_pooling")
 LIMIT = 4096
-"""Terms of one set beyond which it is rounded up to a product, and marked inexact."""
+"""Number of terms above which a set is replaced by its bounding product, and marked inexact."""
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
-    """The rule of the operators with these names."""
+    """Register a rule for the operators with these names."""
 
     def register(function: Rule) -> Rule:
         RULES.update(dict.fromkeys(names, function))
@@ -45,19 +45,19 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 
 @dataclass(frozen=True)
 class Support:
-    """What an output reads of one value. `inexact` names the operators that gave an upper bound only."""
+    """The elements of one value that an output reads. `inexact`: operators whose rule is an upper bound."""
 
     terms: Terms
     shape: tuple[int, ...]
     inexact: tuple[str, ...] = ()
 
     def mask(self, axes: Sequence[int]) -> np.ndarray:
-        """Boolean array over `axes`: reached at some place of the other axes."""
+        """Boolean array over `axes`: whether some place along the other axes is read."""
         flat = union(tuple(t[a] for a in axes) for t in self.terms)
         return to_array(flat, [self.shape[a] for a in axes])
 
     def box(self, axes: Sequence[int]) -> tuple[tuple[int, int], ...] | None:
-        """The smallest box around it, ((start, stop), ...), or None where nothing is reached."""
+        """The bounding box ((start, stop), ...) over `axes`; None if nothing is read."""
         if not self.terms:
             return None
         ends = [[bounds(t[a]) for t in self.terms] for a in axes]
@@ -66,9 +66,9 @@ class Support:
 
 @dataclass
 class Supports:
-    """The rules of one tape, made when first needed and kept for every further position.
+    """The rules of one tape, compiled when first needed and reused for further positions.
 
-    `source`: the value that is asked about. `cut`: which global edges to leave out (see `CUTS`).
+    `source`: the value whose elements are read. `cut`: the global edges to leave out (see `CUTS`).
     """
 
     tape: Tape
@@ -80,40 +80,42 @@ class Supports:
 
     @cached_property
     def live(self) -> frozenset[int]:
-        """The values that the source can reach."""
-        reached = {self.source}
+        """The values that depend on the source."""
+        values = {self.source}
         for node in self.tape.nodes:
-            if not reached.isdisjoint(node.inputs):
-                reached.update(node.outputs)
-        return frozenset(reached)
+            if not values.isdisjoint(node.inputs):
+                values.update(node.outputs)
+        return frozenset(values)
 
     def of(self, sink: int, terms: Terms) -> Support:
-        """What the elements `terms` of `sink` read of the source."""
+        """The elements of the source that the elements `terms` of `sink` read."""
         pending: dict[int, Terms] = {sink: terms} if sink in self.live else {}
         inexact: set[str] = set()
-        found: Terms = pending.pop(sink, ()) if sink == self.source else ()
+        read: Terms = pending.pop(sink, ()) if sink == self.source else ()
         for node in reversed(self.tape.nodes[: self.tape.values[sink].node + 1]):
             for slot, output in enumerate(node.outputs):
-                wanted = pending.pop(output, None)
-                if wanted:
-                    self._through(node, slot, wanted, pending, inexact)
-        return Support(found or pending.get(self.source, ()), self.shape(self.source), tuple(sorted(inexact)))
+                elements = pending.pop(output, None)
+                if elements:
+                    self._through(node, slot, elements, pending, inexact)
+        return Support(read or pending.get(self.source, ()), self.shape(self.source), tuple(sorted(inexact)))
 
-    def _through(self, node: Node, slot: int, wanted: Terms, pending: dict[int, Terms], inexact: set[str]) -> None:
+    def _through(self, node: Node, slot: int, elements: Terms, pending: dict[int, Terms], inexact: set[str]) -> None:
         if self.source in node.outputs and node.outputs[slot] == self.source:
-            pending[self.source] = wanted
+            pending[self.source] = elements
             return
         maps = self._maps.get(node.index)
         if maps is None:
             maps = self._maps[node.index] = self._compiled(node)
         for value, function in maps:
-            read = function(wanted, slot)
+            read = function(elements, slot)
             if read and node.index in self._bounded:
                 inexact.add(self._bounded[node.index])
             if not read:
                 continue
-            held = pending.get(value)
-            pending[value] = self._limited(read if held is None else union((*held, *read)), node, inexact)
+            pending_terms = pending.get(value)
+            pending[value] = self._limited(
+                read if pending_terms is None else union((*pending_terms, *read)), node, inexact
+            )
 
     def _limited(self, terms: Terms, node: Node, inexact: set[str]) -> Terms:
         if len(terms) <= LIMIT:
@@ -126,14 +128,14 @@ class Supports:
 
     def _compiled(self, node: Node) -> list[tuple[int, Map]]:
         _load_rules()
-        found = RULES.get("scatter through a view" if node.role == "scatter" else node.name)
-        if found is None and torch.Tag.pointwise in node.op.tags:
-            found = RULES["pointwise"]
-        if found is None:
-            raise StructureError(f"no rule says what {node.where()} reads: its receptive field is unknown")
-        return [(v, m) for v, m in found(self, node) if v in self.live]
+        rule_of = RULES.get("scatter through a view" if node.role == "scatter" else node.name)
+        if rule_of is None and torch.Tag.pointwise in node.op.tags:
+            rule_of = RULES["pointwise"]
+        if rule_of is None:
+            raise StructureError(f"{node.where()} has no rule for its receptive field")
+        return [(v, m) for v, m in rule_of(self, node) if v in self.live]
 
-    # -- what rules ask ------------------------------------------------------------------------------
+    # -- for rules -----------------------------------------------------------------------------------
 
     def shape(self, value: int) -> tuple[int, ...]:
         return self.tape.values[value].shape
@@ -142,34 +144,34 @@ class Supports:
         return self.tape.values[value]
 
     def bounded(self, node: Node) -> None:
-        """The rule of `node` gives an upper bound."""
+        """Mark the rule of `node` as an upper bound."""
         self._bounded[node.index] = node.where()
 
     @cached_property
     def zeros(self) -> Zeros:
-        """What the tape's constants leave behind."""
+        """The structural zeros of the tape."""
         if "zeros" not in self.tape.scratch:
             self.tape.scratch["zeros"] = Zeros(self.tape)
-        found: Zeros = self.tape.scratch["zeros"]
-        return found
+        zeros: Zeros = self.tape.scratch["zeros"]
+        return zeros
 
     def unknown(self, value: int) -> bool:
-        """Whether a value is a constant that the tape does not know: it may hold zeros."""
+        """Whether a value is a constant without data, so that its zeros are unknown."""
         return value in self.zeros.unknown
 
     def constant(self, value: int) -> torch.Tensor | None:
-        """The tensor behind a value that depends on nothing but buffers."""
+        """The tensor of a value that depends on buffers only; None for other values."""
         return self.zeros.constant(value)
 
     def nonzero(self, value: int) -> np.ndarray | None:
-        """Where a value is not structurally zero; None where it is zero nowhere."""
+        """Where a value is not structurally zero; None if that is everywhere."""
         if value not in self._structures:
             array = (self.zeros.generic(value) != 0).numpy() if self.zeros.has_zeros(value) else None
             self._structures[value] = None if array is None or array.all() else array
         return self._structures[value]
 
     def finite(self, value: int) -> np.ndarray | None:
-        """Where a value is not structurally minus infinity; None where that is everywhere."""
+        """Where a value is not structurally minus infinity; None if that is everywhere."""
         if not self.zeros.has_infinities(value):
             return None
         array = (self.zeros.generic(value) != -torch.inf).numpy()

@@ -1,7 +1,7 @@
 """Sets of tensor elements: unions of products of per-dimension position sets.
 
-A term is one bitset per dimension and stands for their product; a set of elements is a tuple of
-terms. Dimensions include batch and channels. The empty tuple is the empty set.
+A term is one bitset per dimension, and means their product; a set of elements is a tuple of terms.
+Dimensions include batch and channels. The empty tuple is the empty set.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ def whole(shape: Sequence[int]) -> Terms:
 
 
 def union(terms: Iterable[Term]) -> Terms:
-    """The terms without empty ones, those that differ in one dimension merged, dominated ones dropped."""
-    kept = set(terms)
-    if len(kept) == 1:
-        (only,) = kept
+    """Non-empty terms; terms that differ in one dimension are merged, and terms inside another are dropped."""
+    remaining = set(terms)
+    if len(remaining) == 1:
+        (only,) = remaining
         return (only,) if all(only) else ()
-    kept = {t for t in kept if all(t)}
-    if len(kept) < 2:
-        return tuple(kept)
-    merged = _merged(kept)
-    while len(merged) < len(kept):
-        kept, merged = merged, _merged(merged)
+    remaining = {t for t in remaining if all(t)}
+    if len(remaining) < 2:
+        return tuple(remaining)
+    merged = _merged(remaining)
+    while len(merged) < len(remaining):
+        remaining, merged = merged, _merged(merged)
     return tuple(_undominated(list(merged)) if len(merged) < 100 else merged)
 
 
@@ -63,7 +63,7 @@ def both(a: Terms, b: Terms) -> Terms:
 
 
 def of_array(array: np.ndarray) -> Terms:
-    """The true elements of a boolean array: equal slices along an axis share a term."""
+    """The true elements of a boolean array: equal slices along an axis form one term."""
     if not array.any():
         return ()
     if array.all():

@@ -1,9 +1,9 @@
-"""Bytes that each operator of a recording reads and writes, beside the FLOPs it computes.
+"""Bytes that each operator of a recording reads and writes, with the FLOPs that it computes.
 
-An operator reads each of its tensors once and writes each result once: what an execution operator by operator
-moves at least, through memory or a cache. A tensor counts with its elements, at most with the memory that it
-stands in (a broadcast one is small). Views move nothing; lookups read as much of their table as they return.
-Kernels that fuse operators (attention's, a compiler's) move less than the sum.
+An operator reads each input once and writes each result once: the minimum for an execution operator by operator,
+through memory or a cache. A tensor counts with the bytes of its elements, and at most with those of its storage (which
+is small for a broadcast tensor). Views move nothing; lookups read as much of their table as they return. Kernels that
+fuse operators (attention, a compiler) move less than the sum.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.structure.costs import cost_of
-from bench.structure.tape import Node, Tape
+from bench.structure.nodes import Node, Tape
 
 LOOKUPS = frozenset({"embedding", "index_select", "gather", "index", "_unsafe_index"})
 WRITES_NOTHING = frozenset({"empty", "empty_like", "new_empty", "empty_strided", "new_empty_strided"})
@@ -21,7 +21,7 @@ WRITES_NOTHING = frozenset({"empty", "empty_like", "new_empty", "empty_strided",
 
 @dataclass(frozen=True)
 class Work:
-    """What one operator computes and moves. `counted` is False where there is no rule for its FLOPs."""
+    """FLOPs and bytes of one operator. `counted` is False if its FLOPs have no rule."""
 
     name: str
     module: str
@@ -31,7 +31,7 @@ class Work:
 
     @property
     def intensity(self) -> float:
-        """FLOPs per byte; infinite where nothing is moved."""
+        """FLOPs per byte; infinite if no bytes are moved."""
         return self.flops / self.moved if self.moved else math.inf
 
 
@@ -58,12 +58,12 @@ def _moved(tape: Tape, node: Node, size_of: Callable[[int], int]) -> int:
 
 
 def _is_view(tape: Tape, node: Node) -> bool:
-    """Whether all results are the memory of an input, and none was written to."""
-    held = {tape.values[v].storage for v in node.inputs}
-    shared = all(tape.values[v].storage in held for v in node.outputs)
+    """Whether all results use the memory of an input, and nothing was written to it."""
+    storages = {tape.values[v].storage for v in node.inputs}
+    shared = all(tape.values[v].storage in storages for v in node.outputs)
     return bool(node.outputs) and shared and not node.op._schema.is_mutable
 
 
 def _bytes(tape: Tape, value: int, size_of: Callable[[int], int]) -> int:
-    held = tape.values[value]
-    return min(math.prod(held.shape) * held.dtype.itemsize, size_of(held.storage))
+    record = tape.values[value]
+    return min(math.prod(record.shape) * record.dtype.itemsize, size_of(record.storage))

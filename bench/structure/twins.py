@@ -1,4 +1,4 @@
-"""A network that stands on the meta device for a while, and is exactly what it was afterwards."""
+"""Puts a network on the meta device for a while; afterwards it is exactly as before."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 
 import torch
 
-from bench.structure.tape import StructureError
+from bench.structure.nodes import StructureError
 
 
 def twin(tensor: torch.Tensor) -> torch.Tensor:
     """A tensor of the same geometry without data. Raises StructureError for one without strides."""
     if tensor.layout is not torch.strided:
-        raise StructureError(f"a {tensor.layout} tensor has no meta twin; only dense tensors can be recorded")
+        raise StructureError(f"a tensor of layout {tensor.layout} cannot be recorded; only dense tensors can")
     return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
 
 
 class Parts:
-    """The modules, parameters and buffers of a network by name, each object once, from one walk."""
+    """The modules, parameters and buffers of a network by name, each object once."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         self.modules = list(model.named_modules())
@@ -48,7 +48,7 @@ def parameter_twins(parts: Parts) -> dict[torch.nn.Parameter, torch.nn.Parameter
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Garbage is not collected meanwhile: a recording makes thousands of objects and no cycles."""
+    """Turns off garbage collection: a recording creates thousands of objects without reference cycles."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -66,7 +66,7 @@ def standing_in(
     training: bool,
     buffers: Mapping[torch.Tensor, torch.Tensor],
 ) -> Iterator[None]:
-    """Parameters and `buffers` replaced by twins, the mode set; every module as it was at the end."""
+    """Replaces parameters and `buffers` by twins and sets the mode; restores every module at the end."""
     saved = [_snapshot(module) for _, module in parts.modules]
     try:
         for _, module in parts.modules:
@@ -83,9 +83,9 @@ def standing_in(
 
 
 def _snapshot(module: torch.nn.Module) -> tuple[torch.nn.Module, dict[str, Any], list[tuple[Any, Any]]]:
-    held = module.__dict__
-    containers = [(v, v.copy() if v else None) for v in held.values() if isinstance(v, (dict, list))]
-    return module, held.copy(), containers
+    attributes = module.__dict__
+    containers = [(v, v.copy() if v else None) for v in attributes.values() if isinstance(v, (dict, list))]
+    return module, attributes.copy(), containers
 
 
 def _replace(
@@ -104,7 +104,7 @@ def _replace(
 
 
 def _refill(container: Any, content: Any) -> None:
-    """A container as it was; None stands for an empty one."""
+    """Restore the content of a container; None means empty."""
     if content is None:
         if container:
             container.clear()

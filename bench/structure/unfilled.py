@@ -1,6 +1,6 @@
-"""A network without the random numbers of its weights, for whoever reads its structure and no value.
+"""A network whose random weights are not drawn, for metrics that read its structure and no weight.
 
-Filling hundreds of millions of weights takes seconds; no operator count, graph or receptive field reads one.
+Drawing hundreds of millions of weights takes seconds; operator counts, graphs and receptive fields read none of them.
 """
 
 from __future__ import annotations
@@ -19,48 +19,47 @@ _NOTED = "_fovbench_unfilled"
 
 
 def unfilled(build: Callable[[], Any]) -> torch.nn.Module | None:
-    """The network of `build` in which trained parameters that are drawn at random stand on the meta device.
+    """The network of `build` with its randomly drawn, trained parameters on the meta device.
 
-    All else (masks, tables, running statistics, frozen parameters) has its values. None where they can't be
-    had without the random numbers: a constructor that computes with its weights, or draws a mask.
+    Everything else (masks, tables, running statistics, frozen parameters) has its values. None if those depend on
+    the random numbers: if the constructor computes with its weights, or draws a mask.
     """
     following = _Unfilled()
     try:
         with warnings.catch_warnings(), following:
             warnings.simplefilter("error")
             model = build()
-    except Exception:  # errors and warnings alike: the caller builds with values, and meets them there if they are any
+    except Exception:  # the caller then builds with values, and gets the error or warning itself
         return None
     if not isinstance(model, torch.nn.Module) or following.drawn:
         return None
     trained = {p.untyped_storage()._cdata for p in model.parameters() if p.requires_grad}
-    return model if following.held() <= trained else None
+    return model if following.alive() <= trained else None
 
 
 class _ValuesNeededError(RuntimeError):
-    """Random numbers are written to memory that has values."""
+    """Random numbers would be written to memory that has values."""
 
 
 class _Unfilled(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Makes on the meta device what is made without values or of random numbers.
+    """Creates empty and random tensors on the meta device.
 
-    Nothing can be read there, so that a constructor which asks for a value raises, and what is computed from
-    such a tensor stands there too.
+    They have no values: a constructor that reads one raises, and results computed from them are on meta too.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.made: list[weakref.ref[Any]] = []
+        self.storages: list[weakref.ref[Any]] = []
         self.drawn = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        given = [t for t in pytree.tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
+        tensors = [t for t in pytree.tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
         random = torch.Tag.nondeterministic_seeded in func.tags
-        if not given and (random or func in _EMPTY):
+        if not tensors and (random or func in _EMPTY):
             kwargs = {**kwargs, "device": torch.device("meta"), "pin_memory": None, "generator": None}
             kwargs = {k: v for k, v in kwargs.items() if v is not None}
-        elif random and not all(t.is_meta for t in given):
+        elif random and not all(t.is_meta for t in tensors):
             self.drawn = True
             raise _ValuesNeededError(func)
         result = func(*args, **kwargs)
@@ -71,8 +70,8 @@ class _Unfilled(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for t in pytree.tree_leaves(result):
             if isinstance(t, torch.Tensor) and t.is_meta and not hasattr(t.untyped_storage(), _NOTED):
                 setattr(t.untyped_storage(), _NOTED, True)
-                self.made.append(weakref.ref(t.untyped_storage()))
+                self.storages.append(weakref.ref(t.untyped_storage()))
 
-    def held(self) -> set[int]:
-        """The memory without values that someone still holds."""
-        return {storage._cdata for made in self.made if (storage := made()) is not None}
+    def alive(self) -> set[int]:
+        """The storages without values that are still referenced."""
+        return {storage._cdata for reference in self.storages if (storage := reference()) is not None}

@@ -1,4 +1,4 @@
-"""Computes the signature of a network: graph hashes, own loss, initial values, and its sizes."""
+"""The signature of a network: graph hashes, its own loss, initial values, parameters, MACs and receptive field."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def signature(key: str, subject: Subject) -> Signature:
-    """Record the network of `subject`. What cannot be recorded is said, not guessed."""
+    """The signature of the network of `subject`; with an error if the network cannot be recorded."""
     model = _built(subject)
     if not any(base.__module__.startswith("torch.nn.") for base in type(model).__mro__):
-        return Signature(key, error=f"{type(model).__name__} is no network")
+        return Signature(key, error=f"{type(model).__name__} is not a network")
 
     from bench.metrics.receptive_field import receptive_field
     from bench.structure.costs import costs
@@ -51,7 +51,7 @@ def graphs(model: torch.nn.Module, tape: Tape, shape: tuple[int, ...]) -> str:
 
 
 def _built(subject: Subject) -> Any:
-    """The network as its structure is read; where not even torch is imported, what else the builder makes."""
+    """The network whose structure is read; the builder's result if torch is not imported (then it is no network)."""
     return subject.structure if "torch" in sys.modules else subject.build()
 
 

@@ -136,7 +136,7 @@ def test_a_network_that_looks_ahead_is_not_given_a_blind_spot() -> None:
             return torch.arange(height * width).view(height, width)
 
     reading = blind_spot(Subject(lambda: Ahead(3, 3, 3, padding=1), (3, 32, 32)))
-    assert "4 pixels are seen that come after" in str(reading.error)
+    assert "depends on 4 pixels that come after" in str(reading.error)
 
 
 @pytest.mark.parametrize("order", ORDERS)

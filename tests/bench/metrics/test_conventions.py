@@ -31,14 +31,14 @@ def counted(model, *shape):
 
 
 def test_each_convention_by_hand():
-    found = counted(Mixed(), 3, 16, 16)
-    assert found["torchvision_gflops"] == CONVOLUTIONS / 1e9
-    assert found["twice_macs"] == 2 * CONVOLUTIONS
+    counts = counted(Mixed(), 3, 16, 16)
+    assert counts["torchvision_gflops"] == CONVOLUTIONS / 1e9
+    assert counts["twice_macs"] == 2 * CONVOLUTIONS
     at_the_output = CONVOLUTIONS + 3 * 2048 * 4 * 4  # four output elements for each input element
-    assert found["hrnet_gflops"] == at_the_output / 1024**3
+    assert counts["hrnet_gflops"] == at_the_output / 1024**3
     norms = (2 + 1 + 5) * 2048
     pooled, interpolated = 4 * 32 * 32, 4 * (4 * 8 * 8)
-    assert found["fvcore_gflops"] == pytest.approx((CONVOLUTIONS + norms + pooled + interpolated) / 1e9, rel=1e-12)
+    assert counts["fvcore_gflops"] == pytest.approx((CONVOLUTIONS + norms + pooled + interpolated) / 1e9, rel=1e-12)
 
 
 @pytest.mark.filterwarnings("ignore")

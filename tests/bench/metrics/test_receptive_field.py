@@ -126,11 +126,11 @@ def test_several_outputs_by_place_and_by_name() -> None:
     assert receptive_field(net, (1, 32, 32)).size == 3
     assert receptive_field(net, (1, 32, 32), output=1).size == 9
     assert receptive_field(net, (1, 32, 32), output="far").size == 9
-    with pytest.raises(StructureError, match="there is: near, far"):
+    with pytest.raises(StructureError, match="outputs: near, far"):
         receptive_field(net, (1, 32, 32), output="out")
 
 
-def test_a_change_of_the_network_is_seen() -> None:
+def test_a_change_of_the_network_is_noticed() -> None:
     net = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1))
     assert receptive_field(net, (1, 16, 16)).size == 3
     net.append(nn.Conv2d(1, 1, 3, padding=1))

@@ -38,21 +38,21 @@ class RandomNetwork(nn.Module):
         if kind == "join":
             self._join(source)
         else:
-            made = UNARY[kind](self.random, self.shapes[source])
-            self._add(kind, (source,), made)
+            operation = UNARY[kind](self.random, self.shapes[source])
+            self._add(kind, (source,), operation)
 
-    def _add(self, kind: str, sources: tuple[int, ...], made: Op | nn.Module | None) -> None:
+    def _add(self, kind: str, sources: tuple[int, ...], operation: Op | nn.Module | None) -> None:
         """Keep a step if it yields a map that is neither empty nor large."""
-        if made is None:
+        if operation is None:
             return
-        probe = made.double().eval() if isinstance(made, nn.Module) else made
+        probe = operation.double().eval() if isinstance(operation, nn.Module) else operation
         with torch.no_grad():
             out = probe(*(torch.rand(self.shapes[s], dtype=torch.float64) for s in sources))
         if out.dim() != 4 or min(out.shape) == 0 or max(out.shape[2:]) > 24 or out.shape[1] > 12:
             return
-        if isinstance(made, nn.Module):
-            self.layers.append(made)
-        self.plan.append((kind, sources, len(self.layers) - 1 if isinstance(made, nn.Module) else made))
+        if isinstance(operation, nn.Module):
+            self.layers.append(operation)
+        self.plan.append((kind, sources, len(self.layers) - 1 if isinstance(operation, nn.Module) else operation))
         self.shapes.append(tuple(out.shape))
 
     def _join(self, one: int) -> None:

@@ -23,12 +23,12 @@ def dependence(model: nn.Module, shape: Sequence[int], *, draws: int = DRAWS, ba
 
     `batch` copies are run at once, for networks that keep the entries of a batch apart.
     """
-    found: np.ndarray | None = None
+    changed: np.ndarray | None = None
     for draw in range(draws):
         moved = _one_draw(_generic(model, draw), shape, draw, batch)
-        found = moved if found is None else found | moved
-    assert found is not None
-    return found
+        changed = moved if changed is None else changed | moved
+    assert changed is not None
+    return changed
 
 
 def _generic(model: nn.Module, seed: int) -> nn.Module:

@@ -79,19 +79,19 @@ NETWORKS = {
 def test_every_difference_has_a_rule_that_predicts_it(name: str) -> None:
     make, shape = NETWORKS[name]
     model = make().train()
-    found = audit(model, shape)
-    assert found.failure == ""
-    assert found.unexplained == ()
+    counts = audit(model, shape)
+    assert counts.failure == ""
+    assert counts.unexplained == ()
     assert all(m.training for m in model.modules())
     counted = costs(record(model.eval(), shape))
-    assert (found.macs, found.flops, found.live) == (counted.macs, counted.flops, counted.live)
-    assert found.torch == 2 * found.macs or name == "vectors"
-    rules = {line.fvcore_rule for line in found.lines}
+    assert (counts.macs, counts.flops, counts.live) == (counted.macs, counted.flops, counted.live)
+    assert counts.torch == 2 * counts.macs or name == "vectors"
+    rules = {line.fvcore_rule for line in counts.lines}
     assert (module.NO_ATTENTION in rules) == (name in ("vit", "attention"))
 
 
-def by_name(found: Audit) -> dict[str, Line]:
-    return {line.operator: line for line in found.lines}
+def by_name(counts: Audit) -> dict[str, Line]:
+    return {line.operator: line for line in counts.lines}
 
 
 def test_the_numbers_of_a_line_by_hand() -> None:
@@ -107,20 +107,20 @@ def test_the_numbers_of_a_line_by_hand() -> None:
 
 
 def test_masked_convolution_is_dense_for_all_three_and_live_for_us() -> None:
-    found = audit(Masked(), (1, 3, 9, 9))
-    assert found.fvcore == found.macs == 9 * 9 * 4 * 27
-    assert found.torch == 2 * found.macs
-    assert found.live * 3 == found.macs
+    counts = audit(Masked(), (1, 3, 9, 9))
+    assert counts.fvcore == counts.macs == 9 * 9 * 4 * 27
+    assert counts.torch == 2 * counts.macs
+    assert counts.live * 3 == counts.macs
 
 
 def test_deconvnet_is_counted_where_fvcore_fails_and_the_operator_named() -> None:
-    found = audit(DeconvNet(), (1, 1, 32, 32))
-    assert found.fvcore is None
-    assert "Error" in found.failure
-    assert "max_unpool2d" in found.failure
+    counts = audit(DeconvNet(), (1, 1, 32, 32))
+    assert counts.fvcore is None
+    assert "Error" in counts.failure
+    assert "max_unpool2d" in counts.failure
     # Two 3x3 convolutions and two 3x3 deconvolutions, of one channel: at 32, 16, 16 and 32 pixels.
-    assert 2 * found.macs == found.torch == 2 * 9 * (32 * 32 + 16 * 16 + 16 * 16 + 32 * 32)
-    assert found.unexplained == ()
+    assert 2 * counts.macs == counts.torch == 2 * 9 * (32 * 32 + 16 * 16 + 16 * 16 + 32 * 32)
+    assert counts.unexplained == ()
 
 
 @pytest.mark.parametrize(
@@ -131,19 +131,19 @@ def test_a_number_without_a_rule_is_flagged(
     monkeypatch: pytest.MonkeyPatch, table: dict[str, int], flagged: str
 ) -> None:
     monkeypatch.setattr(module, "fvcore_table", lambda *_: table)
-    found = audit(nn.Conv2d(3, 1, 3, padding=1), (1, 3, 8, 8))
-    assert [line.operator for line in found.unexplained] == [flagged]
+    counts = audit(nn.Conv2d(3, 1, 3, padding=1), (1, 3, 8, 8))
+    assert [line.operator for line in counts.unexplained] == [flagged]
     monkeypatch.setattr(module, "torch_table", lambda *_: ({"convolution": 1, "novel": 7}, 0))
-    found = audit(nn.Conv2d(3, 1, 3, padding=1), (1, 3, 8, 8))
-    assert {line.operator for line in found.unexplained} == {"convolution", "novel", flagged}
+    counts = audit(nn.Conv2d(3, 1, 3, padding=1), (1, 3, 8, 8))
+    assert {line.operator for line in counts.unexplained} == {"convolution", "novel", flagged}
 
 
 def test_what_fvcore_leaves_out_without_a_known_reason_is_flagged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "fvcore_table", lambda *_: {})
-    found = audit(nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2), nn.ReLU()), (1, 3, 8, 8))
-    assert [line.operator for line in found.unexplained] == ["convolution", "native_batch_norm"]
+    counts = audit(nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2), nn.ReLU()), (1, 3, 8, 8))
+    assert [line.operator for line in counts.unexplained] == ["convolution", "native_batch_norm"]
 
 
 def test_an_operator_that_our_own_count_has_no_rule_for_is_flagged() -> None:
-    found = audit(plain(lambda x: torch.linalg.inv(x)), (1, 3, 4, 4))
-    assert [line.operator for line in found.unexplained] == ["_linalg_check_errors", "linalg_inv_ex"]
+    counts = audit(plain(lambda x: torch.linalg.inv(x)), (1, 3, 4, 4))
+    assert [line.operator for line in counts.unexplained] == ["_linalg_check_errors", "linalg_inv_ex"]

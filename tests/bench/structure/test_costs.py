@@ -63,16 +63,16 @@ COUNTS = [
 
 @pytest.mark.parametrize(("name", "model", "macs", "flops"), COUNTS, ids=[c[0] for c in COUNTS])
 def test_hand_counts(name: str, model: nn.Module, macs: int, flops: int) -> None:
-    found = costs(record(model, SHAPE))
-    assert found.uncounted == ()
-    assert found.coverage == 1.0
-    assert (found.macs, found.flops) == (macs, flops)
+    counts = costs(record(model, SHAPE))
+    assert counts.uncounted == ()
+    assert counts.coverage == 1.0
+    assert (counts.macs, counts.flops) == (macs, flops)
 
 
 def test_a_masked_convolution_has_a_live_count() -> None:
-    found = costs(record(MaskedConv(4, 6, 3, "A", "buffer"), SHAPE))
-    assert found.macs == 17280
-    assert found.live == 17280 * 4 // 9  # mask A keeps 3 + 1 of 9 taps
+    counts = costs(record(MaskedConv(4, 6, 3, "A", "buffer"), SHAPE))
+    assert counts.macs == 17280
+    assert counts.live == 17280 * 4 // 9  # mask A keeps 3 + 1 of 9 taps
     dense = costs(record(nn.Conv2d(4, 6, 3, padding=1), SHAPE))
     assert dense.live == dense.macs
 
@@ -90,9 +90,9 @@ def test_an_operator_without_a_rule_lowers_the_coverage() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.cdist(x, x).relu()
 
-    found = costs(record(Odd(), SHAPE))
-    assert found.uncounted == ("_cdist_forward",)
-    assert found.coverage == 0.5
+    counts = costs(record(Odd(), SHAPE))
+    assert counts.uncounted == ("_cdist_forward",)
+    assert counts.coverage == 0.5
 
 
 def test_conventions() -> None:

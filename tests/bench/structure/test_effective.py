@@ -25,11 +25,11 @@ def field_of(model: nn.Module, *shape: int, runs: int = 1) -> EffectiveField:
 
 def test_one_convolution_spreads_the_squares_of_its_weights() -> None:
     layer = nn.Conv2d(1, 1, 3, padding=1, bias=False)
-    found = field_of(layer, 1, 7, 9)
+    field = field_of(layer, 1, 7, 9)
     squares = layer.weight.detach().double().numpy()[0, 0] ** 2
     expected = np.zeros((7, 9))
     expected[2:5, 3:6] = squares / squares.sum()
-    assert found.map == pytest.approx(expected, rel=1e-5)
+    assert field.map == pytest.approx(expected, rel=1e-5)
 
 
 def stack(depth: int, channels: int, inputs: int = 3) -> nn.Sequential:
@@ -41,37 +41,37 @@ def test_linear_stack_with_random_weights_spreads_by_paths() -> None:
     """Luo et al., section 2: the convolution of the kernels' boxes, of variance depth x (3^2 - 1) / 12."""
     torch.manual_seed(0)
     depth, size = 5, 21
-    found = effective_field((stack(depth, 32, 24), torch.randn(1, 24, size, size)) for _ in range(12))
+    field = effective_field((stack(depth, 32, 24), torch.randn(1, 24, size, size)) for _ in range(12))
     paths = np.ones(1)
     for _ in range(depth):
         paths = np.convolve(paths, np.ones(3) / 3)
     expected = np.zeros((size, size))
     expected[5:16, 5:16] = np.outer(paths, paths)
-    assert np.abs(found.map - expected).sum() / 2 < 0.05  # about 0.03 is expected of 288 draws
-    variance = (found.map.sum(axis=1) * (np.arange(size) - found.centre[0]) ** 2).sum()
+    assert np.abs(field.map - expected).sum() / 2 < 0.05  # about 0.03 is expected of 288 draws
+    variance = (field.map.sum(axis=1) * (np.arange(size) - field.centre[0]) ** 2).sum()
     assert variance == pytest.approx(depth * 8 / 12, rel=0.05)
-    assert found.centre == pytest.approx((10, 10), abs=0.1)
+    assert field.centre == pytest.approx((10, 10), abs=0.1)
 
 
 @pytest.mark.parametrize("sigma", [4.0, 7.0])
 def test_radius_side_and_size_of_a_bell(sigma: float) -> None:
     y, x = np.indices((101, 101)) - 50
     bell = np.exp(-(y**2 + x**2) / (2 * sigma**2))
-    found = EffectiveField(bell / bell.sum(), ())
-    assert found.centre == pytest.approx((50, 50))
-    assert found.radius == pytest.approx(sigma * math.sqrt(-2 * math.log(0.05)), rel=0.02)
+    field = EffectiveField(bell / bell.sum(), ())
+    assert field.centre == pytest.approx((50, 50))
+    assert field.radius == pytest.approx(sigma * math.sqrt(-2 * math.log(0.05)), rel=0.02)
     # P(|x| < h)^2 = 0.95 at h = 2.2365 sigma; the square counts whole pixels on both sides
-    assert found.side == pytest.approx(2 * 2.2365 * sigma + 1, abs=2)
+    assert field.side == pytest.approx(2 * 2.2365 * sigma + 1, abs=2)
     # the gradient, root of the map, falls to 0.0455 of its peak at sigma x sqrt(-4 ln 0.0455)
     reach = sigma * math.sqrt(-4 * math.log(0.0455))
-    assert found.size == pytest.approx(math.sqrt(math.pi) * reach, rel=0.02)
-    inside = sum(a * a + b * b <= (found.radius + 1e-6) ** 2 for a in range(-30, 31) for b in range(-20, 21))
-    assert found.share_of(((20, 81), (30, 71))) == inside / (61 * 41)
+    assert field.size == pytest.approx(math.sqrt(math.pi) * reach, rel=0.02)
+    inside = sum(a * a + b * b <= (field.radius + 1e-6) ** 2 for a in range(-30, 31) for b in range(-20, 21))
+    assert field.fraction_of(((20, 81), (30, 71))) == inside / (61 * 41)
 
 
 def test_a_pointwise_network_sees_its_own_pixel() -> None:
-    found = field_of(nn.Conv2d(3, 4, 1), 3, 6, 9)
-    assert (found.centre, found.radius, found.side, found.size) == ((3, 4), 0, 1, 1)
+    field = field_of(nn.Conv2d(3, 4, 1), 3, 6, 9)
+    assert (field.centre, field.radius, field.side, field.size) == ((3, 4), 0, 1, 1)
 
 
 NETWORKS = {
@@ -85,12 +85,12 @@ NETWORKS = {
 @pytest.mark.parametrize("name", NETWORKS)
 def test_no_energy_lies_outside_of_the_theoretical_field(name: str) -> None:
     model = NETWORKS[name]()
-    found, limit = field_of(model, 3, 24, 31, runs=3), receptive_field(model, (3, 24, 31))
-    assert found.map.sum() == pytest.approx(1)
-    assert (found.map[~limit.mask] == 0).all()
-    assert (found.map[limit.mask] > 0).mean() > 0.5
+    field, limit = field_of(model, 3, 24, 31, runs=3), receptive_field(model, (3, 24, 31))
+    assert field.map.sum() == pytest.approx(1)
+    assert (field.map[~limit.mask] == 0).all()
+    assert (field.map[limit.mask] > 0).mean() > 0.5
     assert limit.box is not None
-    assert 0 < found.share_of(limit.box) <= 1
+    assert 0 < field.fraction_of(limit.box) <= 1
 
 
 def test_class_scores_tokens_and_mappings_have_a_field_too() -> None:
@@ -105,15 +105,15 @@ def test_class_scores_tokens_and_mappings_have_a_field_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("network", "told"),
+    ("network", "message"),
     [
         (plain(lambda x: x * 0), "zero at every pixel"),
         (plain(lambda x: x.argmax(1)), "no gradient"),
         (plain(lambda x: x.log() * float("inf")), "not finite"),
     ],
 )
-def test_a_network_without_a_gradient_says_so(network: nn.Module, told: str) -> None:
-    with pytest.raises(EffectiveFieldError, match=told):
+def test_a_network_without_a_gradient_says_so(network: nn.Module, message: str) -> None:
+    with pytest.raises(EffectiveFieldError, match=message):
         field_of(network, 3, 4, 4)
 
 
@@ -126,8 +126,8 @@ def test_a_silent_run_has_no_part() -> None:
     dead = nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU())
     nn.init.constant_(dead[0].bias, -1e6)
     runs = [(m.eval(), torch.ones(1, 3, 4, 4)) for m in (dead, nn.Conv2d(3, 2, 1))]
-    found = effective_field(runs)
-    assert (found.silent, len(found.radii), found.map[2, 2]) == (1, 1, 1)
+    field = effective_field(runs)
+    assert (field.silent, len(field.radii), field.map[2, 2]) == (1, 1, 1)
 
 
 class Noisy(nn.Module):
@@ -143,8 +143,8 @@ def test_nothing_is_moved_and_the_answer_is_the_same_each_time() -> None:
     model = nn.Sequential(Noisy(), nn.BatchNorm2d(2)).eval()
     before = {name: t.clone() for name, t in model.state_dict().items()}
     state = torch.get_rng_state()
-    found = [field_of(model, 3, 6, 6, runs=2).map.tolist() for _ in range(2)]
-    assert found[0] == found[1]
+    field = [field_of(model, 3, 6, 6, runs=2).map.tolist() for _ in range(2)]
+    assert field[0] == field[1]
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
     assert all(p.grad is None and p.requires_grad for p in model.parameters())
@@ -162,9 +162,9 @@ def test_a_model_that_was_moved_in_inference_mode_is_no_hindrance(move: Callable
 
 def test_the_picture_adds_up_cells_and_is_json() -> None:
     shares = np.arange(130.0 * 70).reshape(130, 70)
-    found = EffectiveField(shares / shares.sum(), (3.0,))
-    facts = json.loads(json.dumps(found.facts(((0, 130), (0, 70)))))
+    field = EffectiveField(shares / shares.sum(), (3.0,))
+    facts = json.loads(json.dumps(field.facts(((0, 130), (0, 70)))))
     assert (facts["cell"], len(facts["map"]), len(facts["map"][0])) == (3, 44, 24)
     sums = [[shares[y : y + 3, x : x + 3].sum() for x in range(0, 70, 3)] for y in range(0, 130, 3)]
     assert np.array(facts["map"]) == pytest.approx(np.array(sums) / np.max(sums), abs=6e-5)
-    assert facts["share_of_box"] == found.share_of(((0, 130), (0, 70)))
+    assert facts["share_of_box"] == field.fraction_of(((0, 130), (0, 70)))

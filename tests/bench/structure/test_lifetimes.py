@@ -35,7 +35,7 @@ def test_a_skip_keeps_its_map() -> None:
             first = self.body[0](x)
             return first + self.body[1:](first)
 
-    # Input, the kept map, a map and its successor (at the end: and the sum).
+    # Input, the saved map, a map and its successor (at the end: and the sum).
     assert inference(record(Skip(), (1, 4, 8, 8))).activations == 4 * MAP
 
 
@@ -54,7 +54,7 @@ def test_training_keeps_what_the_backward_pass_needs() -> None:
     memory = training(convolutions(3), (1, 4, 8, 8), optimizer="adamw")
     assert memory.weights == 3 * WEIGHTS
     assert memory.optimizer == 6 * WEIGHTS
-    # Forward: input and three maps, of which the last is held by the loss alone.
+    # Forward: input and three maps, of which the last only the loss refers to.
     assert 3 * MAP <= memory.activations <= 4 * MAP + 16
     assert training(convolutions(3), (1, 4, 8, 8), optimizer="sgd").optimizer == 3 * WEIGHTS
     deeper = training(convolutions(6), (1, 4, 8, 8))

@@ -31,14 +31,14 @@ class Distance(nn.Module):
 class Net(nn.Module):
     """A network with a loss of its own, from attributes of many sorts, of which it names some."""
 
-    def __init__(self, **given):
+    def __init__(self, **attributes):
         super().__init__()
         self.layer = nn.Linear(2, 2)
-        self.stored = given.pop("stored", 0)
-        self.weight = given.pop("weight", 1.0)
-        self.parts = given.pop("parts", Weights())
-        self.inner = given.pop("inner", nn.Identity())
-        for name, value in given.items():
+        self.stored = attributes.pop("stored", 0)
+        self.weight = attributes.pop("weight", 1.0)
+        self.parts = attributes.pop("parts", Weights())
+        self.inner = attributes.pop("inner", nn.Identity())
+        for name, value in attributes.items():
             setattr(self, name, value)
 
     def loss(self, outputs, targets):
@@ -53,7 +53,7 @@ class Net(nn.Module):
 
 
 class Given(nn.Module):
-    """A network whose loss was given to it."""
+    """A network that takes its loss as an argument."""
 
     def __init__(self, loss):
         super().__init__()
@@ -121,5 +121,5 @@ def test_an_object_that_holds_itself_comes_to_an_end():
 
 def test_the_digest_holds_no_address():
     with torch.device("meta"):
-        there = Net(inner=nn.Sequential(nn.Linear(2, 2), Distance(1)))
-    assert objective(there) == objective(Net(inner=nn.Sequential(nn.Linear(2, 2), Distance(1))))
+        other = Net(inner=nn.Sequential(nn.Linear(2, 2), Distance(1)))
+    assert objective(other) == objective(Net(inner=nn.Sequential(nn.Linear(2, 2), Distance(1))))

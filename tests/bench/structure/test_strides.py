@@ -17,8 +17,8 @@ def halving(times, *, padding=1):
 @pytest.mark.parametrize("times", range(1, 9))
 @pytest.mark.parametrize("side", [256, 300, 511])
 def test_the_stride_of_a_chain_of_halvings_is_a_power_of_two(times, side):
-    found = strides(nn.Sequential(*halving(times)), (1, side, side))
-    assert (found.output, found.coarsest) == (2**times, 2**times)
+    result = strides(nn.Sequential(*halving(times)), (1, side, side))
+    assert (result.output, result.coarsest) == (2**times, 2**times)
 
 
 @pytest.mark.parametrize(("steps", "stride"), [((3, 2, 2), 12), ((7, 4), 28), ((2, 2, 2, 2, 3), 48), ((7, 3, 2), 42)])

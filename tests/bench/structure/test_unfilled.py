@@ -141,7 +141,9 @@ def narrow(family):
 @pytest.mark.parametrize("name", [family.name for family in FAMILIES if family.task == "segmentation"])
 def test_what_is_read_of_a_registered_family_is_the_same_with_and_without_values(name):
     family = runnable(name)
-    blank, filled = (made(lambda: family.build(**narrow(family))) for made in (unfilled, lambda build: build()))
+    blank, filled = (
+        construct(lambda: family.build(**narrow(family))) for construct in (unfilled, lambda build: build())
+    )
     assert blank is not None, "drawn over memory that has values, or computed with: 200 of these take a minute longer"
     assert read_off(blank.eval()) == read_off(filled.eval())
 
