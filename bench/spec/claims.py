@@ -27,7 +27,7 @@ Operator = Literal["<", "<=", ">", ">=", "=="]
 
 
 class ClaimError(ValueError):
-    """A claim that cannot be held against this ablation's table; the text says what would have worked."""
+    """A claim that this ablation's table cannot decide; the text says what would have worked."""
 
 
 @dataclass(frozen=True)

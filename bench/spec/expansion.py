@@ -134,8 +134,8 @@ class _Family:
             for value in values:
                 yield ["vary", axis], {**self.base, axis: value}
         for key, section, combined in (("grid", self.file.grid, itertools.product), ("zip", self.file.zip, zip)):
-            for values in combined(*section.values()) if section else ():
-                yield [key], {**self.base, **dict(zip(section, values, strict=True))}
+            for point in combined(*section.values()) if section else ():
+                yield [key], {**self.base, **dict(zip(section, point, strict=True))}
 
     def check(self) -> None:
         """Raises AblationError for axes and values that do not exist, lists that do not fit, too many variants."""
