@@ -125,7 +125,7 @@ class Axis:
             raise RegistryError(f"axis '{self.name}' takes {self._refusal(value)}") from None
 
     def _refusal(self, value: Any) -> str:
-        """`32 | 16 | 8, not 9`; with types where the type of the value is wrong: `32 | 16 | 8 (int), not '32' (str)`."""
+        """`32 | 16 | 8, not 9`; with types where that of the value is wrong: `32 | 16 | 8 (int), not '32' (str)`."""
         types = {type(choice).__name__ for choice in self.choices} or {self.element or self.kind}
         texts = [text_of(choice) for choice in self.choices]
         if value is not None and (text_of(value) in texts or not self._has_type(value, types)):
