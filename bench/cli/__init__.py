@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import click
 
-from bench.cli import audit, look, machine, reading, single, sweeping
-from bench.cli.options import echo_error
+from bench.cli import audit, errors, look, machine, reading, single, sweeping
+
+
+def version() -> str:
+    """The version of fovbench: that of the package, or of the installed distribution; `unknown` without either."""
+    import importlib.metadata
+
+    import bench as package
+
+    try:
+        return getattr(package, "__version__", None) or importlib.metadata.version("fovbench")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown (not installed)"
+
+
+def _print_version(context: click.Context, _: click.Parameter, requested: bool) -> None:
+    if requested and not context.resilient_parsing:
+        click.echo(f"bench, version {version()}")
+        context.exit()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="fovbench", prog_name="bench")
-@click.option("--debug", is_flag=True, envvar="FOVBENCH_DEBUG", help="Show the traceback of an error.")
-def bench(debug: bool) -> None:
-    """Which part of a network earns its keep? Ablations that are measured, kept, compared and gated.
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the version."
+)
+def bench() -> None:
+    """Which part of a network earns its keep? Ablations that are measured, stored, compared and gated.
 
     \b
-    bench list                             what there is to ablate
+    bench list                             the architectures, ablations, metrics, tasks and datasets
     bench measure fcn stride=32            one network: parameters, MACs, receptive field, latency
     bench run ablations/smoke.yaml         measure what is missing, then write the report
     bench table smoke                      the numbers
-    bench gate smoke                       fail when something got worse
+    bench gate smoke                       fail when a number got worse
     """
 
 
@@ -49,19 +65,24 @@ for _command in (
     bench.add_command(_command)
 
 
+def _with_subcommands(command: click.Command) -> Iterator[click.Command]:
+    yield command
+    for each in command.commands.values() if isinstance(command, click.Group) else ():
+        yield from _with_subcommands(each)
+
+
+for _command in _with_subcommands(bench):
+    click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")(_command)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point. An error is one or two plain lines and exit status 2; Ctrl-C says how to go on."""
-    debug = "--debug" in (sys.argv if arguments is None else arguments) or bool(os.environ.get("FOVBENCH_DEBUG"))
+    """Entry point. Every error is one or two plain lines and exit status 2; Ctrl-C is exit status 130.
+
+    The traceback of an error is shown with `--debug`, or where FOVBENCH_DEBUG is set.
+    """
     try:
         bench.main(arguments, prog_name="bench", standalone_mode=False)
-    except click.exceptions.Abort:
-        echo_error("interrupted; what was measured is kept: run the same command again to go on")
-        raise SystemExit(130) from None
-    except click.ClickException as error:
-        error.show()
-        raise SystemExit(2) from None
-    except (ValueError, LookupError, OSError, RuntimeError) as error:
-        if debug:
-            raise
-        echo_error(f"error: {error.args[0] if isinstance(error, KeyError) and error.args else error}")
-        raise SystemExit(2) from None
+    except (SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # a library may raise what is no Exception, and a user must get a line for it too
+        raise SystemExit(errors.report(error, errors.debugging(arguments))) from None

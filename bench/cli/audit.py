@@ -1,8 +1,8 @@
-"""The command that counts one network three times: audit."""
+"""The command audit: three counts of the FLOPs of one network."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,7 +21,7 @@ COLUMNS = ("operator", "runs", "MACs", "FLOPs", "fvcore", "torch")
 @plugin
 @json_option
 def audit(target: str, axes: tuple[str, ...], shape: tuple[int, ...], plugins: tuple[str, ...], as_json: bool) -> None:
-    """Count FLOPs three ways: ours, fvcore's, torch's, with the rule behind each difference.
+    """Compare three counts of FLOPs: ours, fvcore's and torch's, with the rule that explains each difference.
 
     TARGET is a registered name, timm:NAME, torchvision:NAME, or file.py:callable. One forward pass of one input.
 
@@ -35,28 +35,27 @@ def audit(target: str, axes: tuple[str, ...], shape: tuple[int, ...], plugins: t
     from bench.sweep.adhoc import variant_of
 
     variant = variant_of(declared(target, plugins), axes)
-    found = audited(runnable(target, plugins).build(**variant.values).eval(), (1, *shape))
+    network = runnable(target, plugins).build(**variant.values)
+    network.eval()
+    counts = audited(network, (1, *shape))
     if as_json:
-        print_json({"variant": variant.name, **vars(line), "explained": line.explained} for line in found.lines)
+        print_json({"variant": variant.name, **vars(line), "explained": line.explained} for line in counts.lines)
     else:
         click.secho(f"{variant.name} at {'x'.join(map(str, shape))}", bold=True)
-        _print_table(found)
-    _print_verdict(found, as_json)
-    raise SystemExit(1 if found.unexplained else 0)
+        _print_table(counts)
+    _print_verdict(counts, as_json)
+    raise SystemExit(1 if counts.unexplained else 0)
 
 
-def _print_table(found: Audit) -> None:
-    """What computes, an operator a line; what only moves data is summed up in one."""
-    shown = [line for line in found.lines if line.flops or line.fvcore or line.torch or not line.explained]
-    rows = [COLUMNS, *map(_row, shown), _row(_moves(found, shown)), _total(found)]
+def _print_table(counts: Audit) -> None:
+    """A line for each operator that computes; one line for all that only move data."""
+    shown = [line for line in counts.lines if line.flops or line.fvcore or line.torch or not line.explained]
+    rows = [COLUMNS, *map(_row, shown), _row(_moves(counts, shown)), _total(counts)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
     rules = ["rules", *map(_rules, shown), "", ""]
     for row, rule in zip(rows, rules, strict=True):
-        requests = [
-            row[0].ljust(widths[0]),
-            *(request.rjust(width) for request, width in zip(row[1:], widths[1:], strict=True)),
-        ]
-        click.echo("  ".join([*requests, rule]).rstrip())
+        numbers = [number.rjust(width) for number, width in zip(row[1:], widths[1:], strict=True)]
+        click.echo("  ".join([row[0].ljust(widths[0]), *numbers, rule]).rstrip())
 
 
 def _row(line: Line) -> tuple[str, ...]:
@@ -64,16 +63,17 @@ def _row(line: Line) -> tuple[str, ...]:
     return (line.operator, *("–" if n is None else f"{n:,}" for n in numbers))
 
 
-def _moves(found: Audit, shown: list[Line]) -> Any:
+def _moves(counts: Audit, shown: list[Line]) -> Line:
+    """One line for the operators that only move data."""
     from bench.structure.audit import Line
 
-    rest = [line for line in found.lines if line not in shown]
-    runs, none = sum(line.runs for line in rest), None if found.failure else 0
-    return Line("what moves data", runs, 0, 0, none, 0, "", "")
+    rest = [line for line in counts.lines if line not in shown]
+    runs, fvcore = sum(line.runs for line in rest), None if counts.failure else 0
+    return Line("moving data", runs, 0, 0, fvcore, 0, "", "")
 
 
-def _total(found: Audit) -> tuple[str, ...]:
-    numbers = (sum(line.runs for line in found.lines), found.macs, found.flops, found.fvcore, found.torch)
+def _total(counts: Audit) -> tuple[str, ...]:
+    numbers = (sum(line.runs for line in counts.lines), counts.macs, counts.flops, counts.fvcore, counts.torch)
     return ("all", *("–" if n is None else f"{n:,}" for n in numbers))
 
 
@@ -83,13 +83,13 @@ def _rules(line: Line) -> str:
     return f"{ours}{fvcore}torch: {line.torch_rule or 'UNEXPLAINED'}"
 
 
-def _print_verdict(found: Audit, to_stderr: bool) -> None:
+def _print_verdict(counts: Audit, to_stderr: bool) -> None:
     from bench.structure.audit import MASKED
 
-    if found.failure:
-        click.echo(f"fvcore has no count: {found.failure}", err=to_stderr)
-    if found.live < found.macs:
-        click.echo(f"live: {found.live:,} of {found.macs:,} MACs; {MASKED}", err=to_stderr)
-    names = ", ".join(line.operator for line in found.unexplained)
+    if counts.failure:
+        click.echo(f"fvcore has no count: {counts.failure}", err=to_stderr)
+    if counts.live < counts.macs:
+        click.echo(f"live: {counts.live:,} of {counts.macs:,} MACs; {MASKED}", err=to_stderr)
+    names = ", ".join(line.operator for line in counts.unexplained)
     verdict = f"no rule explains: {names}" if names else "every difference has a rule that predicts it"
     click.secho(verdict, fg="red" if names else "green", err=to_stderr)

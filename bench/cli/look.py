@@ -1,4 +1,4 @@
-"""Commands that look around: list, show, data."""
+"""Commands that print what is registered: list, show, data."""
 
 from __future__ import annotations
 
@@ -12,50 +12,53 @@ import click
 from bench.cli.options import data_option, json_option, plugin, print_json
 
 if TYPE_CHECKING:
-    pass
-
-if TYPE_CHECKING:
     from bench.registry import Entry
-
 
 KINDS = ("architectures", "ablations", "metrics", "tasks", "datasets")
 
 
 @click.command("list")
-@click.argument("sort", type=click.Choice(KINDS), required=False)
+@click.argument("kind", type=click.Choice(KINDS), required=False)
 @plugin
 @json_option
-def list_command(sort: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
-    """List what is registered: all of it, or one sort."""
-    rows = [row for each in ([sort] if sort else KINDS) for row in _listed(each, plugins)]
+def list_command(kind: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
+    """List what is registered: all of it, or one kind."""
+    rows = [row for each in ([kind] if kind else KINDS) for row in _listed(each, plugins)]
     if as_json:
         print_json(rows)
         return
     width = max((len(row["name"]) for row in rows), default=0)
-    for each in dict.fromkeys(row["sort"] for row in rows):
+    for each in dict.fromkeys(row["kind"] for row in rows):
         click.secho(each, bold=True)
         for row in rows:
-            if row["sort"] == each:
+            if row["kind"] == each:
                 click.echo(f"  {row['name']:{width}}  {row['summary']}")
 
 
-def _listed(sort: str, plugins: tuple[str, ...]) -> list[dict[str, Any]]:
-    if sort == "ablations":
+def _listed(kind: str, plugins: tuple[str, ...]) -> list[dict[str, Any]]:
+    if kind == "ablations":
         files = sorted(Path("ablations").glob("*.yaml"))
-        return [{"sort": sort, "name": f.stem, "summary": _question(f), "file": f.as_posix()} for f in files]
+        return [{"kind": kind, "name": f.stem, "summary": _question(f), "file": f.as_posix()} for f in files]
     from bench.registry.catalogue import declarations
 
-    entries: Iterable[Entry] = getattr(declarations(plugins), sort)
-    return [{"sort": sort, "name": e.name, "summary": e.summary, **_facets(e)} for e in entries]
+    entries: Iterable[Entry] = getattr(declarations(plugins), kind)
+    return [{"kind": kind, "name": e.name, "summary": e.summary, **_properties(e)} for e in entries]
 
 
-def _facets(entry: Entry) -> dict[str, Any]:
-    named = ("task", "source", "unit", "better", "kind", "tasks", "licence", "embedded")
-    return {name: getattr(entry, name) for name in named if hasattr(entry, name)}
+PROPERTIES = {
+    **{name: name for name in ("task", "source", "unit", "better")},
+    "kind": "metric_kind",
+    **{name: name for name in ("tasks", "licence", "embedded")},
+}
+"""Attribute of a registered entry -> its key in JSON."""
+
+
+def _properties(entry: Entry) -> dict[str, Any]:
+    return {key: getattr(entry, name) for name, key in PROPERTIES.items() if hasattr(entry, name)}
 
 
 def _question(file: Path) -> str:
-    """The question of an ablation without the price of a YAML parser."""
+    """The question of an ablation, read without a YAML parser, which takes long to import."""
     try:
         match = re.search(r"^question:\s*(.+?)\s*$", file.read_text("utf-8"), re.MULTILINE)
     except (OSError, UnicodeDecodeError):
@@ -71,28 +74,29 @@ def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
     """Show axes, source and published facts of NAME."""
     from bench.registry import RegistryError, suggestion
 
-    found = [(sort, row) for sort in KINDS for row in _listed(sort, plugins) if row["name"] == name]
-    if not found:
-        known = [row["name"] for sort in KINDS for row in _listed(sort, plugins)]
-        raise RegistryError(f"nothing is called '{name}'{suggestion(name, known)}")
-    for sort, row in found:
-        shown = _shown(sort, row, plugins)
+    rows = [row for kind in KINDS for row in _listed(kind, plugins)]
+    if all(row["name"] != name for row in rows):
+        raise RegistryError(f"nothing is called '{name}'{suggestion(name, [row['name'] for row in rows])}")
+    for row in rows:
+        if row["name"] != name:
+            continue
+        shown = _shown(row, plugins)
         print_json([shown]) if as_json else _print_shown(shown)
 
 
-def _shown(sort: str, row: dict[str, Any], plugins: tuple[str, ...]) -> dict[str, Any]:
-    if sort == "ablations":
+def _shown(row: dict[str, Any], plugins: tuple[str, ...]) -> dict[str, Any]:
+    if row["kind"] == "ablations":
         return {**row, "text": Path(row["file"]).read_text("utf-8")}
     from bench.registry import text_of
     from bench.registry.catalogue import declarations
 
-    entry = getattr(declarations(plugins), sort).get(row["name"])
+    entry = getattr(declarations(plugins), row["kind"]).get(row["name"])
     axes = [
         {"axis": a.name, "takes": a.accepts(), "default": None if a.required else text_of(a.default)}
         for a in entry.axes
     ]
     facts = [
-        {"quantity": f.quantity, "value": f.value, "when": dict(f.when), "source": f.source, **_small_print(f)}
+        {"quantity": f.quantity, "value": f.value, "when": dict(f.when), "source": f.source, **_details(f)}
         for f in getattr(entry, "facts", ())
     ]
     pattern = re.compile(rf"\b{re.escape(entry.name)}\b")
@@ -100,9 +104,8 @@ def _shown(sort: str, row: dict[str, Any], plugins: tuple[str, ...]) -> dict[str
     return {**row, "module": entry.module, "axes": axes, "facts": facts, "ablations": users}
 
 
-def _small_print(fact: Any) -> dict[str, Any]:
-    told = {"printed": fact.printed, "shape": fact.shape, "convention": fact.convention}
-    return {**told, "disputed": fact.disputed, "note": fact.note}
+def _details(fact: Any) -> dict[str, Any]:
+    return {name: getattr(fact, name) for name in ("printed", "shape", "convention", "disputed", "note")}
 
 
 def _without_comments(file: Path) -> str:
@@ -110,9 +113,9 @@ def _without_comments(file: Path) -> str:
 
 
 def _print_shown(shown: Mapping[str, Any]) -> None:
-    click.secho(f"{shown['name']}  ({shown['sort'].rstrip('s')})", bold=True)
+    click.secho(f"{shown['name']}  ({shown['kind'].rstrip('s')})", bold=True)
     for key, value in shown.items():
-        if key in ("name", "sort") or value in (None, "", [], ()):
+        if key in ("name", "kind") or value in (None, "", [], ()):
             continue
         if isinstance(value, list) and isinstance(value[0], dict):
             click.echo(f"{key}:")
@@ -137,7 +140,7 @@ def _columns(row: Mapping[str, Any]) -> str:
 
 @click.group()
 def data() -> None:
-    """Datasets: which there are, where they lie, how to get them."""
+    """List datasets, their folders, and how to get them."""
 
 
 @data.command("list")
@@ -156,24 +159,24 @@ def data_list(as_json: bool) -> None:
 @click.argument("name")
 @data_option
 def data_path(name: str, data: Path | None) -> None:
-    """Print the folders where NAME is looked for."""
+    """Print the folders that are searched for the files of NAME."""
     from bench.data.locate import locations
     from bench.registry.catalogue import declarations, live
 
     entry = live(declarations().datasets.get(name))
     if entry.embedded:
-        click.echo(f"{name} is drawn in memory; it has no files")
+        click.echo(f"{name} is generated in memory; it has no files")
     elif data is None:
-        raise click.ClickException("say where datasets lie: --data DIR or FOVBENCH_DATA")
+        raise click.ClickException("name the folder of datasets: --data DIR or FOVBENCH_DATA")
     else:
         for path in locations(entry, data):
-            click.echo(f"{path}  {'found' if path.is_dir() else 'not there'}")
+            click.echo(f"{path}  {'exists' if path.is_dir() else 'does not exist'}")
 
 
 @data.command("get")
 @click.argument("name")
 def data_get(name: str) -> None:
-    """Say how NAME is obtained, and under what licence. Nothing is fetched behind your back."""
+    """Print how to get NAME, and its licence. Downloads nothing."""
     from bench.registry.catalogue import declarations
 
     entry = declarations().datasets.get(name)

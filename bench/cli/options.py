@@ -1,4 +1,4 @@
-"""What commands share: types of arguments, options, the loading of an ablation, output."""
+"""Types of arguments, options, the loading of an ablation, and output, for all commands."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from bench.spec.characters import printable
 
 if TYPE_CHECKING:
     from bench.results.results import Results
@@ -28,7 +30,7 @@ class Seconds(click.ParamType[Any]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)?", str(value))
         if not match or float(match[1]) == 0:
-            self.fail(f"'{value}' is no duration; write 45s, 30m or 2h", param, ctx)
+            self.fail(f"'{value}' is not a duration; write 45s, 30m or 2h", param, ctx)
         return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2] or "s"]
 
 
@@ -50,7 +52,7 @@ class Counts(click.ParamType[Any]):
         if isinstance(value, tuple):
             return value
         if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", str(value)):
-            self.fail(f"'{value}' is no list of numbers from 1: 1,2,4", param, ctx)
+            self.fail(f"'{value}' is not a list of numbers from 1, such as 1,2,4", param, ctx)
         return tuple(dict.fromkeys(int(count) for count in str(value).split(",")))
 
 
@@ -63,7 +65,7 @@ class Shape(click.ParamType[Any]):
         if isinstance(value, tuple):
             return value
         if not re.fullmatch(r"[1-9]\d*([,x][1-9]\d*){0,3}", str(value)):
-            self.fail(f"'{value}' is no shape; write channels, height, width: 3,224,224", param, ctx)
+            self.fail(f"'{value}' is not a shape; write channels, height, width: 3,224,224", param, ctx)
         return tuple(int(side) for side in re.split("[,x]", str(value)))
 
 
@@ -77,7 +79,11 @@ def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 
 plugin = click.option(
-    "--plugin", "plugins", multiple=True, metavar="MODULE|FILE.py", help="Also load this plug-in (repeatable)."
+    "--plugin",
+    "plugins",
+    multiple=True,
+    metavar="MODULE|FILE.py",
+    help="Load this plug-in (repeatable).",
 )
 store_option = click.option(
     "--store",
@@ -91,7 +97,7 @@ data_option = click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     envvar="FOVBENCH_DATA",
-    help="Folder of datasets. Default: $FOVBENCH_DATA, else embedded data only.",
+    help="Folder of datasets. Default: $FOVBENCH_DATA, or none: embedded datasets only.",
 )
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the file: train.steps=50."
@@ -101,7 +107,10 @@ device_option = click.option("--device", help="cpu, cuda, cuda:1, ... instead of
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout.")
 only_option = click.option("--only", type=Names(), default=(), help="Only these metrics, separated by commas.")
 rerun_option = click.option(
-    "--rerun", type=Names(), default=(), help="Measure errors again: failed (all), or oom, timeout, died, diverged."
+    "--rerun",
+    type=Names(),
+    default=(),
+    help="Measure errors again: failed (all), oom, timeout, died, diverged.",
 )
 force_option = click.option("--force", is_flag=True, help="Measure everything again; the old results stay as history.")
 from_option = click.option(
@@ -116,6 +125,7 @@ ablation_options = _options(plugin, store_option, data_option, set_option, seeds
 def load_ablation(
     name: str, overrides: Sequence[str], plugins: Sequence[str], seeds: int | None, device: str | None
 ) -> Ablation:
+    """The ablation of a file or a name, with the options of the command line. Raises AblationError."""
     from bench.spec.ablation import load
 
     extra = ([f"seeds={seeds}"] if seeds else []) + ([f"workload.device={device}"] if device else [])
@@ -123,15 +133,17 @@ def load_ablation(
 
 
 def check_metrics(ablations: Sequence[Ablation], only: Sequence[str]) -> None:
+    """Raises RegistryError where `--only` names a metric that no ablation measures."""
     from bench.registry import RegistryError, suggestion
 
-    known = list(dict.fromkeys(m.name for a in ablations for m in a.metrics))
+    metrics = list(dict.fromkeys(metric.name for ablation in ablations for metric in ablation.metrics))
     for name in only:
-        if name not in known:
-            raise RegistryError(f"--only {name}: the ablation has no such metric{suggestion(name, known)}")
+        if name not in metrics:
+            raise RegistryError(f"--only {name}: the ablation has no such metric{suggestion(name, metrics)}")
 
 
-def check_sorts(rerun: Sequence[str]) -> None:
+def check_error_kinds(rerun: Sequence[str]) -> None:
+    """Raises RegistryError where `--rerun` names a kind of error that does not exist."""
     from bench.registry import RegistryError, suggestion
     from bench.sweep.plan import ERRORS
 
@@ -174,12 +186,13 @@ def read_results(
 
 
 def print_json(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print one JSON object a line to stdout."""
     for row in rows:
         click.echo(json.dumps(_finite(row), default=list, allow_nan=False))
 
 
 def _finite(value: Any) -> Any:
-    """JSON knows neither infinity nor NaN: they stand by name."""
+    """The value with infinity and NaN, which JSON does not have, as strings."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Mapping):
@@ -188,4 +201,5 @@ def _finite(value: Any) -> Any:
 
 
 def echo_error(text: str) -> None:
-    click.echo(text, err=True)
+    """Print to stderr; control characters in the text are escaped."""
+    click.echo(printable(text), err=True)

@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from bench.cli.options import Counts, Names, Seconds, Shape, json_option, plugin, print_json
 
-if TYPE_CHECKING:
-    pass
-
 
 @click.command()
 @click.argument("target")
 @click.argument("axes", nargs=-1, metavar="[AXIS=VALUE]...")
-@click.option("--metrics", type=Names(), default=(), help="Metrics, separated by commas. Default: all without data.")
+@click.option("--metrics", type=Names(), default=(), help="Metrics: a,b. Default: all that need no training.")
 @click.option("--shape", type=Shape(), default=(3, 224, 224), show_default="3,224,224", help="Input size.")
-@click.option("--batch", "batches", type=Counts(), default=(1,), show_default="1", help="Several: 1,2,4.")
-@click.option("--device", default="cpu", show_default=True)
-@click.option("--dtype", default="float32", show_default=True)
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
-@click.option("--layout", type=click.Choice(["contiguous", "channels_last"]), default="contiguous", help="In memory.")
+@click.option("--batch", "batches", type=Counts(), default=(1,), show_default="1", help="Batch sizes: 1,2,4.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, mps.")
+@click.option("--dtype", default="float32", show_default=True, help="float32, float64, bfloat16, float16.")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of the CPU.")
+@click.option(
+    "--layout", type=click.Choice(["contiguous", "channels_last"]), default="contiguous", help="Memory layout."
+)
 @click.option("--compile", is_flag=True, help="Time the network compiled by torch.compile.")
 @click.option("--graph", is_flag=True, help="Time the replay of a CUDA graph.")
 @click.option("--timeout", type=Seconds(), default=600.0, help="Longest time for one metric (10m).")
 @plugin
 @json_option
-def measure(target: str, axes: tuple[str, ...], as_json: bool, **asked: Any) -> None:
-    """Measure one network, registered or not.
+def measure(target: str, axes: tuple[str, ...], as_json: bool, **workload: Any) -> None:
+    """Measure one network, registered or not; nothing is stored.
 
     TARGET is a registered name, timm:NAME, torchvision:NAME, or file.py:callable.
 
@@ -40,7 +39,7 @@ def measure(target: str, axes: tuple[str, ...], as_json: bool, **asked: Any) -> 
     """
     from bench.sweep.adhoc import measure_target
 
-    measurements = measure_target(target, axes, **asked)
+    measurements = measure_target(target, axes, **workload)
     if as_json:
         print_json(_measurement_row(m) for m in measurements)
     else:
@@ -49,9 +48,8 @@ def measure(target: str, axes: tuple[str, ...], as_json: bool, **asked: Any) -> 
 
 
 def _measurement_row(m: Any) -> dict[str, Any]:
-    told = {"variant": m.variant.name, "metric": m.metric, "value": m.value, "unit": m.unit, "better": m.better}
-    told["batch"] = m.workload.batch
-    row = {**told, "samples": list(m.samples), "error": m.error, "exact": m.exact, "seed": m.seed}
+    row = {"variant": m.variant.name, "metric": m.metric, "value": m.value, "unit": m.unit, "better": m.better}
+    row |= {"batch": m.workload.batch, "samples": list(m.samples), "error": m.error, "exact": m.exact, "seed": m.seed}
     return {**row, "detail": dict(m.detail), "axes": m.variant.values, "environment": dict(m.environment)}
 
 
@@ -89,7 +87,7 @@ COLOURS = {None: None, "reproduced": "green", "disputed": "yellow", "off": "red"
 @plugin
 @json_option
 def verify(target: str, plugins: tuple[str, ...], as_json: bool) -> None:
-    """Recompute published numbers: reproduced, or off by how much.
+    """Recompute published numbers, and print by how much each is off.
 
     ARCHITECTURE is a registered name, timm:NAME, torchvision:NAME, timm or torchvision. Default: all.
 

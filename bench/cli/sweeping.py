@@ -11,8 +11,8 @@ import click
 from bench.cli.options import (
     Seconds,
     ablation_options,
+    check_error_kinds,
     check_metrics,
-    check_sorts,
     echo_error,
     force_option,
     json_option,
@@ -76,15 +76,15 @@ def plan_command(
 ) -> None:
     """Show every measurement of ABLATION and its state. Builds nothing."""
     from bench.results.store import Store
-    from bench.sweep.noop import known_twins
+    from bench.sweep.noop import stored_twins
     from bench.sweep.plan import plan as make
 
     ablation = load_ablation(name, **asked)
     check_metrics([ablation], only)
-    check_sorts(rerun)
+    check_error_kinds(rerun)
     with Store(store) as kept:
         plan = make(ablation, kept, data, rerun=rerun, force=force, only=only, reading=True)
-        twins = known_twins(plan, kept)
+        twins = stored_twins(plan, kept)
     for line in (f"note: {twins}" if twins else "", _power(plan)):
         echo_error(line) if line else None
     rows = [*_plan_rows(plan)]
@@ -150,7 +150,7 @@ def run(
     overrides = (*overrides, *([f"timeout={timeout}"] if timeout else []))
     ablations = [load_ablation(name, overrides, plugins, seeds, device) for name in names]
     check_metrics(ablations, how["only"])
-    check_sorts(how["rerun"])
+    check_error_kinds(how["rerun"])
     with Store(store) as kept:
         job = Job(ablations, kept, data, **how)
         if dry_run:

@@ -12,7 +12,7 @@ import inspect
 import math
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, Literal, TypeVar, Union
 
@@ -122,17 +122,30 @@ class Axis:
         try:
             return self._convert(value)
         except (TypeError, ValueError):
-            hint = ""
-            if self.kind == "choice" and isinstance(value, str):
-                hint = suggestion(value, [text_of(c) for c in self.choices])
-                hint = hint if "mean" in hint else ""
-            raise RegistryError(f"axis '{self.name}' takes {self.accepts()}, not {text_of(value)!s}{hint}") from None
+            raise RegistryError(f"axis '{self.name}' takes {self._refusal(value)}") from None
+
+    def _refusal(self, value: Any) -> str:
+        """`32 | 16 | 8, not 9`; with types where that of the value is wrong: `32 | 16 | 8 (int), not '32' (str)`."""
+        types = {type(choice).__name__ for choice in self.choices} or {self.element or self.kind}
+        texts = [text_of(choice) for choice in self.choices]
+        if value is not None and (text_of(value) in texts or not self._has_type(value, types)):
+            names = f" ({' or '.join(sorted(types))})" if self.choices else ""
+            return f"{self.accepts()}{names}, not {_typed(value)}"
+        hint = suggestion(value, texts) if texts and isinstance(value, str) else ""
+        return f"{self.accepts()}, not {text_of(value)}{hint if 'mean' in hint else ''}"
+
+    def _has_type(self, value: Any, types: Set[str]) -> bool:
+        """Whether the value, or each element of a list, has one of these types; an int is a float too."""
+        if self.kind == "list" and not _is_list(value):
+            return False
+        accepted = types | {"int"} if "float" in types else types
+        return all(type(each).__name__ in accepted for each in (value if self.kind == "list" else [value]))
 
     def _convert(self, value: Any) -> Any:
         if self.kind == "choice":
             return _among(value, self.choices)
         if self.kind == "list":
-            if isinstance(value, str) or not isinstance(value, Sequence):
+            if not _is_list(value):
                 raise TypeError
             return tuple(self._bounded(_scalar(v, self.element)) for v in value)
         return self._bounded(_scalar(value, self.kind))
@@ -159,6 +172,18 @@ def _scalar(value: Any, kind: str) -> Any:
     if expected is None or not isinstance(value, expected) or (kind == "int" and isinstance(value, bool)):
         raise TypeError
     return value
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _typed(value: Any) -> str:
+    """A value with its type, for messages: `'32' (str)`, `2.0 (float)`, `['2'] (list of str)`."""
+    if _is_list(value):
+        types = " and ".join(sorted({type(v).__name__ for v in value}))
+        return f"[{', '.join(map(repr, value))}] (list of {types})"
+    return f"{text_of(value) if isinstance(value, bool) else repr(value)} ({type(value).__name__})"
 
 
 def text_of(value: Any) -> str:

@@ -1,1 +1,1 @@
-"""What is asked: ablation files, their expansion into variants, recipes, the grammar of claims."""
+"""The question of an ablation: its YAML file, the variants that follow from it, recipes, the grammar of claims."""

@@ -1,37 +1,38 @@
-"""A paper's claim as an expression over the table: its language. `findings` holds it against the numbers.
+"""The grammar of claims: what a paper says, as an expression over the table. `bench.analysis.findings` evaluates it.
 
     miou[stride=8,skips=true] > miou[stride=32]            one metric, two variants
-    miou[skip=sum] >= miou[skip=concat] - 0.01             no worse by more than a point
+    miou[skip=sum] >= miou[skip=concat] - 0.01             no worse by more than 0.01
     miou[rates=[4]] == miou[rates=[2]] within 0.01         equivalent
     miou[a=1] > miou[a=2] > miou                           a chain; without brackets, the baseline
-    macs[kernel=3] < 0.5 * macs[kernel=7]                  a multiple; a number may stand alone
+    macs[kernel=3] < 0.5 * macs[kernel=7]                  a multiple; one side may be a number
     miou[unet(skip=sum)] > miou[fcn]                       variants of several architectures
 
-An axis that is not mentioned stands at the baseline's value; where no variant is like that, the mentioned values
-must fit a single one. Another architecture than the baseline's is measured against its own first variant.
+`bench.spec.references` says which variant stands in the brackets.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.registry import suggestion, text_of
-from bench.spec.variant import Variant
-from bench.spec.yamlfile import FileError, parse_value
+from bench.registry import suggestion
+from bench.spec.references import Scope, VariantError, find_variant
+
+__all__ = ["ClaimError", "Comparison", "Operator", "Reference", "Scope", "Statement", "Sum", "parse"]
 
 Operator = Literal["<", "<=", ">", ">=", "=="]
 
 
 class ClaimError(ValueError):
-    """A claim that says nothing about this ablation's table; the text says what would have worked."""
+    """A claim that this ablation's table cannot decide; the text says what would have worked."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A cell of the table: a metric of a variant, by its canonical name."""
+    """One entry of the table: a metric of a variant, by the variant's canonical name."""
 
     metric: str
     variant: str
@@ -39,7 +40,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Sum:
-    """`constant` plus weighted cells."""
+    """`constant` plus weighted entries of the table."""
 
     terms: tuple[tuple[float, Reference], ...]
     constant: float = 0.0
@@ -55,36 +56,43 @@ class Comparison:
     margin: float = 0.0
 
     def answer(self, interval: tuple[float, float]) -> bool | None:
-        """Whether it holds for every difference left - right in the interval, for none (False), or for some (None)."""
-        low, high = interval if self.operator in (">", ">=", "==") else (-interval[1], -interval[0])
-        if self.operator == "==":
-            inside = -self.margin <= low and high <= self.margin
-            return True if inside else False if low > self.margin or high < -self.margin else None
-        if self.operator in (">", "<"):
-            return True if low > 0 else False if high <= 0 else None
-        return True if low >= 0 else False if high < 0 else None
+        """True if the comparison holds for every difference left - right in the interval, False if for none, else None.
+
+        Both ends belong to the interval.
+        """
+        low, high = interval
+        if self.operator in ("<", "<="):
+            low, high = -high, -low
+        match self.operator:
+            case "==":
+                always = -self.margin <= low and high <= self.margin
+                never = low > self.margin or high < -self.margin
+            case "<" | ">":
+                always, never = low > 0, high <= 0
+            case "<=" | ">=":
+                always, never = low >= 0, high < 0
+        return True if always else False if never else None
+
+    def weights(self) -> dict[Reference, float]:
+        """The weight of each entry of the table in left - right; entries that cancel are left out."""
+        parts: dict[Reference, list[float]] = {}
+        for sign, side in ((1.0, self.left), (-1.0, self.right)):
+            for weight, reference in side.terms:
+                parts.setdefault(reference, []).append(sign * weight)
+        return {reference: sum(ws) for reference, ws in parts.items() if abs(sum(ws)) > 1e-12 * sum(map(abs, ws))}
 
 
 @dataclass(frozen=True)
 class Statement:
-    """A claim as it is written, where the source makes it, and the comparisons that it consists of.
+    """A claim as it is written, its place in the source, and its comparisons.
 
-    `problem` says why it has none: an overridden ablation may have no such variant.
+    `problem` says why it has no comparisons: an overridden ablation may have no such variant.
     """
 
     says: str
     source: str
     comparisons: tuple[Comparison, ...] = ()
     problem: str = ""
-
-
-@dataclass(frozen=True)
-class Scope:
-    """What a claim may speak of: `metrics` by name, and variants, the baseline first."""
-
-    metrics: tuple[str, ...]
-    variants: tuple[Variant, ...]
-    excluded: tuple[tuple[Variant, str], ...] = ()
 
 
 NUMBER = r"\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?"
@@ -94,66 +102,66 @@ FORM = "metric[axis=value,...] > metric[axis=value,...]"
 
 
 def parse(says: str, source: str, scope: Scope) -> Statement:
-    """A claim's text, its variants resolved. Raises ClaimError for what is not grammar, or not in `scope`."""
+    """A claim from its text. Raises ClaimError for a fault of grammar, a name outside `scope`, or a claim that no
+    measurement can decide (`params == params`, `1 > 0`, an infinite number)."""
     return Statement(says, source, tuple(_Parser(says, scope).comparisons()))
 
 
 class _Parser:
-    """Reads one claim from left to right."""
+    """Reads one claim from left to right; `position` is that of the next character to read."""
 
     def __init__(self, text: str, scope: Scope) -> None:
-        self.text, self.scope, self.at = text, scope, 0
+        self.text, self.scope, self.position = text, scope, 0
 
     def comparisons(self) -> Iterator[Comparison]:
-        left, found = self.sum(), []
+        left, sides = self.sum(), []
         while (operator := self.sign(OPERATORS)) is not None:
             right = self.sum()
-            found.append((left, operator, right))
+            sides.append((left, operator, right))
             left = right
         margin = self.margin()
-        if not found or self.text[self.at :].strip():
+        if not sides or self.text[self.position :].strip():
             raise ClaimError(f"{self.rest()}: write it as {FORM}")
-        for left, operator, right in found:
-            yield self.checked(Comparison(left, operator, right, margin if operator == "==" else 0.0))  # type: ignore[arg-type]
-        if margin and all(operator != "==" for _, operator, _ in found):
+        for left, operator, right in sides:
+            yield _checked(Comparison(left, operator, right, margin if operator == "==" else 0.0))  # type: ignore[arg-type]
+        if margin and all(operator != "==" for _, operator, _ in sides):
             raise ClaimError("'within' belongs to ==; to > and < add the margin: a > b + 0.01")
 
     def rest(self) -> str:
-        rest = self.text[self.at :].strip()
+        rest = self.text[self.position :].strip()
         return f"nothing is compared in '{self.text}'" if not rest else f"cannot be read from '{rest[:40]}' on"
 
-    def checked(self, comparison: Comparison) -> Comparison:
-        metrics = {reference.metric for side in (comparison.left, comparison.right) for _, reference in side.terms}
-        if len(metrics) != 1:
-            told = " and ".join(sorted(metrics)) or "numbers only"
-            raise ClaimError(f"a comparison is about one metric, not {told}")
-        return comparison
-
     def token(self, kind: str) -> str | None:
-        """The next token, if it is of this kind; reading goes on behind it."""
-        match = TOKEN.match(self.text, self.at)
+        """The next token if it is of this kind; moves past it."""
+        match = TOKEN.match(self.text, self.position)
         if match is None or match[kind] is None:
             return None
-        self.at = match.end()
+        self.position = match.end()
         return match[kind]
 
-    def sign(self, which: Sequence[str]) -> str | None:
-        before = self.at
+    def sign(self, choices: Sequence[str]) -> str | None:
+        start = self.position
         sign = self.token("sign")
-        if sign is not None and sign in which:
+        if sign is not None and sign in choices:
             return sign
-        self.at = before
+        self.position = start
         return None
 
+    def number(self) -> float | None:
+        text = self.token("number")
+        if text is not None and math.isinf(float(text)):
+            raise ClaimError(f"the number {text} is infinite, so that nothing measured can change the answer")
+        return None if text is None else float(text)
+
     def margin(self) -> float:
-        before = self.at
+        start = self.position
         if self.token("name") != "within":
-            self.at = before
+            self.position = start
             return 0.0
-        number = self.token("number")
+        number = self.number()
         if number is None:
             raise ClaimError("'within' needs a number: a == b within 0.01")
-        return float(number)
+        return number
 
     def sum(self) -> Sum:
         terms: list[tuple[float, Reference]] = []
@@ -168,14 +176,14 @@ class _Parser:
             sign = -1.0 if following == "-" else 1.0
 
     def product(self) -> tuple[float, Reference | None]:
-        number = self.token("number")
-        if number is None:
-            reference = self.reference()
-            factor = self.token("number") if self.sign("*") else "1"
-            if factor is None:
-                raise ClaimError(f"{self.rest()}: a metric is multiplied by a number")
-            return float(factor), reference
-        return float(number), self.reference() if self.sign("*") else None
+        number = self.number()
+        if number is not None:
+            return number, self.reference() if self.sign("*") else None
+        reference = self.reference()
+        factor = self.number() if self.sign("*") else 1.0
+        if factor is None:
+            raise ClaimError(f"{self.rest()}: a metric is multiplied by a number")
+        return factor, reference
 
     def reference(self) -> Reference:
         metric = self.token("name")
@@ -183,87 +191,37 @@ class _Parser:
             raise ClaimError(f"{self.rest()}: write it as {FORM}")
         if metric not in self.scope.metrics:
             raise ClaimError(f"the ablation does not measure '{metric}'{suggestion(metric, self.scope.metrics)}")
-        return Reference(metric, resolve(self.brackets(), self.scope).name)
+        try:
+            return Reference(metric, find_variant(self.brackets(), self.scope).name)
+        except VariantError as error:
+            raise ClaimError(str(error)) from None
 
     def brackets(self) -> str:
-        """What stands within the brackets that follow, if any."""
+        """The text within the brackets that follow; empty where none follow."""
         if self.sign("[") is None:
             return ""
-        start, depth = self.at, 1
-        while depth and self.at < len(self.text):
-            depth += {"[": 1, "]": -1}.get(self.text[self.at], 0)
-            self.at += 1
+        start, depth = self.position, 1
+        while depth and self.position < len(self.text):
+            depth += {"[": 1, "]": -1}.get(self.text[self.position], 0)
+            self.position += 1
         if depth:
             raise ClaimError(f"a bracket is not closed in '{self.text}'")
-        return self.text[start : self.at - 1]
+        return self.text[start : self.position - 1]
 
 
-def resolve(text: str, scope: Scope) -> Variant:
-    """The variant that `stride=8,skips=true`, `unet(skip=sum)`, `architecture=unet` or nothing stands for.
-
-    Raises ClaimError where there is none, or more than one.
-    """
-    architecture, mentioned = _mentioned(text, scope)
-    family = [v for v in scope.variants if v.architecture == architecture]
-    if not family:
-        known = list(dict.fromkeys(v.architecture for v in scope.variants))
-        raise ClaimError(f"no variant here is of architecture '{architecture}'{suggestion(architecture, known)}")
-    _check_mentioned(architecture, mentioned, [*family, *(v for v, _ in scope.excluded)])
-    base = _texts(family[0]) | mentioned
-    exact = [v for v in family if _texts(v) == base]
-    fitting = exact or [v for v in family if mentioned.items() <= _texts(v).items()]
-    if len(fitting) == 1:
-        return fitting[0]
-    shown = f"{architecture}({','.join(f'{k}={v}' for k, v in mentioned.items())})"
-    if fitting:
-        told = ", ".join(v.name for v in fitting[:3])
-        raise ClaimError(f"'{shown}' fits {len(fitting)} variants; mention more of their axes: {told}")
-    for variant, because in scope.excluded:
-        if variant.architecture == architecture and mentioned.items() <= _texts(variant).items():
-            raise ClaimError(f"'{shown}' is excluded, because {because}")
-    raise ClaimError(f"no variant here is {shown}{suggestion(shown, [v.name for v in family])}")
-
-
-def _texts(variant: Variant) -> dict[str, str]:
-    return {name: text_of(value) for name, value in variant.axes}
-
-
-def _mentioned(text: str, scope: Scope) -> tuple[str, dict[str, str]]:
-    """The architecture and the values that are mentioned, as they stand in variants' names."""
-    head, inner = scope.variants[0].architecture, text.strip()
-    if "=" not in inner.partition("(")[0] and inner not in ("", "baseline"):
-        head, _, inner = inner.partition("(")
-        inner = inner.removesuffix(")")
-    axes: dict[str, str] = {}
-    for item in _items("" if inner == "baseline" else inner):
-        name, equals, value = (part.strip() for part in item.partition("="))
-        if not (equals and name and value) or name in axes:
-            raise ClaimError(f"'{item.strip()}' in '[{text}]': mention each axis once, as axis=value")
-        axes[name] = _value(value)
-    return axes.pop("architecture", head.strip()), axes
-
-
-def _items(text: str) -> list[str]:
-    """Split at the commas that stand in no bracket."""
-    items, depth = [""], 0
-    for sign in text:
-        depth += (sign == "[") - (sign == "]")
-        items[-1:] = [items[-1], ""] if sign == "," and not depth else [items[-1] + sign]
-    return items if text.strip() else []
-
-
-def _value(text: str) -> str:
-    try:
-        return text_of(parse_value(text))
-    except FileError as error:
-        raise ClaimError(str(error)) from None
-
-
-def _check_mentioned(architecture: str, mentioned: Mapping[str, str], family: Sequence[Variant]) -> None:
-    same = [_texts(variant) for variant in family if variant.architecture == architecture]
-    for name, value in mentioned.items():
-        if name not in same[0]:
-            raise ClaimError(f"'{architecture}' has no axis '{name}'{suggestion(name, list(same[0]))}")
-        known = list(dict.fromkeys(texts[name] for texts in same))
-        if value not in known:
-            raise ClaimError(f"no variant here has {name}={value}{suggestion(value, known)}")
+def _checked(comparison: Comparison) -> Comparison:
+    """The comparison. Raises ClaimError where it is not about one metric, or no measurement can change its answer."""
+    metrics = {reference.metric for side in (comparison.left, comparison.right) for _, reference in side.terms}
+    if len(metrics) != 1:
+        names = " and ".join(sorted(metrics)) or "numbers only"
+        raise ClaimError(f"a comparison is about one metric, not {names}")
+    weights = comparison.weights()
+    if not weights:
+        raise ClaimError(
+            f"'{comparison.operator}' compares {next(iter(metrics))} of a variant with itself: "
+            "it has the same answer whatever is measured"
+        )
+    numbers = (*weights.values(), comparison.left.constant, comparison.right.constant)
+    if not all(map(math.isfinite, numbers)):
+        raise ClaimError("a sum of numbers is infinite, so that nothing measured can change the answer")
+    return comparison

@@ -1,4 +1,4 @@
-"""A variant: one point of an architecture family, with a value for every axis."""
+"""A variant: one network of an architecture family, with a value for every axis."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from bench.registry import text_of
 
 @dataclass(frozen=True)
 class Variant:
-    """One point of a family: every axis with its value, in the order of the builder's signature.
+    """One network of a family: every axis with its value, in the order of the builder's signature.
 
-    `stated` are the axes that whoever asked for it gave a value (an ablation: its baseline and what
-    varies). The rest stand at their defaults, so the name determines the variant.
+    `stated` are the axes that the ablation names: those of its baseline, and those that vary. All other axes have their
+    defaults, so the name determines the variant.
     """
 
     architecture: str
@@ -22,6 +22,7 @@ class Variant:
 
     @property
     def values(self) -> dict[str, Any]:
+        """Axis -> value."""
         return dict(self.axes)
 
     @property

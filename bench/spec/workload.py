@@ -1,4 +1,4 @@
-"""What a variant is measured on: dataset, input shape, device and numeric type."""
+"""The workload: dataset, input shape, device and numeric type that a variant is measured with."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Layout = Literal["contiguous", "channels_last"]
 class Workload:
     """What a variant is measured on. `shape` is (channels, height, width) in pixels.
 
-    `layout`, `compile` and `graph` (replay of a CUDA graph) say how a forward pass is run where its speed
-    is measured; nothing else depends on them. Raises ValueError for a graph on a device that has none.
+    `layout`, `compile` and `graph` (replay of a CUDA graph) are how a forward pass is run where its speed is measured;
+    nothing else depends on them. Raises ValueError for a CUDA graph on a device that is not CUDA.
     """
 
     task: str
@@ -33,12 +33,12 @@ class Workload:
 
     @property
     def options(self) -> dict[str, Any]:
-        """How a forward pass is run, where that is not the plain way."""
-        told = {"layout": self.layout, "compile": self.compile, "graph": self.graph}
-        return {name: value for name, value in told.items() if value not in (False, "contiguous")}
+        """`layout`, `compile` and `graph`, where they are not at their defaults."""
+        options = {"layout": self.layout, "compile": self.compile, "graph": self.graph}
+        return {name: value for name, value in options.items() if value not in (False, "contiguous")}
 
 
 def check_graph(graph: bool, device: str) -> None:
-    """Raises ValueError where a CUDA graph is asked of another device."""
+    """Raises ValueError where a CUDA graph is requested on a device that is not CUDA."""
     if graph and not device.startswith("cuda"):
         raise ValueError(f"graph: CUDA graphs need a CUDA device, not '{device}'; leave 'graph' out, or name cuda")

@@ -1,6 +1,7 @@
-"""YAML with positions: plain Python values, and where in the file each of them stands.
+"""YAML with positions: plain Python values, and the line and column of each key and item.
 
-YAML 1.2: `1e-3` is a number and `no` a string. Duplicate keys, aliases, tags and deep nesting are refused.
+YAML 1.2: `1e-3` is a number and `no` a string. Duplicate keys, aliases, tags, deep nesting and control characters are
+refused.
 """
 
 from __future__ import annotations
@@ -10,24 +11,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.spec.characters import character_name, forbidden_character
+
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 12
 
+Positions = dict[tuple[Any, ...], tuple[int, int]]
+"""(key, key, index, ...) -> (line, column), both from 1."""
+
 
 class FileError(ValueError):
-    """Something wrong in a file; the text begins with `file:line:column:`."""
+    """A file that cannot be used; the text begins with `file:line:column:`."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """A parsed file: `data` in plain values; `at` gives the position of a path into it."""
+    """A parsed file: `data` in plain values, and the position of each key and item."""
 
     path: str
     data: dict[str, Any]
-    positions: dict[tuple[Any, ...], tuple[int, int]]
+    positions: Positions
 
     def at(self, path: Sequence[Any]) -> str:
-        """`file:line:column` of the nearest enclosing thing that has a position."""
+        """`file:line:column` of the key or item at `path`, or of the nearest one that encloses it."""
         for end in range(len(path), -1, -1):
             if tuple(path[:end]) in self.positions:
                 line, column = self.positions[tuple(path[:end])]
@@ -36,27 +42,27 @@ class Document:
 
 
 def read(path: Path) -> Document:
-    """Raises FileError with one line that says what is wrong and where."""
+    """The YAML mapping in a file. Raises FileError with one line that names the position and the fault."""
     shown = str(path)
     text = _text(path, shown)
-    _scan(text, shown)
+    _check(text, shown)
     try:
         loaded = _loader().load(text)
     except Exception as error:
-        raise FileError(_located(error, shown)) from None
+        raise FileError(_explained(error, shown)) from None
     if not isinstance(loaded, dict):
         raise FileError(f"{shown}:1:1: an ablation is a mapping of keys (question, architecture, ...)")
-    positions: dict[tuple[Any, ...], tuple[int, int]] = {}
+    positions: Positions = {}
     return Document(shown, _plain(loaded, (), positions), positions)
 
 
 def parse_value(text: str) -> Any:
     """One YAML value from a command line (`[16,8]`, `1e-3`, `true`). Raises FileError."""
-    _scan(text, "value")
+    _check(text, "value")
     try:
         return _plain(_loader().load(text), (), {})
     except Exception as error:
-        raise FileError(_located(error, f"'{text}'")) from None
+        raise FileError(_explained(error, f"'{text}'")) from None
 
 
 def _loader() -> Any:
@@ -70,27 +76,26 @@ def _loader() -> Any:
 def _text(path: Path, shown: str) -> str:
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise FileError(f"{shown}: larger than {MAX_BYTES // 1024} KiB, which no ablation is")
-        return path.read_bytes().decode("utf-8")
+            raise FileError(f"{shown}: larger than {MAX_BYTES // 1024} KiB, the limit for an ablation")
+        content = path.read_bytes()
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        line = content[: error.start].count(b"\n") + 1
         raise FileError(f"{shown}:{line}:1: not UTF-8 text; save the file as UTF-8") from None
     except OSError as error:
         raise FileError(f"{shown}: cannot be read: {error.strerror}") from None
 
 
-def _scan(text: str, shown: str) -> None:
-    """Refuse what could blow up or hide something before anything is built from it."""
+def _check(text: str, shown: str) -> None:
+    """Refuse text that could exhaust the memory, run code or garble a terminal, before anything is built from it."""
+    _check_characters(text, shown)
     from ruamel.yaml import YAML, events
 
     depth = 0
     try:
         for event in YAML(typ="rt").parse(text):
             where = f"{shown}:{event.start_mark.line + 1}:{event.start_mark.column + 1}"
-            if isinstance(event, events.AliasEvent) or getattr(event, "anchor", None):
-                raise FileError(f"{where}: anchors and aliases are not used in ablations; write the value out")
-            if getattr(event, "ctag", None) and not isinstance(event, events.CollectionEndEvent):
-                raise FileError(f"{where}: tags are not used in ablations; write a plain value")
+            _check_event(event, where)
             depth += isinstance(event, events.CollectionStartEvent)
             depth -= isinstance(event, events.CollectionEndEvent)
             if depth > MAX_DEPTH:
@@ -98,34 +103,59 @@ def _scan(text: str, shown: str) -> None:
     except FileError:
         raise
     except Exception as error:
-        raise FileError(_located(error, shown)) from None
+        raise FileError(_explained(error, shown)) from None
 
 
-def _located(error: Exception, shown: str) -> str:
+def _check_characters(text: str, shown: str) -> None:
+    """Refuse control characters in the text of the file itself; a carriage return may end a line."""
+    match = forbidden_character(text.replace("\r", "\n"))
+    if match:
+        before = text[: match.start()]
+        where = f"{shown}:{before.count(chr(10)) + 1}:{match.start() - before.rfind(chr(10))}"
+        raise FileError(f"{where}: not valid YAML: control character {character_name(match[0])}")
+
+
+def _check_event(event: Any, where: str) -> None:
+    """Refuse an anchor, an alias, a tag, or a string with an escaped control character."""
+    from ruamel.yaml import events
+
+    if isinstance(event, events.AliasEvent) or getattr(event, "anchor", None):
+        raise FileError(f"{where}: anchors and aliases are not used in ablations; repeat the value")
+    if getattr(event, "ctag", None) and not isinstance(event, events.CollectionEndEvent):
+        raise FileError(f"{where}: tags are not used in ablations; write a plain value")
+    match = forbidden_character(getattr(event, "value", None) or "")
+    if match:
+        raise FileError(f"{where}: control character {character_name(match[0])} in a text; leave it out")
+
+
+def _explained(error: Exception, shown: str) -> str:
+    """One line for an error of ruamel.yaml: position and problem."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     where = f"{shown}:{mark.line + 1}:{mark.column + 1}" if mark else shown
     problem = " ".join(str(getattr(error, "problem", None) or error).split("\n", 1)[0].split())
     if "duplicate key" in problem:
         key = problem.split('"')[1] if '"' in problem else problem
-        return f"{where}: key '{key}' stands here for the second time"
+        return f"{where}: key '{key}' is listed twice"
     return f"{where}: not valid YAML: {problem}"
 
 
-def _plain(node: Any, path: tuple[Any, ...], positions: dict[tuple[Any, ...], tuple[int, int]]) -> Any:
-    """ruamel's node as plain values; positions of keys and items noted on the way."""
+def _plain(node: Any, path: tuple[Any, ...], positions: Positions) -> Any:
+    """ruamel.yaml's node as plain values; adds the positions of its keys and items to `positions`."""
     if isinstance(node, dict):
-        for key in node:
-            if hasattr(node, "lc") and key in (node.lc.data or {}):
-                line, column = node.lc.data[key][:2]
-                positions[(*path, key)] = (line + 1, column + 1)
-        return {_plain(k, path, {}): _plain(v, (*path, k), positions) for k, v in node.items()}
+        _add_positions(node, node, path, positions)
+        return {_plain(key, path, {}): _plain(value, (*path, key), positions) for key, value in node.items()}
     if isinstance(node, list):
-        for index in range(len(node)):
-            if hasattr(node, "lc") and index in (node.lc.data or {}):
-                line, column = node.lc.data[index][:2]
-                positions[(*path, index)] = (line + 1, column + 1)
+        _add_positions(node, range(len(node)), path, positions)
         return [_plain(item, (*path, index), positions) for index, item in enumerate(node)]
     return _scalar(node)
+
+
+def _add_positions(node: Any, keys: Any, path: tuple[Any, ...], positions: Positions) -> None:
+    places = (node.lc.data or {}) if hasattr(node, "lc") else {}
+    for key in keys:
+        if key in places:
+            line, column = places[key][:2]
+            positions[(*path, key)] = (line + 1, column + 1)
 
 
 def _scalar(node: Any) -> Any:

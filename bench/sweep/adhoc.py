@@ -1,4 +1,4 @@
-"""`bench measure`: one network, measured now, in a process of its own; nothing is kept."""
+"""`bench measure`: one network, measured in a process of its own; nothing is stored."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def measure_target(
     plugins: Sequence[str],
     **how: Any,
 ) -> list[Measurement]:
-    """The measurements by batch, in the order of `metrics`; static ones, which depend on no batch, once.
+    """The measurements by batch size, in the order of `metrics`; static ones, which depend on no batch size, once.
 
-    `how` are the other fields of the workload: device, dtype, threads, layout, compile, graph.
-    Raises RegistryError for what does not exist, ValueError for a workload that cannot be.
+    `timeout` is in seconds for each metric; `how` are the other fields of the workload: device, dtype, threads, layout,
+    compile, graph. Raises RegistryError for a name that does not exist, ValueError for a workload that is not possible.
     """
     entry = targets.declared(target, plugins)
     chosen = _metrics(entry, metrics, tuple(plugins))
@@ -68,25 +68,25 @@ def _at(ablation: Ablation, batch: int, metrics: tuple[Metric, ...]) -> Ablation
 
 def _metrics(entry: Architecture, names: Sequence[str], plugins: tuple[str, ...]) -> tuple[Metric, ...]:
     registry = declarations(plugins).metrics
-    found = [registry.get(name) for name in names] or [m for m in registry if m.kind != "accuracy"]
-    for metric in found:
+    metrics = [registry.get(name) for name in names] or [m for m in registry if m.kind != "accuracy"]
+    for metric in metrics:
         if metric.kind == "accuracy":
             raise RegistryError(f"'{metric.name}' needs training: put it into an ablation and use bench run")
         if names and entry.task and not metric.fits(entry.task):
             raise RegistryError(f"'{metric.name}' is for {' and '.join(metric.tasks)}, not for {entry.task}")
-    return tuple(m for m in dict.fromkeys(found) if not entry.task or m.fits(entry.task))
+    return tuple(m for m in dict.fromkeys(metrics) if not entry.task or m.fits(entry.task))
 
 
 def variant_of(entry: Architecture, axes: Sequence[str]) -> Variant:
-    """The variant that `name=value` words ask for. Raises RegistryError for a wrong axis or value."""
-    given = {}
+    """The variant with the axes of `name=value` texts. Raises RegistryError for a wrong axis or value."""
+    values = {}
     for text in axes:
         name, equals, value = text.partition("=")
         if not equals:
             raise RegistryError(f"'{text}': write an axis as name=value")
-        given[name] = parse_value(value)
-    resolved = entry.resolve(given)
-    return Variant(entry.name, tuple(resolved.items()), tuple(name for name in resolved if name in given))
+        values[name] = parse_value(value)
+    resolved = entry.resolve(values)
+    return Variant(entry.name, tuple(resolved.items()), tuple(name for name in resolved if name in values))
 
 
 def _measured(ablations: Sequence[Ablation]) -> Iterator[Measurement]:
@@ -94,10 +94,10 @@ def _measured(ablations: Sequence[Ablation]) -> Iterator[Measurement]:
         plans = [plan(ablation, store) for ablation in ablations]
         executor = LocalExecutor(1, preload(plans))
         try:
-            for made in plans:
-                run(made, store, executor)
+            for each in plans:
+                run(each, store, executor)
         finally:
             executor.stop()
-        for made in plans:
-            found = {r.measurement.metric: r.measurement for r in store.records(made.keys)}
-            yield from (found[metric.name] for metric in made.ablation.metrics)
+        for each in plans:
+            measurements = {r.measurement.metric: r.measurement for r in store.records(each.keys)}
+            yield from (measurements[metric.name] for metric in each.ablation.metrics)

@@ -1,13 +1,14 @@
 """The no-op check: refuses an ablation with two variants that are the same network.
 
-Two variants whose graphs (in eval and in training mode), own losses, initial parameters and output on one input are
-all the same differ in name only: whatever the table would say of the axis between them is noise.
+Two variants are the same network if their graphs (in eval and in training mode), their own losses, their initial
+parameters and their outputs for one input are all equal. A difference between their measurements would be noise.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 
 from bench.registry import text_of
@@ -16,95 +17,106 @@ from bench.results.loading import kept_signatures
 from bench.results.signature import Signature
 from bench.results.store import Store
 from bench.spec.variant import Variant
-from bench.sweep.executors import Executor, Progress
+from bench.sweep.executors import Executor, Exit, Progress
 from bench.sweep.plan import Plan
 from bench.sweep.settings import BATCH, Options
 from bench.sweep.worker import SignatureJob
 
 
-class NoEffect(ValueError):  # noqa: N818 - what it says reads as one
-    """An axis of an ablation did nothing."""
+class NoEffect(ValueError):  # noqa: N818 - the name says what was wrong
+    """An axis of an ablation had no effect."""
 
 
 def check_effects(plan: Plan, store: Store, executor: Executor, options: Options) -> None:
-    """Refuse an ablation with two variants that differ in name only. Raises NoEffect."""
-    ablation = plan.ablation
-    requests = {request.key: request for request in networks(ablation)}
-    known = {key: Signature(**facts) for key, facts in store.signatures(requests).items()}
-    missing = [replace(request, parts={}) for key, request in requests.items() if key not in known]
-    known |= _signatures(missing, (), plan, store, executor, options)
-    by_variant = {request.variant: known[key] for key, request in requests.items()}
-    unread = [s for group in alike(by_variant) for s in map(by_variant.__getitem__, group) if not s.values]
-    if unread:
-        asked = [replace(requests[s.key], parts={}) for s in unread]
-        known |= _signatures(asked, tuple(unread), plan, store, executor, options)
-    twins = alike({request.variant: known[key] for key, request in requests.items()})
+    """Refuse an ablation with two variants that are the same network. Raises NoEffect."""
+    maker = _SignatureMaker(plan, store, executor, options)
+    requests = {request.key: request for request in networks(plan.ablation)}
+    signatures = {key: Signature(**facts) for key, facts in store.signatures(requests).items()}
+    signatures |= maker.made([request for key, request in requests.items() if key not in signatures])
+    without_values = [signature for signature in _equal(requests, signatures) if not signature.values]
+    if without_values:
+        signatures |= maker.made([requests[each.key] for each in without_values], tuple(without_values))
+    twins = alike(_by_variant(requests, signatures))
     if twins and not options.allow_noop:
-        raise NoEffect(told(twins, ablation.path))
+        raise NoEffect(refusal(twins, plan.ablation.path))
     if twins:
-        store.add_note(ablation.name, f"variants that are the same network were allowed: {options.allow_noop}")
+        store.add_note(plan.ablation.name, f"variants that are the same network were allowed: {options.allow_noop}")
 
 
-def known_twins(plan: Plan, store: Store) -> str:
-    """What `run` would refuse, as far as earlier runs looked at these networks; empty where nothing is known."""
-    known = kept_signatures(plan.ablation, store)
-    twins = alike({variant: found for variant, found in known.items() if found.values})
-    return told(twins, plan.ablation.path) if twins else ""
+def stored_twins(plan: Plan, store: Store) -> str:
+    """Why `run` would refuse the plan, by the signatures that earlier runs stored; empty where they show no reason."""
+    signatures = kept_signatures(plan.ablation, store)
+    twins = alike({variant: signature for variant, signature in signatures.items() if signature.values})
+    return refusal(twins, plan.ablation.path) if twins else ""
 
 
-def _signatures(
-    requests: Sequence[Request],
-    known: tuple[Signature, ...],
-    plan: Plan,
-    store: Store,
-    executor: Executor,
-    options: Options,
-) -> dict[str, Signature]:
-    """Look at networks in processes of their own; one that dies there is left unchecked, and the rest are not."""
-    found: dict[str, Signature] = {}
-    died: dict[str, Signature] = {}
+def _by_variant(requests: Mapping[str, Request], signatures: Mapping[str, Signature]) -> dict[Variant, Signature]:
+    return {request.variant: signatures[key] for key, request in requests.items()}
 
-    def take(item: Signature | Progress) -> None:
-        if isinstance(item, Progress):
-            options.notify(item)
-        else:
-            found[item.key] = item
 
-    ablation, size = plan.ablation, max(1, min(BATCH, math.ceil(len(requests) / options.workers)))
-    jobs = [requests[start : start + size] for start in range(0, len(requests), size)]
-    while jobs:
-        futures = [
-            executor.submit(SignatureJob(tuple(job), ablation.plugins, known), take, timeout=ablation.timeout)
-            for job in jobs
-        ]
-        ends = [future.result() for future in futures]
-        left = [[request for request in job if request.key not in found] for job in jobs]
-        for end, job in zip(ends, left, strict=True):
-            died |= {request.key: Signature(request.key, error=end.error or "no answer") for request in job[:1]}
-        jobs = [job[1:] for job in left if job[1:]]
-    if found:
-        store.add_signatures({key: signature.facts() for key, signature in found.items()})
-    return found | died
+def _equal(requests: Mapping[str, Request], signatures: Mapping[str, Signature]) -> list[Signature]:
+    """The signatures that equal that of another variant."""
+    by_variant = _by_variant(requests, signatures)
+    return [by_variant[variant] for group in alike(by_variant) for variant in group]
+
+
+class _SignatureMaker:
+    """Computes signatures of networks in worker processes, and stores them."""
+
+    def __init__(self, plan: Plan, store: Store, executor: Executor, options: Options) -> None:
+        self.ablation, self.store, self.executor, self.options = plan.ablation, store, executor, options
+
+    def made(self, requests: Sequence[Request], without_values: tuple[Signature, ...] = ()) -> dict[str, Signature]:
+        """Key -> signature. A network whose process dies gets a signature with the error, which is not stored."""
+        signatures: dict[str, Signature] = {}
+        died: dict[str, Signature] = {}
+        size = max(1, min(BATCH, math.ceil(len(requests) / self.options.workers)))
+        batches = [requests[start : start + size] for start in range(0, len(requests), size)]
+        while batches:
+            futures = [self._submitted(batch, without_values, signatures) for batch in batches]
+            exits = [future.result() for future in futures]
+            left = [[request for request in batch if request.key not in signatures] for batch in batches]
+            for end, batch in zip(exits, left, strict=True):
+                died |= {request.key: Signature(request.key, error=end.error or "no answer") for request in batch[:1]}
+            batches = [batch[1:] for batch in left if batch[1:]]
+        if signatures:
+            self.store.add_signatures({key: signature.facts() for key, signature in signatures.items()})
+        return signatures | died
+
+    def _submitted(
+        self, batch: Sequence[Request], without_values: tuple[Signature, ...], signatures: dict[str, Signature]
+    ) -> Future[Exit]:
+        """Compute the signatures of a batch in a process; each is added to `signatures` when it arrives."""
+
+        def receive(item: Signature | Progress) -> None:
+            if isinstance(item, Progress):
+                self.options.notify(item)
+            else:
+                signatures[item.key] = item
+
+        light = tuple(replace(request, parts={}) for request in batch)
+        job = SignatureJob(light, self.ablation.plugins, without_values)
+        return self.executor.submit(job, receive, timeout=self.ablation.timeout)
 
 
 def alike(signatures: Mapping[Variant, Signature]) -> list[list[Variant]]:
-    """Groups of variants whose recorded graphs, own losses, and values where they were read, are the same."""
+    """Groups of variants with equal graphs, equal own losses, and equal values where these were computed."""
     groups: dict[str, list[Variant]] = {}
-    for variant, found in signatures.items():
-        if found.graph:
-            groups.setdefault(f"{found.graph}/{found.objective}/{found.values}", []).append(variant)
+    for variant, signature in signatures.items():
+        if signature.graph:
+            groups.setdefault(f"{signature.graph}/{signature.objective}/{signature.values}", []).append(variant)
     return [group for group in groups.values() if len(group) > 1]
 
 
-def told(groups: Iterable[Sequence[Variant]], path: str) -> str:
-    """The refusal, in one line for each pair that differs in name only, and what would work."""
+def refusal(groups: Iterable[Sequence[Variant]], path: str) -> str:
+    """Two lines: the first pair of variants that are the same network with the number of pairs, and what would work."""
     lines = [f"{path}: {_difference(group[0], other)}" for group in groups for other in group[1:]]
     rest = f" (and {len(lines) - 1} more pairs)" if len(lines) > 1 else ""
-    return f"{lines[0]}{rest}\nexclude one of the two with its reason, or allow it: --allow-noop REASON"
+    return f"{lines[0]}{rest}\nexclude one of the two and say why, or allow both: --allow-noop REASON"
 
 
 def _difference(one: Variant, other: Variant) -> str:
     axes = [k for k, v in one.axes if other.values.get(k) != v]
     named = " and ".join(f"'{axis}'" for axis in axes)
-    moves = ", ".join(f"{k}={text_of(one.values[k])} or {text_of(other.values[k])}" for k in axes)
-    return f"axis {named} had no effect: {one.name} is the same network with {moves}"
+    values = ", ".join(f"{k}={text_of(one.values[k])} or {text_of(other.values[k])}" for k in axes)
+    return f"axis {named} had no effect: {one.name} is the same network with {values}"

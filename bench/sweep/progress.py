@@ -1,4 +1,4 @@
-"""What a person sees of a run: a live line with time left on a terminal, a plain line each tenth in a log."""
+"""The progress of a run: a live line with the time left on a terminal, a plain line for each tenth in a log."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from bench.sweep.settings import Began, Kept
 
 
 class Reporter:
-    """Takes a run's events; writes to stderr only."""
+    """Prints the events of a run to stderr."""
 
     def __init__(self, title: str) -> None:
         self.title, self.total, self.done, self.failed = title, 0, 0, 0
         self.started = time.monotonic()
-        self.told = -1
+        self.tenths = -1
         self._live: Any = None
         self._tasks: dict[str, Any] = {}
 
@@ -35,7 +35,7 @@ class Reporter:
             self._training_run(event)
 
     def say(self, text: str) -> None:
-        """One line that stays."""
+        """Print one line that stays on the terminal."""
         if self._live:
             self._live.console.print(text, markup=False, highlight=False)
         else:
@@ -68,8 +68,8 @@ class Reporter:
             self._live.update(self._tasks[""], completed=self.done, note=note)
             return
         tenth = 10 * self.done // max(self.total, 1)
-        if tenth > self.told:
-            self.told = tenth
+        if tenth > self.tenths:
+            self.tenths = tenth
             self.say(f"{self.title}: {self.done} of {self.total} measurements{self._time_left()}")
 
     def _time_left(self) -> str:
@@ -83,7 +83,7 @@ class Reporter:
             self.say(f"{self.title}: {event.label}")
             return
         if not self._live:
-            self._log_trial(event)
+            self._log_training_run(event)
             return
         if event.label not in self._tasks:
             self._tasks[event.label] = self._live.add_task(f"  {event.label}", total=event.total, note="")
@@ -91,7 +91,7 @@ class Reporter:
         if event.done >= event.total:
             self._live.remove_task(self._tasks.pop(event.label))
 
-    def _log_trial(self, event: Progress) -> None:
+    def _log_training_run(self, event: Progress) -> None:
         tenth = 10 * event.done // max(event.total, 1)
         if tenth > self._tasks.get(event.label, 0):
             self._tasks[event.label] = tenth

@@ -1,4 +1,4 @@
-"""`bench verify`: every published fact measured anew, and by how much it is off where it is not reproduced."""
+"""`bench verify`: measures every published number again, and says by how much it is off."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ TIMEOUT = 600.0
 
 @dataclass(frozen=True)
 class Check:
-    """A fact and what was measured. `published`, `measured` and `off` are in units of `scale`, not rounded.
+    """A published number and what was measured. `published`, `measured` and `off` are in units of `scale`, not rounded.
 
-    `off` is 0 where the digits that were printed are reproduced. `variant` is canonical; `when` holds the
-    axis values that the fact states. `error` says why a check is broken.
+    `off` is measured - published, or 0 where all printed digits are reproduced. `variant` is the canonical name; `when`
+    holds the axis values that the source states. `error` says why nothing was measured (`broken`).
     """
 
     architecture: str
@@ -60,7 +60,7 @@ class Check:
 
 @dataclass(frozen=True)
 class _Question:
-    """A fact with the measurement that answers it; with an `error` where there can be none."""
+    """A published number and the metric that measures it; `error` says why no metric can."""
 
     entry: Architecture
     fact: Fact
@@ -74,30 +74,30 @@ class _Question:
         return self.fact.shape or SHAPE
 
 
-Cells = dict[tuple[Variant, tuple[int, ...], str], Measurement]
+Measurements = dict[tuple[Variant, tuple[int, ...], str], Measurement]
 
 
 def verify(target: str = "", plugins: Sequence[str] = ()) -> list[Check]:
-    """Checks of one architecture, of a zoo (`timm`, `torchvision`), or of all that have facts.
+    """Check the published numbers of one architecture, of a zoo (`timm`, `torchvision`), or of all architectures.
 
-    Raises RegistryError for an unknown name, or one of which nothing is published.
+    Raises RegistryError for an unknown name, or one without published numbers.
     """
     questions = [_question(entry, fact, tuple(plugins)) for entry, fact in _published(target, plugins)]
     if not questions:
-        raise RegistryError(f"no published number is known of {target or 'any architecture'}")
+        raise RegistryError(f"there is no published number for {target or 'any architecture'}")
     answerable = [q for q in questions if q.metric is not None]
-    found = _measured(answerable, tuple(plugins)) if answerable else {}
-    return [_answer(question, found) for question in questions]
+    measurements = _measured(answerable, tuple(plugins)) if answerable else {}
+    return [_answer(question, measurements) for question in questions]
 
 
 def exit_code(checks: Iterable[Check]) -> int:
     """0 all reproduced (or disputed, as declared), 1 something is off, 4 something could not be measured."""
-    seen = {check.status for check in checks}
-    return 4 if "broken" in seen else 1 if "off" in seen else 0
+    statuses = {check.status for check in checks}
+    return 4 if "broken" in statuses else 1 if "off" in statuses else 0
 
 
 def judged(fact: Fact, measured: float) -> tuple[Status, float]:
-    """(status, how far off in units of the fact's scale), by the digits that were printed."""
+    """(status, measured - published in units of the fact's scale), compared by the digits that were printed."""
     exact = Decimal(str(measured)) / Decimal(str(fact.scale))
     published = Decimal(str(fact.value))
     if _to_digits(exact, fact.digits) == _to_digits(published, fact.digits):
@@ -141,8 +141,8 @@ def _question(entry: Architecture, fact: Fact, plugins: tuple[str, ...]) -> _Que
     return _Question(entry, fact, variant, metric, part)
 
 
-def _measured(questions: Sequence[_Question], plugins: tuple[str, ...]) -> Cells:
-    """All measurements in one run on all cores, kept in a store that is gone afterwards."""
+def _measured(questions: Sequence[_Question], plugins: tuple[str, ...]) -> Measurements:
+    """All measurements in one run on all cores, in a temporary store."""
     whole = _plan(questions, plugins)
     workers = workers_for([whole])
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "store.sqlite") as store:
@@ -152,22 +152,23 @@ def _measured(questions: Sequence[_Question], plugins: tuple[str, ...]) -> Cells
         finally:
             executor.stop()
             reporter.close()
-        kept = [record.measurement for record in store.records(whole.keys)]
-    return {(m.variant, m.workload.shape, m.metric): m for m in kept}
+        measurements = [record.measurement for record in store.records(whole.keys)]
+    return {(m.variant, m.workload.shape, m.metric): m for m in measurements}
 
 
 def _plan(questions: Sequence[_Question], plugins: tuple[str, ...]) -> Plan:
-    """One plan of the measurements that are asked for, over all architectures and input sizes.
+    """One plan of all measurements, over all architectures and input sizes.
 
-    It holds measurements and no variants: that two facts are of the same network is no fault here.
+    The plan has measurements but no variants, so that two facts of the same network pass the no-op check.
     """
-    wanted = {(q.variant, q.shape, q.metric.name) for q in questions if q.metric is not None}
-    asked = [_ablation([q for q in questions if q.shape == s], s, plugins) for s in {q.shape: None for q in questions}]
+    needed = {(q.variant, q.shape, q.metric.name) for q in questions if q.metric is not None}
+    shapes = dict.fromkeys(question.shape for question in questions)
+    ablations = [_ablation([q for q in questions if q.shape == shape], shape, plugins) for shape in shapes]
     due = [
         Planned(request, "due")
-        for ablation in asked
+        for ablation in ablations
         for request in requests(ablation, {})
-        if (request.variant, request.workload.shape, request.metric) in wanted
+        if (request.variant, request.workload.shape, request.metric) in needed
     ]
     return Plan(_ablation([], SHAPE, plugins), tuple(due), None)
 
@@ -192,10 +193,10 @@ def _ablation(questions: Sequence[_Question], shape: tuple[int, ...], plugins: t
     )
 
 
-def _answer(question: _Question, found: Cells) -> Check:
+def _answer(question: _Question, measurements: Measurements) -> Check:
     fact, value, error = question.fact, None, question.error
     if question.metric is not None:
-        value, error = _value(question, found.get((question.variant, question.shape, question.metric.name)))
+        value, error = _value(question, measurements.get((question.variant, question.shape, question.metric.name)))
     status: Status = "broken"
     off = None
     if value is not None:
@@ -230,7 +231,7 @@ def _value(question: _Question, measurement: Measurement | None) -> tuple[float 
         return None, f"'{measurement.metric}' has no part '{question.part}'{_near(question.part, measurement.detail)}"
     value = measurement.detail[question.part] if question.part else measurement.value
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None, f"'{question.fact.quantity}' is {value}, no single number"
+        return None, f"'{question.fact.quantity}' is {value}, not a single number"
     return value, ""
 
 
@@ -260,13 +261,13 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _row(check: Check) -> tuple[str, ...]:
-    """Status, network and input, quantity, published, measured, and what else there is to say."""
+    """Status, network and input size, quantity, published, measured, remarks."""
     size = "" if check.shape in (None, SHAPE) else " at " + "x".join(map(str, check.shape[1:]))
     quantity = f"{check.quantity} ({check.convention})" if check.convention else check.quantity
-    said = [check.error] if check.error else []
+    remarks = [check.error] if check.error else []
     if check.off:
-        said += [f"off by {_off_text(check)}", *([check.note] if check.note else [])]
-    return check.status, check.variant + size, quantity, check.printed, _measured_text(check), "; ".join(said)
+        remarks += [f"off by {_off_text(check)}", *([check.note] if check.note else [])]
+    return check.status, check.variant + size, quantity, check.printed, _measured_text(check), "; ".join(remarks)
 
 
 def _measured_text(check: Check) -> str:
@@ -279,7 +280,7 @@ def _off_text(check: Check) -> str:
 
 
 def _number(value: float, check: Check, form: str) -> str:
-    """With three digits more than were printed, so that it shows how near it came; whole numbers as they are."""
+    """With three digits more than the source prints, so that small differences show; whole numbers as they are."""
     if check.digits is None:
         return f"{int(value) if float(value).is_integer() else value:{form}}"
     return f"{value:{form}.{check.digits + 3}f}"
@@ -288,5 +289,5 @@ def _number(value: float, check: Check, form: str) -> str:
 def summary(checks: Iterable[Check]) -> str:
     """`75 facts: 74 reproduced, 1 disputed`."""
     counted = Counter(check.status for check in checks)
-    told = ", ".join(f"{counted[s]} {s}" for s in ("reproduced", "disputed", "off", "broken") if counted[s])
-    return f"{counted.total()} facts: {told}"
+    statuses = ", ".join(f"{counted[s]} {s}" for s in ("reproduced", "disputed", "off", "broken") if counted[s])
+    return f"{counted.total()} facts: {statuses}"

@@ -1,4 +1,4 @@
-"""Where jobs run: one small interface, `submit -> Future`, behind which a machine or a cluster stands."""
+"""The interface of executors, `submit -> Future`: they run jobs on this machine, or on a cluster."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Lane = Literal["shared", "exclusive"]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a long job is. It does not restart the job's clock, as a result does."""
+    """The progress of a long job. A result restarts the job's timeout; progress does not."""
 
     label: str
     done: int
@@ -24,21 +24,21 @@ class Progress:
 
 @dataclass(frozen=True)
 class Exit:
-    """How a job ended. `error` is None, or begins with its sort: `timeout:`, `oom:`, `died:`, `failed:`."""
+    """How a job ended. `error` is None, or begins with its kind: `timeout:`, `oom:`, `died:`, `failed:`."""
 
     error: str | None = None
 
 
 class Executor(Protocol):
-    """Runs jobs in processes of their own. What a job emits reaches `receive` at once, in order."""
+    """Runs each job in a process of its own. What a job emits reaches `receive` at once, in order."""
 
     def submit(
         self, job: Job, receive: Emit, *, timeout: float, device: str = "cpu", lane: Lane = "shared"
     ) -> Future[Exit]:
-        """Run `job(emit)`; the future resolves when all that it emitted has been received.
+        """Run `job(emit)`; the future resolves when everything that the job emitted has been received.
 
-        `timeout` is in seconds from the start, or from the last result. Jobs in the exclusive lane
-        of a device run while no other job of ours, in this run or another, is on that device.
+        `timeout` is in seconds since the start, or since the last result. A job in the exclusive lane of a device runs
+        while no other job of fovbench, of this run or another, is on that device.
         """
         ...
 

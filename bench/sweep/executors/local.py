@@ -1,7 +1,7 @@
-"""Jobs on this machine: one forkserver process each, so that a death costs its own measurement and no other.
+"""Jobs on this machine, each in a process of its own, so that a process that dies costs one measurement only.
 
-The fork server imports the heavy libraries once; a job then starts in about 0.1 s. Where there is no
-fork server (Windows), processes are spawned.
+A fork server imports the large libraries once; a job then starts in about 0.1 s. Where there is no fork server
+(Windows), processes are spawned.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from bench.sweep.executors import Emit, Exit, Job, Lane, Progress
 _WAITING, _STARTED, _ITEM, _ENDED = "waiting", "started", "item", "ended"
 
 PATIENCE = 3.0
-"""Seconds that a job waits for its device before it says so."""
+"""Seconds after which a job that waits for its device prints that it waits."""
 
 
 class WorkerError(RuntimeError):
-    """Processes cannot be started here at all: no measurement's fault, and no reason to go on."""
+    """Worker processes cannot be started at all, so that the run ends; no measurement is to blame."""
 
 
 class LocalExecutor:
@@ -74,21 +74,22 @@ class LocalExecutor:
 
 
 def _followed(process: Any, pipe: Connection, receive: Emit, timeout: float) -> Exit:
-    """Pass on what the job sends until it ends, dies, or is silent for longer than `timeout`."""
+    """Pass on what the job sends until it ends, dies, or sends nothing for longer than `timeout`, in seconds."""
     deadline: float | None = None
     while True:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         if not multiprocessing.connection.wait([pipe, process.sentinel], left):
             return Exit(f"timeout: no result within {timeout:g} s")
         try:
-            if not pipe.poll():  # it is dead, but a child of its may still hold the pipe open
+            if not pipe.poll():  # the process is dead, but a child of it may keep the pipe open
                 raise EOFError
             tag, item = pipe.recv()
         except (EOFError, ConnectionError):
             process.join()
             if deadline is None and process.exitcode > 0:
-                told = f"a worker process could not start (exit status {process.exitcode}); see its error above"
-                raise WorkerError(told) from None
+                status = process.exitcode
+                message = f"a worker process could not start (exit status {status}); its error is printed above"
+                raise WorkerError(message) from None
             return Exit(_death(process.exitcode))
         if tag == _ENDED:
             return Exit(item)
@@ -107,7 +108,7 @@ def _death(code: int) -> str:
 
 
 def _end(process: Any) -> None:
-    """Kill a job's process and whatever it started, also where the job itself is dead already."""
+    """Kill a job's process and its process group, also where the process itself is dead already."""
     if process.pid is None:
         return
     if hasattr(os, "killpg"):
@@ -119,10 +120,10 @@ def _end(process: Any) -> None:
 
 
 def _work(job: Job, pipe: Connection, device: str, lane: Lane) -> None:
-    """The whole life of a job's process."""
+    """Run one job in its process, from start to end."""
     _detach()
     try:
-        with _held(device, lane, lambda text: pipe.send((_WAITING, Progress(text, 0, 0)))):
+        with _reserved(device, lane, lambda text: pipe.send((_WAITING, Progress(text, 0, 0)))):
             pipe.send((_STARTED, None))
             job(lambda item: pipe.send((_ITEM, item)))
         pipe.send((_ENDED, None))
@@ -131,18 +132,18 @@ def _work(job: Job, pipe: Connection, device: str, lane: Lane) -> None:
 
 
 def described(error: BaseException) -> str:
-    """An exception as the error of a measurement: its sort, its type, its first line."""
+    """An exception as the error of a measurement: its kind, its type, its first line."""
     first = (str(error).splitlines() or [""])[0].strip()
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return f"oom: {first or 'out of memory'}"
-    sort = getattr(error, "sort", "")
-    if sort:
-        return f"{sort}: {first.removeprefix(sort).strip()}"
+    kind = getattr(error, "sort", "")
+    if kind:
+        return f"{kind}: {first.removeprefix(kind).strip()}"
     return f"failed: {type(error).__name__}: {first}".rstrip(": ")
 
 
 def _detach() -> None:
-    """Ctrl-C is the driver's to handle; prints must not mix with the driver's output; no driver, no work."""
+    """Leave Ctrl-C to the driver, print to stderr only, and end when the driver ends."""
     if hasattr(os, "setsid"):
         with contextlib.suppress(PermissionError):
             os.setsid()
@@ -168,23 +169,23 @@ def _lock_folder() -> Path:
 
 
 @contextlib.contextmanager
-def _held(device: str, lane: Lane, say: Callable[[str], None]) -> Iterator[None]:
-    """The device's lane: many share it, or one has it alone. The kernel frees it if we are killed.
+def _reserved(device: str, lane: Lane, say: Callable[[str], None]) -> Iterator[None]:
+    """Reserve the device: shared with other jobs, or exclusively. The kernel releases it if the process is killed.
 
-    Whoever wants it passes a turnstile first, and who wants it alone holds the turnstile while waiting:
-    else trainings of another run, one after the other, would keep a timing waiting for ever.
+    Each job acquires a turnstile first. A job that needs the device exclusively keeps the turnstile while it waits, so
+    that later jobs wait behind it: otherwise a series of training runs could delay a timing for ever.
     """
     from filelock import FileLock, ReadWriteLock
 
     name = _lock_folder() / device.replace(":", "-")
     turnstile, lock = FileLock(f"{name}.turnstile"), ReadWriteLock(f"{name}.db")
-    _patiently(turnstile.acquire, say, f"waiting for {device}: another run is timing, or waiting to")
+    _patiently(turnstile.acquire, say, f"waiting for {device}: another run measures a time, or waits to measure one")
     if lane == "shared":
         turnstile.release()
     _patiently(
         lock.acquire_write if lane == "exclusive" else lock.acquire_read,
         say,
-        f"waiting for {device}: another run is busy on it, and a timing must be alone",
+        f"waiting for {device}: another run uses it, and a timing needs it exclusively",
     )
     turnstile.release()
     try:

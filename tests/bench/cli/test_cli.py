@@ -109,7 +109,7 @@ def test_measure_takes_a_callable_from_a_file(bench, tmp_path):
 
 def test_list_and_show_as_json(bench):
     assert {
-        "sort": "ablations",
+        "kind": "ablations",
         "name": "easy",
         "summary": "Does the command work?",
         "file": "ablations/easy.yaml",

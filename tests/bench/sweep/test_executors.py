@@ -82,7 +82,7 @@ def test_workers_that_cannot_start_end_the_run_instead_of_failing_every_cell(tmp
     code = f"""
         from bench.spec import ablation
         from bench.sweep import plan as planning
-from bench.sweep import driver as sweep
+        from bench.sweep import driver as sweep
         from bench.sweep.executors.local import LocalExecutor, WorkerError
         from bench.results.store import Store
         with Store("s.sqlite") as store:

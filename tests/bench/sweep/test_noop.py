@@ -11,7 +11,7 @@ from bench.spec.variant import Variant
 from bench.sweep import driver as sweep
 from bench.sweep import plan as planning
 from bench.sweep.executors.local import LocalExecutor
-from bench.sweep.noop import NoEffect, known_twins
+from bench.sweep.noop import NoEffect, stored_twins
 from bench.sweep.settings import Options
 
 NETWORK = '''
@@ -124,10 +124,10 @@ def test_a_network_that_dies_does_not_hide_the_twins_beside_it(planted, store, w
 def test_the_plan_tells_of_twins_that_a_run_has_found(attempt, planted, store, write):
     ablation = ablations.load(write(TEXT + "vary: {nothing: [true]}\n"), plugins=[planted])
     plan = planning.plan(ablation, store)
-    assert known_twins(plan, store) == ""
+    assert stored_twins(plan, store) == ""
     with pytest.raises(NoEffect):
         attempt("{nothing: [true]}")
-    assert "axis 'nothing' had no effect" in known_twins(plan, store)
+    assert "axis 'nothing' had no effect" in stored_twins(plan, store)
 
 
 def test_it_can_be_allowed_with_a_reason_that_is_kept(attempt, store):

@@ -1,0 +1,71 @@
+"""An ablation file with the registry that its names are looked up in; every fault is raised with its position."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.registry import Architecture, Axis, Registries, RegistryError, suggestion
+from bench.registry.catalogue import declarations, plugin_source
+from bench.registry.targets import ZOOS, declared
+from bench.spec.schema import AblationError, AblationFile
+from bench.spec.yamlfile import Document
+
+
+@dataclass(frozen=True)
+class Context:
+    """A file whose keys are right, and the plug-ins that were named for it."""
+
+    document: Document
+    file: AblationFile
+    plugins: tuple[str, ...]
+
+    @property
+    def registries(self) -> Registries:
+        return declarations(self.plugins)
+
+    def error(self, path: Sequence[Any], message: object) -> AblationError:
+        """An error about the key or item at `path`."""
+        return AblationError(f"{self.document.at(path)}: {message}")
+
+    def architecture(self, name: str, path: Sequence[Any]) -> Architecture:
+        """The architecture that the file names at `path`. Raises AblationError for one that does not exist."""
+        if not self._allowed(name):
+            file = name.rpartition(":")[0]
+            raise self.error(path, f"'{name}' would run code from {file}; allow it with --plugin {file}")
+        try:
+            return declared(name, self.plugins)
+        except RegistryError as error:
+            raise self.error(path, error) from None
+
+    def _allowed(self, name: str) -> bool:
+        """Whether looking the name up runs no code, or only code of a plug-in that was named."""
+        file, colon, _ = name.rpartition(":")
+        if not colon or name.partition(":")[0] in ZOOS or file in self.plugins:
+            return True
+        if not file.endswith(".py"):
+            return False
+        files = [plugin_source(plugin).path for plugin in self.plugins if plugin.endswith(".py")]
+        return Path(file).resolve() in files
+
+    def check_value(self, architecture: Architecture, axis: str, value: Any, path: Sequence[Any]) -> None:
+        """Raises AblationError where the architecture has no such axis, or the axis does not take the value."""
+        try:
+            self.axis(architecture, axis, path).parse(value)
+        except RegistryError as error:
+            raise self.error(path, error) from None
+
+    def check_values(self, architecture: Architecture, values: Mapping[str, Any], path: Sequence[Any]) -> None:
+        """`check_value` for each axis of a mapping at `path`."""
+        for axis, value in values.items():
+            self.check_value(architecture, axis, value, [*path, axis])
+
+    def axis(self, architecture: Architecture, name: str, path: Sequence[Any]) -> Axis:
+        """Raises AblationError where the architecture has no such axis."""
+        axes = {axis.name: axis for axis in architecture.axes}
+        if name not in axes:
+            hint = suggestion(name, list(axes))
+            raise self.error(path, f"'{architecture.name}' has no axis '{name}'{hint}")
+        return axes[name]

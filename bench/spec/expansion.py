@@ -1,0 +1,185 @@
+"""From the keys of an ablation file to its variants."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.registry import Architecture, RegistryError, resolve, text_of
+from bench.spec.context import Context
+from bench.spec.variant import Variant
+from bench.spec.workload import Workload
+
+MAX_VARIANTS = 10_000
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """`variants` begins with the baseline; `excluded` holds (variant, reason); `labels` those of `compare_with`."""
+
+    variants: tuple[Variant, ...]
+    excluded: tuple[tuple[Variant, str], ...]
+    varied: tuple[str, ...]
+    labels: Mapping[str, str]
+
+
+def expanded(context: Context, architecture: Architecture, workload: Workload) -> Expansion:
+    """The variants of an ablation. Raises AblationError for axes, values and combinations that do not exist."""
+    family = _Family(context, architecture, _with_required(context, architecture, workload, "baseline"))
+    variants, excluded = family.variants()
+    others = _others(context, architecture, workload, variants)
+    labels = {variant.name: label for variant, label in others.items() if label}
+    return Expansion((*variants, *others), excluded, _varied(context), labels)
+
+
+def _varied(context: Context) -> tuple[str, ...]:
+    """The axes that differ between variants, `architecture` first where there are several."""
+    file = context.file
+    several = ["architecture"] if file.compare_with else []
+    return tuple(dict.fromkeys((*several, *file.vary, *file.grid, *file.zip)))
+
+
+def _others(
+    context: Context, architecture: Architecture, workload: Workload, variants: Sequence[Variant]
+) -> dict[Variant, str | None]:
+    """The variants of `compare_with` with their labels."""
+    others: dict[Variant, str | None] = {}
+    for number, entry in enumerate(context.file.compare_with):
+        path = ["compare_with", number]
+        other = context.architecture(entry.architecture, [*path, "architecture"])
+        if other.task != architecture.task:
+            tasks = f"is for {other.task or 'no task'}, but '{architecture.name}' for {architecture.task or 'none'}"
+            raise context.error([*path, "architecture"], f"'{other.name}' {tasks}")
+        axes = _with_required(context, other, workload, *path, "axes")
+        variant = _variant(context, other, axes, path, stated=axes)
+        if variant in others or variant in variants:
+            raise context.error(path, f"'{variant.name}' is listed twice")
+        others[variant] = entry.label
+    return others
+
+
+def _with_required(context: Context, architecture: Architecture, workload: Workload, *path: Any) -> dict[str, Any]:
+    """The axes that the file lists at `path`, and those that the dataset requires (its number of classes).
+
+    A required value is that of the dataset's own axis of that name, where it has one (its number of levels).
+    """
+    section: Any = context.file
+    for part in path:
+        section = section[part] if isinstance(part, int) else getattr(section, part)
+    context.check_values(architecture, section, path)
+    for name, value in _required(context, architecture, workload).items():
+        if section.get(name, value) != value:
+            message = f"'{workload.dataset}' needs {name}: {text_of(value)}; leave '{name}' out to have it set"
+            raise context.error([*path, name], message)
+        section = {**section, name: value}
+    return dict(section)
+
+
+def _required(context: Context, architecture: Architecture, workload: Workload) -> dict[str, Any]:
+    """The axes that the dataset requires of this architecture, with their values."""
+    dataset = context.registries.datasets.get(workload.dataset) if workload.dataset else None
+    axes, own = {axis.name for axis in architecture.axes}, dict(workload.dataset_axes)
+    return {name: own.get(name, v) for name, v in (dataset.requires if dataset else {}).items() if name in axes}
+
+
+def _variant(
+    context: Context, architecture: Architecture, axes: Mapping[str, Any], path: Sequence[Any], stated: Collection[str]
+) -> Variant:
+    """Raises AblationError for a combination that the architecture does not have."""
+    try:
+        resolved = architecture.resolve(axes)
+    except RegistryError as error:
+        hint = "; leave it out with 'exclude'" if path[0] in ("vary", "grid", "zip") else ""
+        raise context.error(path, f"{error}{hint}") from None
+    return _named(architecture, resolved, stated)
+
+
+def _named(architecture: Architecture, resolved: Mapping[str, Any], stated: Collection[str]) -> Variant:
+    return Variant(architecture.name, tuple(resolved.items()), tuple(name for name in resolved if name in stated))
+
+
+class _Family:
+    """The variants of the ablation's own architecture; `base` holds the axes of the baseline."""
+
+    def __init__(self, context: Context, architecture: Architecture, base: dict[str, Any]) -> None:
+        self.context, self.file = context, context.file
+        self.architecture, self.base = architecture, base
+        self.stated = {*base, *self.file.vary, *self.file.grid, *self.file.zip}
+        self.axes = {axis.name: axis for axis in architecture.axes}
+
+    def variants(self) -> tuple[tuple[Variant, ...], tuple[tuple[Variant, str], ...]]:
+        """The variants, the baseline first, and the excluded ones with their reasons."""
+        self.check()
+        variants: dict[Variant, None] = {}
+        excluded: dict[Variant, str] = {}
+        used: set[int] = set()
+        for path, axes in self.combinations():
+            resolved = resolve(self.architecture.name, self.architecture.axes, axes)
+            number = self.exclusion(resolved)
+            if number is None:
+                variants[_variant(self.context, self.architecture, axes, path, self.stated)] = None
+            else:
+                used.add(number)
+                excluded[_named(self.architecture, resolved, self.stated)] = self.file.exclude[number].because
+        self.check_exclusions(used)
+        return tuple(variants), tuple(excluded.items())
+
+    def combinations(self) -> Iterator[tuple[list[str], dict[str, Any]]]:
+        """The baseline, then the combinations of `vary`, `grid` and `zip`, each with the key that it comes from."""
+        yield ["baseline"], dict(self.base)
+        for axis, values in self.file.vary.items():
+            for value in values:
+                yield ["vary", axis], {**self.base, axis: value}
+        for key, section, combined in (("grid", self.file.grid, itertools.product), ("zip", self.file.zip, zip)):
+            for point in combined(*section.values()) if section else ():
+                yield [key], {**self.base, **dict(zip(section, point, strict=True))}
+
+    def check(self) -> None:
+        """Raises AblationError for axes and values that do not exist, lists that do not fit, too many variants."""
+        for section in ("vary", "grid", "zip"):
+            for axis, values in getattr(self.file, section).items():
+                self.check_list(section, axis, values)
+        for number, exclusion in enumerate(self.file.exclude):
+            self.context.check_values(self.architecture, exclusion.when, ["exclude", number, "when"])
+        lengths = {axis: len(values) for axis, values in self.file.zip.items()}
+        if len(set(lengths.values())) > 1:
+            counts = ", ".join(f"{axis} has {length}" for axis, length in lengths.items())
+            raise self.context.error(["zip"], f"the lists of 'zip' must be of one length: {counts}")
+        self.check_count(max(lengths.values(), default=0))
+
+    def check_list(self, section: str, axis: str, values: Sequence[Any]) -> None:
+        path: list[Any] = [section, axis]
+        name = f"'{section}.{axis}'"
+        self.context.axis(self.architecture, axis, path)
+        if not values:
+            raise self.context.error(path, f"{name} lists no values")
+        for index, value in enumerate(values):
+            self.context.check_value(self.architecture, axis, value, [*path, index])
+        if section != "zip" and len({self.axes[axis].parse(value) for value in values}) < len(values):
+            raise self.context.error(path, f"{name} lists a value twice")
+
+    def check_count(self, zipped: int) -> None:
+        grid = math.prod(map(len, self.file.grid.values())) if self.file.grid else 0
+        count = 1 + sum(map(len, self.file.vary.values())) + grid + zipped
+        if count > MAX_VARIANTS:
+            section = max((grid, "grid"), (zipped, "zip"), (count - grid - zipped, "vary"))[1]
+            raise self.context.error([section], f"{count:,} combinations; an ablation has at most {MAX_VARIANTS:,}")
+
+    def exclusion(self, resolved: Mapping[str, Any]) -> int | None:
+        """The number of the first exclusion that a combination falls under."""
+        for number, exclusion in enumerate(self.file.exclude):
+            if all(resolved[axis] == self.axes[axis].parse(value) for axis, value in exclusion.when.items()):
+                return number
+        return None
+
+    def check_exclusions(self, used: Collection[int]) -> None:
+        """Raises AblationError where an exclusion has no effect, or excludes the baseline."""
+        for number in range(len(self.file.exclude)):
+            if number not in used:
+                raise self.context.error(["exclude", number], "excludes nothing: no variant is like that")
+        baseline = resolve(self.architecture.name, self.architecture.axes, self.base)
+        if self.exclusion(baseline) is not None:
+            raise self.context.error(["exclude"], "excludes the baseline, with which all others are compared")

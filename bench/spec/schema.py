@@ -1,0 +1,144 @@
+"""The keys of an ablation file, their types, and one line for each way to get them wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from bench.registry import suggestion, text_of
+from bench.spec.characters import one_line
+from bench.spec.recipe import Recipe
+from bench.spec.workload import Layout
+from bench.spec.yamlfile import Document, FileError
+
+OLD_KEYS: Mapping[str, str] = {"beside": "compare_with"}
+"""Old name of a key -> its name. A file with an old name loads like one with the new name."""
+
+OptionalLine = Annotated[str, AfterValidator(one_line)]
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(one_line)]
+"""Text that is shown on one line: line breaks become spaces."""
+
+
+class AblationError(FileError):
+    """An ablation that cannot be run; the text has a line for each fault, at most two."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Exclusion(_Section):
+    """Variants that are left out, and the reason, which reports print."""
+
+    when: dict[str, Any] = Field(min_length=1)
+    because: Line
+
+
+class CompareWith(_Section):
+    """A variant of another architecture, compared with the same baseline."""
+
+    architecture: str
+    axes: dict[str, Any] = {}
+    label: Line | None = None
+
+
+class Claim(_Section):
+    """A claim of the source about these variants, in the grammar of `bench.spec.claims`."""
+
+    says: Line
+    source: OptionalLine = ""
+
+
+class Answer(_Section):
+    """A contrast that answers the question: two variants, as `bench.spec.references` writes them."""
+
+    compare: str
+    reference: str = Field(alias="with")
+
+
+class WorkloadSection(_Section):
+    """What the variants are measured on."""
+
+    dataset: str | dict[str, Any] | None = None
+    shape: list[int] = Field(default=[3, 64, 64], min_length=1, max_length=4)
+    batch: int = Field(default=1, ge=1)
+    device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?|mps)$")
+    dtype: str = Field(default="float32", pattern=r"^(float32|float64|bfloat16|float16)$")
+    threads: int = Field(default=1, ge=1)
+    layout: Layout = "contiguous"
+    compile: bool = False
+    graph: bool = False
+
+
+class AblationFile(_Section):
+    """The keys of an ablation file."""
+
+    question: Line
+    architecture: str
+    source: OptionalLine = ""
+    baseline: dict[str, Any] = {}
+    vary: dict[str, list[Any]] = {}
+    grid: dict[str, list[Any]] = {}
+    zip: dict[str, list[Any]] = {}
+    exclude: list[Exclusion] = []
+    compare_with: list[CompareWith] = []
+    labels: dict[str, Line] = {}
+    metrics: list[str] = Field(min_length=1)
+    main: str = ""
+    workload: WorkloadSection = WorkloadSection()
+    train: Recipe = Recipe()
+    seeds: int | list[int] = 1
+    timeout: float = Field(default=3600.0, gt=0, le=1e7, description="seconds that one measurement may take")
+    answers: list[Answer] = []
+    claims: list[Claim] = []
+
+
+_MODELS: dict[tuple[str, ...], type[BaseModel]] = {
+    (): AblationFile,
+    ("workload",): WorkloadSection,
+    ("train",): Recipe,
+    ("exclude",): Exclusion,
+    ("compare_with",): CompareWith,
+    ("answers",): Answer,
+    ("claims",): Claim,
+}
+
+
+def with_new_keys(document: Document) -> Document:
+    """The document with each old key under its new name. Raises AblationError where it has both."""
+    for old, new in OLD_KEYS.items():
+        if old in document.data and new in document.data:
+            raise AblationError(f"{document.at([old])}: '{old}' is the old name of '{new}'; use one of the two")
+    data = {OLD_KEYS.get(key, key): value for key, value in document.data.items()}
+    positions = {
+        (*[OLD_KEYS.get(key, key) for key in path[:1]], *path[1:]): at for path, at in document.positions.items()
+    }
+    return Document(document.path, data, positions)
+
+
+def validated(document: Document) -> AblationFile:
+    """The keys with their types checked. Raises AblationError with a line for each of the first two faults."""
+    try:
+        return AblationFile.model_validate(document.data)
+    except ValidationError as error:
+        raise AblationError("\n".join(_explained(document, each) for each in error.errors()[:2])) from None
+
+
+def _explained(document: Document, error: Any) -> str:
+    """One line for one of pydantic's errors: position, key, what would have worked."""
+    path = tuple(error["loc"])
+    where, key = document.at(path), ".".join(str(part) for part in path)
+    if error["type"] == "extra_forbidden":
+        section = tuple(part for part in path[:-1] if isinstance(part, str))
+        return f"{where}: there is no key '{path[-1]}'{suggestion(str(path[-1]), _keys(section))}"
+    if error["type"] == "missing":
+        return f"{where}: key '{key}' is missing"
+    message = error["msg"][0].lower() + error["msg"][1:]
+    return f"{where}: '{key}': {message}, not {text_of(error['input'])[:60]}"
+
+
+def _keys(section: tuple[str, ...]) -> list[str]:
+    fields = _MODELS.get(section, AblationFile).model_fields
+    return [field.alias or name for name, field in fields.items()]
