@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import textwrap
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from bench.analysis.summary import Column, Summary
 from bench.display.names import axis_text
-from bench.display.numbers import style_of
 from bench.results.results import Results
 
 if TYPE_CHECKING:
@@ -26,10 +26,25 @@ BASELINE = "#8a8a8a"
 COLOURS = ("#1a80c4", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8f6bd1")
 """After Okabe & Ito 2008, told apart by colour-blind readers; none is close to white or to black."""
 
-CHARACTER, HANDLE = 0.0725, 0.6
-"""Inches that a character of a legend takes, on the safe side, and the handle with its gaps."""
-
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+DASHES: tuple[tuple[float, ...], ...] = (
+    (),
+    (5, 1.5),
+    (1.5, 1.2),
+    (7, 1.5, 1.5, 1.5),
+    (3, 1, 1, 1, 1, 1),
+    (10, 2),
+    (3, 3),
+    (1, 3),
+)
+"""Lengths of dashes and gaps in line widths; the first is solid. Up to eight lines differ without colour."""
+
+SMALLEST = 8
+"""Points of the smallest text in any figure."""
+LONGEST_WORD = 44
+"""Characters of a word in a label that stays on one line."""
+MOST_AXES = 2
+"""With more axes that vary, a name states only what differs from the baseline."""
 
 THEME: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -70,7 +85,11 @@ def theme() -> Iterator[None]:
 
 
 def new(width: float, height: float, caption: str, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure of so many inches with its axes, row by row. The caption is what a reader who sees nothing hears."""
+    """A figure of `width` by `height` inches with its axes, row by row.
+
+    The caption is shown above the figure, and is its text for screen readers. `bench.display.legend` adds the height
+    of a legend.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -78,13 +97,43 @@ def new(width: float, height: float, caption: str, rows: int = 1, columns: int =
     return figure, [*figure.subplots(rows, columns, squeeze=False).flat]
 
 
+@contextmanager
+def seaborn() -> Iterator[Any]:
+    """The seaborn module. Its jitter is the same each time, so that a figure has the same bytes.
+
+    seaborn 0.13 draws by arguments that matplotlib 3.11 will deprecate one day; these warnings are ignored.
+    """
+    import numpy as np
+    import seaborn as sns
+
+    state = np.random.get_state()
+    np.random.seed(0)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PendingDeprecationWarning)
+            yield sns
+    finally:
+        np.random.set_state(state)
+
+
 def names(results: Results) -> dict[str, str]:
-    """Each variant's short name: its values on the axes that vary; on all that it states where they don't tell."""
-    short = {v: _words(_varied(results, v)) or v for v in results.variants}
-    counts = [*short.values()]
-    full = {v: _words([*results.axes.get(v, {}).items()]) or v for v in results.variants}
-    unique = {v: text if counts.count(text) == 1 else full[v] for v, text in short.items()}
-    return {v: f"{text} (baseline)" if v == results.baseline else text for v, text in unique.items()}
+    """Each variant's short name: its values on the axes that vary, and `(baseline)`.
+
+    With more than MOST_AXES axes only those on which it differs from the baseline. Variants that would have the same
+    name also state the axes on which they differ from one another.
+    """
+    short = {variant: _words(_stated(results, variant)) for variant in results.variants}
+    unique = {variant: _told_apart(results, short, variant) for variant in results.variants}
+    return {v: f"{text} (baseline)" if v == results.baseline else text for v, text in unique.items()} | (
+        {results.baseline: "baseline"} if not short[results.baseline] and len(results.variants) > 1 else {}
+    )
+
+
+def _stated(results: Results, variant: str) -> list[tuple[str, str]]:
+    """The axes that a short name states."""
+    own, baseline = (_varied(results, each) for each in (variant, results.baseline))
+    differing = [pair for pair in own if pair not in baseline]
+    return differing if len(results.varied) > MOST_AXES and (differing or variant == results.baseline) else own
 
 
 def _varied(results: Results, variant: str) -> list[tuple[str, str]]:
@@ -92,68 +141,104 @@ def _varied(results: Results, variant: str) -> list[tuple[str, str]]:
 
 
 def _words(axes: Sequence[tuple[str, str]]) -> str:
-    return ", ".join(f"{axis}={value}" for axis, value in axes if value)
+    return ", ".join(value if axis == "architecture" else f"{axis}={value}" for axis, value in axes if value)
+
+
+def _told_apart(results: Results, short: dict[str, str], variant: str) -> str:
+    """The short name; with what differs where another variant has the same one, except for the baseline."""
+    alike = [other for other in short if short[other] == short[variant] and other != variant]
+    if variant == results.baseline or not alike:
+        return short[variant] or variant
+    shared = set(_varied(results, variant)).union(*(results.axes.get(other, {}).items() for other in alike))
+    more = _words([pair for pair in results.axes.get(variant, {}).items() if pair not in shared])
+    return ", ".join(part for part in (short[variant], more) if part) or variant
 
 
 def labels(results: Results, width: int = 32) -> dict[str, str]:
-    """The short names in lines of about so many characters; a longer word stays whole."""
-    wrap = textwrap.TextWrapper(width, break_on_hyphens=False, break_long_words=False)
-    return {v: wrap.fill(name) for v, name in names(results).items()}
+    """The short names in lines of about `width` characters; only words longer than LONGEST_WORD are broken."""
+    return {variant: wrapped(name, width) for variant, name in names(results).items()}
+
+
+def titles(results: Results, width: int = 28) -> dict[str, str]:
+    """The short names as titles of panels, which no line of more than `width` characters may leave."""
+    return {variant: wrapped(name, width, width) for variant, name in names(results).items()}
+
+
+def wrapped(text: str, width: int, longest: int = LONGEST_WORD) -> str:
+    """Lines of `width` characters; a longer word has a line of its own, and several where it is above `longest`."""
+    lines = textwrap.wrap(text, width, break_on_hyphens=False, break_long_words=False)
+    return "\n".join(part for line in lines for part in textwrap.wrap(line, max(width, longest)))
+
+
+def in_order(results: Results) -> tuple[str, ...]:
+    """The variants by their values on the numeric axes that vary, the smallest first; else in the ablation's order.
+
+    A variant without a number on such an axis comes after those that have one.
+    """
+    columns = [[_number(axis_text(results, v, axis)) for v in results.variants] for axis in results.varied]
+    numeric = [column for column in columns if any(column)]
+    keys = {v: [column[i] or (math.inf,) for column in numeric] for i, v in enumerate(results.variants)}
+    return tuple(sorted(results.variants, key=lambda variant: keys[variant]))
+
+
+def _number(text: str) -> tuple[float, ...]:
+    """`8` as (8,), `[6,12]` as (6, 12); empty for what is no number."""
+    try:
+        return tuple(float(part) for part in text.removeprefix("[").removesuffix("]").split(","))
+    except ValueError:
+        return ()
 
 
 def styles(results: Results) -> dict[str, dict[str, Any]]:
     """Each variant's colour and marker; the baseline is grey."""
-    others = [v for v in results.variants if v != results.baseline]
-    found = {v: {"color": COLOURS[i % 7], "marker": MARKERS[1 + i % 7]} for i, v in enumerate(others)}
-    if len(others) > len(COLOURS):
-        found = {v: {"color": COLOURS[i % 7], "marker": MARKERS[i % 8]} for i, v in enumerate(others)}
-    return {results.baseline: {"color": BASELINE, "marker": "o"}, **found}
+    others = [v for v in in_order(results) if v != results.baseline]
+    shift, markers = (1, 7) if len(others) <= len(COLOURS) else (0, 8)
+    looks = {v: {"color": COLOURS[i % 7], "marker": MARKERS[shift + i % markers]} for i, v in enumerate(others)}
+    return {results.baseline: {"color": BASELINE, "marker": "o"}, **looks}
+
+
+def palette(results: Results) -> dict[str, str]:
+    """Each variant's colour, as seaborn's `palette`."""
+    return {variant: look["color"] for variant, look in styles(results).items()}
+
+
+def markers(results: Results) -> dict[str, str]:
+    """Each variant's marker, as seaborn's `markers`."""
+    return {variant: look["marker"] for variant, look in styles(results).items()}
+
+
+def dashes(results: Results) -> dict[str, tuple[float, ...]]:
+    """Each variant's dashes, as seaborn's `dashes`: lines differ without colour too. The baseline's is solid."""
+    others = [v for v in in_order(results) if v != results.baseline]
+    return {results.baseline: DASHES[0], **{v: DASHES[(i + 1) % len(DASHES)] for i, v in enumerate(others)}}
+
+
+def line_looks(results: Results) -> dict[str, dict[str, Any]]:
+    """Each variant's colour and line style, as matplotlib takes them."""
+    colours, patterns = palette(results), dashes(results)
+    return {v: {"color": colours[v], "linestyle": (0, patterns[v]) if patterns[v] else "-"} for v in results.variants}
 
 
 def variant_rows(axes: Axes, results: Results) -> dict[str, int]:
-    """Make the y axis list the variants from the top; where each stands on it."""
-    texts = labels(results)
-    axes.set_yticks(range(len(results.variants)), [texts[v] for v in results.variants])
-    axes.set_ylim(len(results.variants) - 0.5, -0.5)
+    """Make the y axis list the variants from the top, in order; variant -> its position."""
+    texts, variants = labels(results), in_order(results)
+    axes.set_yticks(range(len(variants)), [texts[v] for v in variants])
+    axes.set_ylim(len(variants) - 0.5, -0.5)
+    axes.set_ylabel("")
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
-    return {variant: i for i, variant in enumerate(results.variants)}
+    return {variant: i for i, variant in enumerate(variants)}
 
 
 def rows_height(results: Results) -> float:
     """Inches for a row per variant, with room for names of several lines."""
     lines = sum(text.count("\n") + 1 for text in labels(results).values())
-    return 0.26 * len(results.variants) + 0.17 * lines + 1.1
+    return 0.26 * len(results.variants) + 0.17 * lines + 0.7
 
 
 def beside(axes: Axes, row: float, text: str, **look: Any) -> None:
     """Text in the right margin of a row."""
     axes.text(1.02, row, text, transform=axes.get_yaxis_transform(), va="center", ha="left", fontsize=9, **look)
-
-
-def legend_below(figure: Figure, handles: Sequence[Any], texts: Sequence[str], columns: int) -> None:
-    """A legend outside of all axes."""
-    figure.legend(handles, texts, loc="outside lower center", ncols=max(1, min(columns, len(texts))))
-
-
-def variant_legend(figure: Figure, results: Results, shown: Sequence[str], **look: Any) -> None:
-    """A legend of these variants below the axes, in as many columns as their names leave room for."""
-    from matplotlib.lines import Line2D
-
-    texts, looks = names(results), styles(results)
-    handles = [Line2D([], [], **{**looks[v], **look}) for v in shown]
-    shown_as = [texts[v] for v in shown]
-    legend_below(figure, handles, shown_as, _legend_columns(shown_as, figure.get_figwidth()))
-
-
-def legend_height(results: Results, width: float = 8.2) -> float:
-    """Inches that the variants' legend takes below a figure of `width` inches."""
-    return 0.19 * -(-len(results.variants) // _legend_columns([*names(results).values()], width)) + 0.2
-
-
-def _legend_columns(texts: Sequence[str], width: float) -> int:
-    """Two where two of the longest entries fit beside each other, with their handles."""
-    return 2 if 2 * (CHARACTER * max(map(len, texts)) + HANDLE) <= width else 1
 
 
 def log_ticks(axis: Axis) -> None:
@@ -164,12 +249,6 @@ def log_ticks(axis: Axis) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
-
-
-def scaled(summary: Summary, column: Column, values: Sequence[float]) -> list[float]:
-    """Values in the unit that the column is shown in."""
-    factor = style_of(summary, column).scale.factor
-    return [value / factor for value in values]
 
 
 def svg(figure: Figure, name: str) -> str:

@@ -17,17 +17,19 @@ from bench.stats.descriptive import median
 SCOPE = "forward pass in eval mode without autograd; input and output stay on the device"
 
 
-@metric(unit="ms", better="lower", kind="speed")
+@metric(unit="ms", better="lower", kind="speed", display_name="latency")
 def latency(subject: Subject) -> Reading:
-    """Milliseconds of a forward pass of one batch, in eval mode, input and output on the device: every good call.
+    """Milliseconds of a forward pass of one batch, in eval mode, input and output on the device.
 
-    On a CPU wall-clock time, threads pinned, the weights at other addresses every 50 ms; on CUDA between two
-    events, with what it last read still in the L2 cache. Where hardly a call on one thread kept its core, CPU
-    time stands in, and `clock` says so. Detail: scope; percentiles; the interval of the median and the 10 %
-    quantile over memory layouts (`low_ms`); CPU time of the process (median); what ended the timing; bad
-    samples with what was wrong; calls of warm-up and whether steady; load averages
-    before and after; cores. On CUDA also the median with a flushed L2 cache (`cold_l2_ms`), the time until a
-    call returns (`launch_ms`), and which of host and device the time is bound by (`bound_by`).
+    Every valid call is a sample. On a CPU: wall-clock time, threads pinned, the weights at new addresses every 50 ms.
+    On CUDA: time between two events, with a warm L2 cache. If almost no call on one thread kept its core, the samples
+    are CPU time, and `clock` in the detail says so.
+
+    Detail: scope; percentiles; the interval of the median and the 10 % quantile over memory layouts (`low_ms`); CPU
+    time of the process (median); the reason why the timing ended; rejected samples with their reasons; number of
+    warm-up calls, and whether they became steady; load averages before and after; cores. On CUDA also the median with
+    a flushed L2 cache (`cold_l2_ms`), the time until a call returns (`launch_ms`), and whether host or device bounds
+    the time (`bound_by`).
     """
     timing = forward_timing(subject)
     detail = {"scope": SCOPE, **explained(timing), **_on_cuda(subject, timing)}
@@ -35,12 +37,15 @@ def latency(subject: Subject) -> Reading:
 
 
 def forward_timing(subject: Subject, **how: Any) -> Timing:
-    """The times of the subject's forward pass."""
+    """The times of the subject's forward pass; `how` goes to `timed_call`."""
     return subject_timing(subject, subject.forward, **how)
 
 
 def subject_timing(subject: Subject, call: Callable[[], object], **how: Any) -> Timing:
-    """The times of a call that reads the subject's weights, buffers and input, on its device and threads."""
+    """The times of a call that reads the subject's weights, buffers and input, on its device and threads.
+
+    `how` goes to `timed_call`.
+    """
     return timed_call(
         call,
         lambda: tensors_of(subject),
@@ -52,20 +57,20 @@ def subject_timing(subject: Subject, call: Callable[[], object], **how: Any) -> 
 
 
 def tensors_of(subject: Subject) -> list[Tensor]:
-    """What a forward pass reads: weights, buffers and input."""
+    """The tensors that a forward pass reads: weights, buffers and input."""
     return [*subject.model.parameters(), *subject.model.buffers(), *subject.inputs]
 
 
-def reading_of(timing: Timing, shown: Callable[[float], float], detail: dict[str, Any]) -> Reading:
-    """The times that are read, from seconds to what is `shown`; an error where there is none."""
+def reading_of(timing: Timing, convert: Callable[[float], float], detail: dict[str, Any]) -> Reading:
+    """The samples of a timing, each converted from seconds; an error with the reasons where no sample is valid."""
     if timing.seconds:
-        return Reading([shown(seconds) for seconds in timing.seconds], detail)
-    told = ", ".join(f"{count} {what}" for what, count in timing.troubles.items())
-    return Reading(None, detail, f"no sample was good: {told}")
+        return Reading([convert(seconds) for seconds in timing.seconds], detail)
+    reasons = ", ".join(f"{count} {reason}" for reason, count in timing.troubles.items())
+    return Reading(None, detail, f"no valid sample: {reasons}")
 
 
 def _on_cuda(subject: Subject, timing: Timing) -> dict[str, Any]:
-    """What else explains a time on CUDA; nothing elsewhere, or where no sample is good."""
+    """Further details of a time on CUDA; empty on other devices, and where no sample is valid."""
     if not subject.device.startswith("cuda") or not timing.seconds:
         return {}
     cold = forward_timing(subject, prepare=nvidia.flusher(subject.device), plan=Plan(seconds=1.0))

@@ -1,4 +1,4 @@
-"""How near a network comes to what the machine allows."""
+"""Measured time of a network against the time that the machine's ceilings allow."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ from bench.stats.descriptive import median
 from bench.structure.traffic import Work, traffic
 
 
-@metric(unit="", better="higher", kind="speed")
+@metric(unit="", better="higher", kind="speed", display_name="roofline fraction")
 def roofline(subject: Subject) -> Reading:
-    """Time that the machine's ceilings allow a forward pass, over the time it takes: 1 would be perfect.
+    """Least time that the machine's ceilings allow a forward pass, as a fraction of the measured time; 1 is the best.
 
-    Allowed is the sum, over the executed operators, of the longer of FLOPs over the peak of matrix products and
-    bytes over the bandwidth of copies as small as the operator's traffic, caches included; the ceilings are
-    measured in the same process right before. Source: Williams, Waterman & Patterson 2009, per operator and
-    with the bandwidth of caches as in Ilic, Pratas & Sousa 2014. More than 1 is possible where kernels compute
-    less (Winograd) or fuse operators, so that less is moved. FLOPs count as in `flops`, operators without a rule
-    as none: see `coverage`. Detail: both times, totals of FLOPs and bytes, intensity (FLOPs per byte), FLOP/s
-    achieved, the ceilings, the fraction of the allowed time that is bound by computing, and that of latency.
+    The least time is a sum over the executed operators. An operator takes the longer of two times: its FLOPs over the
+    peak FLOP/s of matrix products, and its bytes over the bandwidth of copies of that size, caches included. The
+    ceilings are measured in the same process right before. Source: Williams, Waterman & Patterson 2009, per operator
+    and with the bandwidth of caches as in Ilic, Pratas & Sousa 2014. More than 1 is possible where kernels compute
+    less (Winograd) or fuse operators and so move less. FLOPs count as in `flops`; operators without a counting rule
+    count as 0, and `coverage` says how many have one.
+
+    Detail: both times, totals of FLOPs and bytes, intensity (FLOPs per byte), achieved FLOP/s, the ceilings, the
+    compute-bound fraction of the least time, and the detail of the timing as in `latency`.
     """
     with pinned(subject.threads):
         ceilings = measured(subject.device, subject.dtype, subject.threads)
@@ -37,7 +39,7 @@ def roofline(subject: Subject) -> Reading:
 
 
 def compared(ceilings: Ceilings, works: tuple[Work, ...], timing: Timing) -> dict[str, Any]:
-    """What the operators ask for, what was achieved, and the ceilings."""
+    """FLOPs and bytes of the operators, what was achieved, and the ceilings."""
     flops, moved = sum(w.flops for w in works), sum(w.moved for w in works)
     limit, computing = allowed(ceilings, works), [w for w in works if w.flops and _computes(ceilings, w)]
     seconds = median(timing.seconds) if timing.seconds else None

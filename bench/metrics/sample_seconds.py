@@ -1,4 +1,4 @@
-"""How long a sample takes."""
+"""Time to draw a sample from a generative network."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from bench.registry import metric
 from bench.results.measurement import Reading
 
 
-@metric(unit="s", better="lower", kind="speed", tasks=("generation",))
+@metric(unit="s", better="lower", kind="speed", tasks=("generation",), display_name="time per sample")
 def sample_seconds(subject: Subject) -> Reading:
-    """Seconds that an image takes of those that the network draws, a batch of the workload at a time.
+    """Seconds per image when the network samples images, a batch of the workload at a time.
 
-    Timed as latency is; the same draws each time, from weights as they begin: what is drawn does not change how much
-    is computed. An error for a network that draws nothing.
+    Timed like `latency`. Every call starts from the same random state, with untrained weights: the amount of
+    computation does not depend on the images. An error for a network without `sample()`.
     """
     sample = getattr(subject.model, "sample", None)
     if not callable(sample):

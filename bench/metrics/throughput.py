@@ -9,8 +9,8 @@ from bench.registry import metric
 from bench.results.measurement import Reading
 
 
-@metric(unit="images/s", better="higher", kind="speed")
+@metric(unit="images/s", better="higher", kind="speed", display_name="throughput")
 def throughput(subject: Subject) -> Reading:
-    """Images per second of forward passes of the workload's batch, one after the other; timed as latency is."""
+    """Images per second: the batch size of the workload over the time of a forward pass, timed like `latency`."""
     timing = forward_timing(subject)
     return reading_of(timing, lambda seconds: subject.batch / seconds, explained(timing) | {"batch": subject.batch})

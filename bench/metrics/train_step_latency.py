@@ -21,15 +21,19 @@ from bench.structure.recorder import leaves
 
 SCOPE = "forward in training mode, backward of the sum of all outputs, AdamW step; input and output on the device"
 SPLITS = 7
+"""Training steps that are split into their parts."""
 
 
-@metric(unit="ms", better="lower", kind="speed")
+@metric(unit="ms", better="lower", kind="speed", display_name="training step latency")
 def train_step_latency(subject: Subject) -> Reading:
-    """Milliseconds of a training step on one batch: forward, backward of the sum of all outputs, AdamW: every good one.
+    """Milliseconds of a training step on one batch: forward, backward of the sum of all outputs, AdamW step.
 
-    The learning rate is 0, which costs the same and leaves the weights as they are; the task's loss, the data
-    and fast training modes are not part of it. Timed as latency is. Detail: that of latency, and `split_ms`,
-    medians of forward, backward and optimizer step, each waited for, of a few steps of their own.
+    Every valid step is a sample. The learning rate is 0, which costs the same and leaves the weights unchanged. The
+    loss of the task, the loading of data and precision modes are not part of it. Timed like `latency`.
+
+    Detail: that of `latency`, and `split_ms`: medians of forward, backward and optimizer step, over SPLITS further
+    steps in which each part is waited for. Raises ValueError for a workload with a CUDA graph, and for a network
+    without weights to train.
     """
     if subject.graph:
         raise ValueError("graph: a training step cannot be replayed from a CUDA graph here; leave 'graph' out")
@@ -48,7 +52,7 @@ def train_step_latency(subject: Subject) -> Reading:
 
 @dataclass(frozen=True)
 class Step:
-    """A training step of a copy of the subject's network, again and again on the same batch."""
+    """A training step of a copy of the subject's network, always on the same batch."""
 
     model: nn.Module
     run: Callable[..., Any]
@@ -57,7 +61,7 @@ class Step:
 
     @classmethod
     def of(cls, subject: Subject) -> Step:
-        """The step that the subject's workload asks for. Raises ValueError for a network without weights to train."""
+        """The step for the subject's workload. Raises ValueError for a network without weights to train."""
         model = copy.deepcopy(subject.model).train()
         weights = [p for p in model.parameters() if p.requires_grad]
         if not weights:
@@ -81,22 +85,22 @@ class Step:
         loss.backward()  # type: ignore[no-untyped-call]
 
     def tensors(self) -> list[Tensor]:
-        """What the step reads and keeps: weights, buffers, the optimizer's state, and the input."""
+        """The tensors that a step reads and changes: weights, buffers, the optimizer's state, and the input."""
         return [*self.model.parameters(), *self.model.buffers(), *self.state(), *self.inputs]
 
     def state(self) -> list[Tensor]:
         """The optimizer's state; empty before the first step."""
-        held = (value for state in self.optimizer.state.values() for value in state.values())
-        return [value for value in held if isinstance(value, Tensor)]
+        values = (value for state in self.optimizer.state.values() for value in state.values())
+        return [value for value in values if isinstance(value, Tensor)]
 
 
-def split_ms(step: Step, press: Callable[[Callable[[], object]], Lap], threads: int) -> dict[str, float]:
-    """Median milliseconds of the three parts of a step, each timed by `press`."""
+def split_ms(step: Step, stopwatch: Callable[[Callable[[], object]], Lap], threads: int) -> dict[str, float]:
+    """Median milliseconds of the three parts of a step, each timed by `stopwatch`."""
     parts: dict[str, list[float]] = {"forward": [], "backward": [], "step": []}
     losses: list[Tensor] = []
     with thread_count(threads):
         for _ in range(SPLITS):
-            parts["forward"].append(press(lambda: losses.append(step.forward())).elapsed)
-            parts["backward"].append(press(lambda: step.backward(losses.pop())).elapsed)
-            parts["step"].append(press(step.optimizer.step).elapsed)
+            parts["forward"].append(stopwatch(lambda: losses.append(step.forward())).elapsed)
+            parts["backward"].append(stopwatch(lambda: step.backward(losses.pop())).elapsed)
+            parts["step"].append(stopwatch(step.optimizer.step).elapsed)
     return {name: 1e3 * median(seconds) for name, seconds in parts.items()}

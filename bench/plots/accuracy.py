@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.analysis.bounds import bound
-from bench.analysis.summary import Aggregate, Summary, summarise
-from bench.display.figure import BASELINE, INK, beside, legend_below, new, rows_height, styles, variant_rows
-from bench.display.numbers import DELTA, Style, heading, number_text, show, style_of
+from bench.analysis.summary import Aggregate, Column, Summary, summarise
+from bench.display.figure import (
+    BASELINE,
+    INK,
+    beside,
+    in_order,
+    new,
+    palette,
+    rows_height,
+    seaborn,
+    variant_rows,
+)
+from bench.display.legend import legend_below
+from bench.display.metric_names import axis_label, display_name
+from bench.display.numbers import DELTA, Style, number_text, show, style_of
+from bench.display.seeds import scaled_value, score_frame, sd_interval, seeds_text
 from bench.registry import plot
 from bench.results.results import Results
 
@@ -19,67 +32,89 @@ if TYPE_CHECKING:
 
 @plot(order=10)
 def accuracy(results: Results) -> Iterator[tuple[str, Figure]]:
-    """The main metric of each variant: every seed, mean, standard deviation, what the difference from the
-    baseline allows to be said, and a known optimum."""
+    """The main metric of each variant: every seed, mean, standard deviation, the difference from the baseline with
+    its verdict, and the best possible score where it is known. Nothing where fewer than two variants have a score."""
     summary = summarise(results)
     column = summary.main()
-    if column is None:
+    if column is None or len(summary.measured(column.metric)) < 2:
         return
-    several = any(aggregate.spread is not None for aggregate in summary.of(column.metric))
-    what = "every seed, their mean and sample standard deviation" if several else "one seed"
-    judged = any(delta.interval for (_, metric), delta in summary.deltas.items() if metric == column.metric)
-    change = "; beside it the difference from the baseline, with the interval that its verdict rests on" * judged
-    caption = f"{column.metric} of each variant: {what}{change}"
-    figure, (axes,) = new(8.2, rows_height(results), caption)
+    figure, (axes,) = new(8.2, rows_height(results), _caption(summary, column))
+    _scores(axes, summary, column)
     rows = variant_rows(axes, results)
     for aggregate in summary.of(column.metric):
-        _row(axes, summary, aggregate, rows[aggregate.variant])
-    known = _optimum(axes, summary, column.metric, rows)
-    _baseline(axes, summary, column.metric)
-    axes.set_xlabel(heading(summary, column))
+        beside(axes, rows[aggregate.variant], _words(summary, aggregate), alpha=0.7 if aggregate.value is None else 1.0)
+    bounded = _optimum(axes, summary, column, rows)
+    _baseline(axes, summary, column)
+    axes.set_xlabel(axis_label(summary, column))
     axes.margins(x=0.06)
-    _legend(figure, several, known)
+    _legend(figure, _several(summary, column), bounded)
     yield "accuracy", figure
 
 
-def _row(axes: Axes, summary: Summary, aggregate: Aggregate, row: int) -> None:
+def _several(summary: Summary, column: Column) -> bool:
+    return any(aggregate.spread is not None for aggregate in summary.of(column.metric))
+
+
+def _caption(summary: Summary, column: Column) -> str:
+    content = "every seed, their mean and sample standard deviation" if _several(summary, column) else "one seed"
+    inferred = any(delta.interval for (_, metric), delta in summary.deltas.items() if metric == column.metric)
+    change = "; at the right the difference from the baseline, with the confidence interval of its verdict" * inferred
+    return f"{display_name(summary.results, column.metric)} of each variant: {content}{change}"
+
+
+def _scores(axes: Axes, summary: Summary, column: Column) -> None:
+    """Means with their standard deviations, and below each a tick for every seed."""
+    import numpy as np
+
+    results, frame = summary.results, score_frame(summary, column)
+    who: dict[str, Any] = {
+        "y": "variant",
+        "order": in_order(results),
+        "hue": "variant",
+        "palette": palette(results),
+        "legend": False,
+    }
+    with seaborn() as sns:
+        look = {"marker": "D", "markersize": 6, "linestyle": "none", "capsize": 0.25, "err_kws": {"linewidth": 2}}
+        sns.pointplot(frame, x="value", **who, **look, errorbar=sd_interval, ax=axes)
+        if _several(summary, column):
+            before = len(axes.collections)
+            sns.stripplot(frame, x="value", **who, jitter=False, marker="|", size=5, linewidth=1.6, ax=axes)
+            for ticks in axes.collections[before:]:
+                ticks.set_offsets(np.asarray(ticks.get_offsets()) + (0, 0.28))  # below the mean, not on it
+
+
+def _words(summary: Summary, aggregate: Aggregate) -> str:
     style = style_of(summary, summary.column(aggregate.metric))
-    if aggregate.value is None:
-        shown = show(summary, aggregate.variant, aggregate.metric, style)
-        beside(axes, row, shown.text if shown else "", alpha=0.7)
-        return
-    colour = styles(summary.results)[aggregate.variant]["color"]
-    values = [*aggregate.seeded.values()] if aggregate.spread is not None else []
-    axes.scatter(values, [row + 0.28] * len(values), s=20, marker="|", color=colour, linewidths=1.6)
-    axes.errorbar(
-        aggregate.value, row, xerr=aggregate.spread, color=colour, marker="D", markersize=6, capsize=4, linewidth=2
-    )
-    beside(axes, row, _words(summary, aggregate, style))
-
-
-def _words(summary: Summary, aggregate: Aggregate, style: Style) -> str:
-    """The number, and below it its difference from the baseline with the corrected interval and the verdict."""
-    asked = len(aggregate.seeded) + len(aggregate.errors) + len(aggregate.missing)
-    number = number_text(aggregate, style) + (
-        f" ({aggregate.count} of {asked} seeds)" if aggregate.status == "partial" else ""
-    )
     shown = show(summary, aggregate.variant, aggregate.metric, style)
-    told = ", ".join((shown.difference, shown.verdict)) if shown and shown.verdict else ""
-    return f"{number}\n{DELTA} {told}" if told else number
+    if aggregate.value is None:
+        return shown.text if shown else ""
+    change = ", ".join((shown.difference, shown.verdict)) if shown and shown.verdict else ""
+    number = _number(aggregate, style)
+    return f"{number}\n{DELTA} {change}" if change else number
 
 
-def _baseline(axes: Axes, summary: Summary, metric: str) -> None:
-    aggregate = summary.aggregates.get((summary.results.baseline, metric))
+def _number(aggregate: Aggregate, style: Style) -> str:
+    """The mean with its spread, and of how many seeds where some have no score."""
+    expected = len(aggregate.seeded) + len(aggregate.errors) + len(aggregate.missing)
+    seeds = f" ({seeds_text(aggregate.count, expected)})" if aggregate.status == "partial" else ""
+    return number_text(aggregate, style) + seeds
+
+
+def _baseline(axes: Axes, summary: Summary, column: Column) -> None:
+    aggregate = summary.aggregates.get((summary.results.baseline, column.metric))
     if aggregate is not None and aggregate.value is not None:
-        axes.axvline(aggregate.value, color=BASELINE, linestyle="--", linewidth=1.2, zorder=0)
+        place = scaled_value(summary, column, aggregate.value)
+        axes.axvline(place, color=BASELINE, linestyle="--", linewidth=1.2, zorder=0)
 
 
-def _optimum(axes: Axes, summary: Summary, metric: str, rows: dict[str, int]) -> bool:
-    """Draw the best that each variant could reach where that is known; whether it is for any."""
-    known = {variant: found.value for variant in rows if (found := bound(summary, variant, metric)) is not None}
-    for variant, best in known.items():
-        axes.plot([best] * 2, [rows[variant] - 0.42, rows[variant] + 0.42], color=INK, linewidth=1.4, linestyle=":")
-    return bool(known)
+def _optimum(axes: Axes, summary: Summary, column: Column, rows: dict[str, int]) -> bool:
+    """Draw the best possible score of each variant where it is known; whether it is for any."""
+    bounds = {variant: best for variant in rows if (best := bound(summary, variant, column.metric)) is not None}
+    for variant, best in bounds.items():
+        place = scaled_value(summary, column, best.value)
+        axes.plot([place] * 2, [rows[variant] - 0.42, rows[variant] + 0.42], color=INK, linewidth=1.4, linestyle=":")
+    return bool(bounds)
 
 
 def _legend(figure: Figure, several: bool, optimum: bool) -> None:

@@ -1,15 +1,18 @@
-"""What accuracy costs."""
+"""The main metric against each cost, with the Pareto front."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis.front import Front, fronts
 from bench.analysis.summary import Aggregate, Column, Summary, summarise
-from bench.display.figure import BASELINE, INK, legend_height, log_ticks, new, scaled, styles, variant_legend
-from bench.display.numbers import coverage_text, heading
+from bench.display.figure import BASELINE, INK, log_ticks, new, styles
+from bench.display.legend import variant_legend
+from bench.display.metric_names import axis_label, display_name
+from bench.display.numbers import coverage_text
+from bench.display.seeds import error_bar, scaled, scaled_value, score_notes
 from bench.registry import plot
 from bench.results.results import Results
 
@@ -17,82 +20,110 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+LEAST_SPAN = 0.01
+"""A cost whose greatest value is less than 1 % above its least is not drawn: the axis would show noise as effect."""
+PANEL = 3.0
+"""Inches of a panel's width and height."""
+
 
 @plot(order=20)
 def accuracy_against_cost(results: Results) -> Iterator[tuple[str, Figure]]:
-    """The main metric against everything that is better lower: parameters, operations, time, memory.
+    """The main metric against every metric that is better lower: parameters, operations, time, memory.
 
-    The line is the Pareto front of the means. Behind it a marker is hollow, and a small grey dot only where another
-    variant is surely more accurate at surely no greater cost (`bench.front`): a difference that the seeds
-    don't decide takes nobody off the front for good.
+    The line is the Pareto front of the means. A variant that is not on it has a hollow marker; a small grey dot where
+    another variant dominates it significantly (`bench.analysis.front`). A cost that all variants share is not drawn.
     """
     summary = summarise(results)
-    found = [each for each in fronts(summary) if len(each.costs) == 1]
-    if not found:
+    single = [each for each in fronts(summary) if len(each.costs) == 1 and len(each.standings) > 1]
+    shown = [each for each in single if _spans(summary, each)]
+    if not shown:
         return
-    columns = 2 if len(found) == 4 else min(3, len(found))
-    lines = math.ceil(len(found) / columns)
-    caption = _caption(summary, found)
-    wide = max(6.0, 3.0 * columns)
-    figure, panels = new(wide, 3.0 * lines + legend_height(results, wide), caption, lines, columns)
-    shown = [_panel(axes, summary, front) for axes, front in zip(panels, found, strict=False)]
-    for axes in panels[len(found) :]:
-        axes.remove()
-    for i, axes in enumerate(panels[: len(found)]):
-        axes.sharey(panels[0]) if i else None
-        axes.set_ylabel(heading(summary, found[0].score) if i % columns == 0 else "")
-        axes.tick_params(labelleft=i % columns == 0)
-    anywhere = set().union(*shown)
-    variant_legend(figure, results, [v for v in results.variants if v in anywhere], linestyle="none", markersize=7)
+    same = [each.costs[0] for each in single if each not in shown]
+    columns = 2 if len(shown) == 4 else min(3, len(shown))
+    lines = math.ceil(len(shown) / columns)
+    figure, panels = new(max(6.0, PANEL * columns), PANEL * lines, _caption(summary, shown, same), lines, columns)
+    for axes, front in zip(panels, shown, strict=False):
+        _panel(axes, summary, front)
+    _share_scores(panels, len(shown), columns, axis_label(summary, shown[0].score))
+    variants = {variant for front in shown for variant in front.standings}
+    variant_legend(figure, results, [*variants], score_notes(summary, [shown[0].score.metric]))
     yield "accuracy_against_cost", figure
 
 
-def _caption(summary: Summary, found: list[Front]) -> str:
-    score = found[0].score.metric
-    against = f"{score} against {', '.join(front.costs[0].metric for front in found)}, a marker per variant"
-    bars = "; bars: sd over seeds" if any(aggregate.spread for aggregate in summary.of(score)) else ""
-    standings = {standing for front in found for standing in front.standings.values()}
-    behind = "; hollow: behind it, but not surely" if "inconclusive" in standings else ""
-    surely = "; small and grey: surely dominated (95 % for all pairs, Holm)" if "dominated" in standings else ""
-    return f"{against}{bars}; line: the Pareto front of the means{behind}{surely}"
+def _spans(summary: Summary, front: Front) -> bool:
+    """Whether the variants differ in this cost by at least LEAST_SPAN."""
+    values = _costs(summary, front)
+    return max(values) - min(values) >= LEAST_SPAN * max(abs(value) for value in values)
 
 
-def _panel(axes: Axes, summary: Summary, front: Front) -> set[str]:
-    """Draw the variants that have both numbers, and say which they are."""
+def _costs(summary: Summary, front: Front) -> list[float]:
     (cost,) = front.costs
-    values = {
-        aggregate.variant: aggregate.value for aggregate in summary.measured(cost.metric) if aggregate.value is not None
-    }
-    places = dict(zip(values, scaled(summary, cost, [*values.values()]), strict=True))
-    for aggregate in summary.measured(front.score.metric):
-        if aggregate.variant in front.standings:
-            axes.errorbar(places[aggregate.variant], aggregate.value or 0.0, **_look(summary, front, aggregate))
-    _line(axes, summary, front, places)
-    _fit(axes, summary, cost, [values[variant] for variant in front.standings])
-    return {*front.standings}
+    return [summary.aggregates[variant, cost.metric].value or 0.0 for variant in front.standings]
+
+
+def _share_scores(panels: Sequence[Axes], count: int, columns: int, label: str) -> None:
+    """One scale of scores for all panels, labelled at the left; panels beyond `count` are removed."""
+    for i, axes in enumerate(panels):
+        if i >= count:
+            axes.remove()
+            continue
+        if i:
+            axes.sharey(panels[0])
+        axes.set_ylabel(label if i % columns == 0 else "")
+        axes.tick_params(labelleft=i % columns == 0)
+
+
+def _caption(summary: Summary, shown: Sequence[Front], same: Sequence[Column]) -> str:
+    score = shown[0].score.metric
+    costs = ", ".join(display_name(summary.results, front.costs[0].metric) for front in shown)
+    standings = {standing for front in shown for standing in front.standings.values()}
+    parts = [
+        f"{display_name(summary.results, score)} against {costs}, a marker per variant",
+        "bars: sd over seeds" if any(aggregate.spread for aggregate in summary.of(score)) else "",
+        "line: the Pareto front of the means",
+        "hollow: not on the front, but not significantly dominated" if "inconclusive" in standings else "",
+        "small and grey: significantly dominated (95 % for all pairs, Holm)" if "dominated" in standings else "",
+        _same(summary, same),
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def _same(summary: Summary, columns: Sequence[Column]) -> str:
+    costs = ", ".join(display_name(summary.results, column.metric) for column in columns)
+    return f"not drawn, since all variants agree within {100 * LEAST_SPAN:g} %: {costs}" if costs else ""
+
+
+def _panel(axes: Axes, summary: Summary, front: Front) -> None:
+    """A marker for each variant that has the score and the cost."""
+    (cost,) = front.costs
+    values = _costs(summary, front)
+    costs = dict(zip(front.standings, scaled(summary, cost, values), strict=True))
+    scores = {v: scaled_value(summary, front.score, _score(summary, front, v).value) for v in front.standings}
+    for variant in front.standings:
+        axes.errorbar(costs[variant], scores[variant], **_look(summary, front, _score(summary, front, variant)))
+    steps = sorted((costs[v], scores[v]) for v, standing in front.standings.items() if standing == "front")
+    line: dict[str, Any] = {"drawstyle": "steps-post", "color": INK, "linewidth": 1.1, "alpha": 0.55, "zorder": 0}
+    axes.plot([x for x, _ in steps], [y for _, y in steps], **line)
+    _fit(axes, summary, cost, values)
+
+
+def _score(summary: Summary, front: Front, variant: str) -> Aggregate:
+    return summary.aggregates[variant, front.score.metric]
 
 
 def _look(summary: Summary, front: Front, aggregate: Aggregate) -> dict[str, Any]:
-    look = styles(summary.results)[aggregate.variant]
-    plain = {"yerr": aggregate.spread, "color": look["color"], "marker": look["marker"], "markersize": 7, "capsize": 3}
+    look = {**styles(summary.results)[aggregate.variant], "markersize": 7, "capsize": 3, "linestyle": "none"}
+    look["yerr"] = error_bar(summary, front.score, aggregate)
     standing = front.standings[aggregate.variant]
     if standing == "inconclusive":
-        return {**plain, "markerfacecolor": "none", "markeredgewidth": 1.4}
-    return {**plain, "color": BASELINE, "markersize": 4, "alpha": 0.6} if standing == "dominated" else plain
+        return {**look, "markerfacecolor": "none", "markeredgewidth": 1.4}
+    return {**look, "color": BASELINE, "markersize": 4, "alpha": 0.6} if standing == "dominated" else look
 
 
-def _line(axes: Axes, summary: Summary, front: Front, places: dict[str, float]) -> None:
-    """The front as a staircase: what is the best score for so much cost."""
-    kept = [v for v, standing in front.standings.items() if standing == "front"]
-    steps = sorted((places[v], summary.aggregates[v, front.score.metric].value or 0.0) for v in kept)
-    xs, ys = [x for x, _ in steps], [y for _, y in steps]
-    axes.plot(xs, ys, drawstyle="steps-post", color=INK, linewidth=1.1, alpha=0.55, zorder=0)
-
-
-def _fit(axes: Axes, summary: Summary, cost: Column, values: list[float]) -> None:
+def _fit(axes: Axes, summary: Summary, cost: Column, values: Sequence[float]) -> None:
     coverage = min(aggregate.coverage for aggregate in summary.measured(cost.metric))
     warning = f"\n{coverage_text(coverage)} or more" if coverage < 1 else ""
-    axes.set_xlabel(heading(summary, cost) + warning)
+    axes.set_xlabel(axis_label(summary, cost) + warning)
     axes.margins(x=0.12, y=0.12)
     if min(values) > 0 and max(values) / min(values) >= 20:
         axes.set_xscale("log")

@@ -1,58 +1,76 @@
-"""How the bits per dimension of generative models fall in training, and how low they can."""
+"""Bits per dimension of generative models over training steps, with the entropy of the data where it is known."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bench.display.figure import BASELINE, legend_height, new, styles, variant_legend
-from bench.plots.training_curves import thinned
+from bench.display.curves import BLOCKS, curve_frame
+from bench.display.figure import BASELINE, dashes, new, palette, seaborn
+from bench.display.legend import line_legend
+from bench.display.seeds import evaluation_notes
 from bench.registry import plot
 from bench.results.measurement import Evaluation
 from bench.results.results import Results
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Evaluations = Mapping[tuple[str, int], Evaluation]
 
 UNITS = ("bits/dim", "nats")
-"""Of losses that are a likelihood or a bound; other losses can't be drawn against an entropy."""
+"""Of losses that are a likelihood or a bound; other losses cannot be compared with an entropy."""
 HEADROOM = 1.5
-"""How far above the last nine tenths the axis ends: the fall of the first steps would flatten the rest."""
+"""Upper limit of the axis, as a multiple of the last nine tenths: the first steps would flatten the rest."""
 
 
 @plot(order=31)
 def bits_curves(results: Results) -> Iterator[tuple[str, Figure]]:
     """Training bits per dimension of networks whose loss is a bound or a likelihood, with the data's entropy."""
-    held = {key: e for key, e in sorted(results.evaluations.items()) if e.facts.get("loss_unit") in UNITS}
-    if not held:
+    evaluations = {key: e for key, e in sorted(results.evaluations.items()) if e.facts.get("loss_unit") in UNITS}
+    frame = _frame(results, evaluations)
+    if frame.empty:
         return
-    text = "Bits per dimension of training batches over steps, a line for each seed, averaged over blocks of steps"
-    figure, (axes,) = new(8.2, 3.4 + legend_height(results), text)
-    looks, late = styles(results), []
-    for (variant, _), evaluation in held.items():
-        late += _line(axes, evaluation, looks[variant]["color"])
-    axes.set_ylim(top=max(late) * HEADROOM)
-    _floor(axes, next(iter(held.values())))
+    caption = (
+        f"Bits per dimension of training batches over steps, a line per seed, averaged over {BLOCKS} blocks of steps"
+    )
+    figure, (axes,) = new(8.2, 3.4, caption)
+    _lines(axes, results, frame)
+    late = frame[frame.groupby(["variant", "seed"])["step"].rank(pct=True) > 0.1]
+    axes.set_ylim(top=late["value"].max() * HEADROOM)
+    _entropy(axes, next(iter(evaluations.values())))
     axes.set_xlabel("step")
     axes.set_ylabel("bits/dim")
-    drawn = {variant for variant, _ in held}
-    variant_legend(figure, results, [v for v in results.variants if v in drawn], marker="", linewidth=1.8)
+    line_legend(figure, results, [*frame["variant"].unique()], evaluation_notes(results))
     yield "bits_curves", figure
 
 
-def _line(axes: Axes, evaluation: Evaluation, colour: Any) -> list[float]:
-    """Draws a seed's curve; what it comes to in the last nine tenths."""
+def _frame(results: Results, evaluations: Evaluations) -> pd.DataFrame:
+    """The losses of these evaluations in bits per dimension."""
+    frame = curve_frame(results)
+    factors = {key: _factor(evaluation) for key, evaluation in evaluations.items()}
+    keys = list(zip(frame["variant"], frame["seed"], strict=True))
+    frame["value"] *= [factors.get(key, math.nan) for key in keys]
+    return frame[(frame["curve"] == "loss") & frame["value"].notna()]
+
+
+def _factor(evaluation: Evaluation) -> float:
+    """From the unit of the loss to bits per dimension."""
     nats = evaluation.facts["loss_unit"] == "nats"
-    factor = 1 / (math.log(2) * evaluation.facts["dims"]) if nats else 1.0
-    values = [factor * value for value in thinned(evaluation.curves["loss"])]
-    axes.plot(thinned(evaluation.curves["step"]), values, color=colour, linewidth=1.4)
-    return values[len(values) // 10 :]
+    return 1 / (math.log(2) * evaluation.facts["dims"]) if nats else 1.0
 
 
-def _floor(axes: Axes, evaluation: Evaluation) -> None:
+def _lines(axes: Axes, results: Results, frame: pd.DataFrame) -> None:
+    seeds = {"units": "seed", "estimator": None, "legend": False, "linewidth": 1.4}
+    who = {"hue": "variant", "palette": palette(results), "style": "variant", "dashes": dashes(results)}
+    with seaborn() as sns:
+        sns.lineplot(frame, x="step", y="value", ax=axes, **seeds, **who)
+
+
+def _entropy(axes: Axes, evaluation: Evaluation) -> None:
     """A line at the entropy, where it is known."""
     entropy = evaluation.facts.get("optimum", {}).get("bits_per_dim")
     if entropy is None:
@@ -60,6 +78,5 @@ def _floor(axes: Axes, evaluation: Evaluation) -> None:
     low, high = axes.get_ylim()
     axes.set_ylim(bottom=min(low, entropy - 0.08 * (high - entropy)))
     axes.axhline(entropy, color=BASELINE, linestyle="--", linewidth=1.2)
-    axes.annotate(
-        f"entropy {entropy:.4f}", (1, entropy), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=9
-    )
+    place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
+    axes.annotate(f"entropy {entropy:.4f}", (1, entropy), **place, fontsize=9)

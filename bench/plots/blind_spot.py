@@ -1,12 +1,14 @@
-"""What the prediction of a pixel sees of the pixels before it, and what it is blind to."""
+"""Pixels that the prediction of one pixel depends on, and the blind spot among the earlier pixels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bench.analysis.summary import summarise
-from bench.display.figure import COLOURS, INK, labels, legend_below, new
+from bench.analysis.summary import Summary, summarise
+from bench.display.examples import with_metric
+from bench.display.figure import COLOURS, INK, in_order, new, titles
+from bench.display.legend import legend_below
 from bench.registry import plot
 from bench.results.results import Results
 
@@ -16,42 +18,49 @@ if TYPE_CHECKING:
 
 METRIC = "blind_spot"
 LOOKS = {"+": COLOURS[0], "o": COLOURS[1], "x": INK}
-"""Colours of what stands in the metric's `map`."""
-WORDS = {"+": "seen", "o": "blind spot", "x": "the pixel that is predicted"}
+"""Colours of the marks in the metric's `map`."""
+WORDS = {"+": "in the receptive field", "o": "blind spot", "x": "the pixel that is predicted"}
 COLUMNS = 3
 HIGHEST = 3.0
 """Inches of the tallest picture."""
+Maps = Mapping[str, Sequence[str]]
+"""Variant -> lines of marks, one for each row of pixels."""
 
 
 @plot(order=62)
 def blind_spot(results: Results) -> Iterator[tuple[str, Figure]]:
-    """The pixels before, within the span of the receptive field: seen, or in the blind spot."""
-    aggregates = summarise(results).of(METRIC)
-    found = {c.variant: (c.value, c.details[0]["map"]) for c in aggregates if c.details and c.details[0].get("map")}
-    if not found:
+    """The earlier pixels within the span of the receptive field: in the receptive field, or in the blind spot."""
+    summary = summarise(results)
+    maps = _maps(summary)
+    if not maps:
         return
-    columns, names = min(COLUMNS, len(found)), labels(results, 30)
-    rows = -(-len(found) // columns)
-    width = 8.2 / columns
-    tallest = max(len(lines) / len(lines[0]) for _, lines in found.values())
-    height = rows * (min(HIGHEST, width * tallest) + 0.75) + 0.4
-    caption = "For each network, which of the pixels before one pixel its prediction sees, and which it is blind to"
-    figure, grid = new(8.2, height, caption, rows, columns)
-    figure.set_layout_engine("compressed")  # which knows that pictures keep their aspect
-    for axes, (variant, (share, lines)) in zip(grid, found.items()):
+    columns, texts = min(COLUMNS, len(maps)), titles(results)
+    rows, width = -(-len(maps) // columns), 8.2 / columns
+    tallest = max(len(lines) / len(lines[0]) for lines in maps.values())
+    caption = "Earlier pixels that the prediction of one pixel depends on, and those that it does not, by network"
+    figure, grid = new(8.2, rows * (min(HIGHEST, width * tallest) + 0.75) + 0.1, caption, rows, columns)
+    figure.set_layout_engine("compressed")  # pictures keep their aspect
+    for axes, (variant, lines) in zip(grid, maps.items()):
         _panel(axes, lines)
-        axes.set_title(names[variant])
-        axes.set_xlabel("" if share is None else f"blind to {100 * share:.1f} %", fontsize=9)
-    for axes in grid[len(found) :]:
+        axes.set_title(texts[variant])
+        fraction = summary.aggregates[variant, METRIC].value
+        axes.set_xlabel("" if fraction is None else f"blind spot {100 * fraction:.1f} %", fontsize=9)
+    for axes in grid[len(maps) :]:
         axes.set_axis_off()
-    _legend(figure, found)
+    _legend(figure, maps)
     yield METRIC, figure
+
+
+def _maps(summary: Summary) -> Maps:
+    maps = {a.variant: a.details[0]["map"] for a in summary.of(METRIC) if a.details and a.details[0].get("map")}
+    return {variant: maps[variant] for variant in in_order(summary.results) if variant in maps}
 
 
 def _panel(axes: Axes, lines: Sequence[str]) -> None:
     """A square for each pixel, the origin at the predicted one."""
     import numpy as np
     from matplotlib.colors import to_rgba
+    from matplotlib.ticker import MaxNLocator
 
     colours = {mark: to_rgba(colour, 0.75) for mark, colour in LOOKS.items()}
     picture = np.array([[colours.get(mark, (0.0, 0.0, 0.0, 0.0)) for mark in line] for line in lines])
@@ -61,11 +70,21 @@ def _panel(axes: Axes, lines: Sequence[str]) -> None:
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=8)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _legend(figure: Figure, found: Mapping[str, tuple[Any, Sequence[str]]]) -> None:
+def _legend(figure: Figure, maps: Maps) -> None:
     from matplotlib.patches import Patch
 
-    shown = {mark for _, lines in found.values() for line in lines for mark in line}
+    shown = {mark for lines in maps.values() for line in lines for mark in line}
     marks = [mark for mark in LOOKS if mark in shown]
-    legend_below(figure, [Patch(color=LOOKS[m], alpha=0.75) for m in marks], [WORDS[m] for m in marks], 3)
+    legend_below(figure, [Patch(color=LOOKS[m], alpha=0.75) for m in marks], [WORDS[m] for m in marks])
+
+
+def example(results: Results) -> Results:
+    """The results with made-up maps, for tests of the figure; the last variant has none."""
+    count = len(results.variants)
+    maps = [["+++++", "+++oo" if i else "++++o", "++x.."] for i in range(count - 1)]
+    declared = {"unit": "", "better": "lower", "kind": "static", "exact": True, "value": 0.25}
+    return with_metric(results, METRIC, [*({"map": lines} for lines in maps), {}], **declared)

@@ -1,4 +1,4 @@
-"""Where a network looks, beside where it could look."""
+"""Effective receptive field of each variant, with its theoretical receptive field."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis.summary import summarise
-from bench.display.figure import COLOURS, labels, legend_below, new
+from bench.display.figure import COLOURS, in_order, labels, new
+from bench.display.legend import legend_below
+from bench.display.pictures import bare, row_label
 from bench.registry import plot
 from bench.results.results import Results
 
@@ -20,59 +22,60 @@ BOX: dict[str, Any] = {"edgecolor": COLOURS[5], "linewidth": 1.6, "linestyle": "
 DISC: dict[str, Any] = {"edgecolor": COLOURS[1], "linewidth": 1.6, "fill": False}
 WIDTH, HIGHEST = 2.3, 2.6
 """Inches of a picture: its width, and its greatest height."""
+Facts = Mapping[str, Any]
+"""`map` (rows of cells), `cell` (px), `shape` (px), `centre` (y, x), `radius` (px) and `box` of one network."""
 
 
 @plot(order=61)
 def effective_receptive_field(results: Results) -> Iterator[tuple[str, Figure]]:
     """The effective receptive field of each variant, before and after training, in the theoretical one's box."""
-    stages = {stage: found for stage, found in ((INITIAL, _initial(results)), (TRAINED, _trained(results))) if found}
-    shown = [v for v in results.variants if any(v in found for found in stages.values())]
+    stages = {INITIAL: _initial(results), TRAINED: _trained(results)}
+    stages = {stage: fields for stage, fields in stages.items() if fields}
+    shown = [v for v in in_order(results) if any(v in fields for fields in stages.values())]
     if not shown:
         return
-    tallest = max(facts["shape"][0] / facts["shape"][1] for found in stages.values() for facts in found.values())
+    tallest = max(facts["shape"][0] / facts["shape"][1] for fields in stages.values() for facts in fields.values())
     caption = (
-        "Size of the gradient of the centre output by input pixel, relative to its greatest (black: none), the disc "
-        "that holds 95 % of its square, and the box of the theoretical receptive field within the image"
+        "Magnitude of the gradient of the centre output with respect to each input pixel, relative to the greatest "
+        "(black is 0, white is 1); disc: 95 % of the squared gradient; box: the theoretical receptive field within the "
+        "image"
     )
     high = min(WIDTH * tallest, HIGHEST) + 0.45
-    figure, grid = new(8.2, high * len(shown) + 0.6, caption, len(shown), len(stages))
-    figure.set_layout_engine("compressed")  # which knows that pictures keep their aspect
-    names = labels(results, 24)
+    figure, grid = new(8.2, high * len(shown) + 0.3, caption, len(shown), len(stages))
+    figure.set_layout_engine("compressed")  # pictures keep their aspect
+    texts = labels(results, 24)
     for row, variant in enumerate(shown):
-        for column, (stage, found) in enumerate(stages.items()):
-            axes = grid[row * len(stages) + column]
-            _panel(axes, found.get(variant))
+        line = grid[row * len(stages) : (row + 1) * len(stages)]
+        for axes, (stage, fields) in zip(line, stages.items(), strict=True):
+            _panel(axes, fields.get(variant))
             axes.set_title(stage if row == 0 else "")
-        grid[row * len(stages)].set_ylabel(names[variant], rotation=0, ha="right", va="center", labelpad=8)
+        row_label(line[0], texts[variant])
     _legend(figure)
     yield METRIC, figure
 
 
-def _initial(results: Results) -> dict[str, Mapping[str, Any]]:
-    """Variant -> the facts of its field, from the metric's detail."""
+def _initial(results: Results) -> dict[str, Facts]:
+    """Variant -> the facts of its receptive field, from the metric's detail."""
     aggregates = summarise(results).of(METRIC)
     return {each.variant: each.details[0] for each in aggregates if each.details and _drawable(each.details[0])}
 
 
-def _trained(results: Results) -> dict[str, Mapping[str, Any]]:
-    """Variant -> the facts of its field, from the evaluation of its first seed that has them."""
-    found: dict[str, Mapping[str, Any]] = {}
+def _trained(results: Results) -> dict[str, Facts]:
+    """Variant -> the facts of its receptive field, from the evaluation of its first seed that has them."""
+    fields: dict[str, Facts] = {}
     for (variant, _), evaluation in sorted(results.evaluations.items(), key=lambda item: item[0]):
         facts = evaluation.facts.get(METRIC, {})
         if _drawable(facts):
-            found.setdefault(variant, facts)
-    return found
+            fields.setdefault(variant, facts)
+    return fields
 
 
-def _drawable(facts: Mapping[str, Any]) -> bool:
+def _drawable(facts: Facts) -> bool:
     return "map" in facts and len(facts["shape"]) == 2
 
 
-def _panel(axes: Axes, facts: Mapping[str, Any] | None) -> None:
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.grid(visible=False)
-    axes.spines[:].set_visible(False)
+def _panel(axes: Axes, facts: Facts | None) -> None:
+    bare(axes)
     if facts is None:
         axes.set_xlabel("not measured", fontsize=9)
         return
@@ -81,8 +84,8 @@ def _panel(axes: Axes, facts: Mapping[str, Any] | None) -> None:
     axes.set_xlabel(f"95 % within {facts['radius']:.1f} px", fontsize=9)
 
 
-def _picture(axes: Axes, facts: Mapping[str, Any]) -> None:
-    """The root of the map, in pixels of the input; cells that overhang are cut."""
+def _picture(axes: Axes, facts: Facts) -> None:
+    """The square root of the map, in pixels of the input; cells that overhang are cut."""
     import numpy as np
 
     cells, cell = np.sqrt(np.asarray(facts["map"], dtype=float)), facts["cell"]
@@ -92,7 +95,7 @@ def _picture(axes: Axes, facts: Mapping[str, Any]) -> None:
     axes.set_ylim(facts["shape"][0] - 0.5, -0.5)
 
 
-def _outlines(axes: Axes, facts: Mapping[str, Any]) -> None:
+def _outlines(axes: Axes, facts: Facts) -> None:
     from matplotlib.patches import Circle, Rectangle
 
     y, x = facts["centre"]
@@ -107,4 +110,4 @@ def _legend(figure: Figure) -> None:
 
     disc = Line2D([], [], color=DISC["edgecolor"], linewidth=DISC["linewidth"])
     box = Line2D([], [], color=BOX["edgecolor"], linewidth=BOX["linewidth"], linestyle=BOX["linestyle"])
-    legend_below(figure, [disc, box], ["95 % of the squared gradient", "theoretical field, within the image"], 2)
+    legend_below(figure, [disc, box], ["95 % of the squared gradient", "theoretical receptive field, within the image"])

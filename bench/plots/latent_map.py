@@ -1,12 +1,14 @@
-"""Where the codes of images lie."""
+"""Codes of images on two latents, by class."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from bench.display.figure import legend_below, new
-from bench.display.mosaic import WIDTH, bare, first_evaluations, titles
+from bench.display.figure import MARKERS, new, seaborn, titles
+from bench.display.legend import legend_below
+from bench.display.mosaic import WIDTH
+from bench.display.pictures import bare, first_evaluations
 from bench.registry import plot
 from bench.results.measurement import Evaluation
 from bench.results.results import Results
@@ -16,26 +18,27 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST = 1500
+"""Images drawn at most."""
 
 
 @plot(order=54)
 def latent_map(results: Results) -> Iterator[tuple[str, Figure]]:
     """Posterior means on the two latents of the largest spread, coloured by class."""
     parts = {"code_mean", "label"}
-    found = {v: e for v, e in first_evaluations(results).items() if parts <= e.units.keys() and _latents(e) > 1}
-    if not found:
+    evaluations = {v: e for v, e in first_evaluations(results).items() if parts <= e.units.keys() and _latents(e) > 1}
+    if not evaluations:
         return
-    columns = min(3, len(found))
-    rows, names = -(-len(found) // columns), titles(results)
-    text = "Posterior means of images of the evaluation split, on the two latents where they spread most, by class"
-    height = WIDTH / max(columns, 2) * rows + 0.5
-    figure, axes = new(WIDTH if columns > 1 else WIDTH / 2, height, text, rows, columns)
-    for panel in axes[len(found) :]:
-        bare(panel)
-    for panel, (variant, evaluation) in zip(axes, found.items(), strict=False):
-        _scatter(panel, evaluation)
-        panel.set_title(names[variant])
-    _legend(figure, next(iter(found.values())))
+    columns = min(3, len(evaluations))
+    rows, texts = -(-len(evaluations) // columns), titles(results)
+    caption = "Posterior means of images of the evaluation split on the two latents of the largest spread, by class"
+    height = WIDTH / max(columns, 2) * rows + 0.1
+    figure, grid = new(WIDTH if columns > 1 else WIDTH / 2, height, caption, rows, columns)
+    for axes in grid[len(evaluations) :]:
+        bare(axes)
+    for axes, (variant, evaluation) in zip(grid, evaluations.items(), strict=False):
+        _scatter(axes, evaluation)
+        axes.set_title(texts[variant])
+    _legend(figure, next(iter(evaluations.values())))
     yield "latent_map", figure
 
 
@@ -43,16 +46,23 @@ def _latents(evaluation: Evaluation) -> int:
     return int(evaluation.units["code_mean"].shape[1])
 
 
-def _colours(evaluation: Evaluation) -> list[str]:
-    return ["#" + bytes(colour).hex() for colour in evaluation.facts["palette"]]
+def _colours(evaluation: Evaluation) -> dict[str, str]:
+    """Class -> its colour in the dataset's own palette."""
+    return dict(zip(evaluation.names, ["#" + bytes(colour).hex() for colour in evaluation.facts["palette"]]))
+
+
+def _markers(evaluation: Evaluation) -> dict[str, str]:
+    return {name: MARKERS[i % len(MARKERS)] for i, name in enumerate(evaluation.names)}
 
 
 def _scatter(axes: Axes, evaluation: Evaluation) -> None:
     codes, classes = evaluation.units["code_mean"][:MOST], evaluation.units["label"][:MOST]
     first, second = (-codes.var(axis=0)).argsort(kind="stable")[:2]
-    colours = _colours(evaluation)
-    shades = [colours[label] for label in classes]
-    axes.scatter(codes[:, first], codes[:, second], c=shades, s=4, linewidths=0, alpha=0.7, rasterized=True)
+    names = [evaluation.names[label] for label in classes]
+    look = {"s": 12, "linewidth": 0, "alpha": 0.7, "rasterized": True, "legend": False}
+    who = {"hue": names, "palette": _colours(evaluation), "style": names, "markers": _markers(evaluation)}
+    with seaborn() as sns:
+        sns.scatterplot(x=codes[:, first], y=codes[:, second], ax=axes, **who, **look)
     axes.set_xlabel(f"latent {first + 1}")
     axes.set_ylabel(f"latent {second + 1}")
     axes.set_aspect("equal", adjustable="datalim")
@@ -61,5 +71,7 @@ def _scatter(axes: Axes, evaluation: Evaluation) -> None:
 def _legend(figure: Figure, evaluation: Evaluation) -> None:
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], color=c, linestyle="", marker="o", markersize=5) for c in _colours(evaluation)]
-    legend_below(figure, handles, evaluation.names, columns=5)
+    colours, markers = _colours(evaluation), _markers(evaluation)
+    look: dict[str, Any] = {"linestyle": "none", "markersize": 5}
+    handles = [Line2D([], [], color=colours[name], marker=markers[name], **look) for name in evaluation.names]
+    legend_below(figure, handles, evaluation.names)

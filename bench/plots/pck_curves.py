@@ -1,28 +1,31 @@
-"""How many joints are found, by how near they must be: PCK against its threshold."""
+"""PCK against its threshold: the fraction of joints within a distance from the truth."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.display.figure import BASELINE, COLOURS, INK, legend_below, legend_height, names, new, styles, variant_legend
+from bench.display.figure import COLOURS, DASHES, INK, dashes, new, palette, seaborn, titles
+from bench.display.legend import legend_below, line_legend
+from bench.display.seeds import evaluation_notes
 from bench.registry import plot
 from bench.results.measurement import Evaluation
 from bench.results.results import Results
-from bench.tasks.keypoints import Floats, decoding_of, errors, has_length, known
+from bench.tasks import keypoints
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 LENGTHS = {"torso": 0.2, "head": 0.5}
-"""What thresholds are fractions of, and the share that PCK and PCKh are read at."""
+"""What thresholds are fractions of, and the threshold of PCK@0.2 and PCKh@0.5."""
 ALPHAS = np.linspace(0, 0.5, 51)
-DECODINGS = {"argmax": "-", "quarter": "--", "dark": "-.", "soft_argmax": ":"}
-ASKED = {f"error_{name}" for name in DECODINGS}
-"""An ablation that has one of these metrics asks how a place is read off its map."""
+DECODINGS = ("argmax", "quarter", "dark", "soft_argmax")
+COMPARING = {f"error_{name}" for name in DECODINGS}
+"""An ablation with one of these metrics compares ways to read a position off a heatmap."""
 SHOWN = 3
 """Variants whose decodings are drawn at most."""
 
@@ -30,81 +33,90 @@ SHOWN = 3
 @plot(order=28)
 def pck_curves(results: Results) -> Iterator[tuple[str, Figure]]:
     """PCK against its threshold, of each variant; and by decoding, where an ablation compares decodings."""
-    told = {length: found for length in LENGTHS if (found := _by_variant(results, length))}
-    if not told:
+    frames = {length: frame for length in LENGTHS if not (frame := curve_frame(results, length)).empty}
+    if not frames:
         return
     caption = (
-        "Fraction of joints within a part of the person's length from the truth, against that part; a line per variant "
-        "(mean over seeds, band: from the lowest to the highest); the upright line is where PCK or PCKh is read"
+        "Fraction of joints within a distance from the truth, against the distance as a fraction of the person's "
+        f"{' or '.join(frames)}; a line per variant (mean over the seeds, band: from the lowest to the highest); "
+        "vertical line: the threshold of PCK@0.2 or PCKh@0.5"
     )
-    wide = 4.1 * len(told) + 2
-    figure, panels = new(wide, 3.4 + legend_height(results, wide), caption, 1, len(told))
-    panels[0].set_ylabel("fraction of joints found")
-    looks, (first, shown) = styles(results), next(iter(told.items()))
-    for axes, (length, found) in zip(panels, told.items(), strict=True):
-        _panel(axes, length)
-        for variant, shares in found.items():
-            _line(axes, shares, color=looks[variant]["color"])
-    variant_legend(figure, results, [*shown], marker="")
+    figure, panels = new(4.1 * len(frames) + 2, 3.4, caption, 1, len(frames))
+    look = {"hue": "variant", "style": "variant", "palette": palette(results), "dashes": dashes(results)}
+    for axes, (length, frame) in zip(panels, frames.items(), strict=True):
+        _panel(axes, length, frame, look)
+    panels[0].set_ylabel("fraction of joints")
+    variants = {variant for frame in frames.values() for variant in frame["variant"]}
+    line_legend(figure, results, [*variants], evaluation_notes(results))
     yield "pck_curves", figure
-    if ASKED & {metric for _, metric, _ in results.expected}:
-        yield from _decodings(results, first)
+    if COMPARING & {metric for _, metric, _ in results.expected}:
+        yield from _decodings(results, next(iter(frames)))
 
 
-def curves(results: Results, variant: str, length: str, decoding: str = "") -> dict[int, Floats]:
-    """Seed -> PCK at each of ALPHAS, of the evaluations that know the length and have the decoding."""
-    held = {seed: each for (name, seed), each in sorted(results.evaluations.items()) if name == variant}
-    found = {seed: curve(each, length, decoding) for seed, each in held.items()}
-    return {seed: shares for seed, shares in found.items() if shares is not None}
+def curve_frame(results: Results, length: str, decoding: str = "") -> pd.DataFrame:
+    """A row (variant, seed, alpha, fraction) for each threshold, of the evaluations with this length and decoding."""
+    import pandas as pd
+
+    rows = []
+    for (variant, seed), evaluation in sorted(results.evaluations.items()):
+        fractions = curve(evaluation, length, decoding)
+        points = () if fractions is None else zip(ALPHAS.tolist(), fractions.tolist(), strict=True)
+        rows += [{"variant": variant, "seed": seed, "alpha": alpha, "fraction": f} for alpha, f in points]
+    return pd.DataFrame(rows, columns=["variant", "seed", "alpha", "fraction"])
 
 
-def curve(evaluation: Evaluation, length: str, decoding: str = "") -> Floats | None:
-    """PCK at each of ALPHAS, over annotated joints of people who have the length; None where it cannot be told."""
-    chosen = decoding or decoding_of(evaluation) if "truth" in evaluation.units else ""
+def curve(evaluation: Evaluation, length: str, decoding: str = "") -> keypoints.Floats | None:
+    """PCK at each of ALPHAS, over annotated joints of people with the length; None without length or decoding."""
+    chosen = decoding or keypoints.decoding_of(evaluation) if "truth" in evaluation.units else ""
     if chosen not in evaluation.units or length not in evaluation.units:
         return None
     scale = evaluation.units[length]
-    rows = known(evaluation) & has_length(scale)
-    relative = np.sort(errors(evaluation, chosen)[rows] / scale[rows])
+    rows = keypoints.known(evaluation) & keypoints.has_length(scale)
+    relative = np.sort(keypoints.errors(evaluation, chosen)[rows] / scale[rows])
     return np.searchsorted(relative, ALPHAS, side="right") / len(relative) if len(relative) else None
 
 
-def _by_variant(results: Results, length: str, decoding: str = "") -> dict[str, list[Floats]]:
-    """The curves, seed by seed, of the variants that have any."""
-    found = {variant: [*curves(results, variant, length, decoding).values()] for variant in results.variants}
-    return {variant: shares for variant, shares in found.items() if shares}
-
-
-def _panel(axes: Axes, length: str) -> None:
+def _panel(axes: Axes, length: str, frame: pd.DataFrame, look: Mapping[str, Any]) -> None:
+    band: dict[str, Any] = {"errorbar": ("pi", 100), "err_kws": {"alpha": 0.18, "linewidth": 0}}
+    with seaborn() as sns:
+        sns.lineplot(frame, x="alpha", y="fraction", ax=axes, linewidth=1.8, **band, **look, legend=False)
     axes.axvline(LENGTHS[length], color=INK, linewidth=1, alpha=0.4)
     axes.set_xlim(0, ALPHAS[-1])
     axes.set_ylim(0, 1)
+    axes.set_ylabel("")
     axes.set_xlabel(f"threshold (fraction of the {length})")
 
 
-def _line(axes: Axes, shares: list[Floats], **look: Any) -> None:
-    axes.plot(ALPHAS, np.mean(shares, axis=0), **look)
-    band = {"color": look["color"], "alpha": 0.2, "linewidth": 0}
-    axes.fill_between(ALPHAS, np.min(shares, axis=0), np.max(shares, axis=0), **band)
-
-
 def _decodings(results: Results, length: str) -> Iterator[tuple[str, Figure]]:
-    """The curves of one network read in several ways, a panel per variant."""
-    from matplotlib.lines import Line2D
+    """The curves of one network by decoding, a panel per variant."""
+    import pandas as pd
 
-    read = {name: _by_variant(results, length, name) for name in DECODINGS}
-    shown = [v for v in results.variants if sum(v in found for found in read.values()) > 1][:SHOWN]
+    frames = [curve_frame(results, length, name).assign(decoding=name) for name in DECODINGS]
+    frame = pd.concat([each for each in frames if not each.empty])
+    counts = frame.groupby("variant")["decoding"].nunique()
+    shown = [variant for variant in results.variants if counts.get(variant, 0) > 1][:SHOWN]
     if not shown:
         return
-    caption = "PCK against its threshold by how a place is read off its heatmap, a panel per variant, mean over seeds"
-    figure, panels = new(3.4 * len(shown) + 0.8, 3.8, caption, 1, len(shown))
-    panels[0].set_ylabel("fraction of joints found")
-    colours = zip(DECODINGS.items(), (BASELINE, *COLOURS), strict=False)
-    looks: dict[str, dict[str, Any]] = {name: {"color": c, "linestyle": style} for (name, style), c in colours}
+    caption = "PCK against its threshold by decoding of the heatmap, a panel per variant, mean over the seeds"
+    figure, panels = new(3.4 * len(shown) + 0.8, 3.4, caption, 1, len(shown))
+    texts, notes = titles(results), evaluation_notes(results)
     for axes, variant in zip(panels, shown, strict=True):
-        _panel(axes, length)
-        axes.set_title(names(results)[variant], fontsize=9)
-        for name in (name for name, found in read.items() if variant in found):
-            _line(axes, read[name][variant], **looks[name])
-    legend_below(figure, [Line2D([], [], **look) for look in looks.values()], [*looks], columns=4)
+        _panel(axes, length, frame[frame["variant"] == variant], _decoding_look())
+        axes.set_title(f"{texts[variant]}\n({notes[variant]})" if variant in notes else texts[variant], fontsize=9)
+    panels[0].set_ylabel("fraction of joints")
+    _legend(figure, [name for name in DECODINGS if name in set(frame["decoding"])])
     yield "pck_by_decoding", figure
+
+
+def _decoding_look() -> dict[str, Any]:
+    colours = dict(zip(DECODINGS, COLOURS))
+    return {"hue": "decoding", "style": "decoding", "palette": colours, "dashes": dict(zip(DECODINGS, DASHES))}
+
+
+def _legend(figure: Figure, shown: list[str]) -> None:
+    from matplotlib.lines import Line2D
+
+    looks = {name: (colour, dash) for name, colour, dash in zip(DECODINGS, COLOURS, DASHES)}
+    patterns: dict[str, Any] = {name: (0, dash) if dash else "-" for name, (_, dash) in looks.items()}
+    handles = [Line2D([], [], color=looks[name][0], linestyle=patterns[name]) for name in shown]
+    legend_below(figure, handles, shown)

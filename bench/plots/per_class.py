@@ -1,39 +1,52 @@
-"""Which classes gain and which lose."""
+"""Differences from the baseline by class or by joint."""
 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from bench.analysis.summary import Aggregate, Column, Summary, summarise
-from bench.display.figure import INK, labels, new, rows_height
+from bench.display.figure import INK, in_order, labels, new, rows_height, seaborn
+from bench.display.metric_names import display_name
 from bench.display.numbers import fixed
+from bench.display.seeds import score_notes
 from bench.registry import plot
 from bench.results.results import Results
 from bench.stats.descriptive import mean, paired_difference
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+COLOUR_MAPS = {"higher": "vlag_r", "lower": "vlag", None: "PuOr"}
+"""By what is better: blue is always better, red always worse; other colours where neither is."""
 ANNOTATED = 24
+"""Classes at most for numbers to fit into the squares."""
 LEVEL = 4
+"""Classes at most for their names to fit without turning them."""
 
 
 @plot(order=40)
 def per_class(results: Results) -> Iterator[tuple[str, Figure]]:
-    """The main metric class by class: how far each variant stands from the baseline."""
+    """The first metric that has values by class or by joint: the difference of each variant from the baseline."""
     summary = summarise(results)
     column = next((c for c in summary.columns if _classes(summary, c) and _others(summary, c)), None)
     if column is None:
         return
     names = _classes(summary, column)
-    caption = f"{column.metric} of each class: difference from the baseline, whose own values stand in brackets"
-    figure, (axes,) = new(max(7.0, 3.2 + 0.56 * len(names)), rows_height(results) + 0.3, caption)
+    figure, (axes,) = new(max(7.0, 3.2 + 0.56 * len(names)), rows_height(results) + 0.3, _caption(summary, column))
     _heat(axes, summary, column, names)
     yield "per_class", figure
+
+
+def _caption(summary: Summary, column: Column) -> str:
+    colours = "; blue is better, red is worse" if column.better else ""
+    return (
+        f"{display_name(summary.results, column.metric)} of each class: difference from the baseline, mean over the "
+        f"seeds that both have; in brackets the value of the baseline{colours}"
+    )
 
 
 def by_class(aggregate: Aggregate, name: str) -> dict[int, float]:
@@ -43,48 +56,67 @@ def by_class(aggregate: Aggregate, name: str) -> dict[int, float]:
 
 
 def _classes(summary: Summary, column: Column) -> list[str]:
-    base = summary.aggregates.get((summary.results.baseline, column.metric))
-    details = base.details if base and base.seeded else ()
+    baseline = summary.aggregates.get((summary.results.baseline, column.metric))
+    details = baseline.details if baseline and baseline.seeded else ()
     return list(dict.fromkeys(name for detail in details for name in detail.get("per_class", {})))
 
 
 def _others(summary: Summary, column: Column) -> list[Aggregate]:
-    aggregates = summary.measured(column.metric)
-    return [c for c in aggregates if c.variant != summary.results.baseline and c.seeded]
+    """The aggregates of the other variants, in the order of figures."""
+    aggregates = {aggregate.variant: aggregate for aggregate in summary.measured(column.metric) if aggregate.seeded}
+    order = in_order(summary.results)
+    return [aggregates[v] for v in order if v in aggregates and v != summary.results.baseline]
 
 
-def _heat(axes: Axes, summary: Summary, column: Column, names: list[str]) -> None:
-    import pandas as pd
-    import seaborn as sns
-
-    base = summary.aggregates[summary.results.baseline, column.metric]
-    texts = labels(summary.results)
-    table = {texts[c.variant]: [_delta(c, base, name) for name in names] for c in _others(summary, column)}
-    frame = pd.DataFrame.from_dict(table, orient="index", columns=_heads(base, names))
-    limit = max((abs(v) for row in table.values() for v in row if math.isfinite(v)), default=0) or 1.0
-    notes = frame.map(lambda v: fixed(v, 2, sign=True) if math.isfinite(v) else "")
-    annotation = {"annot": notes, "fmt": "", "annot_kws": {"fontsize": 8}} if len(names) <= ANNOTATED else {}
-    bar = {"label": f"Δ {column.metric}", "shrink": 0.8, "aspect": 15, "pad": 0.02}
-    look = {"cmap": "vlag_r", "vmin": -limit, "vmax": limit, "linewidths": 1, "linecolor": "none", "cbar_kws": bar}
-    with warnings.catch_warnings():  # seaborn 0.13 calls what matplotlib 3.11 announces to deprecate one day
-        warnings.simplefilter("ignore", PendingDeprecationWarning)
-        sns.heatmap(frame, ax=axes, **look, **annotation)
+def _heat(axes: Axes, summary: Summary, column: Column, names: Sequence[str]) -> None:
+    frame = _differences(summary, column, names)
+    limit = max((abs(v) for v in frame.to_numpy().ravel() if math.isfinite(v)), default=0) or 1.0
+    numbers = frame.map(lambda v: fixed(v, 2, sign=True) if math.isfinite(v) else "")
+    annotation = {"annot": numbers, "fmt": "", "annot_kws": {"fontsize": 8}} if len(names) <= ANNOTATED else {}
+    bar = {"label": f"Δ {display_name(summary.results, column.metric)}", "shrink": 0.8, "aspect": 15, "pad": 0.02}
+    look = {"cmap": COLOUR_MAPS[column.better], "vmin": -limit, "vmax": limit, "cbar_kws": bar}
+    with seaborn() as sns:
+        sns.heatmap(frame, ax=axes, linewidths=1, linecolor="none", **look, **annotation)
     for bar_axes in axes.figure.axes[1:]:
         bar_axes.spines[:].set_visible(False)
-    axes.tick_params(length=0, colors=INK)
-    axes.tick_params(axis="x", rotation=45 if len(names) > LEVEL else 0, labelsize=9)
-    axes.tick_params(axis="y", rotation=0)
+    _ticks(axes, turned=len(names) > LEVEL)
+
+
+def _differences(summary: Summary, column: Column, names: Sequence[str]) -> pd.DataFrame:
+    """A row for each variant other than the baseline, a column for each class; NaN where no seed has both values."""
+    import pandas as pd
+
+    baseline = summary.aggregates[summary.results.baseline, column.metric]
+    texts = _row_names(summary, column)
+    table = {texts[c.variant]: [_difference(c, baseline, name) for name in names] for c in _others(summary, column)}
+    return pd.DataFrame.from_dict(table, orient="index", columns=_heads(baseline, names))
+
+
+def _row_names(summary: Summary, column: Column) -> Mapping[str, str]:
+    """The variants' names, with the number of seeds where some have no score."""
+    notes = score_notes(summary, [column.metric])
+    return {v: f"{text}\n({notes[v]})" if v in notes else text for v, text in labels(summary.results).items()}
+
+
+def _ticks(axes: Axes, turned: bool) -> None:
     axes.grid(visible=False)
-    for label in axes.get_xticklabels() if len(names) > LEVEL else ():
-        label.set_horizontalalignment("right")
-        label.set_rotation_mode("anchor")
+    axes.tick_params(length=0, colors=INK)
+    axes.tick_params(axis="y", rotation=0)
+    axes.tick_params(axis="x", rotation=45 if turned else 0, labelsize=9)
+    anchor: dict[str, Any] = {"horizontalalignment": "right", "rotation_mode": "anchor"} if turned else {}
+    for label in axes.get_xticklabels():
+        label.set(**anchor)
 
 
-def _delta(aggregate: Aggregate, base: Aggregate, name: str) -> float:
-    change = paired_difference(by_class(aggregate, name), by_class(base, name))
+def _difference(aggregate: Aggregate, baseline: Aggregate, name: str) -> float:
+    change = paired_difference(by_class(aggregate, name), by_class(baseline, name))
     return change.value if change else math.nan
 
 
-def _heads(base: Aggregate, names: list[str]) -> list[str]:
-    values = [[*by_class(base, name).values()] for name in names]
-    return [f"{name} ({fixed(mean(v), 2)})" if v else name for name, v in zip(names, values, strict=True)]
+def _heads(baseline: Aggregate, names: Sequence[str]) -> list[str]:
+    values = [[*by_class(baseline, name).values()] for name in names]
+    return [f"{_plain(n)} ({fixed(mean(v), 2)})" if v else _plain(n) for n, v in zip(names, values, strict=True)]
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ")

@@ -1,14 +1,15 @@
-"""How far each path of a network sees."""
+"""Receptive field of the whole network and of its named paths."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis.summary import Aggregate, summarise
-from bench.display.figure import COLOURS, MARKERS, beside, legend_below, new, rows_height, variant_rows
-from bench.display.numbers import heading
+from bench.display.figure import COLOURS, MARKERS, beside, new, rows_height, variant_rows
+from bench.display.legend import legend_below
+from bench.display.metric_names import axis_label
 from bench.registry import plot
 from bench.results.results import Results
 
@@ -18,70 +19,70 @@ if TYPE_CHECKING:
 
 METRIC = "receptive_field"
 WHOLE = "whole network"
+Sizes = Mapping[str, float | None]
+"""Path -> side of its receptive field in px; None is global."""
 
 
 @plot(order=60)
 def receptive_field_paths(results: Results) -> Iterator[tuple[str, Figure]]:
-    """The receptive field of the whole network and of each named skip."""
+    """The receptive field of the whole network and of each named path."""
     summary = summarise(results)
-    aggregates = summary.of(METRIC)
-    fields = {aggregate.variant: fields_of(aggregate) for aggregate in aggregates if aggregate.answered}
-    names = sorted({name for found in fields.values() for name in found}, key=lambda n: _order(n, fields))
-    if not any(size is not None for found in fields.values() for size in found.values()):
+    sizes = {each.variant: path_sizes(each) for each in summary.of(METRIC) if each.answered}
+    paths = sorted({path for each in sizes.values() for path in each}, key=lambda path: _order(path, sizes))
+    if not any(size is not None for each in sizes.values() for size in each.values()):
         return
-    caption = "Receptive field of the whole network and of each named path, in input pixels"
+    caption = "Receptive field of the whole network and of each named path, side in input px"
     figure, (axes,) = new(8.2, rows_height(results), caption)
     rows = variant_rows(axes, results)
-    for aggregate in aggregates:
-        found = fields.get(aggregate.variant, {})
-        _row(
-            axes,
-            rows[aggregate.variant],
-            {name: found[name] for name in names if name in found},
-            names,
-            aggregate.status,
-        )
-    axes.set_xlabel(heading(summary, summary.column(METRIC)))
+    for aggregate in summary.of(METRIC):
+        own = sizes.get(aggregate.variant, {})
+        _row(axes, rows[aggregate.variant], {p: own[p] for p in paths if p in own}, paths, aggregate.status)
+    axes.set_xlabel(axis_label(summary, summary.column(METRIC)))
     axes.set_xlim(left=0)
     axes.margins(x=0.05)
-    handles, texts = axes.get_legend_handles_labels()
-    unique = dict(zip(texts, handles, strict=True))
-    legend_below(figure, [unique[n] for n in names if n in unique], [n for n in names if n in unique], columns=5)
+    _legend(figure, axes, paths)
     yield "receptive_field_paths", figure
 
 
-def fields_of(aggregate: Aggregate) -> dict[str, float | None]:
-    """Path -> extent in pixels along its longest axis; None is global."""
+def path_sizes(aggregate: Aggregate) -> dict[str, float | None]:
+    """Path -> side in px along its longest axis; None is global."""
     paths: Mapping[str, Any] = aggregate.details[0].get("paths", {}) if aggregate.details else {}
-    return {WHOLE: aggregate.value, **{name: _extent(size) for name, size in paths.items()}}
+    return {WHOLE: aggregate.value, **{path: _longest(size) for path, size in paths.items()}}
 
 
-def _extent(size: Any) -> float | None:
+def _longest(size: Any) -> float | None:
     if isinstance(size, (list, tuple)):
         return None if None in size else float(max(size))
     return None if size is None else float(size)
 
 
-def _order(name: str, fields: Mapping[str, Mapping[str, float | None]]) -> tuple[bool, float, str]:
+def _order(path: str, sizes: Mapping[str, Sizes]) -> tuple[bool, float, str]:
     """The whole network first, then the paths from the widest to the narrowest; a global one is the widest."""
-    sizes = [found[name] for found in fields.values() if name in found]
-    return name != WHOLE, -max(math.inf if size is None else size for size in sizes), name
+    own = [each[path] for each in sizes.values() if path in each]
+    return path != WHOLE, -max(math.inf if size is None else size for size in own), path
 
 
-def _row(axes: Axes, row: int, found: Mapping[str, float | None], names: list[str], status: str) -> None:
-    if not found:
+def _row(axes: Axes, row: int, sizes: Sizes, paths: Sequence[str], status: str) -> None:
+    if not sizes:
         beside(axes, row, status, alpha=0.7)
         return
-    sizes = [size for size in found.values() if size is not None]
-    axes.plot([min(sizes, default=0), max(sizes, default=0)], [row, row], color=COLOURS[0], alpha=0.3, zorder=1)
-    for name, size in found.items():
+    numbers = [size for size in sizes.values() if size is not None]
+    axes.plot([min(numbers, default=0), max(numbers, default=0)], [row, row], color=COLOURS[0], alpha=0.3, zorder=1)
+    for path, size in sizes.items():
         if size is not None:
-            axes.plot(size, row, label=name, zorder=2, linestyle="none", **_look(names.index(name)))
-    beside(axes, row, " · ".join("global" if size is None else f"{size:g}" for size in found.values()))
+            axes.plot(size, row, label=path, zorder=2, linestyle="none", **_look(paths.index(path)))
+    beside(axes, row, " · ".join("global" if size is None else f"{size:g}" for size in sizes.values()))
 
 
 def _look(i: int) -> dict[str, Any]:
-    """An open circle for the whole network, so that a path as wide as that is seen inside of it."""
+    """An open circle for the whole network, so that a path of the same size is visible inside it."""
     if i == 0:
         return {"color": COLOURS[0], "marker": "o", "markersize": 12, "fillstyle": "none", "markeredgewidth": 1.8}
     return {"color": COLOURS[i % 7], "marker": MARKERS[i % 8], "markersize": 7}
+
+
+def _legend(figure: Figure, axes: Axes, paths: Sequence[str]) -> None:
+    handles, texts = axes.get_legend_handles_labels()
+    unique = dict(zip(texts, handles, strict=True))
+    shown = [path for path in paths if path in unique]
+    legend_below(figure, [unique[path] for path in shown], shown)

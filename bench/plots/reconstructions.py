@@ -1,11 +1,12 @@
-"""What autoencoders make of images."""
+"""Images and their reconstructions by autoencoders."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from bench.display.mosaic import mosaic, panels, shown
+from bench.display.mosaic import mosaic, panels
+from bench.display.pictures import publishable
 from bench.registry import plot
 from bench.results.measurement import Evaluation
 from bench.results.results import Results
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
 
 @plot(order=51)
 def reconstructions(results: Results) -> Iterator[tuple[str, Figure]]:
-    """Images of the evaluation split above what the mean code decodes to; only of data that may be shown."""
-    found = shown(results, "reconstructions")
-    if found:
-        text = "Images of the evaluation split, and below each the expected image at its posterior's mean"
-        yield "reconstructions", panels(results, found, _pairs, text)
+    """Images of the evaluation split above their reconstructions; only of datasets whose pictures may be shown."""
+    evaluations = publishable(results, "originals", "reconstructions")
+    if evaluations:
+        caption = "Images of the evaluation split, and below each the expected image at the mean of its posterior"
+        yield "reconstructions", panels(results, evaluations, _pairs, caption)
 
 
 def _pairs(evaluation: Evaluation) -> Any:

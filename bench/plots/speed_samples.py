@@ -1,58 +1,73 @@
-"""How times scatter."""
+"""Every sample of the speed and memory measurements."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bench.analysis.summary import Aggregate, Column, Summary, summarise
-from bench.display.figure import INK, beside, new, rows_height, scaled, styles, variant_rows
-from bench.display.numbers import heading, show, style_of
+from bench.analysis.summary import Column, Summary, summarise
+from bench.display.figure import INK, beside, in_order, new, palette, rows_height, seaborn, variant_rows
+from bench.display.metric_names import axis_label, display_name
+from bench.display.numbers import show, style_of
+from bench.display.seeds import scaled
 from bench.registry import plot
 from bench.results.results import Results
-from bench.stats.descriptive import quantile
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 RASTERISED = 2000
+"""A figure with more samples has them as a picture: as shapes they would fill a megabyte."""
+SAME_TIMES = {"throughput": "latency", "roofline": "latency"}
+"""Metrics that are computed from times of a forward pass, which the samples of the other metric already show."""
 
 
 @plot(order=70)
 def speed_samples(results: Results) -> Iterator[tuple[str, Figure]]:
     """Every sample of the speed metrics, with median, quartiles and the 5 and 95 % quantiles."""
     summary = summarise(results)
-    for column in summary.columns:
-        if column.kind == "speed" and any(aggregate.quartiles for aggregate in summary.of(column.metric)):
+    sampled = [c for c in summary.columns if c.kind == "speed" and any(a.quartiles for a in summary.of(c.metric))]
+    drawn = {column.metric for column in sampled}
+    for column in sampled:
+        if SAME_TIMES.get(column.metric) not in drawn:
             yield f"{column.metric}_samples", _figure(summary, column)
 
 
 def _figure(summary: Summary, column: Column) -> Figure:
-    caption = f"Every sample of {column.metric}; upright: median, thick: quartiles, thin: 5 to 95 %"
-    figure, (axes,) = new(8.2, rows_height(summary.results) - 0.3, caption)
+    name = display_name(summary.results, column.metric)
+    caption = f"Every sample of {name}; vertical line: median, thick: quartiles, thin: 5 to 95 % of the samples"
+    figure, (axes,) = new(8.2, rows_height(summary.results), caption)
+    _samples(axes, summary.results, _frame(summary, column))
     rows = variant_rows(axes, summary.results)
     for aggregate in summary.of(column.metric):
-        _row(axes, summary, column, aggregate, rows[aggregate.variant])
+        shown = show(summary, aggregate.variant, aggregate.metric, style_of(summary, column))
+        number = shown.number if shown and aggregate.samples else aggregate.status
+        beside(axes, rows[aggregate.variant], number, alpha=1.0 if aggregate.samples else 0.7)
     axes.margins(x=0.04)
-    axes.set_xlabel(heading(summary, column))
+    axes.set_xlabel(axis_label(summary, column))
     return figure
 
 
-def _row(axes: Axes, summary: Summary, column: Column, aggregate: Aggregate, row: int) -> None:
-    import numpy as np
+def _frame(summary: Summary, column: Column) -> pd.DataFrame:
+    """A row (variant, value) for each sample."""
+    import pandas as pd
 
-    shown = show(summary, aggregate.variant, aggregate.metric, style_of(summary, column))
-    if not aggregate.samples:
-        beside(axes, row, aggregate.status, alpha=0.7)
-        return
-    beside(axes, row, shown.number if shown else "")
-    values = scaled(summary, column, [value for _, value in aggregate.samples])
-    colour = styles(summary.results)[aggregate.variant]["color"]
-    places = row + np.random.default_rng(0).uniform(-0.3, 0.3, len(values))
-    many = len(values) > RASTERISED
-    axes.scatter(values, places, s=8, color=colour, alpha=0.6, linewidths=0, rasterized=many)
-    low, first, middle, third, high = (quantile(values, share) for share in (0.05, 0.25, 0.5, 0.75, 0.95))
-    axes.plot([low, high], [row, row], color=INK, linewidth=1.2)
-    axes.plot([first, third], [row, row], color=INK, linewidth=5, solid_capstyle="butt")
-    axes.plot([middle, middle], [row - 0.32, row + 0.32], color=INK, linewidth=2)
+    rows = [
+        {"variant": aggregate.variant, "value": value}
+        for aggregate in summary.of(column.metric)
+        for value in scaled(summary, column, [value for _, value in aggregate.samples])
+    ]
+    return pd.DataFrame(rows)
+
+
+def _samples(axes: Axes, results: Results, frame: pd.DataFrame) -> None:
+    who = {"x": "value", "y": "variant", "order": in_order(results), "ax": axes}
+    dots = {"hue": "variant", "palette": palette(results), "legend": False, "size": 3, "alpha": 0.6, "jitter": 0.3}
+    median = {"estimator": "median", "color": INK, "marker": "|", "markersize": 16, "markeredgewidth": 2}
+    with seaborn() as sns:
+        sns.stripplot(frame, **who, **dots, linewidth=0, rasterized=len(frame) > RASTERISED)
+        for percent, width in ((90, 1.2), (50, 5)):
+            look = {"linestyle": "none", "err_kws": {"linewidth": width, "solid_capstyle": "butt"}, "zorder": 3}
+            sns.pointplot(frame, **who, **median, **look, errorbar=("pi", percent))

@@ -1,13 +1,15 @@
-"""How a network of several stages makes up its mind: the heatmaps of each stage on one picture."""
+"""Heatmaps of each stage of a network of several stages, on one picture."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.data.skeleton import COLOURS, SIDES, side
-from bench.display.figure import labels, new
-from bench.plots.skeletons import bare, first_of
+from bench.data.skeleton import SIDES, side
+from bench.display.figure import labels
+from bench.display.pictures import in_colour, picture_rows, show_picture
+from bench.display.sides import LOOKS
+from bench.plots.skeletons import pose_evaluations
 from bench.registry import plot
 from bench.results.measurement import Evaluation
 from bench.results.results import Results
@@ -20,62 +22,70 @@ if TYPE_CHECKING:
 
 PREFIX = "stage:"
 END = "wrist"
-"""The joint whose maps are shown, where there is one of that name; else the first that there are two of."""
+"""The joint that is shown, where the dataset has it; else the first joint with a left and a right one."""
 DIM = 0.35
-"""How much of the picture is left under the maps."""
+"""Brightness of the picture under the maps."""
 
 
 @plot(order=52)
 def stage_heatmaps(results: Results) -> Iterator[tuple[str, Figure]]:
-    """Heatmaps of a left and a right joint after every stage, for each variant that has stages; one picture."""
-    shown = {v: e for v in results.variants if (e := first_of(results, v)) is not None and _maps(e)}
-    widest = max((len(_maps(e)) for e in shown.values()), default=0)
+    """Heatmaps of a left and a right joint after every stage, for each variant with several stages; one picture."""
+    evaluations = {v: e for v, e in pose_evaluations(results).items() if _maps(e)}
+    widest = max((len(_maps(e)) for e in evaluations.values()), default=0)
     if widest < 2:
         return
-    some = next(iter(shown.values()))
-    joint, texts = told(some.names), labels(results)
-    height, width = some.samples["images"].shape[1:3]
-    wide = 6.4 / widest
-    caption = (
-        f"What each stage says of the left (green) and the right (red) {joint} on one picture of the evaluation split, "
-        "each map scaled to its largest value; yellow where both are likely"
-    )
-    figure, grid = new(8.4, (wide * height / width + 0.25) * len(shown) + 0.2, caption, len(shown), widest)
-    for i, (variant, evaluation) in enumerate(shown.items()):
-        line, maps = grid[i * widest : (i + 1) * widest], _maps(evaluation)
-        for axes, (name, stage) in zip(line, maps.items(), strict=False):
-            bare(axes, painted(evaluation.samples["images"][0], stage[0], evaluation.names, joint))
-            axes.set_title(name, fontsize=8, pad=2)
-        for axes in line[len(maps) :]:
-            axes.set_axis_off()
-        line[0].set_ylabel(texts[variant], rotation=0, ha="right", va="center", labelpad=8)
+    first, texts = next(iter(evaluations.values())), labels(results)
+    joint = shown_joint(first.names)
+    shape = first.samples["images"].shape[1:3]
+    figure, grid = picture_rows([texts[v] for v in evaluations], widest, shape, _caption(joint), title=0.25)
+    for line, evaluation in zip(grid, evaluations.values(), strict=True):
+        _row(line, evaluation, joint)
     yield "stage_heatmaps", figure
 
 
-def told(names: tuple[str, ...]) -> str:
+def _caption(joint: str) -> str:
+    left, right = (LOOKS[side].word for side in SIDES)
+    return (
+        f"Heatmaps of the left ({left}) and the right ({right}) {joint} after each stage, on one picture of the "
+        "evaluation split, each map scaled to its largest value; a mixed colour where both are likely"
+    )
+
+
+def _row(line: Sequence[Any], evaluation: Evaluation, joint: str) -> None:
+    """The maps of one variant, stage by stage."""
+    maps = _maps(evaluation)
+    for axes, (name, stage) in zip(line, maps.items(), strict=False):
+        show_picture(axes, painted(evaluation.samples["images"][0], stage[0], evaluation.names, joint))
+        axes.set_title(name, fontsize=8, pad=2)
+    for axes in line[len(maps) :]:
+        axes.set_axis_off()
+
+
+def shown_joint(names: Sequence[str]) -> str:
     """The joint to show, without its side."""
-    both = [name.partition("_")[2] for name in names if side(name)]
-    return END if END in both else both[0]
+    paired = [name.partition("_")[2] for name in names if side(name)]
+    return END if END in paired else paired[0]
 
 
 def _maps(evaluation: Evaluation) -> Mapping[str, Array]:
-    """Stage -> its maps (k, K, h, w), in order: stage 1 first, the last named so; none where all are coordinates."""
-    held = {n.removeprefix(PREFIX): m for n, m in evaluation.samples.items() if n.startswith(PREFIX) and m.ndim == 4}
-    earlier = sorted((name for name in held if name != "out"), key=lambda name: int(name.removeprefix("stage")))
-    named = {name.replace("stage", "stage "): held[name] for name in earlier}
-    return named | ({"last stage" if earlier else "only stage": held["out"]} if "out" in held else {})
+    """Stage -> its maps (k, K, h, w), stage 1 first, the last called so; empty where the network gives coordinates."""
+    samples = evaluation.samples.items()
+    maps = {name.removeprefix(PREFIX): m for name, m in samples if name.startswith(PREFIX) and m.ndim == 4}
+    earlier = sorted((name for name in maps if name != "out"), key=lambda name: int(name.removeprefix("stage")))
+    named = {name.replace("stage", "stage "): maps[name] for name in earlier}
+    return named | ({"last stage" if earlier else "only stage": maps["out"]} if "out" in maps else {})
 
 
-def painted(image: Array, maps: Array, names: tuple[str, ...], joint: str) -> Array:
+def painted(image: Array, maps: Array, names: Sequence[str], joint: str) -> Array:
     """The dimmed picture (H, W, 3) under the maps (K, h, w) of both sides' joints, as floats 0 to 1."""
     import numpy as np
 
     height, width = image.shape[:2]
     stride = 1 << int(np.ceil(np.log2(max(height / maps.shape[1], width / maps.shape[2]))))
-    found = DIM * image.repeat(3 // image.shape[2], axis=2) / 255
+    picture = DIM * in_colour(image) / 255
     for one in SIDES:
-        shares = maps[names.index(f"{one}_{joint}")] / 255
-        fine = shares.repeat(stride, axis=0).repeat(stride, axis=1)[:height, :width, None]
-        found = found * (1 - 0.5 * fine) + fine * np.array(COLOURS[one]) / 255
-    clipped: Array = np.clip(found, 0, 1)
+        heights = maps[names.index(f"{one}_{joint}")] / 255
+        fine = heights.repeat(stride, axis=0).repeat(stride, axis=1)[:height, :width, None]
+        picture = picture * (1 - 0.5 * fine) + fine * np.array(LOOKS[one].rgb) / 255
+    clipped: Array = np.clip(picture, 0, 1)
     return clipped

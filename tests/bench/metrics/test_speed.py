@@ -107,12 +107,12 @@ def test_throughput_counts_the_images_of_a_batch() -> None:
     assert reading.detail["batch"] == 6
 
 
-def test_where_no_sample_is_good_there_is_an_error_and_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_sample_is_valid_there_is_an_error_and_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
     bad = dataclasses.replace(MADE_UP, samples=SAMPLES[2:3])
     monkeypatch.setattr(latency_module, "timed_call", lambda *_, **__: bad)
     reading = latency(subject())
     assert reading.value is None
-    assert reading.error == "no sample was good: 1 preempted"
+    assert reading.error == "no valid sample: 1 preempted"
     assert reading.detail["bad_samples"] == [["preempted", 9.0]]
 
 

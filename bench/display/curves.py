@@ -1,0 +1,39 @@
+"""Curves over training steps: averaged over blocks of steps, as rows of a tidy frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from bench.results.results import Results
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+BLOCKS = 60
+NOT_SHOWN = ("step", "lr")
+
+
+def curve_frame(results: Results) -> pd.DataFrame:
+    """A row (variant, seed, curve, step, value) for each block of steps, of curves with at least two blocks."""
+    import pandas as pd
+
+    return pd.DataFrame(list(_rows(results)), columns=["variant", "seed", "curve", "step", "value"])
+
+
+def _rows(results: Results) -> Iterator[dict[str, Any]]:
+    for variant, seed in sorted(results.evaluations, key=lambda pair: (results.variants.index(pair[0]), pair[1])):
+        curves = results.evaluations[variant, seed].curves
+        for name in sorted(curves.keys() - set(NOT_SHOWN)) if len(curves.get("step", ())) > 1 else ():
+            points = zip(thinned(curves["step"]), thinned(curves[name]), strict=True)
+            shared = {"variant": variant, "seed": seed, "curve": name}
+            yield from ({**shared, "step": step, "value": value} for step, value in points)
+
+
+def thinned(values: np.ndarray[Any, Any], blocks: int = BLOCKS) -> list[float]:
+    """Means of consecutive blocks of values (N,), at most `blocks` of them."""
+    import numpy as np
+
+    parts = np.array_split(np.asarray(values, dtype=float), min(blocks, len(values)))
+    return [float(part.mean()) for part in parts]

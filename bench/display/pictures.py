@@ -1,0 +1,82 @@
+"""Pictures in figures: axes without ticks, three channels, and the evaluations whose pictures may be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from bench.display.figure import in_order, new
+from bench.results.measurement import Evaluation
+from bench.results.results import Results
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    Bytes = np.ndarray[Any, Any]
+
+WIDTH = 8.2
+"""Inches of a figure of pictures."""
+CHARACTER = 0.075
+"""Inches of a character of a row's name."""
+
+
+def first_evaluations(results: Results) -> dict[str, Evaluation]:
+    """The evaluation of each variant's first seed, in the order of figures."""
+    seeds: dict[str, int] = {}
+    for variant, seed in sorted(results.evaluations):
+        seeds.setdefault(variant, seed)
+    return {v: results.evaluations[v, seeds[v]] for v in in_order(results) if v in seeds}
+
+
+def publishable(results: Results, *parts: str) -> dict[str, Evaluation]:
+    """The first evaluations whose samples have all `parts`, of datasets whose pictures may be shown."""
+    return {
+        variant: evaluation
+        for variant, evaluation in first_evaluations(results).items()
+        if evaluation.facts.get("publishable") is True and evaluation.samples.keys() >= set(parts)
+    }
+
+
+def in_colour(image: Bytes) -> Bytes:
+    """Bytes (H, W, C) of one or three channels as (H, W, 3)."""
+    return image.repeat(3 // image.shape[2], axis=2)
+
+
+def show_picture(axes: Axes, image: Bytes) -> None:
+    """A picture (H, W, C), with the axes limited to it, without ticks and frame."""
+    axes.imshow(in_colour(image), interpolation="none")
+    axes.set_xlim(-0.5, image.shape[1] - 0.5)
+    axes.set_ylim(image.shape[0] - 0.5, -0.5)
+    bare(axes)
+
+
+def bare(axes: Axes) -> None:
+    """Without ticks, grid and frame."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+
+
+def row_label(axes: Axes, text: str) -> None:
+    """A name at the left of a row of pictures."""
+    axes.set_ylabel(text, rotation=0, ha="right", va="center", labelpad=8)
+
+
+def picture_rows(
+    names: Sequence[str], columns: int, shape: tuple[int, int], caption: str, title: float = 0.0
+) -> tuple[Figure, list[list[Axes]]]:
+    """A figure with a row of `columns` pictures of `shape` (height, width) px for each name, and the axes by row.
+
+    `title` is the height in inches that a row needs for titles.
+    """
+    longest = max(len(line) for name in names for line in name.split("\n"))
+    width = (WIDTH - CHARACTER * longest - 0.3) / columns
+    height = width * shape[0] / shape[1] + 0.06 + title
+    figure, grid = new(WIDTH, height * len(names), caption, len(names), columns)
+    rows = [grid[i * columns : (i + 1) * columns] for i in range(len(names))]
+    for row, name in zip(rows, names, strict=True):
+        row_label(row[0], name)
+    return figure, rows

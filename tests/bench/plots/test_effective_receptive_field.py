@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pandas as pd
+from figure_checks import check_labels, drawn, texts
+from matplotlib.patches import Circle, Rectangle
+
+from bench.display.figure import in_order
+from bench.results.results import Results
+
+NAME = "effective_receptive_field"
+
+
+def with_initial(results: Results) -> Results:
+    """The rows of the receptive field as effective ones too, with the facts that the trained networks have."""
+    rows = results.frame[results.frame["metric"] == "receptive_field"].copy()
+    facts = results.evaluations[results.baseline, 0].facts[NAME]
+    rows["metric"], rows["detail"] = NAME, [{**facts, "radius": 25.5} for _ in range(len(rows))]
+    rows["key"] = rows["key"] + "/effective"
+    return dataclasses.replace(results, frame=pd.concat([results.frame, rows], ignore_index=True))
+
+
+def test_both_stages_are_drawn_with_their_radius(synthetic: Results):
+    (figure,) = drawn(NAME, with_initial(synthetic)).values()
+    check_labels(figure)
+    shown = texts(figure)
+    assert shown.count("95 % within 25.5 px") == 6
+    assert shown.count("not measured") == 2
+    assert {"at initialisation", "after training", "95 % within 9.8 px", "95 % within 14.7 px"} <= set(shown)
+
+
+def test_the_disc_has_the_radius_and_the_box_is_that_of_the_theoretical_receptive_field(synthetic: Results):
+    (figure,) = drawn(NAME, with_initial(synthetic)).values()
+    axes = figure.axes[2 * in_order(synthetic).index(synthetic.baseline)]
+    box, disc = (next(p for p in axes.patches if isinstance(p, kind)) for kind in (Rectangle, Circle))
+    assert (disc.get_center(), disc.get_radius()) == ((40.0, 30.0), 25.5)
+    assert box.get_bbox().bounds == (-0.5, -0.5, 80, 60)
+    assert (axes.get_xlim(), axes.get_ylim()) == ((-0.5, 79.5), (59.5, -0.5))
+
+
+def test_without_a_map_there_is_no_figure(synthetic: Results):
+    facts = {NAME: {"error": "failed: no gradient"}}
+    plain = {key: dataclasses.replace(e, facts=facts) for key, e in synthetic.evaluations.items()}
+    assert drawn(NAME, dataclasses.replace(synthetic, evaluations=plain)) == {}

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from figure_checks import drawn, with_facts
+
+from bench.display.sides import LOOKS
+from bench.plots.stage_heatmaps import painted
+from bench.results.results import Results
+
+
+def test_people_who_may_not_be_shown_are_not(posed: Results) -> None:
+    assert drawn("stage_heatmaps", posed)
+    assert drawn("stage_heatmaps", with_facts(posed, publishable=False)) == {}
+
+
+def test_each_side_has_its_colour_at_its_place() -> None:
+    maps = np.zeros((2, 4, 5), dtype=np.uint8)
+    maps[0, 1, 2], maps[1, 3, 0] = 255, 255
+    picture = painted(np.zeros((13, 17, 3), dtype=np.uint8), maps, ("left_wrist", "right_wrist"), "wrist")
+    assert picture.shape == (13, 17, 3)
+    left, right = picture[4:8, 8:12], picture[12:, 0:4]
+    assert np.allclose(left, np.array(LOOKS["left"].rgb) / 255)
+    assert np.allclose(right, np.array(LOOKS["right"].rgb) / 255)
+    assert picture.sum() == pytest.approx(left.sum() + right.sum())
+
+
+def test_the_caption_names_the_colours_that_are_drawn(posed: Results) -> None:
+    (figure,) = drawn("stage_heatmaps", posed).values()
+    assert f"left ({LOOKS['left'].word}) and the right ({LOOKS['right'].word})" in str(figure.get_label())
+    (red, _, blue), (other_red, _, other_blue) = LOOKS["left"].rgb, LOOKS["right"].rgb
+    assert blue > red  # "blue"
+    assert other_red > other_blue  # "orange"
