@@ -9,7 +9,7 @@ from bench.tasks.generative import listed, says_what_lacks, units
 THRESHOLD = 0.01
 
 
-@metric(unit="", better=None, kind="accuracy", tasks=("generation",))
+@metric(unit="", better=None, kind="accuracy", tasks=("generation",), display_name="active units", reads_units=True)
 @says_what_lacks
 def active_units(evaluation: Evaluation) -> Reading:
     """Latents whose posterior mean varies by more than 0.01 over images (Burda et al. 2016, section 3).

@@ -24,7 +24,7 @@ SEEN, BLIND, ITSELF, AFTER = "+", "o", "x", "."
 """How pixels are written in the detail's `map`: before and seen, before and not seen, the pixel, the rest."""
 
 
-@metric(unit="", better="lower", kind="static", tasks=["generation"])
+@metric(unit="", better="lower", kind="static", tasks=["generation"], display_name="blind spot")
 def blind_spot(subject: Subject) -> Reading:
     """Fraction of the pixels before, within the span of the receptive field, that a prediction does not see.
 

@@ -20,7 +20,7 @@ RUNS = 4
 """Networks, each initialised from its own seed, with an input of its own."""
 
 
-@metric(unit="px", better=None, kind="static")
+@metric(unit="px", better=None, kind="static", display_name="effective receptive field")
 def effective_receptive_field(subject: Subject) -> Reading:
     """Radius around its centre of mass that holds 95 % of the centre output's squared gradient, at initialisation.
 

@@ -8,7 +8,7 @@ from bench.results.measurement import Evaluation, Reading
 UNTOLD = "no distance in Inception's features was taken: the network draws nothing, or its weights were not named"
 
 
-@metric(unit="", better="lower", kind="accuracy", tasks=("generation",))
+@metric(unit="", better="lower", kind="accuracy", tasks=("generation",), display_name="FID (Inception)")
 def fid_inception(evaluation: Evaluation) -> Reading:
     """Squared Frechet distance (Heusel et al. 2017) between all evaluation images and the samples drawn.
 

@@ -8,7 +8,7 @@ from bench.results.measurement import Reading
 from bench.structure.graph import graph_hash as hashed
 
 
-@metric(unit="hash", better=None, kind="static")
+@metric(unit="hash", better=None, kind="static", display_name="graph hash")
 def graph_hash(subject: Subject) -> Reading:
     """Canonical hash of the graph, without names and weights: first 48 bits; all of it in the detail."""
     whole = hashed(subject.tape)

@@ -16,7 +16,7 @@ from bench.stats.descriptive import median
 from bench.structure.traffic import Work, traffic
 
 
-@metric(unit="", better="higher", kind="speed")
+@metric(unit="", better="higher", kind="speed", display_name="roofline fraction")
 def roofline(subject: Subject) -> Reading:
     """Time that the machine's ceilings allow a forward pass, over the time it takes: 1 would be perfect.
 

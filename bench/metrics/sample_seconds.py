@@ -11,7 +11,7 @@ from bench.registry import metric
 from bench.results.measurement import Reading
 
 
-@metric(unit="s", better="lower", kind="speed", tasks=("generation",))
+@metric(unit="s", better="lower", kind="speed", tasks=("generation",), display_name="time per sample")
 def sample_seconds(subject: Subject) -> Reading:
     """Seconds that an image takes of those that the network draws, a batch of the workload at a time.
 

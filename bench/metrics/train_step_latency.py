@@ -23,7 +23,7 @@ SCOPE = "forward in training mode, backward of the sum of all outputs, AdamW ste
 SPLITS = 7
 
 
-@metric(unit="ms", better="lower", kind="speed")
+@metric(unit="ms", better="lower", kind="speed", display_name="training step latency")
 def train_step_latency(subject: Subject) -> Reading:
     """Milliseconds of a training step on one batch: forward, backward of the sum of all outputs, AdamW: every good one.
 

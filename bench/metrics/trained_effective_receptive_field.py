@@ -9,7 +9,7 @@ FACT = "effective_receptive_field"
 MISSING = "this training was evaluated before effective receptive fields were kept; --force trains again"
 
 
-@metric(unit="px", better=None, kind="accuracy")
+@metric(unit="px", better=None, kind="accuracy", display_name="effective receptive field, trained")
 def trained_effective_receptive_field(evaluation: Evaluation) -> Reading:
     """Radius around its centre of mass that holds 95 % of the centre output's squared gradient, after training.
 
