@@ -163,10 +163,18 @@ def modes(evaluation: Evaluation) -> Modes:
 
 
 def features(evaluation: Evaluation) -> tuple[Floats, Floats]:
-    """Local features (R, F) of real images and (S, F) of samples. Raises Lacking."""
+    """Local features (R, F) of real images and (S, F) of samples. Raises Lacking, also for less than two of either."""
     needs = "features" if "features" in evaluation.facts.get("missing", {}) else "sample"
     real, sampled = (drawn(evaluation, name, needs) for name in ("real_features", "sample_features"))
+    for rows, kind in ((real, "real images"), (sampled, "samples")):
+        if len(rows) < 2:
+            raise Lacking(too_few(kind, len(rows)))
     return real.astype(np.float64), sampled.astype(np.float64)
+
+
+def too_few(kind: str, count: int) -> str:
+    """Why a distance between sets of images has no value."""
+    return f"a distance between sets of images needs at least two {kind}, not {count}: take a larger evaluation split"
 
 
 def feature_detail(evaluation: Evaluation) -> dict[str, Any]:

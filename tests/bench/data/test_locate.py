@@ -10,7 +10,8 @@ import bench.data.boundaries
 import bench.data.camvid
 import bench.data.context
 import bench.data.voc
-from bench.data.locate import locations, resolve
+from bench.data.lists import resolve
+from bench.data.locate import locations
 from bench.registry import LIVE
 
 
