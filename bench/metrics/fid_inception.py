@@ -17,5 +17,6 @@ def fid_inception(evaluation: Evaluation) -> Reading:
     """
     distance = dict(evaluation.facts.get("inception", {}))
     if "fid" not in distance:
-        return Reading(None, error=distance.get("error") or evaluation.facts.get("missing", {}).get("inception", NO_DISTANCE))
+        missing = evaluation.facts.get("missing", {}).get("inception", NO_DISTANCE)
+        return Reading(None, error=distance.get("error", missing))
     return Reading(float(distance.pop("fid")), distance)

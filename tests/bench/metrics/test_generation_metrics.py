@@ -206,3 +206,20 @@ def test_distances_and_diversity_of_features():
 def test_the_exact_likelihood_goes_before_the_bound():
     both = evaluation({"log_likelihood": [-2.0], "elbo": [-3.0], "importance_bound": [-2.5]})
     assert log_likelihood(both).mean == -2
+
+
+@pytest.mark.parametrize("name", ["fid_local", "kid_local", "diversity"])
+@pytest.mark.parametrize(
+    ("real", "drawn", "kind"), [(1, 9, "real images, not 1"), (0, 9, "real images, not 0"), (9, 1, "samples, not 1")]
+)
+def test_a_distance_between_sets_needs_two_images_of_each(name, real, drawn, kind):
+    rng = np.random.default_rng(0)
+    sets = {"real_features": rng.normal(size=(real, 5)), "sample_features": rng.normal(size=(drawn, 5))}
+    reading = read(name, evaluation(samples=sets))
+    assert reading.value is None
+    assert f"needs at least two {kind}" in reading.error
+
+
+def test_the_latents_in_use_need_two_images():
+    single = evaluation({"code_mean": [[1.0, 2.0]], "code_variance": [[1.0, 1.0]]})
+    assert "needs at least two images, not 1" in read("active_units", single).error
