@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.data.examples import IGNORE, Examples
-from bench.data.images import load_images, load_labels
-from bench.data.locate import Files, not_found, present, resolve
+from bench.data.images import load_pairs
+from bench.data.lists import pair, read_lines, refuse_exchanged
+from bench.data.locate import Files, not_found, present, refuse_missing
 from bench.registry import dataset
 
 LICENCE = "CC BY-NC 4.0 (SegNet's copy), research use"
@@ -36,14 +37,16 @@ VOID = 11
 def camvid(root: Path | None, split: str, shape: tuple[int, int, int]) -> Examples:
     """Road scenes, 11 classes, void ignored; images and labels resized to `shape` (C, H, W).
 
-    Raises DataNotFound, ValueError for a label file with other values than 0 to 11.
+    Raises DataNotFound, and ValueError for a label file with other values than 0 to 11 or of another size than its
+    image, and for a file that cannot be read.
     """
     import torch
 
     listed = files(root, split)
-    labels = load_labels(listed.labels, shape[1:], {**{k: k for k in range(len(NAMES))}, VOID: IGNORE})
+    meaning = {**{k: k for k in range(len(NAMES))}, VOID: IGNORE}
+    images, labels = load_pairs(listed.images, listed.labels, shape, meaning)
     return Examples(
-        images=torch.from_numpy(load_images(listed.images, shape)),
+        images=torch.from_numpy(images),
         targets={"labels": torch.from_numpy(labels)},
         names=NAMES,
         ignore=IGNORE,
@@ -58,16 +61,16 @@ def folders(root: Path) -> list[Path]:
 
 def files(root: Path | None, split: str) -> Files:
     """The files that `<split>.txt` lists, as `image annotation` a line. Raises DataNotFound, ValueError."""
-    lists = [folder / f"{split}.txt" for folder in folders(root)] if root else []
-    found = present(lists)
-    if found is None:
-        raise not_found(f"camvid ({split})", lists, LICENCE, GET)
-    pairs = [line.split() for line in found.read_text(encoding="utf-8").splitlines() if line.strip()]
-    if not pairs or any(len(pair) != 2 for pair in pairs):
-        raise ValueError(f"{found}: expected an image and its annotation on every line")
-    images = tuple(resolve(found.parent, image) for image, _ in pairs)
-    labels = tuple(resolve(found.parent, label) for _, label in pairs)
-    missing = [path for path in images + labels if not path.is_file()]
-    if missing:
-        raise not_found(f"camvid ({split})", missing[:1], LICENCE, GET)
-    return Files(folder=found.parent, lists=(found,), images=images, labels=labels)
+    candidates = [folder / f"{split}.txt" for folder in folders(root)] if root else []
+    path = present(candidates)
+    if path is None:
+        raise not_found(f"camvid ({split})", candidates, LICENCE, GET)
+    lines = read_lines(path)
+    if not lines:
+        raise ValueError(f"{path}: the list is empty: expected an image and its annotation on every line")
+    pairs = [pair(line, path.parent) for line in lines]
+    for line, both in zip(lines, pairs, strict=True):
+        refuse_missing(f"camvid ({split}, line {line.number} of {path.name})", both, LICENCE, GET)
+    refuse_exchanged(lines, pairs)
+    images, labels = zip(*pairs, strict=True)
+    return Files(folder=path.parent, lists=(path,), images=images, labels=labels)

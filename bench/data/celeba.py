@@ -1,15 +1,17 @@
-"""CelebA: photographs of faces, aligned, read through torchvision's loader; cropped and resized."""
+"""CelebA: photographs of faces, aligned; cropped and resized. torchvision's loader reads and checks the lists."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 
 from bench.data.examples import Examples
+from bench.data.images import Picture, converted, in_threads, picture
 from bench.data.levels import Pixels, quantised, stretched
-from bench.data.locate import Files, not_found
+from bench.data.lists import Line, read_lines
+from bench.data.locate import Files, integrity_named, not_found, refuse_missing
 from bench.registry import Bounds, dataset
 
 LICENCE = "non-commercial research only"
@@ -19,8 +21,10 @@ LISTS = (
     "list_landmarks_align_celeba.txt",
 )  # fmt: skip
 PARTS = {"train": "0", "valid": "1", "test": "2"}
+SIZE = (178, 218)
+"""Width and height of the aligned photographs, px."""
 CROP = 148
-"""Px of the square from the middle of the 178 x 218 px of a file: the face (Larsen et al. 2016)."""
+"""Side, in px, of the square in the middle of a photograph that holds the face (Larsen et al. 2016)."""
 ATTRIBUTE = "Smiling"
 
 
@@ -42,17 +46,20 @@ def celeba(
 ) -> Examples:
     """The first `count` faces of a split: the middle square, resized to `shape` (3, H, W); labels: smiling or not.
 
-    Raises DataNotFound, ValueError for a number of channels other than 3.
+    Raises DataNotFound, and ValueError for a number of channels other than 3 or a file that cannot be read.
     """
     import torch
     from torchvision.datasets import CelebA
 
     if shape[0] != 3:
         raise ValueError(f"celeba has 3 channels, not {shape[0]}")
-    loaded = CelebA(str(files(root, split).folder.parent), split=split, target_type="attr", download=False)
-    chosen = range(min(count, len(loaded)))
-    pixels = quantised(np.stack([_face(loaded[i][0], shape) for i in chosen]), levels)
-    smiling = loaded.attr[: len(chosen), loaded.attr_names.index(ATTRIBUTE)]
+    listed = files(root, split, count=count)
+    published = [(name, md5) for _, md5, name in CelebA.file_list if name in LISTS]
+    with integrity_named(listed.folder, published, GET):
+        loaded = CelebA(str(listed.folder.parent), split=split, target_type="attr", download=False)
+    faces = np.stack(in_threads(lambda path: _face(picture(path), shape), listed.images))
+    pixels = quantised(faces, levels)
+    smiling = loaded.attr[: len(faces), loaded.attr_names.index(ATTRIBUTE)]
     return Examples(
         images=torch.from_numpy(stretched(pixels, levels)),
         targets={"pixels": torch.from_numpy(pixels), "labels": smiling.to(torch.uint8)},
@@ -62,12 +69,15 @@ def celeba(
     )
 
 
-def _face(picture: Any, shape: tuple[int, int, int]) -> Pixels:
-    """A PIL image's middle square as bytes (3, H, W), by antialiased bilinear interpolation."""
+def _face(photograph: Picture, shape: tuple[int, int, int]) -> Pixels:
+    """The middle square of a photograph as bytes (3, H, W), by antialiased bilinear interpolation."""
     from PIL import Image
 
-    left, top = (picture.width - CROP) // 2, (picture.height - CROP) // 2
-    square = picture.crop((left, top, left + CROP, top + CROP))
+    image = converted(photograph, "RGB")
+    if image.size != SIZE:
+        raise photograph.refuse("it has {} x {} px; the aligned faces have {} x {} px".format(*image.size, *SIZE))
+    left, top = (image.width - CROP) // 2, (image.height - CROP) // 2
+    square = image.crop((left, top, left + CROP, top + CROP))
     resized = square.resize((shape[2], shape[1]), Image.Resampling.BILINEAR)
     return np.asarray(resized, dtype=np.uint8).transpose(2, 0, 1)
 
@@ -86,10 +96,15 @@ def files(root: Path | None, split: str, *, levels: int = 256, count: int = 2000
     missing = [path for path in lists if not path.is_file()]
     if root is None or missing:
         raise not_found(f"celeba ({split})", missing[:1] if root else [], LICENCE, GET)
-    rows = [line.split() for line in lists[0].read_text(encoding="utf-8").splitlines() if line.strip()]
-    names = [name for name, part in rows if part == PARTS[split]][:count]
-    images = tuple(home / "img_align_celeba" / name for name in names)
-    absent = [path for path in images if not path.is_file()]
-    if absent:
-        raise not_found(f"celeba ({split})", absent[:1], LICENCE, GET)
+    rows = [*map(_row, read_lines(lists[0]))]
+    images = tuple(home / "img_align_celeba" / name for name, part in rows if part == PARTS[split])[:count]
+    refuse_missing(f"celeba ({split})", images, LICENCE, GET)
     return Files(folder=home, lists=lists, images=images, labels=())
+
+
+def _row(line: Line) -> tuple[str, str]:
+    """The name of an image and the number of its split."""
+    words = line.text.split()
+    if len(words) != 2 or words[1] not in PARTS.values():
+        raise line.refuse("expected the name of an image and the number of its split, 0 to 2")
+    return words[0], words[1]

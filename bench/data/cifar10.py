@@ -10,7 +10,7 @@ import numpy as np
 from bench.data.examples import Examples
 from bench.data.idx import PALETTE
 from bench.data.levels import quantised, stretched
-from bench.data.locate import Files, not_found
+from bench.data.locate import Files, integrity_named, not_found
 from bench.registry import Bounds, dataset
 
 LICENCE = "none stated; free for research, to be cited"
@@ -30,13 +30,19 @@ NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse"
 def cifar10(
     root: Path | None, split: str, shape: tuple[int, int, int], *, levels: Annotated[int, Bounds(2, 256)] = 256
 ) -> Examples:
-    """Photographs in `levels` levels a channel. Raises DataNotFound, ValueError for a shape other than (3, 32, 32)."""
+    """Photographs in `levels` levels a channel.
+
+    Raises DataNotFound, and ValueError for a shape other than (3, 32, 32) or a file that is not the published one.
+    """
     import torch
     from torchvision.datasets import CIFAR10
 
     if shape != (3, 32, 32):
         raise ValueError(f"cifar10 has the shape [3, 32, 32], not {list(shape)}")
-    loaded = CIFAR10(str(files(root, split).folder.parent), train=split == "train", download=False)
+    folder = files(root, split).folder
+    published = [*CIFAR10.train_list, *CIFAR10.test_list, (CIFAR10.meta["filename"], CIFAR10.meta["md5"])]
+    with integrity_named(folder, published, GET):
+        loaded = CIFAR10(str(folder.parent), train=split == "train", download=False)
     pixels = quantised(np.ascontiguousarray(loaded.data.transpose(0, 3, 1, 2)), levels)
     return Examples(
         images=torch.from_numpy(stretched(pixels, levels)),

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bench.data.crops import Person, centred, cropped
 from bench.data.examples import Examples
-from bench.data.locate import Files, not_found, present
+from bench.data.lists import inside
+from bench.data.locate import Files, not_found, present, refuse_missing
+from bench.data.matlab import brief
+from bench.data.skeleton import OCCLUDED, UNKNOWN, VISIBLE
 from bench.registry import dataset
 
 LICENCE = "annotations CC BY 4.0; the images are Flickr's, each under its owner's terms"
@@ -27,6 +33,10 @@ NAMES = (
 )  # fmt: skip
 MARGIN = 1.25
 """The box is this much larger than the annotated one, as top-down methods have it (Xiao et al. 2018)."""
+FLAGS = (UNKNOWN, OCCLUDED, VISIBLE)
+LARGEST = 1e6
+"""Px beyond which a coordinate is an error of the file; it also refuses values that are not finite."""
+FLAT = "people whose box is less than 1 px wide or high"
 
 
 @dataset(
@@ -37,44 +47,123 @@ MARGIN = 1.25
     requires={"joints": 17},
 )
 def coco_keypoints(root: Path | None, split: str, shape: tuple[int, int, int]) -> Examples:
-    """People in everyday scenes, each in its annotated box, 17 joints; whoever has no annotated joint is left out.
+    """People in everyday scenes, each in its annotated box, 17 joints; people without an annotated joint are left out.
 
-    Crowds are left out. Resized to `shape` (C, H, W). Raises DataNotFound, ValueError for another format.
+    Crowds are left out too, and people whose box has no area, which `left_out` counts. Resized to `shape` (C, H, W).
+    Raises DataNotFound, and ValueError for another format or for ids that do not match.
     """
     listed = files(root, split)
-    held, folder = _annotations(listed.lists[0]), _images(listed.folder, split)
-    return cropped([_person(a, folder / held.names[a["image_id"]], shape) for a in held.people], NAMES, shape)
+    (path,) = listed.lists
+    annotations, folder = _annotations(path), _images(listed.folder, split)
+    people = [_person(annotation, folder, shape, f"{path}, {annotation.label}") for annotation in annotations.people]
+    return cropped(people, NAMES, shape, left_out={FLAT: annotations.flat})
 
 
-class _Held:
-    """What an annotation file says: names of images by their number, and people with joints."""
+@dataclass(frozen=True)
+class _Image:
+    """An image that the file lists; `size` is (width, height) where the file has it."""
 
-    def __init__(self, parsed: Mapping[str, Any]) -> None:
-        self.names: dict[int, str] = {image["id"]: image["file_name"] for image in parsed["images"]}
-        every = (a for a in parsed["annotations"] if not a.get("iscrowd", 0))
-        self.people = [a for a in every if any(flag > 0 for flag in a["keypoints"][2::3])]
+    name: str
+    size: tuple[int, int] | None
 
 
-def _annotations(path: Path) -> _Held:
+@dataclass(frozen=True)
+class _Annotation:
+    """A person: the image, the box (left, top, width, height), and rows (17, 3) of x, y, flag."""
+
+    label: str
+    image_id: Any
+    image: _Image
+    box: tuple[float, float, float, float]
+    joints: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Annotations:
+    """What an annotation file has: people with joints in boxes with an area, and the number of those in other boxes."""
+
+    people: tuple[_Annotation, ...]
+    flat: int
+
+
+def _annotations(path: Path) -> _Annotations:
     return _parsed(path, path.stat().st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=2)
-def _parsed(path: Path, date: int) -> _Held:
+def _parsed(path: Path, date: int) -> _Annotations:
     try:
-        return _Held(json.loads(path.read_text(encoding="utf-8")))
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        contents = json.loads(path.read_bytes())
+        listed = [*map(_mapping, contents["images"])], [*map(_mapping, contents["annotations"])]
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: no person_keypoints file of COCO: {type(error).__name__} {error}") from None
+    images = _by_id(path, listed[0])
+    singles = (annotation for annotation in listed[1] if not annotation.get("iscrowd", 0))
+    people = [person for each in singles if (person := _with_joints(path, each, images))]
+    whole = tuple(person for person in people if min(person.box[2:]) >= 1)
+    return _Annotations(whole, len(people) - len(whole))
 
 
-def _person(annotation: Mapping[str, Any], image: Path, shape: tuple[int, int, int]) -> Person:
-    rows = np.array(annotation["keypoints"], dtype=np.float64).reshape(-1, 3)
-    if len(rows) != len(NAMES):
-        raise ValueError(f"annotation {annotation.get('id')}: {len(rows)} joints, not {len(NAMES)}")
-    left, top, width, height = (float(v) for v in annotation["bbox"])
+def _mapping(entry: Any) -> Mapping[str, Any]:
+    if not isinstance(entry, Mapping):
+        raise TypeError(f"an entry is {brief(entry)}, not an object")
+    return entry
+
+
+def _by_id(path: Path, entries: Sequence[Mapping[str, Any]]) -> dict[Any, _Image]:
+    """The images by their id. Raises ValueError for one without id or name, for an id used twice, a name elsewhere."""
+    images: dict[Any, _Image] = {}
+    for position, entry in enumerate(entries):
+        where = f"{path}: images[{position}]"
+        for key in ("id", "file_name"):
+            if not isinstance(entry.get(key), int | str):
+                raise ValueError(f"{where}: '{key}' is {brief(entry.get(key))}, not a number or a string")
+        if entry["id"] in images:
+            raise ValueError(f"{where}: 'id' {entry['id']} is that of another image too")
+        if inside(path.parent, entry["file_name"]) is None:
+            raise ValueError(
+                f"{where}: 'file_name' '{entry['file_name']}' is not a name below the folder of the images"
+            )
+        sides = entry.get("width"), entry.get("height")
+        size = (sides[0], sides[1]) if isinstance(sides[0], int) and isinstance(sides[1], int) else None
+        images[entry["id"]] = _Image(entry["file_name"], size)
+    return images
+
+
+def _with_joints(path: Path, entry: Mapping[str, Any], images: Mapping[Any, _Image]) -> _Annotation | None:
+    """The annotation of a person, None where no joint is annotated. Raises ValueError with file, annotation and key."""
+    label = f"annotation {entry.get('id')}"
+    rows = _numbers(path, label, entry, "keypoints", 3 * len(NAMES)).reshape(-1, 3)
+    if not np.isin(rows[:, 2], FLAGS).all():
+        raise ValueError(f"{path}: {label}: 'keypoints' has flags of joints other than {FLAGS}")
+    if not rows[:, 2].any():
+        return None
+    number = entry.get("image_id")
+    if not isinstance(number, int | str) or number not in images:
+        raise ValueError(f"{path}: {label}: 'image_id' {brief(number)} is not the id of an image that the file lists")
+    left, top, width, height = (float(side) for side in _numbers(path, label, entry, "bbox", 4))
+    return _Annotation(label, number, images[number], (left, top, width, height), rows)
+
+
+def _numbers(path: Path, label: str, entry: Mapping[str, Any], key: str, count: int) -> npt.NDArray[np.float64]:
+    values = entry.get(key)
+    if isinstance(values, list) and len(values) == count and all(_is_number(value) for value in values):
+        return np.array(values, dtype=np.float64)
+    actual = f"a list of {len(values)}" if isinstance(values, list) else brief(values)
+    raise ValueError(f"{path}: {label}: '{key}' is {actual}, not a list of {count} finite numbers")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
+
+
+def _person(annotation: _Annotation, folder: Path, shape: tuple[int, int, int], source: str) -> Person:
+    left, top, width, height = annotation.box
     extent = np.array([width, height])
     box = centred(np.array([left, top]) + (extent - 1) / 2, extent, shape, MARGIN)
-    return Person(image, box, rows[:, :2], rows[:, 2].astype(np.uint8))
+    visible = annotation.joints[:, 2].astype(np.uint8)
+    image = annotation.image
+    return Person(folder / image.name, box, annotation.joints[:, :2], visible, size=image.size, source=source)
 
 
 def _images(folder: Path, split: str) -> Path:
@@ -82,7 +171,7 @@ def _images(folder: Path, split: str) -> Path:
 
 
 def _present_folder(candidates: list[Path]) -> Path:
-    """The first of these folders that exists, else the first of all, so that what is missed is named."""
+    """The first of these folders that exists, else the first of all, so that an error names it."""
     return next((path for path in candidates if path.is_dir()), candidates[0])
 
 
@@ -92,16 +181,19 @@ def folders(root: Path) -> list[Path]:
 
 
 def files(root: Path | None, split: str) -> Files:
-    """The annotation file and the images with people of a split. Raises DataNotFound."""
+    """The annotation file and the images with people of a split. Raises DataNotFound, ValueError."""
     below = Path("annotations") / f"person_keypoints_{split}2017.json"
-    lists = [folder / below for folder in folders(root)] if root else []
-    found = present(lists)
-    if found is None:
-        raise not_found(f"coco_keypoints ({split})", lists, LICENCE, GET)
-    home, held = found.parents[1], _annotations(found)
-    numbers = sorted({annotation["image_id"] for annotation in held.people})
-    images = tuple(_images(home, split) / held.names[number] for number in numbers)
-    missing = [path for path in images if not path.is_file()]
-    if missing:
-        raise not_found(f"coco_keypoints ({split})", missing[:1], LICENCE, GET)
-    return Files(folder=home, lists=(found,), images=images, labels=())
+    candidates = [folder / below for folder in folders(root)] if root else []
+    path = present(candidates)
+    if path is None:
+        raise not_found(f"coco_keypoints ({split})", candidates, LICENCE, GET)
+    home = path.parents[1]
+    names = {person.image_id: person.image.name for person in _annotations(path).people}
+    images = tuple(_images(home, split) / names[number] for number in sorted(names, key=_order))
+    refuse_missing(f"coco_keypoints ({split})", images, LICENCE, GET)
+    return Files(folder=home, lists=(path,), images=images, labels=())
+
+
+def _order(number: int | str) -> tuple[int, str]:
+    """Numbers by size, before strings."""
+    return (number, "") if isinstance(number, int) else (sys.maxsize, number)

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bench.data.examples import Examples
-from bench.data.images import MODES
+from bench.data.images import MODES, MOST_PIXELS, channels_first, converted, in_threads, picture
 from bench.data.people import Flags, Floats, between, examples, refuse_unplaced
 
 GREY = 128
-"""What lies outside a photograph."""
+"""The level of what lies outside a photograph."""
 TORSO = ("left_shoulder", "right_hip")
 HEAD = ("head_top", "neck")
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Box = tuple[int, int, int, int]
 
@@ -29,7 +30,8 @@ class Person:
     """A person in an image file: `box` (left, top, right, bottom) in whole px, which may go beyond the image.
 
     `joints` (K, 2) in px of the file, x first, the centre of its first pixel at (0, 0); `visible` (K,) COCO's flags.
-    `head` is the head's length in px of the file, NaN where nobody measured it.
+    `head` is the head's length in px of the file, NaN where nobody measured it. `size` is the width and height that
+    the annotation states for the image. `source` names file and annotation, for errors.
     """
 
     image: Path
@@ -37,22 +39,29 @@ class Person:
     joints: Floats
     visible: Flags
     head: float = float("nan")
+    size: tuple[int, int] | None = None
+    source: str = ""
 
 
-def cropped(people: Sequence[Person], names: Sequence[str], shape: tuple[int, int, int]) -> Examples:
+def cropped(
+    people: Sequence[Person],
+    names: Sequence[str],
+    shape: tuple[int, int, int],
+    left_out: Mapping[str, int] | None = None,
+) -> Examples:
     """Every person's box resized to `shape` (C, H, W), antialiased; grey outside the photograph.
 
     `torso` is the distance from left shoulder to right hip, `head` the measured one, else that from head top to neck;
-    in px of the result. Raises ValueError for nobody or a number of channels other than 1 and 3, OSError for an
-    unreadable file.
+    in px of the result. `left_out` counts the people that are not among them, by reason. Raises ValueError for nobody,
+    a number of channels other than 1 and 3, a file that cannot be read, or one that does not fit its annotation.
     """
     channels, height, width = shape
     if channels not in MODES:
         raise ValueError(f"image files have 1 or 3 channels, not {channels}")
     if not people:
-        raise ValueError("nobody in this split has an annotated joint")
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        images = np.stack([*pool.map(lambda person: _pixels(person, shape), people)])
+        counts = "".join(f"; left out: {count} {reason}" for reason, count in (left_out or {}).items() if count)
+        raise ValueError(f"nobody in this split has an annotated joint{counts}")
+    images = channels_first(np.stack(in_threads(lambda person: _pixels(person, shape), people)), shape)
     boxes = np.array([person.box for person in people], dtype=np.float64)
     scale = np.array([width, height]) / (boxes[:, 2:] - boxes[:, :2])
     joints = (np.stack([p.joints for p in people]) + 0.5 - boxes[:, None, :2]) * scale[:, None] - 0.5
@@ -63,7 +72,7 @@ def cropped(people: Sequence[Person], names: Sequence[str], shape: tuple[int, in
         lengths["head"] = heads
     elif set(HEAD) <= set(names):
         lengths["head"] = between(joints, visible, names, HEAD)
-    return examples(images, joints, visible, names, lengths=lengths)
+    return examples(images, joints, visible, names, lengths=lengths, left_out=left_out)
 
 
 def around(places: npt.NDArray[Any], shape: tuple[int, int, int], margin: float = 1.25) -> Box:
@@ -86,13 +95,28 @@ def centred(centre: npt.NDArray[Any], extent: npt.NDArray[Any], shape: tuple[int
 
 
 def _pixels(person: Person, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
+    """The box of a person (H, W) or (H, W, 3)."""
     from PIL import Image
 
     channels, height, width = shape
     left, top, right, bottom = person.box
-    with Image.open(person.image) as image:
-        plain = image.convert(MODES[channels])
+    if (right - left) * (bottom - top) > MOST_PIXELS:
+        raise ValueError(f"{person.source or person.image}: a box of {right - left} x {bottom - top} px is too large")
+    plain = _photograph(person, MODES[channels])
     canvas = Image.new(MODES[channels], (right - left, bottom - top), (GREY,) * channels if channels > 1 else GREY)
     canvas.paste(plain, (-left, -top))
-    pixels = np.asarray(canvas.resize((width, height), Image.Resampling.BILINEAR))
-    return np.ascontiguousarray(pixels.reshape(height, width, channels).transpose(2, 0, 1))
+    return np.asarray(canvas.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _photograph(person: Person, mode: str) -> Image.Image:
+    """The image file of a person. Raises ValueError where its joints cannot be meant for these pixels."""
+    photograph = picture(person.image)
+    if photograph.turned:
+        raise photograph.refuse(
+            "EXIF says that the image is turned, and whether its joints are meant for the turned or the stored pixels "
+            "is not stated: save it upright without that tag"
+        )
+    if person.size is not None and photograph.image.size != person.size:
+        sizes = ["{} x {} px".format(*size) for size in (photograph.image.size, person.size)]
+        raise photograph.refuse(f"it has {sizes[0]}, but {person.source} is of an image of {sizes[1]}")
+    return converted(photograph, mode)

@@ -1,4 +1,4 @@
-"""What every dataset's loader returns, and the error of one that is not there. No torch at import."""
+"""What every dataset's loader returns, and the error of a dataset that is missing. No torch at import."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ IGNORE = 255
 """The label of a pixel that is not counted, in every dataset."""
 
 
-class DataNotFound(LookupError):  # noqa: N818 - what it says reads as one
-    """A dataset is not where it was looked for; the message says where, its licence, and how to get it."""
+class DataNotFound(LookupError):  # noqa: N818 - the name says that it is an error
+    """A dataset is in none of the places where it was looked for; the message says how to get it."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,10 @@ class Examples:
     `images`: uint8, (N, C, H, W). `targets`: tensors whose first axis is N; segmentation has `labels`,
     uint8 (N, H, W). `names[label]` and `palette[label]` (red, green, blue) describe a class.
     `ignore` is the label that is not counted. `optimum` maps a score to the best that is possible,
-    empty where nobody knows it; `miou@8` is the best for outputs of stride 8. `publishable`: whether
-    pictures of the examples may stand in a committed report.
-    Raises ValueError where images and targets don't belong together.
+    empty where it is not known; `miou@8` is the best for outputs of stride 8. `publishable`: whether
+    pictures of the examples may appear in a committed report. `left_out` counts annotations of the split that are
+    not among the examples, by reason.
+    Raises ValueError where images and targets do not belong together.
     """
 
     images: torch.Tensor
@@ -36,6 +37,7 @@ class Examples:
     palette: tuple[tuple[int, int, int], ...]
     optimum: Mapping[str, float] = field(default_factory=dict)
     publishable: bool = False
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4:

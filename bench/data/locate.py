@@ -1,4 +1,4 @@
-"""Where a dataset's files are looked for, and what is said where they are not.
+"""Where a dataset's files are looked for, and the error of a dataset that is missing.
 
 A module that registers a dataset kept in files has two functions beside the loader:
 `folders(root)`, the folders where it is looked for, and `files(root, split, **axes)`, its `Files`.
@@ -7,9 +7,10 @@ A module that registers a dataset kept in files has two functions beside the loa
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from bench.data.examples import DataNotFound
@@ -47,11 +48,31 @@ def not_found(name: str, looked: Sequence[Path], licence: str, get: str) -> Data
     return DataNotFound(f"{name}: not found, {where}\nlicence: {licence}. To get it: {get}")
 
 
-def resolve(folder: Path, written: str) -> Path:
-    """A path of a list file by its last two parts under `folder`, whatever prefix another machine gave it."""
-    return folder.joinpath(*PurePosixPath(written.replace("\\", "/")).parts[-2:])
-
-
 def present(candidates: Sequence[Path]) -> Path | None:
     """The first of these files that exists."""
     return next((path for path in candidates if path.is_file()), None)
+
+
+def refuse_missing(name: str, paths: Sequence[Path], licence: str, get: str) -> None:
+    """Raises DataNotFound for the first of these files that does not exist."""
+    missing = next((path for path in paths if not path.is_file()), None)
+    if missing is not None:
+        raise not_found(name, [missing], licence, get)
+
+
+@contextmanager
+def integrity_named(folder: Path, published: Iterable[tuple[str, str]], get: str) -> Iterator[None]:
+    """Where torchvision's loader finds its files corrupted, raises ValueError with the file that is.
+
+    `published` are (name, MD5) of the files below `folder`.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        from torchvision.datasets.utils import check_integrity
+
+        changed = [folder / name for name, md5 in published if not check_integrity(str(folder / name), md5)]
+        if not changed:
+            raise
+        message = f"{changed[0]}: missing, cut short or changed: its MD5 is not the published one. To get it: {get}"
+        raise ValueError(message) from error

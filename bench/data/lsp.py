@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.data.crops import cropped
+from bench.data.crops import around, cropped
 from bench.data.examples import Examples
 from bench.data.leeds import NAMES, from_one, joints_file, located, people
-from bench.data.locate import Files, not_found
+from bench.data.locate import Files, refuse_missing
 from bench.data.skeleton import OCCLUDED, VISIBLE
 from bench.registry import dataset
 
@@ -36,10 +36,11 @@ def lsp(root: Path | None, split: str, shape: tuple[int, int, int]) -> Examples:
     Raises DataNotFound, ValueError for another kind of joints.mat.
     """
     listed = files(root, split)
-    chosen = _rows(split)
-    joints = joints_file(listed.lists[0])["joints"][chosen]
+    (path,) = listed.lists
+    joints = joints_file(path)["joints"][_rows(split)]
     visible = np.where(joints[..., 2] == 0, VISIBLE, OCCLUDED).astype(np.uint8)
-    return cropped(people(list(listed.images), from_one(joints), visible, shape), NAMES, shape)
+    everyone = people(path, listed.images, from_one(joints), visible, lambda places: around(places, shape))
+    return cropped(everyone, NAMES, shape)
 
 
 def _rows(split: str) -> slice:
@@ -52,12 +53,12 @@ def folders(root: Path) -> list[Path]:
 
 
 def files(root: Path | None, split: str) -> Files:
-    """joints.mat and the images of a split. Raises DataNotFound."""
-    listed = located(f"lsp ({split})", folders(root) if root else [], LICENCE, GET)
-    count = len(joints_file(listed)["joints"])
+    """joints.mat and the images of a split. Raises DataNotFound, ValueError for another number of people."""
+    path = located(f"lsp ({split})", folders(root) if root else [], LICENCE, GET)
+    count = len(joints_file(path)["joints"])
+    if count != 2 * HALF:
+        raise ValueError(f"{path}: the joints of {count} people, not of {2 * HALF}. To get the dataset: {GET}")
     numbers = range(1, count + 1)[_rows(split)]
-    images = tuple(listed.parent / "images" / f"im{number:04d}.jpg" for number in numbers)
-    missing = [path for path in images if not path.is_file()]
-    if missing or not images:
-        raise not_found(f"lsp ({split})", missing[:1] or [listed.parent / "images"], LICENCE, GET)
-    return Files(folder=listed.parent, lists=(listed,), images=images, labels=())
+    images = tuple(path.parent / "images" / f"im{number:04d}.jpg" for number in numbers)
+    refuse_missing(f"lsp ({split})", images, LICENCE, GET)
+    return Files(folder=path.parent, lists=(path,), images=images, labels=())

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.data.crops import cropped
+from bench.data.crops import around, cropped
 from bench.data.examples import Examples
 from bench.data.leeds import NAMES, from_one, joints_file, located, people
-from bench.data.locate import Files, not_found
+from bench.data.locate import Files, not_found, refuse_missing
 from bench.data.skeleton import UNKNOWN, VISIBLE
 from bench.registry import dataset
 
 LICENCE = "research use; the images are Flickr's, each under its owner's terms"
 GET = "unpack lspet_dataset.zip of the authors into lspet/ (joints.mat, images/im00001.jpg, ...)"
 HELD_OUT = 10
-"""Every so manieth image is held out. The split is ours: the authors only train on this set."""
+"""Every image whose number is a multiple of this is held out. The split is ours: the authors only train on this set."""
 
 
 @dataset(
@@ -33,10 +33,12 @@ def lspet(root: Path | None, split: str, shape: tuple[int, int, int]) -> Example
     count as not annotated. Raises DataNotFound, ValueError for another kind of joints.mat.
     """
     listed = files(root, split)
-    joints = joints_file(listed.lists[0])["joints"]
+    (path,) = listed.lists
+    joints = joints_file(path)["joints"]
     joints = joints[_rows(split, len(joints))]
     visible = np.where(joints[..., 2] == 1, VISIBLE, UNKNOWN).astype(np.uint8)
-    return cropped(people(list(listed.images), from_one(joints), visible, shape), NAMES, shape)
+    everyone = people(path, listed.images, from_one(joints), visible, lambda places: around(places, shape))
+    return cropped(everyone, NAMES, shape)
 
 
 def _rows(split: str, count: int) -> np.ndarray:
@@ -51,10 +53,10 @@ def folders(root: Path) -> list[Path]:
 
 def files(root: Path | None, split: str) -> Files:
     """joints.mat and the images of a split. Raises DataNotFound."""
-    listed = located(f"lspet ({split})", folders(root) if root else [], LICENCE, GET)
-    numbers = _rows(split, len(joints_file(listed)["joints"])) + 1
-    images = tuple(listed.parent / "images" / f"im{number:05d}.jpg" for number in numbers)
-    missing = [path for path in images if not path.is_file()]
-    if missing or not images:
-        raise not_found(f"lspet ({split})", missing[:1] or [listed.parent / "images"], LICENCE, GET)
-    return Files(folder=listed.parent, lists=(listed,), images=images, labels=())
+    path = located(f"lspet ({split})", folders(root) if root else [], LICENCE, GET)
+    numbers = _rows(split, len(joints_file(path)["joints"])) + 1
+    images = tuple(path.parent / "images" / f"im{number:05d}.jpg" for number in numbers)
+    if not images:
+        raise not_found(f"lspet ({split})", [path.parent / "images"], LICENCE, GET)
+    refuse_missing(f"lspet ({split})", images, LICENCE, GET)
+    return Files(folder=path.parent, lists=(path,), images=images, labels=())

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.data.crops import Person, cropped
+from bench.data.crops import cropped
 from bench.data.examples import Examples
-from bench.data.leeds import NAMES, joints_file, located
-from bench.data.locate import Files, not_found
+from bench.data.leeds import NAMES, joints_file, located, people
+from bench.data.locate import Files, refuse_missing
+from bench.data.matlab import whole_numbers
 from bench.data.skeleton import UNKNOWN, VISIBLE
 from bench.registry import dataset
 
@@ -19,6 +20,8 @@ GET = (
     "(joints 14 x 3 x N: x, y, visible in px of the crop; index: the number in the file's name; split: 0 train, 1 val)"
 )
 SIDE = 128
+"""Width and height of a crop, px."""
+SPLITS = ("train", "val")
 
 
 @dataset(
@@ -35,26 +38,39 @@ def lspet128(root: Path | None, split: str, shape: tuple[int, int, int]) -> Exam
     Raises DataNotFound, ValueError for another kind of joints.mat.
     """
     listed = files(root, split)
-    held = _listed(listed.lists[0])
-    joints = held["joints"][_chosen(held, split)]
+    (path,) = listed.lists
+    contents = _contents(path)
+    joints = contents["joints"][contents["split"] == SPLITS.index(split)]
     visible = np.where(joints[..., 2] == 1, VISIBLE, UNKNOWN).astype(np.uint8)
     whole = (0, 0, SIDE, SIDE)
-    people = zip(listed.images, joints[..., :2], visible, strict=True)
-    return cropped([Person(path, whole, xy, flags) for path, xy, flags in people], NAMES, shape)
+    everyone = people(
+        path, listed.images, joints[..., :2], visible, lambda places: whole, size=(SIDE, SIDE), unannotated=True
+    )
+    return cropped(everyone, NAMES, shape)
 
 
-def _listed(path: Path) -> dict[str, np.ndarray]:
-    held = joints_file(path)
-    if not {"index", "split"} <= set(held):
+def _contents(path: Path) -> dict[str, np.ndarray]:
+    """`joints` (N, 14, 3), `index` and `split` (N,) of a joints.mat. Raises ValueError, with the file, for others."""
+    contents = joints_file(path)
+    if not {"index", "split"} <= set(contents):
         raise ValueError(
             f"{path}: 'index' and 'split' are missing, so these are not lspet128's crops. To get them: {GET}"
         )
-    return held
+    try:
+        index, split = (whole_numbers(contents[name], name) for name in ("index", "split"))
+        _refuse_numbers(index, split, len(contents["joints"]))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return {"joints": contents["joints"], "index": index, "split": split}
 
 
-def _chosen(held: dict[str, np.ndarray], split: str) -> np.ndarray:
-    rows: np.ndarray = held["split"].reshape(-1) == ("train", "val").index(split)
-    return rows
+def _refuse_numbers(index: np.ndarray, split: np.ndarray, count: int) -> None:
+    if len(index) != count or len(split) != count:
+        raise ValueError(f"joints of {count} people, but {len(index)} of 'index' and {len(split)} of 'split'")
+    if not np.isin(split, range(len(SPLITS))).all():
+        raise ValueError("'split' has other values than 0 (train) and 1 (val)")
+    if (index < 0).any() or len(np.unique(index)) < count:
+        raise ValueError("'index' names an image twice, or by a negative number")
 
 
 def folders(root: Path) -> list[Path]:
@@ -64,11 +80,9 @@ def folders(root: Path) -> list[Path]:
 
 def files(root: Path | None, split: str) -> Files:
     """joints.mat and the images of a split. Raises DataNotFound."""
-    listed = located(f"lspet128 ({split})", folders(root) if root else [], LICENCE, GET)
-    held = _listed(listed)
-    numbers = held["index"].reshape(-1)[_chosen(held, split)]
-    images = tuple(listed.parent / "images" / f"im{number:05d}.jpg" for number in numbers)
-    missing = [path for path in images if not path.is_file()]
-    if missing:
-        raise not_found(f"lspet128 ({split})", missing[:1], LICENCE, GET)
-    return Files(folder=listed.parent, lists=(listed,), images=images, labels=())
+    path = located(f"lspet128 ({split})", folders(root) if root else [], LICENCE, GET)
+    contents = _contents(path)
+    numbers = contents["index"][contents["split"] == SPLITS.index(split)]
+    images = tuple(path.parent / "images" / f"im{number:05d}.jpg" for number in numbers)
+    refuse_missing(f"lspet128 ({split})", images, LICENCE, GET)
+    return Files(folder=path.parent, lists=(path,), images=images, labels=())

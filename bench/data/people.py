@@ -1,4 +1,4 @@
-"""What the datasets of poses share: examples with what the task reads, and lengths that scale errors."""
+"""What the datasets of poses share: examples with the targets that the task reads, and lengths that scale errors."""
 
 from __future__ import annotations
 
@@ -24,21 +24,23 @@ def examples(
     lengths: Mapping[str, Floats] | None = None,
     optimum: Mapping[str, float] | None = None,
     publishable: bool = False,
+    left_out: Mapping[str, int] | None = None,
 ) -> Examples:
     """Examples of the task `pose` from images (N, C, H, W), joints (N, K, 2) in px, x first, and flags (N, K).
 
     Targets: `joints` float32, 0 where not annotated; `visible` uint8; `size` float32 (N, 2), width and height
     of the image; `mirror` uint8 (N, K), the joint that a mirror exchanges each with. `lengths` may add `torso` and
-    `head`, float32 (N,), px, NaN where an image has none. The centre of the first pixel is (0, 0).
+    `head`, float32 (N,), px, NaN where an image has none. The centre of the first pixel is (0, 0). `left_out`: see
+    `Examples`.
     Raises ValueError for an annotated joint whose place is not finite, or names without their twins.
     """
     import torch
 
-    known = visible != UNKNOWN
-    refuse_unplaced(joints[known])
+    annotated = visible != UNKNOWN
+    refuse_unplaced(joints[annotated])
     count, _, height, width = images.shape
     targets = {
-        "joints": np.where(known[..., None], joints, 0.0).astype(np.float32),
+        "joints": np.where(annotated[..., None], joints, 0.0).astype(np.float32),
         "visible": visible.astype(np.uint8),
         "size": np.tile(np.array([width, height], np.float32), (count, 1)),
         "mirror": np.tile(np.array(mirrored(names), np.uint8), (count, 1)),
@@ -52,6 +54,7 @@ def examples(
         palette=colours(names),
         optimum=optimum or {},
         publishable=publishable,
+        left_out=left_out or {},
     )
 
 
@@ -64,6 +67,6 @@ def refuse_unplaced(places: Floats) -> None:
 def between(joints: Floats, visible: Flags, names: Sequence[str], ends: tuple[str, str]) -> Floats:
     """The distance (N,) of two joints in px; NaN where one of them is not annotated."""
     a, b = (names.index(end) for end in ends)
-    known = (visible[:, a] != UNKNOWN) & (visible[:, b] != UNKNOWN)
-    distance: Floats = np.where(known, np.linalg.norm(joints[:, a] - joints[:, b], axis=-1), np.nan)
+    annotated = (visible[:, a] != UNKNOWN) & (visible[:, b] != UNKNOWN)
+    distance: Floats = np.where(annotated, np.linalg.norm(joints[:, a] - joints[:, b], axis=-1), np.nan)
     return distance

@@ -1,4 +1,4 @@
-"""Pascal VOC segmentation: 20 kinds of objects and background, read through torchvision's loader."""
+"""Pascal VOC segmentation: 20 kinds of objects and background, in the layout of its development kit."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Literal
 import numpy as np
 
 from bench.data.examples import IGNORE, Examples
-from bench.data.images import load_images, load_labels
-from bench.data.locate import Files, not_found, present
+from bench.data.images import load_pairs
+from bench.data.lists import inside, read_lines
+from bench.data.locate import Files, not_found, present, refuse_missing
 from bench.registry import dataset
 
 LICENCE = "research use; the images are Flickr's, each under its owner's terms"
@@ -21,6 +22,8 @@ NAMES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
     "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
+PARTS = (("JPEGImages", "jpg"), ("SegmentationClass", "png"))
+"""Folders of images and of labels, and how their files end."""
 
 
 @dataset(
@@ -33,16 +36,13 @@ NAMES = (
 def voc(root: Path | None, split: str, shape: tuple[int, int, int], *, year: Literal[2012, 2007] = 2012) -> Examples:
     """Photographs, 20 classes and background, borders ignored; resized to `shape` (C, H, W), aspect not kept.
 
-    Raises DataNotFound, ValueError for a label file with other values than 0 to 20 and 255.
+    Raises DataNotFound, and ValueError for a label file with other values than 0 to 20 and 255 or of another size than
+    its image, and for a file that cannot be read.
     """
     import torch
-    from torchvision.datasets import VOCSegmentation
 
-    home = files(root, split, year=year).folder
-    listed = VOCSegmentation(str(home), year=str(year), image_set=split, download=False)
-    known = (*range(len(NAMES)), IGNORE)
-    labels = load_labels([Path(path) for path in listed.masks], shape[1:], {value: value for value in known})
-    images = load_images([Path(path) for path in listed.images], shape)
+    listed = files(root, split, year=year)
+    images, labels = load_pairs(listed.images, listed.labels, shape, {v: v for v in (*range(len(NAMES)), IGNORE)})
     return Examples(
         images=torch.from_numpy(images),
         targets={"labels": torch.from_numpy(labels)},
@@ -65,18 +65,22 @@ def folders(root: Path) -> list[Path]:
 
 
 def files(root: Path | None, split: str, *, year: int = 2012) -> Files:
-    """The files of a split; `folder` is the one that holds VOCdevkit. Raises DataNotFound."""
+    """The files of a split; `folder` is the one that holds VOCdevkit. Raises DataNotFound, ValueError."""
     homes = folders(root) if root else []
     below = Path("VOCdevkit") / f"VOC{year}"
-    lists = [home / below / "ImageSets" / "Segmentation" / f"{split}.txt" for home in homes]
-    found = present(lists)
-    if found is None:
-        raise not_found(f"voc {year} ({split})", lists, LICENCE, GET)
-    home = homes[lists.index(found)]
-    names = found.read_text(encoding="utf-8").split()
-    images = tuple(home / below / "JPEGImages" / f"{name}.jpg" for name in names)
-    labels = tuple(home / below / "SegmentationClass" / f"{name}.png" for name in names)
-    missing = [path for path in images + labels if not path.is_file()]
-    if missing:
-        raise not_found(f"voc {year} ({split})", missing[:1], LICENCE, GET)
-    return Files(folder=home, lists=(found,), images=images, labels=labels)
+    candidates = [home / below / "ImageSets" / "Segmentation" / f"{split}.txt" for home in homes]
+    path = present(candidates)
+    if path is None:
+        raise not_found(f"voc {year} ({split})", candidates, LICENCE, GET)
+    home, lines = homes[candidates.index(path)], read_lines(path)
+    if not lines:
+        raise ValueError(f"{path}: the list is empty: expected the name of an image on every line")
+    images, labels = [], []
+    for line in lines:
+        image, label = (inside(home / below / kind, f"{line.text}.{end}") for kind, end in PARTS)
+        if image is None or label is None:
+            raise line.refuse("expected the name of an image below the folder")
+        refuse_missing(f"voc {year} ({split}, line {line.number} of {path.name})", (image, label), LICENCE, GET)
+        images.append(image)
+        labels.append(label)
+    return Files(folder=home, lists=(path,), images=tuple(images), labels=tuple(labels))

@@ -9,7 +9,9 @@ from bench.results.measurement import Evaluation, Reading
 from bench.tasks.generative import impossible, log_likelihood, says_what_lacks
 
 
-@metric(unit="bits/dim", better="lower", kind="accuracy", tasks=("generation",))
+@metric(
+    unit="bits/dim", better="lower", kind="accuracy", tasks=("generation",), display_name="bits/dim", reads_units=True
+)
 @says_what_lacks
 def bits_per_dim(evaluation: Evaluation) -> Reading:
     """Mean of -log2 q(x) / (C H W) over the evaluation split: exact, or an upper bound where q has only bounds.

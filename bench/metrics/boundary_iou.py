@@ -9,7 +9,9 @@ from bench.results.measurement import Evaluation, Reading
 from bench.tasks.confusion import mean_over_classes, ratio
 
 
-@metric(unit="", better="higher", kind="accuracy", tasks=("segmentation",))
+@metric(
+    unit="", better="higher", kind="accuracy", tasks=("segmentation",), display_name="boundary IoU", reads_units=True
+)
 def boundary_iou(evaluation: Evaluation) -> Reading:
     """Boundary IoU (Cheng et al. 2021, arXiv:2103.16562), over the dataset, mean over classes.
 

@@ -8,7 +8,7 @@ from bench.results.measurement import Reading
 from bench.structure.conventions import CONVENTIONS
 
 
-@metric(name="conventions", unit="", better=None, kind="static")
+@metric(name="conventions", unit="", better=None, kind="static", display_name="costs by published conventions")
 def measured(subject: Subject) -> Reading:
     """The cost of one forward pass by each published convention, in the detail; the metric has no number of its own."""
     return Reading(None, {name: count(subject.tape) for name, count in CONVENTIONS.items()})

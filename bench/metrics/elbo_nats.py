@@ -7,7 +7,7 @@ from bench.results.measurement import Evaluation, Reading
 from bench.tasks.generative import every, impossible, mean_reading, says_what_lacks, units
 
 
-@metric(unit="nats", better="higher", kind="accuracy", tasks=("generation",))
+@metric(unit="nats", better="higher", kind="accuracy", tasks=("generation",), display_name="ELBO", reads_units=True)
 @says_what_lacks
 def elbo_nats(evaluation: Evaluation) -> Reading:
     """Mean over images of E log p(x|z) - KL(q(z|x) || p(z)), one draw of z an image (Kingma & Welling 2014).

@@ -7,7 +7,14 @@ from bench.results.measurement import Evaluation, Reading
 from bench.tasks.keypoints import mean_error_of
 
 
-@metric(unit="px", better="lower", kind="accuracy", tasks=("pose",))
+@metric(
+    unit="px",
+    better="lower",
+    kind="accuracy",
+    tasks=("pose",),
+    display_name="error, soft-argmax decoding",
+    reads_units=True,
+)
 def error_soft_argmax(evaluation: Evaluation) -> Reading:
     """Mean distance in px of annotated joints from the truth; a map is read by the mean over the map."""
     return mean_error_of(evaluation, "soft_argmax")

@@ -5,17 +5,18 @@ from __future__ import annotations
 from bench.registry import metric
 from bench.results.measurement import Evaluation, Reading
 
-UNTOLD = "no distance in Inception's features was taken: the network draws nothing, or its weights were not named"
+NO_DISTANCE = "no distance in Inception's features was taken: the network draws nothing, or its weights were not named"
 
 
-@metric(unit="", better="lower", kind="accuracy", tasks=("generation",))
+@metric(unit="", better="lower", kind="accuracy", tasks=("generation",), display_name="FID (Inception)")
 def fid_inception(evaluation: Evaluation) -> Reading:
     """Squared Frechet distance (Heusel et al. 2017) between all evaluation images and the samples drawn.
 
     Needs the weights that `FOVBENCH_INCEPTION` names (`bench.tasks.inception`); their hash and both numbers of
     images stand in the detail. Biased upwards for few samples, so compare with papers only at theirs.
     """
-    found = dict(evaluation.facts.get("inception", {}))
-    if "fid" not in found:
-        return Reading(None, error=evaluation.facts.get("missing", {}).get("inception", UNTOLD))
-    return Reading(float(found.pop("fid")), found)
+    distance = dict(evaluation.facts.get("inception", {}))
+    if "fid" not in distance:
+        missing = evaluation.facts.get("missing", {}).get("inception", NO_DISTANCE)
+        return Reading(None, error=distance.get("error", missing))
+    return Reading(float(distance.pop("fid")), distance)

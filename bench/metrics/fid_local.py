@@ -7,7 +7,7 @@ from bench.results.measurement import Evaluation, Reading
 from bench.tasks.generative import feature_detail, features, frechet, moments, says_what_lacks
 
 
-@metric(unit="", better="lower", kind="accuracy", tasks=("generation",))
+@metric(unit="", better="lower", kind="accuracy", tasks=("generation",), display_name="FID (local features)")
 @says_what_lacks
 def fid_local(evaluation: Evaluation) -> Reading:
     """Squared Frechet distance (Heusel et al. 2017), in features of `bench.tasks.features` in place of Inception's.

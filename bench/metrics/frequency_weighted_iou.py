@@ -9,7 +9,14 @@ from bench.results.measurement import Evaluation, Reading
 from bench.tasks.confusion import class_iou, confusion_of
 
 
-@metric(unit="", better="higher", kind="accuracy", tasks=("segmentation",))
+@metric(
+    unit="",
+    better="higher",
+    kind="accuracy",
+    tasks=("segmentation",),
+    display_name="frequency-weighted IoU",
+    reads_units=True,
+)
 def frequency_weighted_iou(evaluation: Evaluation) -> Reading:
     """Sum of t_i IoU_i over the sum of t_i ("frequency weighted IU", Long et al. 2015, section 5)."""
     confusion = confusion_of(evaluation)

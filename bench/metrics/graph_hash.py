@@ -8,7 +8,7 @@ from bench.results.measurement import Reading
 from bench.structure.graph import graph_hash as hashed
 
 
-@metric(unit="hash", better=None, kind="static")
+@metric(unit="hash", better=None, kind="static", display_name="graph hash")
 def graph_hash(subject: Subject) -> Reading:
     """First 48 bits of the canonical hash of the graph, which ignores names and weights; detail: the whole hash."""
     whole = hashed(subject.tape)

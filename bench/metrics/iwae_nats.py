@@ -7,7 +7,9 @@ from bench.results.measurement import Evaluation, Reading
 from bench.tasks.generative import importance_bound, impossible, says_what_lacks, units
 
 
-@metric(unit="nats", better="higher", kind="accuracy", tasks=("generation",))
+@metric(
+    unit="nats", better="higher", kind="accuracy", tasks=("generation",), display_name="IWAE bound", reads_units=True
+)
 @says_what_lacks
 def iwae_nats(evaluation: Evaluation) -> Reading:
     """Mean over images of E log (1/k) sum of k importance weights, k in the detail (Burda et al. 2016).

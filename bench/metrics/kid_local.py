@@ -7,7 +7,7 @@ from bench.results.measurement import Evaluation, Reading
 from bench.tasks.generative import feature_detail, features, kernel_distance, says_what_lacks
 
 
-@metric(unit="", better="lower", kind="accuracy", tasks=("generation",))
+@metric(unit="", better="lower", kind="accuracy", tasks=("generation",), display_name="KID (local features)")
 @says_what_lacks
 def kid_local(evaluation: Evaluation) -> Reading:
     """Unbiased squared MMD with a cubic kernel (Binkowski et al. 2018), in features of `bench.tasks.features`.

@@ -7,7 +7,7 @@ from bench.results.measurement import Evaluation, Reading
 from bench.tasks.generative import mean_reading, says_what_lacks, units
 
 
-@metric(unit="nats", better=None, kind="accuracy", tasks=("generation",))
+@metric(unit="nats", better=None, kind="accuracy", tasks=("generation",), display_name="KL", reads_units=True)
 @says_what_lacks
 def kl(evaluation: Evaluation) -> Reading:
     """Mean over images of KL(q(z|x) || p(z)): what the code says of an image, the rate."""

@@ -10,7 +10,9 @@ from bench.results.measurement import Evaluation, Reading
 from bench.tasks.keypoints import decoding_of, mean_over_joints, partners
 
 
-@metric(unit="", better="higher", kind="accuracy", tasks=("pose",))
+@metric(
+    unit="", better="higher", kind="accuracy", tasks=("pose",), display_name="left/right accuracy", reads_units=True
+)
 def left_right(evaluation: Evaluation) -> Reading:
     """Fraction of left and right joints that were put nearer to the truth than to their twin's place; chance is 1/2.
 

@@ -9,7 +9,9 @@ from bench.results.measurement import Evaluation, Reading
 from bench.tasks.confusion import confusion_of, mean_over_classes, ratio
 
 
-@metric(unit="", better="higher", kind="accuracy", tasks=("segmentation",))
+@metric(
+    unit="", better="higher", kind="accuracy", tasks=("segmentation",), display_name="mean accuracy", reads_units=True
+)
 def mean_accuracy(evaluation: Evaluation) -> Reading:
     """Mean over classes of n_ii / t_i (Long et al. 2015, section 5); a fraction.
 

@@ -7,7 +7,7 @@ from bench.results.measurement import Evaluation, Reading
 from bench.tasks.generative import modes, says_what_lacks
 
 
-@metric(unit="", better="higher", kind="accuracy", tasks=("generation",))
+@metric(unit="", better="higher", kind="accuracy", tasks=("generation",), display_name="mode coverage")
 @says_what_lacks
 def mode_coverage(evaluation: Evaluation) -> Reading:
     """Modes that have a plausible sample, over all modes; `perfect_coverage` of the detail is for perfect samples.

@@ -7,7 +7,7 @@ from bench.results.measurement import Evaluation, Reading
 from bench.tasks.generative import modes, says_what_lacks
 
 
-@metric(unit="", better="higher", kind="accuracy", tasks=("generation",))
+@metric(unit="", better="higher", kind="accuracy", tasks=("generation",), display_name="mode precision")
 @says_what_lacks
 def mode_precision(evaluation: Evaluation) -> Reading:
     """Plausible samples over all samples.

@@ -9,7 +9,7 @@ from bench.results.measurement import Evaluation, Reading
 from bench.tasks.generative import modes, says_what_lacks
 
 
-@metric(unit="", better="higher", kind="accuracy", tasks=("generation",))
+@metric(unit="", better="higher", kind="accuracy", tasks=("generation",), display_name="mode recall")
 @says_what_lacks
 def mode_recall(evaluation: Evaluation) -> Reading:
     """Evaluation images whose mode has a plausible sample, over all evaluation images.

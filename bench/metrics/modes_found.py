@@ -7,7 +7,7 @@ from bench.results.measurement import Evaluation, Reading
 from bench.tasks.generative import modes, says_what_lacks
 
 
-@metric(unit="", better="higher", kind="accuracy", tasks=("generation",))
+@metric(unit="", better="higher", kind="accuracy", tasks=("generation",), display_name="modes found")
 @says_what_lacks
 def modes_found(evaluation: Evaluation) -> Reading:
     """The number of modes that have a plausible sample.

@@ -7,7 +7,7 @@ from bench.registry import metric
 from bench.results.measurement import Reading
 
 
-@metric(unit="px", better=None, kind="static")
+@metric(unit="px", better=None, kind="static", display_name="output size")
 def output_size(subject: Subject) -> Reading:
     """Height of the first output; detail: its whole shape without the batch axis."""
     tape = subject.tape

@@ -7,7 +7,7 @@ from bench.registry import metric
 from bench.results.measurement import Reading
 
 
-@metric(unit="parameters", better="lower", kind="static")
+@metric(unit="parameters", better="lower", kind="static", display_name="parameters")
 def params(subject: Subject) -> Reading:
     """Parameters, trained and frozen, each counted once. Detail: buffers, and the parameters of each child module.
 

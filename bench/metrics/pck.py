@@ -7,7 +7,7 @@ from bench.results.measurement import Evaluation, Reading
 from bench.tasks.keypoints import correct_share
 
 
-@metric(unit="", better="higher", kind="accuracy", tasks=("pose",))
+@metric(unit="", better="higher", kind="accuracy", tasks=("pose",), display_name="PCK@0.2", reads_units=True)
 def pck(evaluation: Evaluation) -> Reading:
     """Fraction of annotated joints no farther from the truth than 0.2 of the torso (Yang & Ramanan 2013; Sapp 2013).
 

@@ -8,7 +8,14 @@ from bench.results.measurement import Evaluation, Reading
 from bench.tasks.keypoints import correct_share, of_joints
 
 
-@metric(unit="", better="higher", kind="accuracy", tasks=("pose",))
+@metric(
+    unit="",
+    better="higher",
+    kind="accuracy",
+    tasks=("pose",),
+    display_name="PCK@0.2, left/right joints",
+    reads_units=True,
+)
 def pck_ambiguous(evaluation: Evaluation) -> Reading:
     """Fraction of left and right joints within 0.2 of the torso from the truth: what looks alike must be told apart."""
     return correct_share(evaluation, "torso", 0.2, of_joints(evaluation, ambiguous(evaluation.names)))

@@ -8,7 +8,14 @@ from bench.results.measurement import Evaluation, Reading
 from bench.tasks.keypoints import correct_share
 
 
-@metric(unit="", better="higher", kind="accuracy", tasks=("pose",))
+@metric(
+    unit="",
+    better="higher",
+    kind="accuracy",
+    tasks=("pose",),
+    display_name="PCK@0.2, occluded joints",
+    reads_units=True,
+)
 def pck_occluded(evaluation: Evaluation) -> Reading:
     """Fraction of the joints flagged as occluded that lie within 0.2 of the torso from the truth."""
     return correct_share(evaluation, "torso", 0.2, evaluation.units["visible"] == OCCLUDED)

@@ -8,7 +8,9 @@ from bench.results.measurement import Evaluation, Reading
 from bench.tasks.keypoints import correct_share, of_joints
 
 
-@metric(unit="", better="higher", kind="accuracy", tasks=("pose",))
+@metric(
+    unit="", better="higher", kind="accuracy", tasks=("pose",), display_name="PCK@0.2, middle joints", reads_units=True
+)
 def pck_unambiguous(evaluation: Evaluation) -> Reading:
     """Fraction of the joints along the middle (head, neck, pelvis) within 0.2 of the torso from the truth."""
     return correct_share(evaluation, "torso", 0.2, ~of_joints(evaluation, ambiguous(evaluation.names)))

@@ -8,7 +8,9 @@ from bench.results.measurement import Evaluation, Reading
 from bench.tasks.keypoints import correct_share
 
 
-@metric(unit="", better="higher", kind="accuracy", tasks=("pose",))
+@metric(
+    unit="", better="higher", kind="accuracy", tasks=("pose",), display_name="PCK@0.2, visible joints", reads_units=True
+)
 def pck_visible(evaluation: Evaluation) -> Reading:
     """Fraction of the joints flagged as visible that lie within 0.2 of the torso from the truth."""
     return correct_share(evaluation, "torso", 0.2, evaluation.units["visible"] == VISIBLE)

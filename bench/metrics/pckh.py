@@ -7,7 +7,7 @@ from bench.results.measurement import Evaluation, Reading
 from bench.tasks.keypoints import correct_share
 
 
-@metric(unit="", better="higher", kind="accuracy", tasks=("pose",))
+@metric(unit="", better="higher", kind="accuracy", tasks=("pose",), display_name="PCKh@0.5", reads_units=True)
 def pckh(evaluation: Evaluation) -> Reading:
     """Fraction of annotated joints no farther from the truth than half the head's length (Andriluka et al. 2014).
 

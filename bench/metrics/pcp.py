@@ -12,7 +12,7 @@ from bench.tasks.keypoints import decoding_of, errors, partners
 SHARE = 0.5
 
 
-@metric(unit="", better="higher", kind="accuracy", tasks=("pose",))
+@metric(unit="", better="higher", kind="accuracy", tasks=("pose",), display_name="PCP@0.5", reads_units=True)
 def pcp(evaluation: Evaluation) -> Reading:
     """Fraction of limbs each of whose ends is within half the limb's length of its truth (Ferrari et al. 2008).
 

@@ -36,7 +36,14 @@ from bench.tasks.confusion import Floats, class_iou
 Labels = np.ndarray[Any, np.dtype[np.int64]]
 
 
-@metric(unit="", better="higher", kind="accuracy", tasks=("segmentation",))
+@metric(
+    unit="",
+    better="higher",
+    kind="accuracy",
+    tasks=("segmentation",),
+    display_name="proposal ceiling (mIoU)",
+    reads_units=True,
+)
 def proposal_ceiling(evaluation: Evaluation) -> Reading:
     """Best mIoU of a labelling of the proposals that was found; the best of all lies between it and `upper`.
 

@@ -7,7 +7,9 @@ from bench.results.measurement import Evaluation, Reading
 from bench.tasks.generative import mean_reading, says_what_lacks, units
 
 
-@metric(unit="", better="lower", kind="accuracy", tasks=("generation",))
+@metric(
+    unit="", better="lower", kind="accuracy", tasks=("generation",), display_name="reconstruction MSE", reads_units=True
+)
 @says_what_lacks
 def reconstruction_error(evaluation: Evaluation) -> Reading:
     """Mean squared error of a pixel, levels scaled to 0 to 1: the expected image at the posterior's mean code."""

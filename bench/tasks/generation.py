@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from bench.registry import task
 from bench.results.measurement import Evaluation
 from bench.tasks.features import trained_features
+from bench.tasks.generative import too_few
 from bench.tasks.inception import NO_WEIGHTS, inception_distance
 
 if TYPE_CHECKING:
@@ -215,7 +216,9 @@ class _Asked:
         labels = self.examples.targets.get("factors", self.examples.targets.get("labels"))
         if labels is None:
             self.missing["features"] = "the dataset has no labels that a feature net could be trained on"
-        if labels is None or drawn is None:
+        elif len(labels) < 2:
+            self.missing["features"] = too_few("real images beside those that train the feature net", 0)
+        if labels is None or len(labels) < 2 or drawn is None:
             return {}, {}
         net, images = trained_features(self.examples.images, labels), self._as_images(drawn)
         return {"real_features": net.real.numpy(), "sample_features": net.of(images).numpy()}, dict(net.facts)
@@ -256,7 +259,8 @@ class _Asked:
     def _decoded(self, codes: Tensor) -> Arrays:
         """Reconstructions (k), interpolations (k / 2, STEPS) and a traversal of every latent (D, STEPS)."""
         share = torch.linspace(0, 1, STEPS).view(1, -1, 1)
-        pairs = codes[: len(codes) // 2 * 2].view(-1, 2, codes.shape[1])
+        count = len(codes) // 2
+        pairs = codes[: 2 * count].view(count, 2, codes.shape[1])
         paths = pairs[:, :1] * (1 - share) + pairs[:, 1:] * share
         latents = codes.shape[1]
         moved = codes[0].repeat(latents, STEPS, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,16 +39,22 @@ def says_what_lacks(read: Callable[[Evaluation], Reading]) -> Callable[[Evaluati
 
 
 def units(evaluation: Evaluation, name: str, needs: str) -> Floats:
-    """The array `name` in double precision. Raises Lacking with the reason that evaluation kept under `needs`."""
-    return array(evaluation, name, needs).astype(np.float64)
+    """An array with an entry for each image, in double precision. Raises Lacking with the reason kept under `needs`."""
+    return _array(evaluation, evaluation.units, name, needs).astype(np.float64)
 
 
-def array(evaluation: Evaluation, name: str, needs: str) -> npt.NDArray[Any]:
-    """An array by image, or one of what was drawn and of what that is compared with, as it was kept. Raises Lacking."""
-    for kept in (evaluation.units, evaluation.samples):
-        if name in kept:
-            return kept[name]
-    raise Lacking(evaluation.facts.get("missing", {}).get(needs, f"this evaluation has no '{name}'"))
+def drawn(evaluation: Evaluation, name: str, needs: str) -> npt.NDArray[Any]:
+    """An array about samples, or about the real images that samples are compared with; not a unit of evaluation.
+
+    Raises Lacking with the reason kept under `needs`.
+    """
+    return _array(evaluation, evaluation.samples, name, needs)
+
+
+def _array(evaluation: Evaluation, arrays: Mapping[str, npt.NDArray[Any]], name: str, needs: str) -> npt.NDArray[Any]:
+    if name not in arrays:
+        raise Lacking(evaluation.facts.get("missing", {}).get(needs, f"this evaluation has no '{name}'"))
+    return arrays[name]
 
 
 def standard_error(values: Floats) -> float:
@@ -147,8 +153,8 @@ class Modes:
 
 def modes(evaluation: Evaluation) -> Modes:
     """Raises Lacking where the modes are not known, not all in the split, or the network draws nothing."""
-    real, off = (array(evaluation, name, "modes") for name in ("mode", "deviation"))
-    nearest, drawn_off = (array(evaluation, name, "sample") for name in ("sample_mode", "sample_deviation"))
+    real, off = (drawn(evaluation, name, "modes") for name in ("mode", "deviation"))
+    nearest, drawn_off = (drawn(evaluation, name, "sample") for name in ("sample_mode", "sample_deviation"))
     known, count = len(np.unique(real)), round(evaluation.facts["optimum"]["modes_found"])
     if known < count:
         raise Lacking(f"the evaluation split holds {known} of {count} modes; they are told apart only if all are")
@@ -157,16 +163,25 @@ def modes(evaluation: Evaluation) -> Modes:
 
 
 def features(evaluation: Evaluation) -> tuple[Floats, Floats]:
-    """Local features (R, F) of real images and (S, F) of samples. Raises Lacking."""
+    """Local features (R, F) of real images and (S, F) of samples. Raises Lacking, also for less than two of either."""
     needs = "features" if "features" in evaluation.facts.get("missing", {}) else "sample"
-    return units(evaluation, "real_features", needs), units(evaluation, "sample_features", needs)
+    real, sampled = (drawn(evaluation, name, needs) for name in ("real_features", "sample_features"))
+    for rows, kind in ((real, "real images"), (sampled, "samples")):
+        if len(rows) < 2:
+            raise Lacking(too_few(kind, len(rows)))
+    return real.astype(np.float64), sampled.astype(np.float64)
+
+
+def too_few(kind: str, count: int) -> str:
+    """Why a distance between sets of images has no value."""
+    return f"a distance between sets of images needs at least two {kind}, not {count}: take a larger evaluation split"
 
 
 def feature_detail(evaluation: Evaluation) -> dict[str, Any]:
     """Which net the features are of, and of how many images."""
-    real, drawn = features(evaluation)
+    real, sampled = features(evaluation)
     net = {"net": "trained here on every other image of the split", **evaluation.facts["features"]}
-    return {"feature_net": net, "real": len(real), "samples": len(drawn)}
+    return {"feature_net": net, "real": len(real), "samples": len(sampled)}
 
 
 def moments(values: Floats) -> tuple[Floats, Floats]:

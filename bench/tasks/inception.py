@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.tasks.generative import frechet, moments
+from bench.tasks.generative import frechet, moments, too_few
 
 VARIABLE = "FOVBENCH_INCEPTION"
 NO_WEIGHTS = f"no weights of Inception: name the TorchScript file in {VARIABLE} and run again"
@@ -25,11 +25,16 @@ NO_WEIGHTS = f"no weights of Inception: name the TorchScript file in {VARIABLE} 
 def inception_distance(real: Tensor, drawn: Tensor, batch: int = 64) -> dict[str, Any]:
     """`fid` between bytes (N, C, H, W) of one or three channels, and of what; `{}` where no weights are named.
 
+    `{"error": ...}` for less than two images of either.
+
     Raises FileNotFoundError where the file that is named is missing.
     """
     named = os.environ.get(VARIABLE)
     if not named:
         return {}
+    for images, kind in ((real, "real images"), (drawn, "samples")):
+        if len(images) < 2:
+            return {"error": too_few(kind, len(images))}
     content = Path(named).read_bytes()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TorchScript is deprecated, but these weights come in it

@@ -266,4 +266,5 @@ def _facts(examples: Examples, mode: str) -> dict[str, Any]:
         "publishable": examples.publishable,
         "palette": [list(colour) for colour in examples.palette],
         "size": list(examples.images.shape[-2:]),
+        "left_out": dict(examples.left_out),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 from PIL import Image
 
 from bench.data.examples import IGNORE
+
+sys.path.insert(0, str(Path(__file__).parent))  # for `annotated`, which several tests share
 
 HERE = "{split}/{name}.png {split}annot/{name}.png"
 

@@ -89,11 +89,14 @@ def test_labels_that_are_not_camvids_are_refused_with_their_file(tmp_path, write
         camvid(tmp_path, "train", (3, 10, 48))
 
 
-@pytest.mark.parametrize("text", ["", "train/0.png\n", "train/0.png trainannot/0.png more\n"])
-def test_a_list_of_another_form_is_refused(tmp_path, write_camvid, text):
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [("", ": the list is empty"), ("train/0.png\n", ":1"), ("\ntrain/0.png trainannot/0.png more\n", ":2")],
+)
+def test_a_list_of_another_form_is_refused(tmp_path, write_camvid, text, place):
     write_camvid(tmp_path)
     (tmp_path / "train.txt").write_text(text)
-    with pytest.raises(ValueError, match=r"train\.txt: expected an image and its annotation"):
+    with pytest.raises(ValueError, match=rf"train\.txt{place}: expected an image and its annotation"):
         camvid(tmp_path, "train", (3, 10, 48))
 
 

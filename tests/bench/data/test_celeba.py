@@ -60,3 +60,20 @@ def test_refuses_what_it_does_not_have(root, tmp_path):
     (root / "celeba" / "img_align_celeba" / "000002.jpg").unlink()
     with pytest.raises(DataNotFound, match=r"000002\.jpg"):
         files(root, "train")
+
+
+def test_lists_and_pictures_of_another_kind_are_named(root, monkeypatch):
+    home = root / "celeba"
+    Image.new("RGB", (178, 217)).save(home / "img_align_celeba" / "000002.jpg")
+    with pytest.raises(ValueError, match=r"000002\.jpg: it has 178 x 217 px"):
+        celeba(root, "train", SHAPE)
+    text = (home / LISTS[0]).read_text()
+    (home / LISTS[0]).write_bytes(text.encode("utf-16"))
+    assert len(files(root, "train").images) == 2
+    (home / LISTS[0]).write_text(text + "000007.jpg\n")
+    with pytest.raises(ValueError, match=r"list_eval_partition\.txt:7: expected the name of an image"):
+        files(root, "train")
+    (home / LISTS[0]).write_text(text)
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match=r"list_\w+\.txt: missing, cut short or changed|identity_CelebA"):
+        celeba(root, "train", SHAPE)

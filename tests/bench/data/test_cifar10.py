@@ -51,3 +51,13 @@ def test_refuses_what_it_does_not_have(root, tmp_path):
         cifar10(tmp_path / "none", "train", SHAPE)
     with pytest.raises(ValueError, match="'val'"):
         cifar10(root, "val", SHAPE)
+
+
+def test_a_batch_that_is_not_the_published_one_is_named_and_never_unpickled(root, monkeypatch):
+    import torchvision.datasets.cifar as theirs
+    from torchvision.datasets.utils import check_integrity
+
+    monkeypatch.setattr(theirs, "check_integrity", check_integrity)
+    monkeypatch.setattr(theirs.pickle, "load", lambda *file, **how: pytest.fail("a foreign pickle was loaded"))
+    with pytest.raises(ValueError, match=r"data_batch_1: missing, cut short or changed: its MD5 is not the published"):
+        cifar10(root, "train", SHAPE)

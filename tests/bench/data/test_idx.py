@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import itertools
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -91,12 +93,83 @@ def test_larger_images_are_padded_and_others_refused():
             padded(image, shape)
 
 
-def test_a_file_that_is_cut_short_is_refused(tmp_path):
-    whole = idx(np.zeros((2, 28, 28), dtype=np.uint8))
-    for content in (whole[:-1], whole + b"\0", b"\0\0\x0d\x03" + whole[4:], b""):
-        (tmp_path / "x").write_bytes(content)
-        with pytest.raises(ValueError, match="cut short"):
-            read_idx(tmp_path / "x")
+def numbered():
+    """Short names for the contents of files."""
+    numbers = itertools.count(1)
+    return lambda content: f"content{next(numbers)}"
+
+
+WHOLE = idx(np.zeros((2, 28, 28), dtype=np.uint8))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        WHOLE[:-1],
+        WHOLE + b"\0",
+        WHOLE[:10],
+        WHOLE[:3],
+        b"",
+        b"\0\0\x0d\x03" + WHOLE[4:],
+        b"\0\0\x08\x00",
+        b"\0\0\x08\xff" * 9,
+    ],
+    ids=numbered(),
+)
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_a_file_of_another_length_or_kind_is_refused(tmp_path, content, ending):
+    path = tmp_path / f"x{ending}"
+    path.write_bytes(gzip.compress(content) if ending else content)
+    with pytest.raises(ValueError, match=rf"x{ending}: no IDX file of bytes, or cut short"):
+        read_idx(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"plain text", gzip.compress(WHOLE)[:-9], gzip.compress(WHOLE)[:20], gzip.compress(WHOLE)[:-6] + b"\0" * 6],
+    ids=numbered(),
+)
+def test_a_broken_gzip_file_is_named(tmp_path, content):
+    (tmp_path / "x.gz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"x\.gz: no IDX file of bytes, or cut short"):
+        read_idx(tmp_path / "x.gz")
+
+
+def peak_of_reading(path: Path) -> int:
+    """Bytes that a refusal to read the file takes at most."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=f"{path.name}: "):
+            read_idx(path)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_gzip_file_is_not_inflated_beyond_what_its_header_states(tmp_path):
+    for number, header in enumerate((idx(np.zeros((1, 28, 28), np.uint8)), b"\0\0\x08\x03" + b"\xff" * 12)):
+        path = tmp_path / f"bomb{number}.gz"
+        with gzip.open(path, "wb", compresslevel=1) as file:
+            file.write(header)
+            for _ in range(64):
+                file.write(b"\0" * (1 << 20))
+        assert peak_of_reading(path) < 4 << 20
+
+
+def test_images_and_labels_that_do_not_belong_together_are_refused_with_their_file(digits):
+    root, _ = digits
+    labels, images = (root / "MNIST" / "raw" / f"train-{part}-ubyte" for part in ("labels-idx1", "images-idx3"))
+    for wrong, problem in (
+        (np.arange(5), "for the 6 images of"),
+        (np.arange(6) + 5, "10 is no label"),
+        (np.zeros((6, 2)), "labels of shape"),
+    ):
+        labels.write_bytes(idx(wrong.astype(np.uint8)))
+        with pytest.raises(ValueError, match=f"train-labels-idx1-ubyte: .*{problem}"):
+            mnist(root, "train", SHAPE)
+    images.write_bytes(idx(np.zeros((6, 30, 28), np.uint8)))
+    with pytest.raises(ValueError, match=r"train-images-idx3-ubyte: an array of shape \(6, 30, 28\)"):
+        mnist(root, "train", SHAPE)
 
 
 def test_what_is_missing_is_said_with_licence_and_how_to_get_it(tmp_path, monkeypatch):

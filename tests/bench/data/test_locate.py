@@ -10,8 +10,10 @@ import bench.data.boundaries
 import bench.data.camvid
 import bench.data.context
 import bench.data.voc
-from bench.data.locate import locations, resolve
+from bench.data.examples import DataNotFound
+from bench.data.locate import files_of, locations
 from bench.registry import LIVE
+from bench.registry.catalogue import declarations
 
 
 def test_locations_are_the_folders_that_are_searched(tmp_path):
@@ -21,19 +23,27 @@ def test_locations_are_the_folders_that_are_searched(tmp_path):
     assert locations(LIVE.datasets.get("context"), tmp_path) == []
 
 
-@pytest.mark.parametrize("written", ["a/b.png", "/far/away/a/b.png", "D:\\x\\a\\b.png"])
-def test_listed_paths_are_resolved_by_their_last_two_parts(written):
-    assert resolve(Path("data"), written) == Path("data/a/b.png")
-
-
-@pytest.mark.parametrize("name", ["boundaries", "camvid", "context", "voc"])
-def test_every_data_set_says_its_licence_source_and_how_to_get_it(name):
-    entry = LIVE.datasets.get(name)
+@pytest.mark.parametrize("entry", declarations().datasets, ids=lambda entry: entry.name)
+def test_every_dataset_says_its_licence_source_and_how_to_get_it(entry):
     assert entry.licence
     assert entry.source
     assert entry.summary
     assert entry.embedded != bool(entry.get)
-    assert {"train", "val"} <= set(entry.splits)
+    assert entry.splits[0] == "train"
+    assert entry.task in declarations().tasks
+
+
+@pytest.mark.parametrize("entry", [e for e in declarations().datasets if not e.embedded], ids=lambda entry: entry.name)
+def test_a_missing_dataset_says_where_it_was_looked_for_its_licence_and_how_to_get_it(entry, tmp_path):
+    if entry.name == "fashion_mnist" and Path("/usr/share/datasets/fashion-mnist").is_dir():
+        pytest.skip("Debian's package holds it")
+    for split in entry.splits:
+        with pytest.raises(
+            DataNotFound, match=f"(?s)^{entry.name} .*not found, looked for {tmp_path}.*\nlicence: .*To get it: "
+        ):
+            files_of(entry, tmp_path, split, {})
+        with pytest.raises(DataNotFound, match=f"^{entry.name} .*no data folder given"):
+            files_of(entry, None, split, {})
 
 
 def test_the_modules_import_no_torch_and_no_pillow():

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from annotated import dots, lit, people, row, struct
 from PIL import Image
 from scipy.io import savemat
 
-from bench.data.coco_keypoints import NAMES as COCO
-from bench.data.coco_keypoints import coco_keypoints
 from bench.data.crops import GREY, Person, around, cropped
 from bench.data.examples import DataNotFound
 from bench.data.fingerprint import fingerprint
@@ -26,26 +24,6 @@ from bench.data.people import between, examples
 from bench.registry.catalogue import declarations
 
 SHAPE = (3, 32, 32)
-
-
-def dots(path: Path, joints: np.ndarray, size: tuple[int, int]) -> None:
-    """A black picture with a white square of 5 px about each joint, the first pixel being (0, 0)."""
-    pixels = np.zeros((size[1], size[0], 3), dtype=np.uint8)
-    for x, y in np.rint(joints).astype(int):
-        pixels[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3] = 255
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path, quality=95)
-
-
-def people(count: int, size: tuple[int, int], joints: int = 14) -> np.ndarray:
-    rng = np.random.default_rng(count)
-    return rng.integers(20, np.array(size) - 20, (count, joints, 2)).astype(np.float64)
-
-
-def lit(held, image: int, joint: int) -> int:
-    """How bright the picture is where the joint is said to be."""
-    x, y = held.targets["joints"][image, joint].round().long().tolist()
-    return int(held.images[image, 0, y, x])
 
 
 def test_leeds_sports_pose_marks_what_is_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,57 +92,6 @@ def test_crops_keep_their_split_and_scale_their_joints(tmp_path: Path) -> None:
     assert min(lit(large, i, joint) for i in range(2) for joint in range(14)) > 200
     entry = declarations().datasets.get("lspet128")
     assert fingerprint(entry, tmp_path, "val", SHAPE, {}) != fingerprint(entry, tmp_path, "train", SHAPE, {})
-
-
-def test_coco_people_in_their_boxes(tmp_path: Path) -> None:
-    size = (200, 150)
-    joints = people(3, (100, 110), 17)
-    folder = tmp_path / "coco"
-    dots(folder / "val2017" / "a.jpg", np.concatenate([joints[0], joints[1] + [80, 0]]), size)
-    dots(folder / "val2017" / "b.jpg", joints[2], size)
-
-    def annotation(number: int, image: int, places: np.ndarray, flag: int = 2, crowd: int = 0):
-        low, high = places.min(0), places.max(0)
-        rows = [[*map(float, place), flag] for place in places]
-        rows[0] = [0, 0, 0]
-        box = [*map(float, low), *map(float, high - low + 1)]
-        points = [v for row in rows for v in row]
-        return {"id": number, "image_id": image, "keypoints": points, "bbox": box, "iscrowd": crowd}
-
-    held = [
-        annotation(1, 7, joints[0]),
-        annotation(2, 7, joints[1] + [80, 0], flag=1),
-        annotation(3, 9, joints[2], crowd=1),
-        {**annotation(4, 9, joints[2]), "keypoints": [0] * 51},
-    ]
-    (folder / "annotations").mkdir()
-    images = [{"id": 7, "file_name": "a.jpg"}, {"id": 9, "file_name": "b.jpg"}]
-    path = folder / "annotations" / "person_keypoints_val2017.json"
-    path.write_text(json.dumps({"images": images, "annotations": held}))
-    found = coco_keypoints(tmp_path, "val", (3, 96, 72))
-    assert len(found) == 2
-    assert found.names == COCO
-    assert found.targets["visible"].tolist() == [[0, *[2] * 16], [0, *[1] * 16]]
-    assert min(lit(found, i, joint) for i in range(2) for joint in range(1, 17)) > 100
-    assert "head" not in found.targets
-    path.write_text("{}")
-    with pytest.raises(ValueError, match="no person_keypoints file of COCO"):
-        coco_keypoints(tmp_path, "val", (3, 96, 64))
-
-
-def struct(**fields):
-    """A Matlab struct, as scipy writes one."""
-    held = np.empty((1, 1), dtype=[(name, object) for name in fields])
-    for name, value in fields.items():
-        held[name][0, 0] = value
-    return held
-
-
-def row(structs):
-    held = np.empty((1, len(structs)), dtype=structs[0].dtype)
-    for i, entry in enumerate(structs):
-        held[0, i] = entry[0, 0]
-    return held
 
 
 def test_mpii_people_by_place_and_scale(tmp_path: Path) -> None:

@@ -30,25 +30,27 @@ ALL = [
 ]
 
 
-def read(name: str, evaluation: Evaluation) -> Reading:
-    return live(declarations().metrics.get(name)).call(evaluation)
+def read(name: str, judged: Evaluation) -> Reading:
+    return live(declarations().metrics.get(name)).call(judged)
 
 
-def told(units, **facts) -> Evaluation:
-    given = {"dims": 64, "levels": 2, "importance_samples": 64, "optimum": {}, "missing": {}, "features": {}}
-    return Evaluation("generation", {k: np.asarray(v) for k, v in units.items()}, facts={**given, **facts})
+def evaluation(units=None, samples=None, **facts) -> Evaluation:
+    """An evaluation with these arrays by image, and these about samples."""
+    usual = {"dims": 64, "levels": 2, "importance_samples": 64, "optimum": {}, "missing": {}, "features": {}}
+    arrays = [{name: np.asarray(values) for name, values in (part or {}).items()} for part in (units, samples)]
+    return Evaluation("generation", arrays[0], samples=arrays[1], facts={**usual, **facts})
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_every_metric_says_which_capability_is_missing(name):
     lacks = ("log_likelihood", "elbo", "importance_bound", "encode", "decode", "sample", "modes", "inception")
-    reading = read(name, told({}, missing={lack: f"it has no {lack}()" for lack in lacks}))
+    reading = read(name, evaluation({}, missing={lack: f"it has no {lack}()" for lack in lacks}))
     assert reading.value is None
     assert reading.error.startswith("it has no ")
 
 
 def test_bits_are_those_of_the_mean_and_say_that_they_are_exact():
-    reading = read("bits_per_dim", told({"log_likelihood": [-64 * math.log(2), -128 * math.log(2)]}))
+    reading = read("bits_per_dim", evaluation({"log_likelihood": [-64 * math.log(2), -128 * math.log(2)]}))
     assert reading.value == pytest.approx(1.5)
     assert reading.detail["kind"] == "exact"
     assert reading.detail["standard_error"] == pytest.approx(0.5)
@@ -56,7 +58,7 @@ def test_bits_are_those_of_the_mean_and_say_that_they_are_exact():
 
 def test_the_bound_is_the_elbo_of_all_and_the_gain_of_some():
     elbo = np.array([-10.0, -20.0, -30.0, -40.0])
-    held = told({"elbo": elbo, "importance_bound": [-9.0, math.nan, -27.0, math.nan]})
+    held = evaluation({"elbo": elbo, "importance_bound": [-9.0, math.nan, -27.0, math.nan]})
     assert read("iwae_nats", held).value == pytest.approx(-25 + 2)
     assert read("iwae_nats", held).detail["gain"] == pytest.approx(2)
     bits = read("bits_per_dim", held)
@@ -72,12 +74,14 @@ def drawn():
 def test_the_truth_is_possible_and_less_than_the_entropy_is_not(drawn):
     true = drawn.targets["log_probability"].numpy()
     optimum = dict(drawn.optimum)
-    perfect = told({"log_likelihood": true, "log_probability": true}, optimum=optimum)
+    perfect = evaluation({"log_likelihood": true, "log_probability": true}, optimum=optimum)
     assert read("bits_per_dim", perfect).value == pytest.approx(optimum["bits_per_dim"], rel=0.05)
     rng = np.random.default_rng(0)
-    close = told({"log_likelihood": true - rng.normal(0.02, 0.3, len(true)), "log_probability": true})
+    close = evaluation({"log_likelihood": true - rng.normal(0.02, 0.3, len(true)), "log_probability": true})
     assert read("bits_per_dim", close).error is None
-    cheat = read("bits_per_dim", told({"log_likelihood": true + 1 + rng.normal(0, 2, 400), "log_probability": true}))
+    cheat = read(
+        "bits_per_dim", evaluation({"log_likelihood": true + 1 + rng.normal(0, 2, 400), "log_probability": true})
+    )
     assert cheat.value is None
     assert cheat.error.startswith("impossible: ")
     assert "nats an image below the entropy" in cheat.error
@@ -86,7 +90,7 @@ def test_the_truth_is_possible_and_less_than_the_entropy_is_not(drawn):
 def test_a_bound_above_the_truth_is_impossible_too(drawn):
     true = drawn.targets["log_probability"].numpy()
     tight = np.where(np.arange(400) % 2, true + 0.5, math.nan)
-    held = told(
+    held = evaluation(
         {
             "elbo": true - 1,
             "kl": true * 0,
@@ -98,7 +102,7 @@ def test_a_bound_above_the_truth_is_impossible_too(drawn):
     for name in ("bits_per_dim", "iwae_nats"):
         assert read(name, held).error.startswith("impossible: ")
     assert read("elbo_nats", held).value == pytest.approx(float(true.mean()) - 1)
-    above = told({"elbo": true + 1, "importance_bound": tight, "log_probability": true})
+    above = evaluation({"elbo": true + 1, "importance_bound": tight, "log_probability": true})
     assert read("elbo_nats", above).error.startswith("impossible: ")
 
 
@@ -106,13 +110,15 @@ def test_false_alarms_are_rare(drawn):
     """A perfect model whose likelihoods are known with noise of mean 0 (an importance bound's): 1000 test sets."""
     rng, true, alarms = np.random.default_rng(0), drawn.targets["log_probability"].numpy(), 0
     for _ in range(1000):
-        held = told({"log_likelihood": true + rng.normal(0, 1, 400), "log_probability": true})
+        held = evaluation({"log_likelihood": true + rng.normal(0, 1, 400), "log_probability": true})
         alarms += read("bits_per_dim", held).error is not None
     assert alarms <= 6  # 1 expected of 1000
 
 
 def test_parts_of_the_elbo_and_the_error_of_reconstructions():
-    held = told({"elbo": [-3.0, -5.0], "reconstruction": [-2.0, -3.0], "kl": [1.0, 2.0], "squared_error": [0.1, 0.3]})
+    held = evaluation(
+        {"elbo": [-3.0, -5.0], "reconstruction": [-2.0, -3.0], "kl": [1.0, 2.0], "squared_error": [0.1, 0.3]}
+    )
     reading = read("elbo_nats", held)
     assert (reading.value, reading.detail["reconstruction"], reading.detail["kl"]) == (-4, -2.5, 1.5)
     assert read("kl", held).value == 1.5
@@ -122,7 +128,7 @@ def test_parts_of_the_elbo_and_the_error_of_reconstructions():
 def test_active_units_are_those_whose_mean_varies():
     rng = np.random.default_rng(0)
     means = rng.normal(size=(5000, 4)) * [0.9, 0.05, 0.2, 0] + [0, 0, 1, 0]
-    held = told({"code_mean": means, "code_variance": np.full_like(means, 0.19)})
+    held = evaluation({"code_mean": means, "code_variance": np.full_like(means, 0.19)})
     reading = read("active_units", held)
     assert reading.value == 2
     assert reading.detail["aggregate_posterior"]["variance"] == pytest.approx([1, 0.1925, 0.23, 0.19], rel=0.05)
@@ -131,7 +137,7 @@ def test_active_units_are_those_whose_mean_varies():
 
 def modal(sample_mode, sample_deviation, count=4, real=(0, 1, 2, 3)):
     units = {"mode": real, "deviation": [0, 3, 1, 2], "sample_mode": sample_mode, "sample_deviation": sample_deviation}
-    return told(units, optimum={"modes_found": float(count)})
+    return evaluation(samples=units, optimum={"modes_found": float(count)})
 
 
 def test_modes_count_where_a_sample_is_plausible():
@@ -152,7 +158,7 @@ def test_true_samples_score_as_such(drawn):
     off = (other.targets["pixels"] != other.targets["clean"]).flatten(1).sum(dim=1).numpy()
     mine = (drawn.targets["pixels"] != drawn.targets["clean"]).flatten(1).sum(dim=1).numpy()
     units = {"mode": drawn.targets["mode"], "deviation": mine, "sample_mode": other.targets["mode"]}
-    held = told({**units, "sample_deviation": off}, optimum=dict(drawn.optimum))
+    held = evaluation(samples={**units, "sample_deviation": off}, optimum=dict(drawn.optimum))
     assert read("mode_coverage", held).value == 1
     assert read("mode_precision", held).value > 0.98
 
@@ -187,7 +193,9 @@ def test_kernel_distance_is_unbiased_and_sees_a_shift():
 def test_distances_and_diversity_of_features():
     rng = np.random.default_rng(0)
     real = rng.normal(size=(2000, 5))
-    held = told({"real_features": real, "sample_features": real * 0.5}, features={"weights": "ab", "accuracy": 0.9})
+    held = evaluation(
+        samples={"real_features": real, "sample_features": real * 0.5}, features={"weights": "ab", "accuracy": 0.9}
+    )
     assert read("diversity", held).value == pytest.approx(0.25)
     assert read("fid_local", held).value == pytest.approx(frechet(moments(real), moments(real * 0.5)))
     detail = read("kid_local", held).detail
@@ -196,5 +204,22 @@ def test_distances_and_diversity_of_features():
 
 
 def test_the_exact_likelihood_goes_before_the_bound():
-    both = told({"log_likelihood": [-2.0], "elbo": [-3.0], "importance_bound": [-2.5]})
+    both = evaluation({"log_likelihood": [-2.0], "elbo": [-3.0], "importance_bound": [-2.5]})
     assert log_likelihood(both).mean == -2
+
+
+@pytest.mark.parametrize("name", ["fid_local", "kid_local", "diversity"])
+@pytest.mark.parametrize(
+    ("real", "drawn", "kind"), [(1, 9, "real images, not 1"), (0, 9, "real images, not 0"), (9, 1, "samples, not 1")]
+)
+def test_a_distance_between_sets_needs_two_images_of_each(name, real, drawn, kind):
+    rng = np.random.default_rng(0)
+    sets = {"real_features": rng.normal(size=(real, 5)), "sample_features": rng.normal(size=(drawn, 5))}
+    reading = read(name, evaluation(samples=sets))
+    assert reading.value is None
+    assert f"needs at least two {kind}" in reading.error
+
+
+def test_the_latents_in_use_need_two_images():
+    single = evaluation({"code_mean": [[1.0, 2.0]], "code_variance": [[1.0, 1.0]]})
+    assert "needs at least two images, not 1" in read("active_units", single).error

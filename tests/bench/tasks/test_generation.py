@@ -13,7 +13,10 @@ from torch import Tensor, nn
 import bench.tasks.features
 from bench.data.examples import Examples
 from bench.data.sprites import sprites
+from bench.metrics.diversity import diversity
 from bench.metrics.fid_inception import fid_inception
+from bench.metrics.fid_local import fid_local
+from bench.metrics.kid_local import kid_local
 from bench.spec import ablation as ablations
 from bench.tasks.features import trained_features
 from bench.tasks.generation import IMPORTANCE, Generation, levels_of, nearest_mode
@@ -202,6 +205,20 @@ def test_the_feature_net_tells_samples_that_lack_the_values_of_any_lane():
         poor = net.of(data.images[data.targets["factors"][:, lane] == 0])
         apart.append(frechet(moments(net.real.double().numpy()), moments(poor.double().numpy())))
     assert min(apart) > 0.2 * max(apart)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_split_of_few_images_is_evaluated_and_has_no_distances(count, tmp_path, monkeypatch):
+    """The feature net trains on images 0, 2, ..; a single real image is left, or none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.script(Colours()), tmp_path / "net.pt")
+    monkeypatch.setenv("FOVBENCH_INCEPTION", str(tmp_path / "net.pt"))
+    evaluation = Generation.evaluate(Independent(), sprites(None, "val", SHAPE, factors=2, val_count=count))
+    for metric in (fid_local, kid_local, diversity):
+        assert "needs at least two real images" in metric(evaluation).error
+    assert ("needs at least two real images" in (fid_inception(evaluation).error or "")) == (count == 1)
+    assert evaluation.facts["features"].get("accuracy", 0) >= 0  # and not NaN
 
 
 @pytest.mark.parametrize("count", [5, 7])

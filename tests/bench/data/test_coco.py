@@ -1,0 +1,176 @@
+"""COCO keypoints: annotations that are read, left out and counted, or refused with file, annotation and key."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from annotated import dots, lit, people
+from PIL import Image
+
+from bench.data.coco_keypoints import FLAT, coco_keypoints, files
+from bench.data.coco_keypoints import NAMES as COCO
+from bench.data.examples import DataNotFound
+
+SHAPE = (3, 32, 32)
+JOINTS = [[15 + k, 12, 2] for k in range(17)]
+
+
+def person(**changes: Any) -> dict[str, Any]:
+    points = [value for joint in JOINTS for value in joint]
+    whole = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 10, 20, 20], "keypoints": points}
+    return {name: value for name, value in {**whole, **changes}.items() if value is not None}
+
+
+def tree(root: Path, *annotations: Any, images: Any = None, **picture: Any) -> Path:
+    """A COCO tree of one black picture of 60 x 40 px; the path of the annotation file."""
+    folder = root / "coco"
+    (folder / "val2017").mkdir(parents=True, exist_ok=True)
+    (folder / "annotations").mkdir(exist_ok=True)
+    Image.new("RGB", (60, 40)).save(folder / "val2017" / "1.jpg", **picture)
+    contents = {"images": images or [{"id": 1, "file_name": "1.jpg"}], "annotations": list(annotations)}
+    path = folder / "annotations" / "person_keypoints_val2017.json"
+    path.write_text(json.dumps(contents))
+    return path
+
+
+def test_coco_people_in_their_boxes(tmp_path: Path) -> None:
+    size = (200, 150)
+    joints = people(3, (100, 110), 17)
+    folder = tmp_path / "coco"
+    dots(folder / "val2017" / "a.jpg", np.concatenate([joints[0], joints[1] + [80, 0]]), size)
+    dots(folder / "val2017" / "b.jpg", joints[2], size)
+
+    def annotation(number: int, image: int, places: np.ndarray, flag: int = 2, crowd: int = 0):
+        low, high = places.min(0), places.max(0)
+        rows = [[*map(float, place), flag] for place in places]
+        rows[0] = [0, 0, 0]
+        box = [*map(float, low), *map(float, high - low + 1)]
+        points = [v for row in rows for v in row]
+        return {"id": number, "image_id": image, "keypoints": points, "bbox": box, "iscrowd": crowd}
+
+    held = [
+        annotation(1, 7, joints[0]),
+        annotation(2, 7, joints[1] + [80, 0], flag=1),
+        annotation(3, 9, joints[2], crowd=1),
+        {**annotation(4, 9, joints[2]), "keypoints": [0] * 51},
+    ]
+    (folder / "annotations").mkdir()
+    images = [{"id": 7, "file_name": "a.jpg"}, {"id": 9, "file_name": "b.jpg"}]
+    path = folder / "annotations" / "person_keypoints_val2017.json"
+    path.write_text(json.dumps({"images": images, "annotations": held}))
+    found = coco_keypoints(tmp_path, "val", (3, 96, 72))
+    assert len(found) == 2
+    assert found.names == COCO
+    assert found.targets["visible"].tolist() == [[0, *[2] * 16], [0, *[1] * 16]]
+    assert min(lit(found, i, joint) for i in range(2) for joint in range(1, 17)) > 100
+    assert "head" not in found.targets
+
+
+@pytest.mark.parametrize(
+    "box", [[15, 12, 0, 0], [15, 12, 0, 20], [15, 12, 20, 0], [15, 12, -8, 20], [15, 12, 0.5, 0.5]]
+)
+def test_people_in_boxes_without_an_area_are_left_out_and_counted(tmp_path, box):
+    tree(tmp_path, person(id=1, bbox=box), person(id=2), person(id=3, bbox=box))
+    examples = coco_keypoints(tmp_path, "val", SHAPE)
+    assert len(examples) == 1
+    assert examples.left_out == {FLAT: 2}
+    tree(tmp_path / "alone", person(bbox=box))
+    with pytest.raises(
+        ValueError, match="nobody in this split has an annotated joint; left out: 1 people whose box is"
+    ):
+        coco_keypoints(tmp_path / "alone", "val", SHAPE)
+
+
+def test_a_split_without_such_boxes_counts_none(tmp_path):
+    tree(tmp_path, person())
+    assert coco_keypoints(tmp_path, "val", SHAPE).left_out == {FLAT: 0}
+
+
+@pytest.mark.parametrize(
+    ("annotation", "message"),
+    [
+        (person(image_id=99), "annotation 1: 'image_id' 99 is not the id of an image"),
+        (person(image_id=None), "annotation 1: 'image_id' None is not the id"),
+        (person(image_id=[1]), r"annotation 1: 'image_id' \[1\] is not the id"),
+        (person(bbox=None), "annotation 1: 'bbox' is None, not a list of 4 finite numbers"),
+        (person(bbox=[1, 2, 3]), "annotation 1: 'bbox' is a list of 3"),
+        (person(bbox=[1, 2, "3", 4]), "annotation 1: 'bbox' is a list of 4, not a list of 4 finite numbers"),
+        (person(bbox=[1, float("nan"), 3, 4]), "annotation 1: 'bbox'"),
+        (person(bbox=[1, 2, 1e300, 1e300]), "annotation 1: 'bbox'"),
+        (person(keypoints=None), "annotation 1: 'keypoints' is None, not a list of 51"),
+        (person(keypoints=[1, 2, 2] * 16), "annotation 1: 'keypoints' is a list of 48"),
+        (person(keypoints=[1, 2, 3] * 17), "annotation 1: 'keypoints' has flags"),
+        (person(keypoints=[float("inf"), 2, 2] * 17), "annotation 1: 'keypoints'"),
+        (person(id=None, image_id=7), "annotation None: 'image_id' 7"),
+    ],
+)
+def test_a_wrong_annotation_is_refused_with_file_annotation_and_key(tmp_path, annotation, message):
+    path = tree(tmp_path, annotation)
+    for call in (files, lambda root, split: coco_keypoints(root, split, SHAPE)):
+        with pytest.raises(ValueError, match=f"^{path}: {message}"):
+            call(tmp_path, "val")
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ([{"id": 1}], r"images\[0\]: 'file_name' is None"),
+        ([{"file_name": "1.jpg"}], r"images\[0\]: 'id' is None"),
+        ([{"id": 1, "file_name": "1.jpg"}] * 2, r"images\[1\]: 'id' 1 is that of another image"),
+        ([{"id": 1, "file_name": "../../secret.jpg"}], r"images\[0\]: 'file_name' '../../secret.jpg' is not"),
+        ([{"id": 1, "file_name": "/etc/1.jpg"}], r"images\[0\]: 'file_name' '/etc/1.jpg' is not"),
+        ([7], "no person_keypoints file of COCO: TypeError an entry is 7"),
+    ],
+)
+def test_a_wrong_image_entry_is_refused_with_file_and_key(tmp_path, images, message):
+    path = tree(tmp_path, person(), images=images)
+    with pytest.raises(ValueError, match=f"^{path}: {message}"):
+        coco_keypoints(tmp_path, "val", SHAPE)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[]", b"7", b"{", b"\xff\xfe{", b"[" * 100000, b'{"images": 1, "annotations": 2}']
+)
+def test_another_file_is_refused(tmp_path, content):
+    path = tree(tmp_path, person())
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"^{path}: no person_keypoints file of COCO"):
+        coco_keypoints(tmp_path, "val", SHAPE)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_an_annotation_file_with_a_byte_order_mark_is_read(tmp_path, encoding):
+    path = tree(tmp_path, person())
+    path.write_bytes(path.read_text().encode(encoding))
+    assert len(coco_keypoints(tmp_path, "val", SHAPE)) == 1
+
+
+def test_an_image_of_another_size_than_its_annotation_states_is_refused(tmp_path):
+    tree(tmp_path, person(), images=[{"id": 1, "file_name": "1.jpg", "width": 60, "height": 41}])
+    with pytest.raises(ValueError, match=r"1\.jpg: it has 60 x 40 px, but .*annotation 1 is of an image of 60 x 41 px"):
+        coco_keypoints(tmp_path, "val", SHAPE)
+
+
+def test_a_turned_picture_is_refused_since_its_joints_may_be_meant_for_either(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    tree(tmp_path, person(), exif=exif)
+    with pytest.raises(ValueError, match=r"1\.jpg: EXIF says that the image is turned"):
+        coco_keypoints(tmp_path, "val", SHAPE)
+
+
+def test_a_box_larger_than_any_photograph_is_refused_with_its_annotation(tmp_path):
+    tree(tmp_path, person(bbox=[0, 0, 90000, 90000]))
+    with pytest.raises(ValueError, match=r"annotation 1: a box of 112500 x 112500 px is too large"):
+        coco_keypoints(tmp_path, "val", SHAPE)
+
+
+def test_a_missing_image_is_named(tmp_path):
+    tree(tmp_path, person())
+    (tmp_path / "coco" / "val2017" / "1.jpg").unlink()
+    with pytest.raises(DataNotFound, match=r"val2017/1\.jpg"):
+        coco_keypoints(tmp_path, "val", SHAPE)
