@@ -17,14 +17,9 @@ from torch.nn import functional as F
 
 from architectures.layers.blocks import Norm, convolution, he_initialise, scaled
 from architectures.layers.heatmaps import HeatmapLoss, Outputs, SquaredError, gaussians, loss_of, staged
-from bench.registry import Bounds, Constraint, Fact, architecture
+from bench.registry import Bounds, Constraint, Published, architecture, facts
 
 PAPER = "Wei et al. 2016, arXiv:1602.00134"
-FIG_2 = "Wei et al. 2016, Fig. 2"
-RELEASE = "derived from shihenw/convolutional-pose-machines-release@a345bc5, whose files print no such number"
-DISTILLATION = "Fast Pose Distillation's table (recalled)"
-MMPOSE = "open-mmlab/mmpose, inference_speed_summary.md @53914a5"
-REBUILT = "counted by others from mmpose's layers, which print no such number"
 CENTRE_DEVIATION = 21 / 368
 """Of the centre map, in sides of the (square) image: 21 px of the release's 368."""
 
@@ -209,108 +204,6 @@ class CPM(nn.Module):
 @architecture(
     task="pose",
     source=PAPER,
-    facts=(
-        Fact("params", 31219866, RELEASE),
-        Fact("params", 31, DISTILLATION, digits=0, scale=1e6),
-        Fact("macs", 175.44, RELEASE, shape=(3, 368, 368), digits=2, scale=1e9),
-        Fact("flops", 351, DISTILLATION, shape=(3, 368, 368), digits=0, scale=1e9, convention="twice_macs"),
-        Fact("params", 29852058, RELEASE, {"trunk": "vgg", "features": "stage1", "kernel": 7, "refinements": 5}),
-        Fact(
-            "macs",
-            88.42,
-            RELEASE,
-            {"trunk": "vgg", "features": "stage1", "kernel": 7, "refinements": 5},
-            shape=(3, 368, 368),
-            digits=2,
-            scale=1e9,
-        ),
-        Fact(
-            "params",
-            31.3,
-            MMPOSE,
-            {"norm": "batch", "background": False, "centre": False, "joints": 17, "pool": 3},
-            digits=1,
-            scale=1e6,
-        ),
-        Fact(
-            "params",
-            31306019,
-            REBUILT,
-            {"norm": "batch", "background": False, "centre": False, "joints": 17, "pool": 3},
-            disputed=True,
-            note="mmpose's file has biases and no norm at the six layers of beliefs, nothing behind: 31,304,166, "
-            "whose FLOPs round to both printed numbers",
-        ),
-        Fact(
-            "flops",
-            63.81,
-            MMPOSE,
-            {"norm": "batch", "background": False, "centre": False, "joints": 17, "pool": 3},
-            shape=(3, 256, 192),
-            digits=2,
-            convention="mmcv_gflops",
-        ),
-        Fact(
-            "flops",
-            143.57,
-            MMPOSE,
-            {"norm": "batch", "background": False, "centre": False, "joints": 17, "pool": 3},
-            shape=(3, 384, 288),
-            digits=2,
-            convention="mmcv_gflops",
-        ),
-        Fact("receptive_field/conv1", 9, FIG_2),
-        Fact("receptive_field/conv2", 26, FIG_2),
-        Fact("receptive_field/conv3", 60, FIG_2),
-        Fact("receptive_field/conv4", 96, FIG_2),
-        Fact("receptive_field/conv5", 160, FIG_2),
-        Fact("receptive_field/stage1", 160, FIG_2),
-        Fact("receptive_field/Mconv1_stage2", 240, FIG_2),
-        Fact("receptive_field/Mconv2_stage2", 320, FIG_2),
-        Fact("receptive_field/Mconv3_stage2", 400, FIG_2),
-        Fact("receptive_field/stage1", 167, RELEASE, {"pool": 3}),
-        Fact("receptive_field/stage2", 407, RELEASE, {"pool": 3}),
-        Fact("receptive_field/stage3", 647, RELEASE, {"pool": 3}),
-        Fact("receptive_field/stage4", 887, RELEASE, {"pool": 3}),
-        Fact("receptive_field/stage5", 1127, RELEASE, {"pool": 3}),
-        Fact("receptive_field/stage6", 1367, RELEASE, {"pool": 3}),
-        Fact(
-            "receptive_field/stage1",
-            164,
-            RELEASE,
-            {"trunk": "vgg", "features": "stage1", "kernel": 7, "refinements": 5},
-        ),
-        Fact(
-            "receptive_field/stage2",
-            404,
-            RELEASE,
-            {"trunk": "vgg", "features": "stage1", "kernel": 7, "refinements": 5},
-        ),
-        Fact(
-            "receptive_field/stage3",
-            644,
-            RELEASE,
-            {"trunk": "vgg", "features": "stage1", "kernel": 7, "refinements": 5},
-        ),
-        Fact(
-            "receptive_field/stage4",
-            884,
-            RELEASE,
-            {"trunk": "vgg", "features": "stage1", "kernel": 7, "refinements": 5},
-        ),
-        Fact(
-            "receptive_field/stage5",
-            1124,
-            RELEASE,
-            {"trunk": "vgg", "features": "stage1", "kernel": 7, "refinements": 5},
-        ),
-        Fact(
-            "receptive_field/stage6",
-            1364,
-            RELEASE,
-            {"trunk": "vgg", "features": "stage1", "kernel": 7, "refinements": 5},
-        ),
-    ),
     constraints=(
         Constraint(
             {"loss": "cross_entropy", "background": True},
@@ -361,3 +254,56 @@ def cpm(
     """
     style = Style(trunk, evidence, stride, pool, kernel, refinements, width, norm, joints + background, centre)
     return CPM(style, stages=stages, features=features, supervision=supervision, background=background, loss=loss)
+
+
+MMPOSE_AXES = {"norm": "batch", "background": False, "centre": False, "joints": 17, "pool": 3}
+release = Published(
+    "derived from shihenw/convolutional-pose-machines-release@a345bc5, whose files print no such number"
+)
+release_vgg = release.where(trunk="vgg", features="stage1", kernel=7, refinements=5)
+release_pool = release.where(pool=3)
+distillation = Published("Fast Pose Distillation's table (recalled)")
+distillation_flops = distillation.counted_as("twice_macs")
+mmpose = Published("open-mmlab/mmpose, inference_speed_summary.md @53914a5", when=MMPOSE_AXES)
+mmpose_flops = mmpose.counted_as("mmcv_gflops")
+rebuilt = Published(
+    "counted by others from mmpose's layers, which print no such number",
+    when=MMPOSE_AXES,
+    disputed="mmpose's file has biases and no norm at the six layers of beliefs, nothing behind: 31,304,166, whose "
+    "FLOPs round to both printed numbers",
+)
+figure_2 = Published("Wei et al. 2016, Fig. 2")
+facts(
+    cpm,
+    release("params", 31219866),
+    distillation("params", "31 M"),
+    release.at(3, 368, 368)("macs", "175.44 G"),
+    distillation_flops.at(3, 368, 368)("flops", "351 G"),
+    release_vgg("params", 29852058),
+    release_vgg.at(3, 368, 368)("macs", "88.42 G"),
+    mmpose("params", "31.3 M"),
+    rebuilt("params", 31306019),
+    mmpose_flops.at(3, 256, 192)("flops", "63.81"),
+    mmpose_flops.at(3, 384, 288)("flops", "143.57"),
+    figure_2("receptive_field/conv1", 9),
+    figure_2("receptive_field/conv2", 26),
+    figure_2("receptive_field/conv3", 60),
+    figure_2("receptive_field/conv4", 96),
+    figure_2("receptive_field/conv5", 160),
+    figure_2("receptive_field/stage1", 160),
+    figure_2("receptive_field/Mconv1_stage2", 240),
+    figure_2("receptive_field/Mconv2_stage2", 320),
+    figure_2("receptive_field/Mconv3_stage2", 400),
+    release_pool("receptive_field/stage1", 167),
+    release_pool("receptive_field/stage2", 407),
+    release_pool("receptive_field/stage3", 647),
+    release_pool("receptive_field/stage4", 887),
+    release_pool("receptive_field/stage5", 1127),
+    release_pool("receptive_field/stage6", 1367),
+    release_vgg("receptive_field/stage1", 164),
+    release_vgg("receptive_field/stage2", 404),
+    release_vgg("receptive_field/stage3", 644),
+    release_vgg("receptive_field/stage4", 884),
+    release_vgg("receptive_field/stage5", 1124),
+    release_vgg("receptive_field/stage6", 1364),
+)

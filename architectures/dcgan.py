@@ -21,11 +21,9 @@ from torch.nn import functional as F
 
 from architectures.layers.blocks import scaled
 from architectures.layers.discrete import levelled
-from bench.registry import Bounds, Constraint, Fact, RegistryError, architecture
+from bench.registry import Bounds, Constraint, Published, RegistryError, architecture, facts
 
 PAPER = "Radford et al. 2016, arXiv:1511.06434"
-EXAMPLES = "pytorch/examples, dcgan"
-COUNTED = "counted on public re-implementations"
 SLOPE = 0.2
 COARSEST = 8
 """Px of the largest map that the generator may start from."""
@@ -270,13 +268,6 @@ class GAN(nn.Module):
 @architecture(
     task="generation",
     source=PAPER,
-    facts=(
-        Fact("params/generator", 3576704, EXAMPLES, {}, shape=(3, 64, 64)),
-        Fact("params/discriminator", 2765568, EXAMPLES, {}, shape=(3, 64, 64)),
-        Fact("params/generator", 3574656, EXAMPLES, {"channels": 1}, shape=(1, 64, 64)),
-        Fact("params/discriminator", 2763520, EXAMPLES, {"channels": 1}, shape=(1, 64, 64)),
-        Fact("macs", 208.4, COUNTED, {}, shape=(3, 64, 64), digits=1, scale=1e6, note="104.6 M and 103.8 M"),
-    ),
     constraints=(
         Constraint(
             {"loss": "wasserstein", "norm": "batch"},
@@ -315,3 +306,15 @@ def dcgan(
     """
     style = Style(channels, size, latent, width, upsampler, norm, spectral)
     return GAN(Generator(style), Discriminator(style), latent, levels, Rules(loss, discriminator_steps, penalty))
+
+
+examples = Published("pytorch/examples, dcgan")
+counted = Published("counted on public re-implementations")
+facts(
+    dcgan,
+    examples.at(3, 64, 64)("params/generator", 3576704),
+    examples.at(3, 64, 64)("params/discriminator", 2765568),
+    examples.at(1, 64, 64)("params/generator", 3574656, channels=1),
+    examples.at(1, 64, 64)("params/discriminator", 2763520, channels=1),
+    counted.at(3, 64, 64)("macs", "208.4 M", "104.6 M and 103.8 M"),
+)

@@ -14,11 +14,9 @@ from torch.nn import functional as F
 from architectures.layers.blocks import Norm, convolution, he_initialise, scaled
 from architectures.layers.decoding import Size, Trunk, he_initialise_transposed, upsampling_to
 from architectures.layers.vgg import CHANNELS, mirrored_widths, vgg_trunk
-from bench.registry import Bounds, Fact, architecture
+from bench.registry import Bounds, Published, architecture, facts
 
 PAPER = "Noh et al. 2015, arXiv:1505.04366"
-NETWORK_FILE = "HyeonwooNoh/DeconvNet@87dd133, prototxt"
-COUNTED = "counted by hand from the layers of the paper, which prints no such number"
 WINDOW = 7
 
 
@@ -88,20 +86,6 @@ class DeconvNet(nn.Module):
 @architecture(
     task="segmentation",
     source=PAPER,
-    facts=(
-        Fact(
-            "params",
-            251772245,
-            NETWORK_FILE,
-            {"norm": "none"},
-            note="convolutions and deconvolutions with biases; the affine maps of batch norm (33,408) left out",
-        ),
-        Fact("params", 251788949, COUNTED, {}, note="33,408 of batch norm in place of 16,704 biases"),
-        Fact("depth", 30, COUNTED, {}, note="13 convolutions, fc6, fc7, fc6-deconv, 13 deconvolutions, the score"),
-        Fact("output_size", 224, PAPER, {}),
-        Fact("output_stride/coarsest", 32, COUNTED, {}),
-        Fact("receptive_field/fc7", 404, COUNTED, {}),
-    ),
 )
 def deconvnet(
     *,
@@ -135,3 +119,22 @@ def deconvnet(
         stages[f"stage{number}"] = nn.Sequential(*layers)
     score = nn.Conv2d(outputs, classes, 1)
     return DeconvNet(trunk, waist, nn.ModuleList(upsamplings), nn.ModuleDict(stages), score)
+
+
+network_file = Published("HyeonwooNoh/DeconvNet@87dd133, prototxt")
+counted = Published("counted by hand from the layers of the paper, which prints no such number")
+paper = Published(PAPER)
+facts(
+    deconvnet,
+    network_file(
+        "params",
+        251772245,
+        "convolutions and deconvolutions with biases; the affine maps of batch norm (33,408) left out",
+        norm="none",
+    ),
+    counted("params", 251788949, "33,408 of batch norm in place of 16,704 biases"),
+    counted("depth", 30, "13 convolutions, fc6, fc7, fc6-deconv, 13 deconvolutions, the score"),
+    paper("output_size", 224),
+    counted("output_stride/coarsest", 32),
+    counted("receptive_field/fc7", 404),
+)

@@ -22,10 +22,9 @@ from architectures.layers.atrous import (
 )
 from architectures.layers.blocks import Norm, he_initialise, scaled
 from architectures.layers.pretrained import no_weights
-from bench.registry import Bounds, Fact, RegistryError, architecture
+from bench.registry import Bounds, Published, RegistryError, architecture, facts
 
 PAPER = "Chen et al. 2015, arXiv:1412.7062"
-COUNTED = "counted by hand from the layers of the paper, which prints no such number"
 
 
 class Branch(nn.Sequential):
@@ -111,44 +110,6 @@ def field_of_view(kernel: int, rate: int, stride: int = 8, window: int = 32) -> 
 @architecture(
     task="segmentation",
     source=PAPER,
-    facts=(
-        Fact(
-            "params",
-            134.3,
-            PAPER,
-            {"kernel": 7, "rates": (4,), "fc_channels": 4096, "average": False},
-            digits=1,
-            scale=1e6,
-        ),
-        Fact(
-            "params",
-            65.1,
-            PAPER,
-            {"kernel": 4, "rates": (4,), "fc_channels": 4096, "average": False},
-            digits=1,
-            scale=1e6,
-        ),
-        Fact(
-            "params",
-            65.1,
-            PAPER,
-            {"kernel": 4, "rates": (8,), "fc_channels": 4096, "average": False},
-            digits=1,
-            scale=1e6,
-        ),
-        Fact("params", 20.5, PAPER, {"kernel": 3, "rates": (12,)}, digits=1, scale=1e6),
-        Fact("params", 134346581, COUNTED, {"kernel": 7, "rates": (4,), "fc_channels": 4096, "average": False}),
-        Fact("params", 65140565, COUNTED, {"kernel": 4, "rates": (4,), "fc_channels": 4096, "average": False}),
-        Fact("params", 20505429, COUNTED, {"kernel": 3, "rates": (12,)}),
-        Fact("params", 37877652, COUNTED, {"rates": (6, 12, 18, 24), "average": False}, note="ASPP-L"),
-        Fact("params", 37877652, COUNTED, {"rates": (2, 4, 8, 12), "average": False}, note="ASPP-S"),
-        Fact("receptive_field", 419, COUNTED, {"kernel": 7, "rates": (4,), "fc_channels": 4096, "average": False}),
-        Fact("receptive_field", 323, COUNTED, {"kernel": 4, "rates": (4,), "fc_channels": 4096, "average": False}),
-        Fact("receptive_field", 419, COUNTED, {"kernel": 4, "rates": (8,), "fc_channels": 4096, "average": False}),
-        Fact("receptive_field", 435, COUNTED, {"kernel": 3, "rates": (12,), "average": True}, note="with pool5a"),
-        Fact("receptive_field", 419, COUNTED, {"kernel": 3, "rates": (12,), "average": False}),
-        Fact("output_stride", 8, PAPER),
-    ),
 )
 def deeplab(
     *,
@@ -188,3 +149,27 @@ def deeplab(
     hidden = scaled(fc_channels, width)
     branches = [Branch(channels, hidden, classes, kernel, rate, norm, dropout) for rate in rates]
     return DeepLab(trunk, average, Sum(branches), output_stride)
+
+
+paper = Published(PAPER)
+paper_fc = paper.where(fc_channels=4096, average=False)
+counted = Published("counted by hand from the layers of the paper, which prints no such number")
+counted_fc = counted.where(fc_channels=4096, average=False)
+facts(
+    deeplab,
+    paper_fc("params", "134.3 M", kernel=7, rates=(4,)),
+    paper_fc("params", "65.1 M", kernel=4, rates=(4,)),
+    paper_fc("params", "65.1 M", kernel=4, rates=(8,)),
+    paper("params", "20.5 M", kernel=3, rates=(12,)),
+    counted_fc("params", 134346581, kernel=7, rates=(4,)),
+    counted_fc("params", 65140565, kernel=4, rates=(4,)),
+    counted("params", 20505429, kernel=3, rates=(12,)),
+    counted("params", 37877652, "ASPP-L", rates=(6, 12, 18, 24), average=False),
+    counted("params", 37877652, "ASPP-S", rates=(2, 4, 8, 12), average=False),
+    counted_fc("receptive_field", 419, kernel=7, rates=(4,)),
+    counted_fc("receptive_field", 323, kernel=4, rates=(4,)),
+    counted_fc("receptive_field", 419, kernel=4, rates=(8,)),
+    counted("receptive_field", 435, "with pool5a", kernel=3, rates=(12,), average=True),
+    counted("receptive_field", 419, kernel=3, rates=(12,), average=False),
+    paper("output_stride", 8),
+)

@@ -15,16 +15,9 @@ from architectures.layers.atrous import TimmTrunk, atrous_convolution, initialis
 from architectures.layers.blocks import he_initialise, scaled
 from architectures.layers.pretrained import no_weights
 from architectures.layers.resnet import ResNet
-from bench.registry import Bounds, Constraint, Fact, RegistryError, architecture
+from bench.registry import Bounds, Constraint, Published, RegistryError, architecture, facts
 
 PAPER = "Chen et al. 2017, arXiv:1706.05587"
-TABLE_3 = "Chen et al. 2018, arXiv:1802.02611, Table 3"
-MOBILENETV2 = "Sandler et al. 2018, arXiv:1801.04381, Table 7"
-TORCHVISION = "torchvision's ResNet-50 with replace_stride_with_dilation, field counted from its layers"
-SLIM = "google-research/receptive_field@f12ae8e, RECEPTIVE_FIELD_TABLE.md"
-FIT = "that atrous convolutions were counted with space_to_batch padding is inferred from the fit, to 0.4 %"
-NO_GRID = "fits only without multi-grid, unlike the other rows; the convention is inferred from the fit"
-COUNTED = "counted from the layers; the papers print no such number"
 RATES_AT = 16
 """The output stride for which rates are given; at another one they are scaled, so that their reach stays."""
 
@@ -116,153 +109,6 @@ def _timm(
 @architecture(
     task="segmentation",
     source=PAPER,
-    facts=(
-        Fact("params", 58.16, MOBILENETV2, digits=2, scale=1e6),
-        Fact("params", 58164437, COUNTED),
-        Fact("params", 58040661, COUNTED, {"stem": "7x7"}),
-        Fact(
-            "macs",
-            81.02,
-            TABLE_3,
-            {},
-            shape=(3, 513, 513),
-            digits=2,
-            convention="space_to_batch_gmacs",
-            disputed=True,
-            note=FIT,
-        ),
-        Fact(
-            "macs",
-            276.18,
-            TABLE_3,
-            {"output_stride": 8},
-            shape=(3, 513, 513),
-            digits=2,
-            convention="space_to_batch_gmacs",
-            disputed=True,
-            note=FIT,
-        ),
-        Fact(
-            "macs",
-            297.92,
-            TABLE_3,
-            {"output_stride": 8, "decoder": 2},
-            shape=(3, 513, 513),
-            digits=2,
-            convention="space_to_batch_gmacs",
-            disputed=True,
-            note=FIT,
-        ),
-        Fact(
-            "macs",
-            52.43,
-            TABLE_3,
-            {"output_stride": 32},
-            shape=(3, 513, 513),
-            digits=2,
-            convention="space_to_batch_gmacs",
-            disputed=True,
-            note=FIT,
-        ),
-        Fact(
-            "macs",
-            74.2,
-            TABLE_3,
-            {"output_stride": 32, "decoder": 2},
-            shape=(3, 513, 513),
-            digits=2,
-            convention="space_to_batch_gmacs",
-            disputed=True,
-            note=FIT,
-        ),
-        Fact(
-            "macs",
-            101.28,
-            TABLE_3,
-            {"decoder": 2, "multi_grid": (1, 1, 1)},
-            shape=(3, 513, 513),
-            digits=2,
-            convention="space_to_batch_gmacs",
-            disputed=True,
-            note=NO_GRID,
-        ),
-        Fact("macs", 80.83, COUNTED, {}, (3, 513, 513), digits=2, convention="space_to_batch_gmacs"),
-        Fact("macs", 275.94, COUNTED, {"output_stride": 8}, (3, 513, 513), digits=2, convention="space_to_batch_gmacs"),
-        Fact(
-            "macs",
-            297.68,
-            COUNTED,
-            {"output_stride": 8, "decoder": 2},
-            (3, 513, 513),
-            digits=2,
-            convention="space_to_batch_gmacs",
-        ),
-        Fact("macs", 52.25, COUNTED, {"output_stride": 32}, (3, 513, 513), digits=2, convention="space_to_batch_gmacs"),
-        Fact(
-            "macs",
-            74.01,
-            COUNTED,
-            {"output_stride": 32, "decoder": 2},
-            (3, 513, 513),
-            digits=2,
-            convention="space_to_batch_gmacs",
-        ),
-        Fact(
-            "macs",
-            101.22,
-            COUNTED,
-            {"decoder": 2, "multi_grid": (1, 1, 1)},
-            (3, 513, 513),
-            digits=2,
-            convention="space_to_batch_gmacs",
-        ),
-        Fact("macs", 102.59, COUNTED, {"decoder": 2}, (3, 513, 513), digits=2, convention="space_to_batch_gmacs"),
-        Fact("macs", 76.05, COUNTED, {}, shape=(3, 513, 513), digits=2, scale=1e9),
-        Fact("macs", 252.25, COUNTED, {"output_stride": 8}, shape=(3, 513, 513), digits=2, scale=1e9),
-        Fact("macs", 78.20, COUNTED, {"layout": "torchvision"}, shape=(3, 513, 513), digits=2, scale=1e9),
-        Fact(
-            "macs",
-            253.32,
-            COUNTED,
-            {"output_stride": 8, "layout": "torchvision"},
-            shape=(3, 513, 513),
-            digits=2,
-            scale=1e9,
-        ),
-        Fact(
-            "receptive_field/encoder",
-            427,
-            TORCHVISION,
-            {"backbone": "resnet50", "layout": "torchvision", "stem": "7x7", "multi_grid": (1,), "output_stride": 32},
-        ),
-        Fact(
-            "receptive_field/encoder",
-            427,
-            TORCHVISION,
-            {"backbone": "resnet50", "layout": "torchvision", "stem": "7x7", "multi_grid": (1,), "output_stride": 16},
-        ),
-        Fact(
-            "receptive_field/encoder",
-            427,
-            TORCHVISION,
-            {"backbone": "resnet50", "layout": "torchvision", "stem": "7x7", "multi_grid": (1,), "output_stride": 8},
-        ),
-        Fact(
-            "receptive_field/encoder",
-            475,
-            COUNTED,
-            {"backbone": "resnet50", "layout": "dilated", "stem": "7x7", "multi_grid": (1,), "output_stride": 8},
-        ),
-        Fact(
-            "receptive_field/encoder",
-            483,
-            SLIM,
-            {"backbone": "resnet50", "layout": "slim", "stem": "7x7", "multi_grid": (1,), "output_stride": 32},
-        ),
-        Fact("output_stride/encoder", 16, PAPER),
-        Fact("output_stride/encoder", 8, PAPER, {"output_stride": 8}),
-        Fact("output_stride/encoder", 64, PAPER, {"output_stride": 64, "blocks": 7, "aspp": False}),
-    ),
     constraints=(
         Constraint({"output_stride": 64, "blocks": 4}, "four blocks have output stride 32 at most"),
         Constraint({"output_stride": 128, "blocks": (4, 5)}, "five blocks have output stride 64 at most"),
@@ -334,3 +180,73 @@ def deeplabv3(
         fine = Decoder(channels, low, scaled(48, width), outputs, decoder, output_stride // 4)
         channels = outputs
     return DeepLabV3(trunk, pyramid, fine, nn.Conv2d(channels, classes, 1))
+
+
+mobilenetv2 = Published("Sandler et al. 2018, arXiv:1801.04381, Table 7")
+table_3 = Published(
+    "Chen et al. 2018, arXiv:1802.02611, Table 3",
+    shape=(3, 513, 513),
+    convention="space_to_batch_gmacs",
+    disputed="that atrous convolutions were counted with space_to_batch padding is inferred from the fit, to 0.4 %",
+)
+counted = Published("counted from the layers; the papers print no such number")
+counted_gmacs = counted.at(3, 513, 513).counted_as("space_to_batch_gmacs")
+torchvision = Published(
+    "torchvision's ResNet-50 with replace_stride_with_dilation, field counted from its layers",
+    when={"backbone": "resnet50", "layout": "torchvision", "stem": "7x7", "multi_grid": (1,)},
+)
+slim = Published("google-research/receptive_field@f12ae8e, RECEPTIVE_FIELD_TABLE.md")
+paper = Published(PAPER)
+facts(
+    deeplabv3,
+    mobilenetv2("params", "58.16 M"),
+    counted("params", 58164437),
+    counted("params", 58040661, stem="7x7"),
+    table_3("macs", "81.02"),
+    table_3("macs", "276.18", output_stride=8),
+    table_3("macs", "297.92", output_stride=8, decoder=2),
+    table_3("macs", "52.43", output_stride=32),
+    table_3("macs", "74.20", output_stride=32, decoder=2),
+    table_3(
+        "macs",
+        "101.28",
+        "fits only without multi-grid, unlike the other rows; the convention is inferred from the fit",
+        decoder=2,
+        multi_grid=(1, 1, 1),
+    ),
+    counted_gmacs("macs", "80.83"),
+    counted_gmacs("macs", "275.94", output_stride=8),
+    counted_gmacs("macs", "297.68", output_stride=8, decoder=2),
+    counted_gmacs("macs", "52.25", output_stride=32),
+    counted_gmacs("macs", "74.01", output_stride=32, decoder=2),
+    counted_gmacs("macs", "101.22", decoder=2, multi_grid=(1, 1, 1)),
+    counted_gmacs("macs", "102.59", decoder=2),
+    counted.at(3, 513, 513)("macs", "76.05 G"),
+    counted.at(3, 513, 513)("macs", "252.25 G", output_stride=8),
+    counted.at(3, 513, 513)("macs", "78.20 G", layout="torchvision"),
+    counted.at(3, 513, 513)("macs", "253.32 G", output_stride=8, layout="torchvision"),
+    torchvision("receptive_field/encoder", 427, output_stride=32),
+    torchvision("receptive_field/encoder", 427, output_stride=16),
+    torchvision("receptive_field/encoder", 427, output_stride=8),
+    counted(
+        "receptive_field/encoder",
+        475,
+        backbone="resnet50",
+        layout="dilated",
+        stem="7x7",
+        multi_grid=(1,),
+        output_stride=8,
+    ),
+    slim(
+        "receptive_field/encoder",
+        483,
+        backbone="resnet50",
+        layout="slim",
+        stem="7x7",
+        multi_grid=(1,),
+        output_stride=32,
+    ),
+    paper("output_stride/encoder", 16),
+    paper("output_stride/encoder", 8, output_stride=8),
+    paper("output_stride/encoder", 64, output_stride=64, blocks=7, aspp=False),
+)

@@ -18,17 +18,9 @@ from architectures.layers.blocks import Norm, convolution, he_initialise, scaled
 from architectures.layers.heatmaps import staged
 from architectures.layers.pretrained import check_timm
 from architectures.layers.resnet import UNITS, ResNet
-from bench.registry import Bounds, Fact, RegistryError, architecture
+from bench.registry import Bounds, Published, RegistryError, architecture, facts
 
 PAPER = "Toshev & Szegedy 2014, arXiv:1312.4659"
-RECALLED = "Toshev & Szegedy 2014, section 3 (recalled)"
-MMPOSE = "open-mmlab/mmpose docs/en/inference_speed_summary.md @53914a5"
-COUNTED = "counted from the layers; the source prints fewer digits or none"
-FORTY = "its own layers make 57.0 M, or 58.4 M without groups; grouped convolutions and fc6 alone are 40.09 M"
-R50 = {"joints": 17, "backbone": "resnet50", "side": None}
-R101 = {"joints": 17, "backbone": "resnet101", "side": None}
-R152 = {"joints": 17, "backbone": "resnet152", "side": None}
-SIZE = (3, 256, 192)
 CELLS = 6
 """Of AlexNet's last map along an axis, for an image of any size."""
 LEAST = 0.125
@@ -206,23 +198,6 @@ class SquaredDistance(nn.Module):
 @architecture(
     task="pose",
     source=PAPER,
-    facts=(
-        Fact("params", 40, RECALLED, digits=0, scale=1e6, disputed=True, note=FORTY),
-        Fact("params", 56982940, COUNTED),
-        Fact("params", 58.4, COUNTED, {"grouped": False}, digits=1, scale=1e6),
-        Fact("params", 23.58, MMPOSE, R50, digits=2, scale=1e6),
-        Fact("params", 42.57, MMPOSE, R101, digits=2, scale=1e6),
-        Fact("params", 58.21, MMPOSE, R152, digits=2, scale=1e6),
-        Fact("params", 23577698, COUNTED, R50),
-        Fact("params", 42569826, COUNTED, R101),
-        Fact("params", 58213474, COUNTED, R152),
-        Fact("flops", 4.04, MMPOSE, R50, SIZE, 2, convention="mmcv_gflops"),
-        Fact("flops", 7.69, MMPOSE, R101, SIZE, 2, convention="mmcv_gflops"),
-        Fact("flops", 11.34, MMPOSE, R152, SIZE, 2, convention="mmcv_gflops"),
-        Fact("macs", 4.004, COUNTED, R50, SIZE, digits=3, scale=1e9),
-        Fact("macs", 7.64, COUNTED, R101, SIZE, digits=2, scale=1e9),
-        Fact("macs", 11.277, COUNTED, R152, SIZE, digits=3, scale=1e9),
-    ),
 )
 def deeppose(
     *,
@@ -266,3 +241,31 @@ def deeppose(
     if loss == "l2":
         network.loss = SquaredDistance()
     return network
+
+
+recalled = Published(
+    "Toshev & Szegedy 2014, section 3 (recalled)",
+    disputed="its own layers make 57.0 M, or 58.4 M without groups; grouped convolutions and fc6 alone are 40.09 M",
+)
+counted = Published("counted from the layers; the source prints fewer digits or none")
+counted_resnet = counted.where(joints=17, side=None)
+mmpose = Published("open-mmlab/mmpose docs/en/inference_speed_summary.md @53914a5", when={"joints": 17, "side": None})
+mmpose_flops = mmpose.at(3, 256, 192).counted_as("mmcv_gflops")
+facts(
+    deeppose,
+    recalled("params", "40 M"),
+    counted("params", 56982940),
+    counted("params", "58.4 M", grouped=False),
+    mmpose("params", "23.58 M", backbone="resnet50"),
+    mmpose("params", "42.57 M", backbone="resnet101"),
+    mmpose("params", "58.21 M", backbone="resnet152"),
+    counted_resnet("params", 23577698, backbone="resnet50"),
+    counted_resnet("params", 42569826, backbone="resnet101"),
+    counted_resnet("params", 58213474, backbone="resnet152"),
+    mmpose_flops("flops", "4.04", backbone="resnet50"),
+    mmpose_flops("flops", "7.69", backbone="resnet101"),
+    mmpose_flops("flops", "11.34", backbone="resnet152"),
+    counted_resnet.at(3, 256, 192)("macs", "4.004 G", backbone="resnet50"),
+    counted_resnet.at(3, 256, 192)("macs", "7.64 G", backbone="resnet101"),
+    counted_resnet.at(3, 256, 192)("macs", "11.277 G", backbone="resnet152"),
+)

@@ -16,11 +16,9 @@ from torch.nn import functional as F
 
 from architectures.layers.atrous import atrous_convolution, initialise_scores, running
 from architectures.layers.blocks import Norm, he_initialise
-from bench.registry import Bounds, Fact, architecture
+from bench.registry import Bounds, Published, architecture, facts
 
 PAPER = "Yu & Koltun 2016, arXiv:1511.07122"
-SECTION_2 = f"{PAPER}, section 2: 2^(i+2) - 1 behind layer i of rates 1, 2, 4, .."
-TABLE_1 = f"{PAPER}, Table 1"
 
 
 class Levels(nn.Module):
@@ -69,16 +67,6 @@ class DilatedStack(nn.Module):
 @architecture(
     task="segmentation",
     source=PAPER,
-    facts=(
-        Fact("receptive_field", 3, SECTION_2, {"rates": (1,)}),
-        Fact("receptive_field", 7, SECTION_2, {"rates": (1, 2)}),
-        Fact("receptive_field", 15, SECTION_2, {"rates": (1, 2, 4)}),
-        Fact("receptive_field", 31, SECTION_2, {"rates": (1, 2, 4, 8)}),
-        Fact("receptive_field", 33, TABLE_1, {"rates": (1, 1, 2, 4, 8)}),
-        Fact("receptive_field", 65, TABLE_1, {"rates": (1, 1, 2, 4, 8, 16)}),
-        Fact("receptive_field", 67, TABLE_1, {"rates": (1, 1, 2, 4, 8, 16, 1)}),
-        Fact("output_stride", 1, PAPER),
-    ),
 )
 def dilated_stack(
     *,
@@ -98,3 +86,19 @@ def dilated_stack(
     Inputs (N, 3, H, W), outputs logits (N, classes, H, W).
     """
     return DilatedStack(rates, bins, width, norm, classes)
+
+
+section_2 = Published("Yu & Koltun 2016, arXiv:1511.07122, section 2: 2^(i+2) - 1 behind layer i of rates 1, 2, 4, ..")
+table_1 = Published("Yu & Koltun 2016, arXiv:1511.07122, Table 1")
+paper = Published(PAPER)
+facts(
+    dilated_stack,
+    section_2("receptive_field", 3, rates=(1,)),
+    section_2("receptive_field", 7, rates=(1, 2)),
+    section_2("receptive_field", 15, rates=(1, 2, 4)),
+    section_2("receptive_field", 31, rates=(1, 2, 4, 8)),
+    table_1("receptive_field", 33, rates=(1, 1, 2, 4, 8)),
+    table_1("receptive_field", 65, rates=(1, 1, 2, 4, 8, 16)),
+    table_1("receptive_field", 67, rates=(1, 1, 2, 4, 8, 16, 1)),
+    paper("output_stride", 1),
+)

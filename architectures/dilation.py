@@ -24,10 +24,9 @@ from architectures.layers.atrous import (
 )
 from architectures.layers.blocks import Norm, he_initialise, scaled
 from architectures.layers.pretrained import no_weights
-from bench.registry import Bounds, Fact, RegistryError, architecture
+from bench.registry import Bounds, Published, RegistryError, architecture, facts
 
 PAPER = "Yu & Koltun 2016, arXiv:1511.07122"
-COUNTED = "counted by hand from the layers of the paper, which prints no such number"
 STRIDE = 8
 MARGIN = 186
 """Pixels mirrored around the image, so that the unpadded front end gives a cell for every 8x8 pixels."""
@@ -193,29 +192,9 @@ def _front_end(
     return FrontEnd(width, norm, fc_channels, dropout, classes, mirror=padding == "paper")
 
 
-RELEASE = "fyu/dilation@0f10574, network files"
-IN_CELLS = "in the paper in cells of the scores: 380 + 8 (cells - 1) pixels"
-
-
 @architecture(
     task="segmentation",
     source=PAPER,
-    facts=(
-        Fact("params", 134346581, RELEASE, {"context": "none"}),
-        Fact("params", 134374973, COUNTED, {"context": "basic"}, note="64 C^2 weights and 8 C biases more"),
-        Fact("params", 141149720, COUNTED, {"context": "large"}, note="15422 C^2 weights and 97 C biases more"),
-        Fact("receptive_field/front_end", 380, RELEASE, {"context": "none"}),
-        Fact("receptive_field/context1", 396, PAPER, {"context": "basic"}, note=IN_CELLS),
-        Fact("receptive_field/context2", 412, PAPER, {"context": "basic"}, note=IN_CELLS),
-        Fact("receptive_field/context3", 444, PAPER, {"context": "basic"}, note=IN_CELLS),
-        Fact("receptive_field/context4", 508, PAPER, {"context": "basic"}, note=IN_CELLS),
-        Fact("receptive_field/context5", 636, PAPER, {"context": "basic"}, note=IN_CELLS),
-        Fact("receptive_field/context6", 892, PAPER, {"context": "basic"}, note=IN_CELLS),
-        Fact("receptive_field/context7", 908, PAPER, {"context": "basic"}, note=IN_CELLS),
-        Fact("receptive_field/context8", 908, PAPER, {"context": "basic"}, note=IN_CELLS),
-        Fact("receptive_field", 908, PAPER, {"context": "large"}, note=IN_CELLS),
-        Fact("output_stride", 8, PAPER),
-    ),
 )
 def dilation(
     *,
@@ -247,3 +226,27 @@ def dilation(
     front_end = _front_end(backbone, width, norm, fc_channels, dropout, classes, padding, pretrained)
     module = None if context == "none" else Context(CONTEXTS[context], classes, padding == "paper", initial)
     return Dilation(front_end, module)
+
+
+release = Published("fyu/dilation@0f10574, network files", when={"context": "none"})
+counted = Published("counted by hand from the layers of the paper, which prints no such number")
+paper = Published(PAPER)
+in_cells = Published(PAPER, note="in the paper in cells of the scores: 380 + 8 (cells - 1) pixels")
+basic = in_cells.where(context="basic")
+facts(
+    dilation,
+    release("params", 134346581),
+    counted("params", 134374973, "64 C^2 weights and 8 C biases more", context="basic"),
+    counted("params", 141149720, "15422 C^2 weights and 97 C biases more", context="large"),
+    release("receptive_field/front_end", 380),
+    basic("receptive_field/context1", 396),
+    basic("receptive_field/context2", 412),
+    basic("receptive_field/context3", 444),
+    basic("receptive_field/context4", 508),
+    basic("receptive_field/context5", 636),
+    basic("receptive_field/context6", 892),
+    basic("receptive_field/context7", 908),
+    basic("receptive_field/context8", 908),
+    in_cells("receptive_field", 908, context="large"),
+    paper("output_stride", 8),
+)

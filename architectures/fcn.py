@@ -25,12 +25,10 @@ from architectures.layers.classifiers import (
     convolutionalise,
 )
 from architectures.layers.pretrained import check_timm, no_weights, timm_encoder
-from bench.registry import Bounds, Constraint, Fact, RegistryError, architecture
+from bench.registry import Bounds, Constraint, Published, RegistryError, architecture, facts
 
 PAPER = "Long et al. 2015, arXiv:1411.4038"
 STRIDES = (8, 16, 32)
-COUNTED = "counted by hand from the layers of the paper, which prints no such number"
-NETWORK_FILES = "shelhamer/fcn.berkeleyvision.org@1305c73, train.prototxt"
 
 
 class BilinearUpsampling(nn.Module):
@@ -227,51 +225,6 @@ def load_classifier(network: FCN, classifier: nn.Sequential) -> None:
 @architecture(
     task="segmentation",
     source=PAPER,
-    facts=(
-        Fact("params", 57, PAPER, {"backbone": "alexnet", "stride": 32}, digits=0, scale=1e6),
-        Fact("params", 134, PAPER, {"backbone": "vgg16", "stride": 32}, digits=0, scale=1e6),
-        Fact("params", 6, PAPER, {"backbone": "googlenet", "stride": 32}, digits=0, scale=1e6),
-        Fact("depth", 8, PAPER, {"backbone": "alexnet", "stride": 32}),
-        Fact("depth", 16, PAPER, {"backbone": "vgg16", "stride": 32}),
-        Fact("depth", 22, PAPER, {"backbone": "googlenet", "stride": 32}),
-        Fact("output_stride/coarsest", 32, PAPER, {"backbone": "alexnet", "stride": 32}),
-        Fact("output_stride/coarsest", 32, PAPER, {"backbone": "vgg16", "stride": 32}),
-        Fact("output_stride/coarsest", 32, PAPER, {"backbone": "googlenet", "stride": 32}),
-        Fact("receptive_field", 355, PAPER, {"backbone": "alexnet", "stride": 32}),
-        Fact("receptive_field", 404, PAPER, {"backbone": "vgg16", "stride": 32}),
-        Fact(
-            "receptive_field",
-            907,
-            PAPER,
-            {"backbone": "googlenet", "stride": 32},
-            disputed=True,
-            note="Table 1 counts the average pooling that the text says was discarded (googlenet_average)",
-        ),
-        Fact("params", 56954261, COUNTED, {"backbone": "alexnet", "stride": 32}),
-        Fact("params", 134346581, COUNTED, {"backbone": "vgg16", "stride": 32}),
-        Fact("params", 5995077, COUNTED, {"backbone": "googlenet", "stride": 32}),
-        Fact("receptive_field", 715, COUNTED, {"backbone": "googlenet", "stride": 32}),
-        Fact("receptive_field", 907, COUNTED, {"backbone": "googlenet_average", "stride": 32}),
-        Fact("receptive_field", 404, COUNTED, {"backbone": "vgg16", "stride": 8}),
-        Fact("receptive_field/pool4", 100, COUNTED, {"backbone": "vgg16", "stride": 8}),
-        Fact("receptive_field/pool3", 44, COUNTED, {"backbone": "vgg16", "stride": 8}),
-        Fact(
-            "macs",
-            181.37,
-            COUNTED,
-            {"stride": 32},
-            shape=(3, 500, 500),
-            digits=2,
-            scale=1e9,
-            note="pad 100 and the dense deconvolution counted",
-        ),
-        Fact("params/buffers", 1806336, NETWORK_FILES, {"stride": 32}, note="dense deconvolutions, fixed"),
-        Fact("params/buffers", 458640, NETWORK_FILES, {"stride": 16}, note="dense deconvolutions, fixed"),
-        Fact("params/buffers", 127008, NETWORK_FILES, {"stride": 8}, note="dense deconvolutions, fixed"),
-        Fact("params", 136.15, NETWORK_FILES, {"stride": 32, "upsampling": "learned"}, digits=2, scale=1e6),
-        Fact("params", 134.82, NETWORK_FILES, {"stride": 16, "upsampling": "learned"}, digits=2, scale=1e6),
-        Fact("params", 134.49, NETWORK_FILES, {"stride": 8, "upsampling": "learned"}, digits=2, scale=1e6),
-    ),
     constraints=(Constraint({"stride": 32, "skips": "pool4"}, "at stride 32 there is nothing to fuse"),),
 )
 def fcn(
@@ -309,3 +262,41 @@ def fcn(
     fused = {True: ("pool4", "pool3"), False: (), "pool4": ("pool4",)}[skips][: STRIDES[::-1].index(stride)]
     encoder = _encoder(backbone, Style(width, norm, dropout, padding, fc_channels), pretrained)
     return FCN(encoder, stride=stride, fused=fused, classes=classes, learned=upsampling == "learned")
+
+
+paper = Published(PAPER, when={"stride": 32})
+counted = Published("counted by hand from the layers of the paper, which prints no such number")
+network_files = Published("shelhamer/fcn.berkeleyvision.org@1305c73, train.prototxt")
+learned = network_files.where(upsampling="learned")
+facts(
+    fcn,
+    paper("params", "57 M", backbone="alexnet"),
+    paper("params", "134 M", backbone="vgg16"),
+    paper("params", "6 M", backbone="googlenet"),
+    paper("depth", 8, backbone="alexnet"),
+    paper("depth", 16, backbone="vgg16"),
+    paper("depth", 22, backbone="googlenet"),
+    paper("output_stride/coarsest", 32, backbone="alexnet"),
+    paper("output_stride/coarsest", 32, backbone="vgg16"),
+    paper("output_stride/coarsest", 32, backbone="googlenet"),
+    paper("receptive_field", 355, backbone="alexnet"),
+    paper("receptive_field", 404, backbone="vgg16"),
+    paper.disputed_because("Table 1 counts the average pooling that the text says was discarded (googlenet_average)")(
+        "receptive_field", 907, backbone="googlenet"
+    ),
+    counted("params", 56954261, backbone="alexnet", stride=32),
+    counted("params", 134346581, backbone="vgg16", stride=32),
+    counted("params", 5995077, backbone="googlenet", stride=32),
+    counted("receptive_field", 715, backbone="googlenet", stride=32),
+    counted("receptive_field", 907, backbone="googlenet_average", stride=32),
+    counted("receptive_field", 404, backbone="vgg16", stride=8),
+    counted("receptive_field/pool4", 100, backbone="vgg16", stride=8),
+    counted("receptive_field/pool3", 44, backbone="vgg16", stride=8),
+    counted.at(3, 500, 500)("macs", "181.37 G", "pad 100 and the dense deconvolution counted", stride=32),
+    network_files("params/buffers", 1806336, "dense deconvolutions, fixed", stride=32),
+    network_files("params/buffers", 458640, "dense deconvolutions, fixed", stride=16),
+    network_files("params/buffers", 127008, "dense deconvolutions, fixed", stride=8),
+    learned("params", "136.15 M", stride=32),
+    learned("params", "134.82 M", stride=16),
+    learned("params", "134.49 M", stride=8),
+)

@@ -15,14 +15,11 @@ from torch.nn import functional as F
 
 from architectures.layers.blocks import Norm, convolution, he_initialise, scaled
 from architectures.layers.heatmaps import HeatmapLoss, loss_of, staged
-from bench.registry import Bounds, Fact, architecture
+from bench.registry import Bounds, Published, architecture, facts
 
 PAPER = "Tompson et al. 2014, arXiv:1406.2984"
-FIG_1 = "Tompson et al. 2014, Fig. 1 (recalled): windows of 64 px, and of 128 px at half their size"
-COUNTED = "counted from the layers; the paper prints no such number"
 STRIDE = 4
 FEATURES, HIDDEN, JOINED = 128, 512, 256
-TINY = 1e-6
 
 
 class Bank(nn.Module):
@@ -113,12 +110,6 @@ class HeatmapRegression(nn.Module):
 @architecture(
     task="pose",
     source=PAPER,
-    facts=(
-        Fact("receptive_field", 64, FIG_1, {"banks": 1}),
-        Fact("receptive_field", 128, FIG_1, {"banks": 2}),
-        Fact("receptive_field", 256, COUNTED, {"banks": 3}),
-        Fact("output_stride", 4, "Tompson et al. 2014 (recalled): maps of 90 x 60 for images of 360 x 240"),
-    ),
 )
 def heatmap_regression(
     *,
@@ -148,3 +139,15 @@ def heatmap_regression(
     if spatial:
         network.spatial = SpatialModel(joints, spatial_kernel // 2 * 2 + 1)
     return network
+
+
+figure_1 = Published("Tompson et al. 2014, Fig. 1 (recalled): windows of 64 px, and of 128 px at half their size")
+counted = Published("counted from the layers; the paper prints no such number")
+tompson = Published("Tompson et al. 2014 (recalled): maps of 90 x 60 for images of 360 x 240")
+facts(
+    heatmap_regression,
+    figure_1("receptive_field", 64, banks=1),
+    figure_1("receptive_field", 128, banks=2),
+    counted("receptive_field", 256, banks=3),
+    tompson("output_stride", 4),
+)

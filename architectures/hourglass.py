@@ -15,17 +15,9 @@ from torch.nn import functional as F
 
 from architectures.layers.blocks import convolution, he_initialise, scaled
 from architectures.layers.heatmaps import HeatmapLoss, loss_of, staged
-from bench.registry import Bounds, Fact, architecture
+from bench.registry import Bounds, Published, architecture, facts
 
 PAPER = "Newell et al. 2016, arXiv:1603.06937"
-RELEASE = "derived from princeton-vl/pose-hg-train@2fef691, hg.lua, which prints no such number"
-EQUAL = "Newell et al. 2016, section 4.2: about equal parameters; numbers derived from hg.lua"
-PYTORCH_POSE = "yuanyuanli85/Fast_Human_Pose_Estimation_Pytorch @14604dc, README"
-DISTILLATION = "Fast Pose Distillation's table (recalled)"
-HRNET = "Sun et al. 2019 (HRNet), Table 1"
-CPN = "Chen et al. 2018 (CPN), Tables 3 and 8"
-MMPOSE = "open-mmlab/mmpose, inference_speed_summary.md @53914a5"
-COUNTED = "counted by hand from mmpose's layers, which prints no such number"
 STRIDE = 4
 DEPTH = 4
 """Times that an hourglass halves its maps."""
@@ -238,84 +230,6 @@ def _projection(channels: int) -> nn.Sequential:
 @architecture(
     task="pose",
     source=PAPER,
-    facts=(
-        Fact("params", 25434112, RELEASE),
-        Fact("macs", 27.44, RELEASE, shape=(3, 256, 256), digits=2, scale=1e9),
-        Fact("macs", 20.58, RELEASE, shape=(3, 256, 192), digits=2, scale=1e9),
-        Fact("params", 24.45, EQUAL, {"stacks": 1, "modules": 8}, digits=2, scale=1e6),
-        Fact("macs", 23.45, EQUAL, {"stacks": 1, "modules": 8}, shape=(3, 256, 256), digits=2, scale=1e9),
-        Fact("params", 24.59, EQUAL, {"stacks": 2, "modules": 4}, digits=2, scale=1e6),
-        Fact("macs", 24.02, EQUAL, {"stacks": 2, "modules": 4}, shape=(3, 256, 256), digits=2, scale=1e9),
-        Fact("params", 24.87, EQUAL, {"stacks": 4, "modules": 2}, digits=2, scale=1e6),
-        Fact("macs", 25.16, EQUAL, {"stacks": 4, "modules": 2}, shape=(3, 256, 256), digits=2, scale=1e9),
-        Fact("params", 25.43, EQUAL, {"stacks": 8, "modules": 1}, digits=2, scale=1e6),
-        Fact("macs", 27.44, EQUAL, {"stacks": 8, "modules": 1}, shape=(3, 256, 256), digits=2, scale=1e9),
-        Fact("params", 25.59, PYTORCH_POSE, {"layout": "pytorch-pose"}, digits=2, scale=1e6),
-        Fact("params", 25594624, PYTORCH_POSE, {"layout": "pytorch-pose"}),
-        Fact("params", 6730912, PYTORCH_POSE, {"layout": "pytorch-pose", "stacks": 2}),
-        Fact("flops", 55, DISTILLATION, shape=(3, 256, 256), digits=0, scale=1e9, convention="twice_macs"),
-        Fact(
-            "params",
-            26,
-            DISTILLATION,
-            digits=0,
-            scale=1e6,
-            disputed=True,
-            note="pytorch-pose's variant, 25.59 M, rounds to 26 M; hg.lua's does not",
-        ),
-        Fact(
-            "params",
-            25.1,
-            HRNET,
-            digits=1,
-            scale=1e6,
-            disputed=True,
-            note="no count of hg.lua's network gives it: 25.25 M without biases and norms",
-        ),
-        Fact(
-            "flops",
-            14.3,
-            HRNET,
-            shape=(3, 256, 192),
-            digits=1,
-            convention="hrnet_gflops",
-            disputed=True,
-            note="19.17 at 256x192 in its own unit; times 0.75 it is 14.3, as if scaled from 256x256 a second time",
-        ),
-        Fact(
-            "macs",
-            3.92,
-            CPN,
-            {"stacks": 1},
-            shape=(3, 256, 192),
-            digits=2,
-            scale=1e9,
-            disputed=True,
-            note="its own variant of the network, whose layers are not known",
-        ),
-        Fact(
-            "macs",
-            6.14,
-            CPN,
-            {"stacks": 2},
-            shape=(3, 256, 192),
-            digits=2,
-            scale=1e9,
-            disputed=True,
-            note="its own variant of the network, whose layers are not known",
-        ),
-        Fact(
-            "macs",
-            19.48,
-            CPN,
-            {"stacks": 8},
-            shape=(3, 256, 192),
-            digits=2,
-            scale=1e9,
-            disputed=True,
-            note="its own variant of the network, whose layers are not known",
-        ),
-    ),
 )
 def hourglass(
     *,
@@ -351,22 +265,6 @@ def hourglass(
 @architecture(
     task="pose",
     source="Law & Deng 2018, arXiv:1808.01244; as pose network in open-mmlab/mmpose",
-    facts=(
-        Fact("params", 93667217, COUNTED),
-        Fact(
-            "params",
-            94.85,
-            MMPOSE,
-            digits=2,
-            scale=1e6,
-            disputed=True,
-            note="with 1,180,672 parameters of a block that is built for one stack and never run",
-        ),
-        Fact("flops", 28.67, MMPOSE, shape=(3, 256, 256), digits=2, convention="mmcv_gflops"),
-        Fact("flops", 64.5, MMPOSE, shape=(3, 384, 384), digits=1, convention="mmcv_gflops"),
-        Fact("macs", 28.62, COUNTED, shape=(3, 256, 256), digits=2, scale=1e9),
-        Fact("macs", 64.40, COUNTED, shape=(3, 384, 384), digits=2, scale=1e9),
-    ),
 )
 def hourglass_strided(
     *,
@@ -392,3 +290,65 @@ def hourglass_strided(
         StridedPrediction(channels[0], joints, last=n == stacks - 1, supervised=supervision) for n in range(stacks)
     ]
     return StackedHourglass(stem, hourglasses, predictions, supervision=supervision, loss=loss)
+
+
+release = Published("derived from princeton-vl/pose-hg-train@2fef691, hg.lua, which prints no such number")
+section_4_2 = Published("Newell et al. 2016, section 4.2: about equal parameters; numbers derived from hg.lua")
+pytorch_pose = Published(
+    "yuanyuanli85/Fast_Human_Pose_Estimation_Pytorch @14604dc, README", when={"layout": "pytorch-pose"}
+)
+distillation = Published("Fast Pose Distillation's table (recalled)")
+distillation_flops = distillation.counted_as("twice_macs")
+hrnet = Published("Sun et al. 2019 (HRNet), Table 1")
+hrnet_flops = hrnet.counted_as("hrnet_gflops")
+cpn = Published(
+    "Chen et al. 2018 (CPN), Tables 3 and 8",
+    shape=(3, 256, 192),
+    disputed="its own variant of the network, whose layers are not known",
+)
+facts(
+    hourglass,
+    release("params", 25434112),
+    release.at(3, 256, 256)("macs", "27.44 G"),
+    release.at(3, 256, 192)("macs", "20.58 G"),
+    section_4_2("params", "24.45 M", stacks=1, modules=8),
+    section_4_2.at(3, 256, 256)("macs", "23.45 G", stacks=1, modules=8),
+    section_4_2("params", "24.59 M", stacks=2, modules=4),
+    section_4_2.at(3, 256, 256)("macs", "24.02 G", stacks=2, modules=4),
+    section_4_2("params", "24.87 M", stacks=4, modules=2),
+    section_4_2.at(3, 256, 256)("macs", "25.16 G", stacks=4, modules=2),
+    section_4_2("params", "25.43 M", stacks=8, modules=1),
+    section_4_2.at(3, 256, 256)("macs", "27.44 G", stacks=8, modules=1),
+    pytorch_pose("params", "25.59 M"),
+    pytorch_pose("params", 25594624),
+    pytorch_pose("params", 6730912, stacks=2),
+    distillation_flops.at(3, 256, 256)("flops", "55 G"),
+    distillation.disputed_because("pytorch-pose's variant, 25.59 M, rounds to 26 M; hg.lua's does not")(
+        "params", "26 M"
+    ),
+    hrnet.disputed_because("no count of hg.lua's network gives it: 25.25 M without biases and norms")(
+        "params", "25.1 M"
+    ),
+    hrnet_flops.disputed_because(
+        "19.17 at 256x192 in its own unit; times 0.75 it is 14.3, as if scaled from 256x256 a second time"
+    ).at(3, 256, 192)("flops", "14.3"),
+    cpn("macs", "3.92 G", stacks=1),
+    cpn("macs", "6.14 G", stacks=2),
+    cpn("macs", "19.48 G", stacks=8),
+)
+
+
+counted = Published("counted by hand from mmpose's layers, which prints no such number")
+mmpose = Published("open-mmlab/mmpose, inference_speed_summary.md @53914a5")
+mmpose_flops = mmpose.counted_as("mmcv_gflops")
+facts(
+    hourglass_strided,
+    counted("params", 93667217),
+    mmpose.disputed_because("with 1,180,672 parameters of a block that is built for one stack and never run")(
+        "params", "94.85 M"
+    ),
+    mmpose_flops.at(3, 256, 256)("flops", "28.67"),
+    mmpose_flops.at(3, 384, 384)("flops", "64.5"),
+    counted.at(3, 256, 256)("macs", "28.62 G"),
+    counted.at(3, 384, 384)("macs", "64.40 G"),
+)

@@ -17,11 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from architectures.layers.discrete import Autoregressive, Head, distribution, prepared
-from bench.registry import Bounds, Fact, architecture
+from bench.registry import Bounds, Published, architecture, facts
 
 PAPER = "van den Oord et al. 2016, arXiv:1601.06759"
-GATED = "van den Oord et al. 2016, arXiv:1606.05328"
-DERIVED = "gradient extents of stacks of masked convolutions, counted independently"
 
 Order = Literal["rows", "columns", "backwards"]
 Convolve = Callable[["MaskedConv2d", Tensor], Tensor]
@@ -270,21 +268,6 @@ class Memory:
 @architecture(
     task="generation",
     source=PAPER,
-    facts=(
-        Fact("blind_spot", 0.167, DERIVED, {"channels": 3, "layers": 5, "first_kernel": 3}, digits=3),
-        Fact("blind_spot", 0.194, DERIVED, {"channels": 3, "layers": 8, "first_kernel": 3}, digits=3),
-        Fact(
-            "blind_spot",
-            0.219,
-            DERIVED,
-            {"channels": 3, "layers": 15, "first_kernel": 3},
-            digits=3,
-            note="1/4 in the limit",
-        ),
-        Fact("blind_spot", 0.113, DERIVED, {"channels": 3, "layers": 15, "kernel": 5, "first_kernel": 5}, digits=3),
-        Fact("blind_spot", 0, GATED, {"channels": 3, "blind_spot": False}),
-        Fact("blind_spot", 0, GATED, {"channels": 3, "blind_spot": False, "gating": True, "bottleneck": False}),
-    ),
 )
 def pixelcnn(
     *,
@@ -322,3 +305,16 @@ def pixelcnn(
     style = Style(features, channels, gating, not blind_spot, bottleneck, layers)
     stack = [Layer(style, kernel if number else first_kernel, not number) for number in range(layers)]
     return PixelCNN(stack, style, distribution(head, levels, components), order, size)
+
+
+derived = Published("gradient extents of stacks of masked convolutions, counted independently", when={"channels": 3})
+gated = Published("van den Oord et al. 2016, arXiv:1606.05328", when={"channels": 3, "blind_spot": False})
+facts(
+    pixelcnn,
+    derived("blind_spot", "0.167", layers=5, first_kernel=3),
+    derived("blind_spot", "0.194", layers=8, first_kernel=3),
+    derived("blind_spot", "0.219", "1/4 in the limit", layers=15, first_kernel=3),
+    derived("blind_spot", "0.113", layers=15, kernel=5, first_kernel=5),
+    gated("blind_spot", 0),
+    gated("blind_spot", 0, gating=True, bottleneck=False),
+)

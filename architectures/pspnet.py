@@ -16,12 +16,9 @@ from architectures.layers.atrous import TimmTrunk, atrous_convolution, initialis
 from architectures.layers.blocks import he_initialise, scaled
 from architectures.layers.pretrained import no_weights
 from architectures.layers.resnet import ResNet
-from bench.registry import Bounds, Fact, RegistryError, architecture
+from bench.registry import Bounds, Published, RegistryError, architecture, facts
 
 PAPER = "Zhao et al. 2017, arXiv:1612.01105"
-RELEASE = "hszhao/PSPNet@798bdc9, pspnet50_ADE20K_473.prototxt"
-MMSEG = "mmsegmentation PSPNet, counts by SegFormer (arXiv:2105.15203) and mmseg's docs"
-COUNTED = "counted from the layers; the paper prints no such number"
 VOID = 255
 """The label of pixels that are not counted, as in the segmentation task."""
 
@@ -125,65 +122,6 @@ def cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
 @architecture(
     task="segmentation",
     source=PAPER,
-    facts=(
-        Fact("params", 46782550, RELEASE, {"auxiliary": 0.0}, note="affine parameters of batch norm included"),
-        Fact("params", 49180908, RELEASE, {"auxiliary": 0.4}),
-        Fact("macs", 161.53, RELEASE, shape=(3, 473, 473), digits=2, scale=1e9),
-        Fact(
-            "macs",
-            161.87,
-            COUNTED,
-            {"layout": "dilated"},
-            shape=(3, 473, 473),
-            digits=2,
-            scale=1e9,
-            note="with strides at the 3x3 convolutions, not at the 1x1 before",
-        ),
-        Fact("params", 48.98, MMSEG, {"stem": "32-32-64", "layout": "torchvision", "classes": 19}, digits=2, scale=1e6),
-        Fact("params", 48975494, COUNTED, {"stem": "32-32-64", "layout": "torchvision", "classes": 19}),
-        Fact(
-            "macs",
-            1429.68,
-            MMSEG,
-            {"stem": "32-32-64", "layout": "torchvision", "classes": 19},
-            shape=(3, 1024, 2048),
-            digits=2,
-            convention="mmcv_gflops",
-        ),
-        Fact(
-            "params",
-            68.1,
-            MMSEG,
-            {"backbone": "resnet101", "stem": "32-32-64", "layout": "torchvision"},
-            digits=1,
-            scale=1e6,
-        ),
-        Fact("params", 68068492, COUNTED, {"backbone": "resnet101", "stem": "32-32-64", "layout": "torchvision"}),
-        Fact(
-            "macs",
-            256.4,
-            MMSEG,
-            {"backbone": "resnet101", "stem": "32-32-64", "layout": "torchvision"},
-            shape=(3, 512, 512),
-            digits=1,
-            convention="macs_and_norms_gflops",
-        ),
-        Fact(
-            "macs",
-            2048.9,
-            MMSEG,
-            {"backbone": "resnet101", "stem": "32-32-64", "layout": "torchvision", "classes": 19},
-            shape=(3, 1024, 2048),
-            digits=1,
-            convention="macs_and_norms_gflops",
-            disputed=True,
-            note="the counter is not named; one operation per element of a norm (or ReLU) is inferred from the fit",
-        ),
-        Fact("receptive_field/encoder", 487, COUNTED, note="with strides at the 1x1 convolutions, as in the file"),
-        Fact("receptive_field/encoder", 479, COUNTED, {"layout": "dilated"}),
-        Fact("receptive_field/encoder", 431, COUNTED, {"layout": "torchvision"}, note="mmseg's contract_dilation"),
-        Fact("output_stride", 8, PAPER),
-    ),
 )
 def pspnet(
     *,
@@ -230,3 +168,35 @@ def pspnet(
     if not auxiliary:
         return PSPNet(trunk, pyramid, head)
     return DeeplySupervised(trunk, pyramid, head, Head(middle, scaled(256, width), classes, dropout), auxiliary)
+
+
+MMSEG_AXES = {"stem": "32-32-64", "layout": "torchvision"}
+release = Published("hszhao/PSPNet@798bdc9, pspnet50_ADE20K_473.prototxt")
+counted = Published("counted from the layers; the paper prints no such number")
+paper = Published(PAPER)
+counted_mmseg = counted.where(**MMSEG_AXES)
+mmseg = Published("mmsegmentation PSPNet, counts by SegFormer (arXiv:2105.15203) and mmseg's docs", when=MMSEG_AXES)
+mmseg_macs = mmseg.counted_as("mmcv_gflops")
+mmseg_norms = mmseg.counted_as("macs_and_norms_gflops")
+facts(
+    pspnet,
+    release("params", 46782550, "affine parameters of batch norm included", auxiliary=0.0),
+    release("params", 49180908, auxiliary=0.4),
+    release.at(3, 473, 473)("macs", "161.53 G"),
+    counted.at(3, 473, 473)(
+        "macs", "161.87 G", "with strides at the 3x3 convolutions, not at the 1x1 before", layout="dilated"
+    ),
+    mmseg("params", "48.98 M", classes=19),
+    counted_mmseg("params", 48975494, classes=19),
+    mmseg_macs.at(3, 1024, 2048)("macs", "1429.68", classes=19),
+    mmseg("params", "68.1 M", backbone="resnet101"),
+    counted_mmseg("params", 68068492, backbone="resnet101"),
+    mmseg_norms.at(3, 512, 512)("macs", "256.4", backbone="resnet101"),
+    mmseg_norms.disputed_because(
+        "the counter is not named; one operation per element of a norm (or ReLU) is inferred from the fit"
+    ).at(3, 1024, 2048)("macs", "2048.9", backbone="resnet101", classes=19),
+    counted("receptive_field/encoder", 487, "with strides at the 1x1 convolutions, as in the file"),
+    counted("receptive_field/encoder", 479, layout="dilated"),
+    counted("receptive_field/encoder", 431, "mmseg's contract_dilation", layout="torchvision"),
+    paper("output_stride", 8),
+)

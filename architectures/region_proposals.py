@@ -28,10 +28,9 @@ from architectures.layers.pretrained import no_weights
 from architectures.layers.pyramid import TimmPyramid
 from architectures.layers.regions import CONTEXT, Merging, operator, oracle, shares_along
 from architectures.layers.vgg import CHANNELS, vgg_trunk
-from bench.registry import Bounds, Constraint, Fact, RegistryError, architecture
+from bench.registry import Bounds, Constraint, Published, RegistryError, architecture, facts
 
 PAPER = "Girshick et al. 2014, arXiv:1311.2524, section 5; Hariharan et al. 2014, arXiv:1407.1808"
-COUNTED = "counted by hand from the layers of VGG-16, behind conv5_3"
 VOID = 255
 """The label of pixels that are not counted, as in the segmentation task."""
 Strategy = Literal["full", "fg", "full+fg"]
@@ -227,7 +226,6 @@ def _counted(ids: np.ndarray, labels: np.ndarray, known: np.ndarray, cells: tupl
 @architecture(
     task="segmentation",
     source=PAPER,
-    facts=(Fact("receptive_field/features", 196, COUNTED),),
     constraints=(
         Constraint({"proposals": ("grid", "superpixels"), "levels": (2, 3, 4)}, "only a hierarchy has several levels"),
         Constraint(
@@ -281,3 +279,10 @@ def region_proposals(
         propose = partial(segments, **shared, levels=levels, merging=merging[proposals])
     inputs = trunk.channels * (2 if strategy == "full+fg" else 1)
     return RegionNetwork(trunk, Head(inputs, scaled(fc_channels, width), classes, dropout), propose, strategy)
+
+
+counted = Published("counted by hand from the layers of VGG-16, behind conv5_3")
+facts(
+    region_proposals,
+    counted("receptive_field/features", 196),
+)

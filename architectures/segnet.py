@@ -14,13 +14,9 @@ from torch import Tensor, nn
 from architectures.layers.blocks import Norm, convolution, he_initialise, scaled
 from architectures.layers.decoding import Pool, Size, Trunk, Upsampling, he_initialise_transposed, upsampling_to
 from architectures.layers.vgg import mirrored_widths, vgg_trunk
-from bench.registry import Bounds, Fact, architecture
+from bench.registry import Bounds, Published, architecture, facts
 
 PAPER = "Badrinarayanan et al. 2017, arXiv:1511.00561"
-NETWORK_FILE = "alexgkendall/SegNet-Tutorial, segnet prototxt"
-COUNTED = "counted by hand from the layers of the paper"
-ENET = "Paszke et al. 2016, arXiv:1606.02147, Table 2"
-ROUNDED = "Table 1 seems to add rounded parts"
 CONTEXT = 4
 DECODER_KERNEL = 8
 
@@ -48,42 +44,6 @@ class SegNet(nn.Module):
 @architecture(
     task="segmentation",
     source=PAPER,
-    facts=(
-        Fact(
-            "params",
-            29433483,
-            NETWORK_FILE,
-            {"norm": "none", "classes": 11},
-            note="convolutions with biases; the affine maps of batch norm (15,872) left out",
-        ),
-        Fact("params", 29441419, COUNTED, {"classes": 11}, note="15,872 of batch norm in place of 7,936 biases"),
-        Fact(
-            "params",
-            29.46,
-            ENET,
-            {"classes": 20},
-            digits=2,
-            scale=1e6,
-            disputed=True,
-            note="with biases and batch norm the published network file has 29.45 M at 11 and at 20 classes",
-        ),
-        Fact(
-            "flops",
-            286.03,
-            ENET,
-            {"classes": 20},
-            shape=(3, 360, 640),
-            digits=2,
-            scale=1e9,
-            convention="twice_macs",
-            disputed=True,
-            note="its counter and its number of classes are not known: 12 and 20 classes lie on either side",
-        ),
-        Fact("depth", 26, COUNTED, {}),
-        Fact("output_size", 360, PAPER, {}, shape=(3, 360, 480)),
-        Fact("output_stride/coarsest", 32, COUNTED, {}),
-        Fact("receptive_field/deepest", 212, COUNTED, {}),
-    ),
 )
 def segnet(
     *,
@@ -189,58 +149,6 @@ class SegNetBasic(nn.Module):
 @architecture(
     task="segmentation",
     source=PAPER,
-    facts=(
-        Fact("receptive_field/context", 106, PAPER, {}),
-        Fact(
-            "params",
-            1.425,
-            PAPER,
-            {"norm": "none"},
-            digits=3,
-            scale=1e6,
-            disputed=True,
-            note=f"{ROUNDED}: 0.625 + 0.8; weights of the convolutions",
-        ),
-        Fact(
-            "params",
-            0.625,
-            PAPER,
-            {"decoder": "single_channel", "norm": "none"},
-            digits=3,
-            scale=1e6,
-            note="weights of the convolutions",
-        ),
-        Fact(
-            "params",
-            0.625,
-            PAPER,
-            {"decoder": "bilinear", "norm": "none"},
-            digits=3,
-            scale=1e6,
-            disputed=True,
-            note=f"{ROUNDED}; it has the 12,544 weights of the single-channel decoders too many",
-        ),
-        Fact("params", 0.65, PAPER, {"decoder": "fcn", "norm": "none"}, digits=2, scale=1e6),
-        Fact(
-            "params",
-            1.625,
-            PAPER,
-            {"decoder": "fcn_no_reduction", "norm": "none"},
-            digits=3,
-            scale=1e6,
-            disputed=True,
-            note=f"{ROUNDED}: 0.625 + 1.0",
-        ),
-        Fact("params", 1415040, COUNTED, {"norm": "none"}),
-        Fact("params", 1415040, COUNTED, {"decoder": "encoder_addition", "norm": "none"}),
-        Fact("params", 624768, COUNTED, {"decoder": "single_channel", "norm": "none"}),
-        Fact("params", 612224, COUNTED, {"decoder": "bilinear", "norm": "none"}),
-        Fact("params", 645312, COUNTED, {"decoder": "fcn", "norm": "none"}),
-        Fact("params", 1660800, COUNTED, {"decoder": "fcn_no_reduction", "norm": "none"}),
-        Fact("params", 1416064, COUNTED, {}, note="with 1,024 of batch norm"),
-        Fact("depth", 9, COUNTED, {}),
-        Fact("output_stride/coarsest", 16, COUNTED, {}),
-    ),
 )
 def segnet_basic(
     *,
@@ -305,3 +213,59 @@ def _stage(
         reduce = nn.Conv2d(channels, upsampled, 1, bias=False) if decoder == "fcn" else nn.Identity()
         return DecoderStage(how, upsampled, convolution, "behind", reduce)
     return DecoderStage(how, upsampled, convolution, "", nn.Identity())
+
+
+network_file = Published("alexgkendall/SegNet-Tutorial, segnet prototxt")
+counted = Published("counted by hand from the layers of the paper")
+enet = Published("Paszke et al. 2016, arXiv:1606.02147, Table 2", when={"classes": 20})
+enet_flops = enet.counted_as("twice_macs")
+paper = Published(PAPER)
+facts(
+    segnet,
+    network_file(
+        "params",
+        29433483,
+        "convolutions with biases; the affine maps of batch norm (15,872) left out",
+        norm="none",
+        classes=11,
+    ),
+    counted("params", 29441419, "15,872 of batch norm in place of 7,936 biases", classes=11),
+    enet.disputed_because("with biases and batch norm the published network file has 29.45 M at 11 and at 20 classes")(
+        "params", "29.46 M"
+    ),
+    enet_flops.disputed_because(
+        "its counter and its number of classes are not known: 12 and 20 classes lie on either side"
+    ).at(3, 360, 640)("flops", "286.03 G"),
+    counted("depth", 26),
+    paper.at(3, 360, 480)("output_size", 360),
+    counted("output_stride/coarsest", 32),
+    counted("receptive_field/deepest", 212),
+)
+
+
+counted_bare = counted.where(norm="none")
+table_1 = paper.where(norm="none")
+facts(
+    segnet_basic,
+    paper("receptive_field/context", 106),
+    table_1.disputed_because("Table 1 seems to add rounded parts: 0.625 + 0.8; weights of the convolutions")(
+        "params", "1.425 M"
+    ),
+    table_1("params", "0.625 M", "weights of the convolutions", decoder="single_channel"),
+    table_1.disputed_because(
+        "Table 1 seems to add rounded parts; it has the 12,544 weights of the single-channel decoders too many"
+    )("params", "0.625 M", decoder="bilinear"),
+    table_1("params", "0.65 M", decoder="fcn"),
+    table_1.disputed_because("Table 1 seems to add rounded parts: 0.625 + 1.0")(
+        "params", "1.625 M", decoder="fcn_no_reduction"
+    ),
+    counted_bare("params", 1415040),
+    counted_bare("params", 1415040, decoder="encoder_addition"),
+    counted_bare("params", 624768, decoder="single_channel"),
+    counted_bare("params", 612224, decoder="bilinear"),
+    counted_bare("params", 645312, decoder="fcn"),
+    counted_bare("params", 1660800, decoder="fcn_no_reduction"),
+    counted("params", 1416064, "with 1,024 of batch norm"),
+    counted("depth", 9),
+    counted("output_stride/coarsest", 16),
+)

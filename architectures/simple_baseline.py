@@ -17,18 +17,9 @@ from architectures.layers.blocks import scaled
 from architectures.layers.decoding import he_initialise_transposed
 from architectures.layers.heatmaps import loss_of
 from architectures.layers.resnet import ResNet
-from bench.registry import Bounds, Constraint, Fact, RegistryError, architecture
+from bench.registry import Bounds, Constraint, Published, RegistryError, architecture, facts
 
 PAPER = "Xiao et al. 2018, arXiv:1804.06208"
-HRNET = "leoxiaobin/deep-high-resolution-net.pytorch@6f69e46 README"
-MMPOSE = "open-mmlab/mmpose docs/en/inference_speed_summary.md @53914a5"
-COUNTED = "counted from the layers; the source prints fewer digits or none"
-CUT_8991 = "truncated, 8.991 before; the same column rounds 12.378 to 12.4"
-CUT_15765 = "truncated, 15.765 before; the same column rounds 12.378 to 12.4"
-R50 = {"joints": 17, "backbone": "resnet50"}
-R101 = {"joints": 17, "backbone": "resnet101"}
-R152 = {"joints": 17, "backbone": "resnet152"}
-SIZE, LARGE = (3, 256, 192), (3, 384, 288)
 STRIDE = 32
 
 
@@ -82,30 +73,6 @@ def mean_places(maps: Tensor, stride: int, image: Tensor) -> Tensor:
 @architecture(
     task="pose",
     source=PAPER,
-    facts=(
-        Fact("params", 34.0, HRNET, R50, digits=1, scale=1e6),
-        Fact("params", 53.0, HRNET, R101, digits=1, scale=1e6),
-        Fact("params", 68.6, HRNET, R152, digits=1, scale=1e6),
-        Fact("params", 33999697, COUNTED, R50),
-        Fact("params", 52991825, COUNTED, R101),
-        Fact("params", 68635473, COUNTED, R152),
-        Fact("flops", 8.9, HRNET, R50, SIZE, 1, convention="hrnet_gflops", disputed=True, note=CUT_8991),
-        Fact("flops", 12.4, HRNET, R101, SIZE, 1, convention="hrnet_gflops"),
-        Fact("flops", 15.7, HRNET, R152, SIZE, 1, convention="hrnet_gflops", disputed=True, note=CUT_15765),
-        Fact("flops", 8.991, COUNTED, R50, SIZE, 3, convention="hrnet_gflops"),
-        Fact("flops", 12.378, COUNTED, R101, SIZE, 3, convention="hrnet_gflops"),
-        Fact("flops", 15.765, COUNTED, R152, SIZE, 3, convention="hrnet_gflops"),
-        Fact("flops", 5.46, MMPOSE, R50, SIZE, 2, convention="mmcv_gflops"),
-        Fact("flops", 9.11, MMPOSE, R101, SIZE, 2, convention="mmcv_gflops"),
-        Fact("flops", 12.77, MMPOSE, R152, SIZE, 2, convention="mmcv_gflops"),
-        Fact("flops", 12.29, MMPOSE, R50, LARGE, 2, convention="mmcv_gflops"),
-        Fact("flops", 20.5, MMPOSE, R101, LARGE, 2, convention="mmcv_gflops"),
-        Fact("flops", 28.73, MMPOSE, R152, LARGE, 2, convention="mmcv_gflops"),
-        Fact("macs", 5.426, COUNTED, R50, SIZE, digits=3, scale=1e9),
-        Fact("macs", 9.063, COUNTED, R101, SIZE, digits=3, scale=1e9),
-        Fact("macs", 12.699, COUNTED, R152, SIZE, digits=3, scale=1e9),
-        Fact("output_stride", 4, PAPER),
-    ),
     constraints=(
         Constraint({"output": ("integral", "coordinates"), "loss": "mse"}, "coordinates have no maps to compare"),
     ),
@@ -154,3 +121,42 @@ def simple_baseline(
     if output == "heatmaps":
         network.loss = loss_of(loss, network.stride)
     return network
+
+
+hrnet = Published("leoxiaobin/deep-high-resolution-net.pytorch@6f69e46 README", when={"joints": 17})
+counted = Published("counted from the layers; the source prints fewer digits or none", when={"joints": 17})
+hrnet_flops = hrnet.at(3, 256, 192).counted_as("hrnet_gflops")
+counted_flops = counted.at(3, 256, 192).counted_as("hrnet_gflops")
+mmpose_flops = Published(
+    "open-mmlab/mmpose docs/en/inference_speed_summary.md @53914a5", when={"joints": 17}, convention="mmcv_gflops"
+)
+paper = Published(PAPER)
+facts(
+    simple_baseline,
+    hrnet("params", "34.0 M", backbone="resnet50"),
+    hrnet("params", "53.0 M", backbone="resnet101"),
+    hrnet("params", "68.6 M", backbone="resnet152"),
+    counted("params", 33999697, backbone="resnet50"),
+    counted("params", 52991825, backbone="resnet101"),
+    counted("params", 68635473, backbone="resnet152"),
+    hrnet_flops.disputed_because("truncated, 8.991 before; the same column rounds 12.378 to 12.4")(
+        "flops", "8.9", backbone="resnet50"
+    ),
+    hrnet_flops("flops", "12.4", backbone="resnet101"),
+    hrnet_flops.disputed_because("truncated, 15.765 before; the same column rounds 12.378 to 12.4")(
+        "flops", "15.7", backbone="resnet152"
+    ),
+    counted_flops("flops", "8.991", backbone="resnet50"),
+    counted_flops("flops", "12.378", backbone="resnet101"),
+    counted_flops("flops", "15.765", backbone="resnet152"),
+    mmpose_flops.at(3, 256, 192)("flops", "5.46", backbone="resnet50"),
+    mmpose_flops.at(3, 256, 192)("flops", "9.11", backbone="resnet101"),
+    mmpose_flops.at(3, 256, 192)("flops", "12.77", backbone="resnet152"),
+    mmpose_flops.at(3, 384, 288)("flops", "12.29", backbone="resnet50"),
+    mmpose_flops.at(3, 384, 288)("flops", "20.50", backbone="resnet101"),
+    mmpose_flops.at(3, 384, 288)("flops", "28.73", backbone="resnet152"),
+    counted.at(3, 256, 192)("macs", "5.426 G", backbone="resnet50"),
+    counted.at(3, 256, 192)("macs", "9.063 G", backbone="resnet101"),
+    counted.at(3, 256, 192)("macs", "12.699 G", backbone="resnet152"),
+    paper("output_stride", 4),
+)

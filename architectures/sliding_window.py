@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from architectures.layers.classifiers import IMAGE, convolutionalise, grid_behind, window_classifier
-from bench.registry import Bounds, Fact, architecture
+from bench.registry import Bounds, Published, architecture, facts
 
 PAPER = "Long et al. 2015, arXiv:1411.4038"
 
@@ -72,13 +72,6 @@ def _window(layers: Iterable[nn.Module]) -> int:
 @architecture(
     task="segmentation",
     source=PAPER,
-    facts=(
-        Fact("receptive_field/scores", 404, PAPER, {"backbone": "vgg16"}),
-        Fact("receptive_field/scores", 355, PAPER, {"backbone": "alexnet"}),
-        Fact("receptive_field/scores", 404, PAPER, {"backbone": "vgg16", "evaluation": "windows"}),
-        Fact("receptive_field/scores", 355, PAPER, {"backbone": "alexnet", "evaluation": "windows"}),
-        Fact("output_stride/scores", 32, PAPER),
-    ),
 )
 def sliding_window(
     *,
@@ -102,3 +95,14 @@ def sliding_window(
     dense = convolutionalise(classifier)
     window, stride = _window(dense), int(grid_behind(dense, IMAGE).stride)
     return SlidingWindow(dense if evaluation == "dense" else EveryWindow(classifier, window, stride), window, stride)
+
+
+paper = Published(PAPER)
+facts(
+    sliding_window,
+    paper("receptive_field/scores", 404, backbone="vgg16"),
+    paper("receptive_field/scores", 355, backbone="alexnet"),
+    paper("receptive_field/scores", 404, backbone="vgg16", evaluation="windows"),
+    paper("receptive_field/scores", 355, backbone="alexnet", evaluation="windows"),
+    paper("output_stride/scores", 32),
+)

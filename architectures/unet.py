@@ -18,11 +18,9 @@ from architectures.layers.blocks import Norm, convolution, he_initialise, scaled
 from architectures.layers.decoding import he_initialise_transposed
 from architectures.layers.pretrained import no_weights
 from architectures.layers.pyramid import TimmPyramid
-from bench.registry import Bounds, Fact, RegistryError, architecture
+from bench.registry import Bounds, Published, RegistryError, architecture, facts
 
 PAPER = "Ronneberger et al. 2015, arXiv:1505.04597"
-COUNTED = "counted by hand from Fig. 1 of the paper, which prints no such number"
-REIMPLEMENTATIONS = "public re-implementations"
 Skip = Literal["none", "sum", "concat"]
 Border = Literal["mirror", "cut"]
 
@@ -199,42 +197,6 @@ def _encoder(backbone: str, channels: int, depth: int, style: Style, pretrained:
 @architecture(
     task="segmentation",
     source=PAPER,
-    facts=(
-        Fact(
-            "output_size",
-            388,
-            PAPER,
-            {"padding": "valid", "border": "cut", "channels": 1, "classes": 2},
-            shape=(1, 572, 572),
-        ),
-        Fact("depth", 23, PAPER, {"padding": "valid", "channels": 1, "classes": 2}, shape=(1, 388, 388)),
-        Fact("params", 31030593, REIMPLEMENTATIONS, {"channels": 1, "classes": 1}, shape=(1, 224, 224)),
-        Fact("params", 31030658, COUNTED, {"channels": 1, "classes": 2}, shape=(1, 224, 224)),
-        Fact("params", 31037698, COUNTED, {"norm": "batch", "classes": 2}, note="batch norm instead of biases"),
-        Fact(
-            "macs",
-            150.43,
-            COUNTED,
-            {"padding": "valid", "border": "cut", "channels": 1, "classes": 2},
-            shape=(1, 572, 572),
-            digits=2,
-            scale=1e9,
-        ),
-        Fact(
-            "macs",
-            150.43,
-            COUNTED,
-            {"padding": "valid", "channels": 1, "classes": 2},
-            shape=(1, 388, 388),
-            digits=2,
-            scale=1e9,
-            note="an image of 388 px is mirrored to the tile of 572",
-        ),
-        Fact("macs", 48.17, COUNTED, {"classes": 2}, shape=(3, 256, 256), digits=2, scale=1e9),
-        Fact("receptive_field/deepest", 140, COUNTED, {}),
-        Fact("receptive_field/deepest", 140, COUNTED, {"padding": "valid"}),
-        Fact("output_stride/coarsest", 16, COUNTED, {}),
-    ),
 )
 def unet(
     *,
@@ -281,3 +243,23 @@ def unet(
         inputs = outputs
     score = nn.Conv2d(inputs, classes, 1)
     return UNet(encoder, expansions, score, dropout=dropout, valid=padding == "valid", border=border)
+
+
+paper = Published(PAPER, when={"padding": "valid", "channels": 1, "classes": 2})
+reimplementations = Published("public re-implementations")
+counted = Published("counted by hand from Fig. 1 of the paper, which prints no such number")
+counted_valid = counted.where(padding="valid", channels=1, classes=2)
+facts(
+    unet,
+    paper.at(1, 572, 572)("output_size", 388, border="cut"),
+    paper.at(1, 388, 388)("depth", 23),
+    reimplementations.at(1, 224, 224)("params", 31030593, channels=1, classes=1),
+    counted.at(1, 224, 224)("params", 31030658, channels=1, classes=2),
+    counted("params", 31037698, "batch norm instead of biases", norm="batch", classes=2),
+    counted_valid.at(1, 572, 572)("macs", "150.43 G", border="cut"),
+    counted_valid.at(1, 388, 388)("macs", "150.43 G", "an image of 388 px is mirrored to the tile of 572"),
+    counted.at(3, 256, 256)("macs", "48.17 G", classes=2),
+    counted("receptive_field/deepest", 140),
+    counted("receptive_field/deepest", 140, padding="valid"),
+    counted("output_stride/coarsest", 16),
+)

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from architectures.layers.discrete import SMALLEST_LOG_SCALE, log_logistic_mass, prepared
-from bench.registry import Bounds, Fact, RegistryError, architecture
+from bench.registry import Bounds, Published, RegistryError, architecture, facts
 
 Outputs = Mapping[str, Tensor]
 
@@ -371,15 +371,6 @@ def _tanh_layers(inputs: int, hidden: int) -> tuple[nn.Module, ...]:
 @architecture(
     task="generation",
     source="Kingma & Welling 2014, arXiv:1312.6114",
-    facts=(
-        Fact(
-            "params",
-            425_284,
-            "Burda et al. 2016, arXiv:1509.00519, section 5, one stochastic layer: counted from 784-200-200-50",
-            {"network": "fully_connected", "latent": 50, "channels": 1, "size": 28},
-            (1, 28, 28),
-        ),
-    ),
 )
 def vae(
     *,
@@ -416,3 +407,13 @@ def vae(
     encoder, decoder = build(shape, numbers, width)
     options = {"levels": levels, "flow": flow, "beta": beta, "warmup": warmup, "free_bits": free_bits}
     return VAE(encoder, decoder, found, shape, latent, **options)
+
+
+burda = Published(
+    "Burda et al. 2016, arXiv:1509.00519, section 5, one stochastic layer: counted from 784-200-200-50",
+    shape=(1, 28, 28),
+)
+facts(
+    vae,
+    burda("params", 425284, network="fully_connected", latent=50, channels=1, size=28),
+)

@@ -1,36 +1,45 @@
-"""What exists: the registration decorators, axes and their schema, and the catalogue of what is registered.
+"""The registry: the registration decorators, axes and their schema, published numbers, and the catalogue of entries.
 
 A plug-in imports its decorators from here; the package itself imports neither torch nor pandas.
 """
 
+from bench.registry.axes import (
+    Axis,
+    Bounds,
+    Examples,
+    axes_of,
+    axis_of,
+    resolve,
+    text_of,
+)
 from bench.registry.entries import (
     LIVE,
-    PREFIXES,
     Architecture,
-    Axis,
     Better,
-    Bounds,
     Constraint,
     Dataset,
     Entry,
-    Fact,
     Kind,
     Metric,
     Plot,
     Registries,
     Registry,
-    RegistryError,
     Task,
     architecture,
-    axes_of,
-    axis_of,
     dataset,
+    facts,
     metric,
     plot,
-    resolve,
-    suggestion,
     task,
-    text_of,
+)
+from bench.registry.errors import (
+    RegistryError,
+    suggestion,
+)
+from bench.registry.published import (
+    PREFIXES,
+    Fact,
+    Published,
 )
 
 __all__ = [
@@ -43,10 +52,12 @@ __all__ = [
     "Constraint",
     "Dataset",
     "Entry",
+    "Examples",
     "Fact",
     "Kind",
     "Metric",
     "Plot",
+    "Published",
     "Registries",
     "Registry",
     "RegistryError",
@@ -55,6 +66,7 @@ __all__ = [
     "axes_of",
     "axis_of",
     "dataset",
+    "facts",
     "metric",
     "plot",
     "resolve",

@@ -1,4 +1,4 @@
-"""What is kept for this user between runs: where it lies, and tables that can be made anew at any time."""
+"""The user's cache folder, and tables in it that can be computed again at any time."""
 
 from __future__ import annotations
 
@@ -14,33 +14,41 @@ _DIGEST = hashlib.sha256().digest_size
 
 
 def cache_folder() -> Path:
-    """Where this user's caches and locks lie: `$XDG_CACHE_HOME/fovbench`, or `~/.cache/fovbench`.
+    """The folder of this user's caches and locks: `$XDG_CACHE_HOME/fovbench`, else the platform's own.
 
-    Raises RuntimeError where the user has no home.
+    That is `~/.cache/fovbench` on Linux, `~/Library/Caches/fovbench` on macOS, `%LOCALAPPDATA%/fovbench/Cache` on
+    Windows. Raises RuntimeError where the user has no home folder.
     """
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fovbench"
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "fovbench"
+    from platformdirs import user_cache_path
+
+    folder = user_cache_path("fovbench", appauthor=False)
+    if not folder.is_absolute():
+        raise RuntimeError("this user has no home folder: set XDG_CACHE_HOME to a folder for caches")
+    return folder
 
 
 def read_table(name: str, version: bytes) -> dict[str, Any]:
-    """What was kept last under `name` by this `version` of its maker; empty where that is missing or damaged.
+    """The table last written under `name` by this `version` of the code; empty where it is missing or damaged.
 
-    The file bears a digest of version and content, so that half of one, or one of other code, is none.
+    The file begins with a digest of version and content, so that a partial file, or one of other code, is rejected.
     """
     try:
-        held = (cache_folder() / name).read_bytes()
+        content = (cache_folder() / name).read_bytes()
     except (OSError, RuntimeError):
         return {}
-    payload = held[_DIGEST:]
-    if hashlib.sha256(version + payload).digest() != held[:_DIGEST]:
+    payload = content[_DIGEST:]
+    if hashlib.sha256(version + payload).digest() != content[:_DIGEST]:
         return {}
     table: dict[str, Any] = marshal.loads(payload)
     return table
 
 
 def write_table(name: str, version: bytes, table: Mapping[str, Any]) -> None:
-    """Keep a table of plain values and code objects in one step: whoever reads meanwhile finds the old or the new.
+    """Store a table of plain values and code objects atomically: a concurrent reader gets the old one or the new one.
 
-    Where nothing can be written, nothing is kept.
+    Where the folder cannot be written, nothing is stored.
     """
     import tempfile
 

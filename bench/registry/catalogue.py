@@ -1,10 +1,10 @@
-"""What is registered: read from the sources without importing them, or imported when it is to run.
+"""All registered entries: read from their source files without importing them, or imported in order to run.
 
-`list`, `show` and the checks of an ablation must be instant, so they see *declarations*: each file
-is parsed, the bodies of its registered functions are dropped, and what is left (decorator, keyword-only
-parameters, docstring: the *skeleton*) is executed against a registry of its own. Skeletons are kept compiled
-in the user's cache, by the digest of the file that they are of. The live entry, the one that can
-build or measure, comes from `live()`, which imports the one module it stands in.
+`list`, `show` and the checks of an ablation must be instant, so they use *declarations*: each file
+is parsed, the bodies of its registered functions are dropped, and the rest (decorators, keyword-only
+parameters, docstrings, facts: the *skeleton*) is executed against a registry of its own. Compiled skeletons are cached
+for the user, by the digest of their file. The live entry, the one that can
+build or measure, comes from `live()`, which imports the module that defines it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ import importlib.util
 import os
 import sys
 import typing
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import bench.registry as registry
 from bench.registry import LIVE, Entry, Registries, RegistryError
@@ -45,7 +45,7 @@ class CatalogueError(RegistryError):
 
 @dataclass(frozen=True)
 class Source:
-    """A module that may register something: its import name, its file, whether a user named it."""
+    """A module that may register something: its import name, its file, whether a user named it as a plug-in."""
 
     module: str
     path: Path
@@ -62,7 +62,7 @@ def package_folder(package: str) -> Path:
 
 
 def sources(plugins: Sequence[str] = ()) -> Iterator[Source]:
-    """Every module that is looked into: our folders, entry points, and the plug-ins that were named."""
+    """Every module that may register something: those of our folders, of entry points, and the named plug-ins."""
     for package in FOLDERS:
         for path in sorted(package_folder(package).glob("*.py")):
             if path.stem != "__init__":
@@ -78,7 +78,7 @@ def plugin_source(plugin: str) -> Source:
     if plugin.endswith(".py"):
         path = Path(plugin).resolve()
         if not path.is_file():
-            raise CatalogueError(f"plug-in '{plugin}': there is no such file")
+            raise CatalogueError(f"plug-in '{plugin}': no such file")
         digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
         return Source(f"{PLUGIN_PREFIX}{path.stem}_{digest}", path, plugin=True)
     try:
@@ -94,19 +94,19 @@ def plugin_source(plugin: str) -> Source:
 def declarations(plugins: tuple[str, ...] = ()) -> Registries:
     """All entries as declared in the sources. Raises RegistryError for a doubled name or an unreadable file."""
     declared = Registries()
-    known, used = read_table(_TABLE, _version()), {}
+    cached, used = read_table(_TABLE, _version()), {}
     for source in sources(plugins):
         content = _read(source.path)
         key = hashlib.sha256(b"%s\0%s" % (os.fsencode(source.path), content)).hexdigest()
-        used[key] = known[key] if key in known else _skeleton(_parsed(content, source.path), source)
+        used[key] = cached[key] if key in cached else _skeleton(_parsed(content, source.path), source)
         declare(source, used[key], declared)
-    if used.keys() - known.keys():
-        write_table(_TABLE, _version(), dict(islice({**used, **known}.items(), MOST_KEPT)))
+    if used.keys() - cached.keys():
+        write_table(_TABLE, _version(), dict(islice({**used, **cached}.items(), MOST_CACHED)))
     return declared
 
 
-MOST_KEPT = 1000
-"""Skeletons in the cache; those that were used least lately are dropped."""
+MOST_CACHED = 1000
+"""Most skeletons in the cache; the least recently used ones are dropped."""
 _TABLE = "declarations"
 Skeleton = tuple[dict[str, str], tuple[tuple[int, CodeType], ...]]
 """Local name -> name in bench.registry; (line, statement) in order. No statements: nothing is registered."""
@@ -114,15 +114,15 @@ Skeleton = tuple[dict[str, str], tuple[tuple[int, CodeType], ...]]
 
 @functools.cache
 def _version() -> bytes:
-    """What a compiled skeleton depends on besides its file: how it is cut out, and the interpreter."""
+    """What a compiled skeleton depends on besides its file: the code of this module, and the interpreter."""
     interpreter = f"{sys.implementation.cache_tag} {sys.flags.optimize}".encode()
     return importlib.util.MAGIC_NUMBER + interpreter + _read(Path(__file__))
 
 
 def declare(source: Source, skeleton: Skeleton, into: Registries) -> None:
-    """Add what `source` registers to `into`, without importing it where that is possible."""
-    names, statements = skeleton
-    namespace = _namespace(source, names, into)
+    """Add the entries of `source` to `into`, without importing it where that is possible."""
+    imported, statements = skeleton
+    namespace = _namespace(source, imported, into)
     for line, code in statements:
         _run(code, f"{source.path}:{line}", namespace)
     if source.plugin and not statements:
@@ -137,7 +137,7 @@ def _read(path: Path) -> bytes:
 
 
 def parse(path: Path) -> ast.Module:
-    """Raises CatalogueError with file and line where the file is no Python."""
+    """The syntax tree of a file. Raises CatalogueError with file and line where it is not valid Python."""
     return _parsed(_read(path), path)
 
 
@@ -151,69 +151,88 @@ def _parsed(content: bytes, path: Path) -> ast.Module:
 
 def _imported_names(tree: ast.Module) -> dict[str, str]:
     """Local name -> name in bench.registry, for what the module imports from there."""
-    found = (n for n in tree.body if isinstance(n, ast.ImportFrom) and n.module == "bench.registry")
-    return {alias.asname or alias.name: alias.name for node in found for alias in node.names}
+    imports = (n for n in tree.body if isinstance(n, ast.ImportFrom) and n.module == "bench.registry")
+    return {alias.asname or alias.name: alias.name for node in imports for alias in node.names}
 
 
-def _registering(decorator: ast.expr, names: dict[str, str]) -> bool:
+def _registers(decorator: ast.expr, imported: Mapping[str, str]) -> bool:
     call = decorator.func if isinstance(decorator, ast.Call) else decorator
-    return isinstance(call, ast.Name) and names.get(call.id) in KINDS
+    return isinstance(call, ast.Name) and imported.get(call.id) in KINDS
 
 
-def _is_registered(node: ast.stmt, names: dict[str, str]) -> bool:
+def _is_registered(node: ast.stmt, imported: Mapping[str, str]) -> TypeGuard[ast.FunctionDef | ast.ClassDef]:
     if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
         return False
-    return any(_registering(d, names) for d in node.decorator_list)
+    return any(_registers(decorator, imported) for decorator in node.decorator_list)
+
+
+def _states_facts(node: ast.stmt, imported: Mapping[str, str]) -> bool:
+    """Whether the statement is a call of `facts`."""
+    call = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and imported.get(call.func.id) == "facts"
 
 
 def _skeleton(tree: ast.Module, source: Source) -> Skeleton:
-    """The registered functions and classes without bodies, and the constants that stand above them."""
-    names = _imported_names(tree)
-    if not any(_is_registered(node, names) for node in tree.body):
-        return names, ()
-    known = {"__name__", "__builtins__", *_VOCABULARY, *names}
-    statements = []
-    for node in tree.body:
-        if _is_registered(node, names):
-            node = _bare(node, names)
-        elif not (isinstance(node, (ast.Assign, ast.AnnAssign)) and _known(node, known)):
-            continue
-        known |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-        known |= {node.name} if isinstance(node, (ast.FunctionDef, ast.ClassDef)) else set()
-        statements.append((node.lineno, _compiled(node, source)))
-    return names, tuple(statements)
+    """The statements of a module that declare its entries, compiled one by one; none where it registers nothing."""
+    imported = _imported_names(tree)
+    if not any(_is_registered(node, imported) for node in tree.body):
+        return imported, ()
+    return imported, tuple((n.lineno, _compiled(n, source)) for n in _declaring(tree.body, imported))
+
+
+def _declaring(body: Sequence[ast.stmt], imported: Mapping[str, str]) -> Iterator[ast.stmt]:
+    """Registered functions and classes without their bodies, calls of `facts`, and the constants that these use."""
+    defined = {"__name__", "__builtins__", *_VOCABULARY, *imported}
+    for node in body:
+        if _is_registered(node, imported):
+            defined.add(node.name)
+            yield _bare(node, imported)
+        elif _states_facts(node, imported):
+            yield node
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)) and _is_constant(node, defined, imported):
+            defined |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+            yield node
 
 
 _VOCABULARY = ("Literal", "Annotated", "Optional", "Union", "Any")
 
 
-def _namespace(source: Source, names: dict[str, str], into: Registries) -> dict[str, Any]:
+def _namespace(source: Source, imported: Mapping[str, str], into: Registries) -> dict[str, Any]:
+    """The global names that the statements of a skeleton are executed with; what they register goes `into`."""
     vocabulary = {name: getattr(typing, name) for name in _VOCABULARY}
-    imported = {local: getattr(into if name in KINDS else registry, name) for local, name in names.items()}
-    return {"__name__": source.module, "__builtins__": builtins, **vocabulary, **imported}
+    registering = (*KINDS, "facts")
+    own = {local: getattr(into if name in registering else registry, name) for local, name in imported.items()}
+    return {"__name__": source.module, "__builtins__": builtins, **vocabulary, **own}
 
 
-_CONSTANT_CALLS = frozenset({"Fact", "Constraint", "Bounds", "tuple", "dict", "list", "range", "frozenset"})
+_TYPES = frozenset({"bool", "int", "float", "str", "tuple", "list", "dict", "range", "frozenset"})
+_OUR_TYPES = frozenset({"Fact", "Published", "Constraint", "Bounds", "Examples"})
+_OUR_METHODS = frozenset({"where", "at", "counted_as", "disputed_because"})
+_NOT_CONSTANT = (ast.Lambda, ast.ListComp, ast.DictComp, ast.SetComp, ast.GeneratorExp, ast.Await, ast.NamedExpr)
 
 
-def _known(node: ast.Assign | ast.AnnAssign, names: Set[str]) -> bool:
-    """Whether the assignment is a constant made of literals and of names that are constants already."""
+def _is_constant(node: ast.Assign | ast.AnnAssign, defined: Set[str], imported: Mapping[str, str]) -> bool:
+    """Whether the assigned value consists of literals, other constants, and calls that only make a value."""
     if node.value is None:
         return False
-    allowed = names | {"bool", "int", "float", "str", "tuple", "list", "dict", "range", "frozenset"}
-    plain = (ast.Lambda, ast.ListComp, ast.DictComp, ast.SetComp, ast.GeneratorExp, ast.Await, ast.NamedExpr)
     for part in ast.walk(node.value):
-        if isinstance(part, plain) or (isinstance(part, ast.Name) and part.id not in allowed):
+        if isinstance(part, _NOT_CONSTANT) or (isinstance(part, ast.Name) and part.id not in defined | _TYPES):
             return False
-        if isinstance(part, ast.Call) and not (isinstance(part.func, ast.Name) and part.func.id in _CONSTANT_CALLS):
+        if isinstance(part, ast.Call) and not _is_pure(part.func, imported):
             return False
     return True
 
 
-def _bare(node: ast.stmt, names: dict[str, str]) -> ast.stmt:
+def _is_pure(function: ast.expr, imported: Mapping[str, str]) -> bool:
+    """Whether `function` only makes a value: a plain type, one of ours, or a method of `Published`."""
+    if isinstance(function, ast.Name):
+        return function.id in _TYPES or imported.get(function.id) in _OUR_TYPES
+    return isinstance(function, ast.Attribute) and function.attr in _OUR_METHODS
+
+
+def _bare(node: ast.FunctionDef | ast.ClassDef, imported: Mapping[str, str]) -> ast.stmt:
     """The function or class with its registering decorator, axes and docstring, and nothing to run."""
-    assert isinstance(node, (ast.FunctionDef, ast.ClassDef))
-    node.decorator_list = [d for d in node.decorator_list if _registering(d, names)]
+    node.decorator_list = [decorator for decorator in node.decorator_list if _registers(decorator, imported)]
     documented = ast.get_docstring(node, clean=False) is not None
     node.body = node.body[:1] if documented else [ast.Expr(ast.Constant(...))]
     if isinstance(node, ast.ClassDef):
@@ -230,7 +249,7 @@ def _compiled(node: ast.stmt, source: Source) -> CodeType:
     module = ast.fix_missing_locations(ast.Module(body=[node], type_ignores=[]))
     try:
         return compile(module, str(source.path), "exec")
-    except SyntaxError as error:  # what a parser lets pass: `return` outside a function
+    except SyntaxError as error:  # `return` outside a function: the parser accepts it
         raise CatalogueError(f"{source.path}:{error.lineno}: cannot be read: {error}") from None
 
 
@@ -245,18 +264,19 @@ def _run(code: CodeType, where: str, namespace: dict[str, Any]) -> None:
 
 
 def _import_instead(source: Source, into: Registries) -> None:
-    """A plug-in that registers in its own way can only be known by importing it."""
-    before = {id(entry) for sort in KINDS for entry in _of(LIVE, sort)}
+    """Import a plug-in that registers without our decorators in sight, and copy its entries."""
+    before = {id(entry) for kind in KINDS for entry in registry_of(LIVE, kind)}
     load(source)
-    for sort in KINDS:
-        for entry in _of(LIVE, sort):
+    for kind in KINDS:
+        for entry in registry_of(LIVE, kind):
             if id(entry) not in before:
-                _of(into, sort).add(entry)
+                registry_of(into, kind).add(entry)
 
 
-def _of(registries: Registries, sort: str) -> registry.Registry[Any]:
-    held: registry.Registry[Any] = getattr(registries, sort + "s")
-    return held
+def registry_of(registries: Registries, kind: str) -> registry.Registry[Any]:
+    """The registry of one of KINDS."""
+    chosen: registry.Registry[Any] = getattr(registries, kind + "s")
+    return chosen
 
 
 def load(source: Source) -> ModuleType:
@@ -298,7 +318,7 @@ def source_of(entry: Entry, plugins: Sequence[str] = ()) -> Source:
 
 
 def live(entry: E, plugins: Sequence[str] = ()) -> E:
-    """The entry that can run: its module imported, its call the real one."""
+    """The entry that can run, with the real function as its `call`; imports its module."""
     load(source_of(entry, plugins))
-    found: E = _of(LIVE, type(entry).__name__.lower()).get(entry.name)
-    return found
+    runnable: E = registry_of(LIVE, type(entry).__name__.lower()).get(entry.name)
+    return runnable

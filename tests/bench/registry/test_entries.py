@@ -2,7 +2,7 @@ from typing import Annotated, Literal
 
 import pytest
 
-from bench.registry import Bounds, Constraint, Fact, Registries, RegistryError, text_of
+from bench.registry import Bounds, Constraint, Examples, Fact, Published, Registries, RegistryError, axes_of, text_of
 
 
 def builder(
@@ -39,7 +39,7 @@ def test_axes_come_from_the_signature(family):
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("stated", "message"),
     [
         ({"strid": 8}, "no axis 'strid', did you mean 'stride'?"),
         ({"stride": 7}, "32 | 16 | 8, not 7"),
@@ -65,20 +65,20 @@ def test_axes_come_from_the_signature(family):
         ({"stride": 32, "skips": "pool4"}, "does not exist with stride=32, skips=pool4: it has no pool4 there"),
     ],
 )
-def test_wrong_axes_and_values_are_refused_with_what_would_work(family, given, told):
-    if told is None:
-        assert family.resolve(given)["stride"] == 8
+def test_wrong_axes_and_values_are_refused_with_the_valid_values(family, stated, message):
+    if message is None:
+        assert family.resolve(stated)["stride"] == 8
         return
     with pytest.raises(RegistryError) as error:
-        family.resolve(given)
-    assert told in str(error.value)
+        family.resolve(stated)
+    assert message in str(error.value)
 
 
 def test_build_calls_the_builder_with_every_axis(family):
     assert family.build(stride=16) == 16
 
 
-def test_a_name_is_taken_once():
+def test_a_name_is_registered_once():
     registries = Registries()
     register = registries.metric(unit="", better=None, kind="static")
     register(builder)
@@ -117,7 +117,43 @@ def test_a_fact_is_printed_as_its_source_prints_it():
     assert Fact("macs", 15.47, "s", digits=3).printed == "15.470"
 
 
-@pytest.mark.parametrize(("more", "told"), [({"scale": 2.0}, "scale"), ({"disputed": True}, "note")])
-def test_a_fact_that_says_too_little_is_refused(more, told):
-    with pytest.raises(RegistryError, match=told):
+@pytest.mark.parametrize(("more", "message"), [({"scale": 2.0}, "scale"), ({"disputed": True}, "note")])
+def test_a_fact_that_says_too_little_is_refused(more, message):
+    with pytest.raises(RegistryError, match=message):
         Fact("params", 1, "s", **more)
+
+
+@pytest.mark.parametrize(
+    ("number", "value", "digits", "scale"),
+    [
+        ("57 M", 57, 0, 1e6),
+        ("181.37 G", 181.37, 2, 1e9),
+        ("0.167", 0.167, 3, 1.0),
+        ("2.50 k", 2.5, 2, 1e3),
+        (8, 8, None, 1.0),
+    ],
+)
+def test_a_printed_number_is_read_with_its_digits_and_unit(number, value, digits, scale):
+    fact = Published("s")("params", number)
+    assert (fact.value, fact.digits, fact.scale) == (value, digits, scale)
+    assert isinstance(fact.value, type(value))
+    assert fact.printed == str(number)
+
+
+@pytest.mark.parametrize("number", ["", "57M", "5.", "-5", "1,000", "5 T", "5 M "])
+def test_any_other_text_is_not_a_number(number):
+    with pytest.raises(RegistryError, match="is not a number"):
+        Published("s")("params", number)
+
+
+def test_an_axis_offers_examples_of_its_values():
+    def net(
+        *,
+        name: Annotated[str, Examples("a", "b")] = "c",
+        rates: Annotated[tuple[int, ...], Examples((1, 2)), Bounds(1, 4)] = (),
+        plain: int = 1,
+    ):
+        return name
+
+    assert [axis.examples for axis in axes_of(net)] == [("a", "b"), ((1, 2),), ()]
+    assert axes_of(net)[1].bounds == Bounds(1, 4)

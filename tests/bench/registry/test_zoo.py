@@ -40,7 +40,7 @@ def test_names_of_timm_may_bear_weights_or_be_old(name):
 
 
 @pytest.mark.parametrize(
-    ("target", "told"),
+    ("target", "message"),
     [
         ("torchvision:resnet51", "did you mean 'resnet50'"),
         ("torchvision:resnet50 aux", "has no axis 'aux'"),
@@ -49,9 +49,9 @@ def test_names_of_timm_may_bear_weights_or_be_old(name):
         ("timm:resnet50 stride", "has no axis 'stride'"),
     ],
 )
-def test_an_unknown_model_or_axis_is_refused_before_anything_is_built(target, told):
+def test_an_unknown_model_or_axis_is_refused_before_anything_is_built(target, message):
     name, _, axis = target.partition(" ")
-    with pytest.raises(RegistryError, match=told):
+    with pytest.raises(RegistryError, match=message):
         declared(name).resolve({axis: True})
 
 
