@@ -10,10 +10,11 @@ import click
 
 from bench.cli import audit, look, machine, reading, single, sweeping
 from bench.cli.options import echo_error
+from bench.registry.versions import __version__
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="fovbench", prog_name="bench")
+@click.version_option(__version__, prog_name="bench")
 @click.option("--debug", is_flag=True, envvar="FOVBENCH_DEBUG", help="Show the traceback of an error.")
 def bench(debug: bool) -> None:
     """Which part of a network earns its keep? Ablations that are measured, kept, compared and gated.
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         raise SystemExit(2) from None
-    except (ValueError, LookupError, OSError, RuntimeError) as error:
+    except (ValueError, LookupError, OSError, RuntimeError, ImportError) as error:
         if debug:
             raise
         echo_error(f"error: {error.args[0] if isinstance(error, KeyError) and error.args else error}")
