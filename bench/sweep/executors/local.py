@@ -29,6 +29,10 @@ PATIENCE = 3.0
 """Seconds that a job waits for its device before it says so."""
 
 
+LOST = 255
+"""The exit status that multiprocessing gives a process whose fork server was killed."""
+
+
 class WorkerError(RuntimeError):
     """Processes cannot be started here at all: no measurement's fault, and no reason to go on."""
 
@@ -86,7 +90,7 @@ def _followed(process: Any, pipe: Connection, receive: Emit, timeout: float) -> 
             tag, item = pipe.recv()
         except (EOFError, ConnectionError):
             process.join()
-            if deadline is None and process.exitcode > 0:
+            if deadline is None and 0 < process.exitcode != LOST:
                 told = f"a worker process could not start (exit status {process.exitcode}); see its error above"
                 raise WorkerError(told) from None
             return Exit(_death(process.exitcode))
@@ -99,6 +103,8 @@ def _followed(process: Any, pipe: Connection, receive: Emit, timeout: float) -> 
 
 
 def _death(code: int) -> str:
+    if code == LOST:
+        return "died: killed by SIGKILL, or its fork server was"
     if code >= 0:
         return f"died: the process ended with exit status {code} before its work was done"
     name = signal.Signals(-code).name
