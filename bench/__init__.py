@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from bench.registry import Bounds, Constraint, Fact, architecture, dataset, metric, plot, task
-from bench.registry.version import version
+from bench.registry.versions import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +34,7 @@ __all__ = [
     "Constraint",
     "Fact",
     "GateResult",
+    "__version__",
     "architecture",
     "compare",
     "dataset",
@@ -47,7 +48,6 @@ __all__ = [
     "table",
     "task",
 ]
-__version__ = version()
 
 STORE = Path("results") / "store.sqlite"
 """The default results store, below the working directory."""

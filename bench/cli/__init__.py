@@ -7,30 +7,11 @@ from collections.abc import Iterator, Sequence
 import click
 
 from bench.cli import audit, errors, look, machine, reading, single, sweeping
-
-
-def version() -> str:
-    """The version of fovbench: that of the package, or of the installed distribution; `unknown` without either."""
-    import importlib.metadata
-
-    import bench as package
-
-    try:
-        return getattr(package, "__version__", None) or importlib.metadata.version("fovbench")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown (not installed)"
-
-
-def _print_version(context: click.Context, _: click.Parameter, requested: bool) -> None:
-    if requested and not context.resilient_parsing:
-        click.echo(f"bench, version {version()}")
-        context.exit()
+from bench.registry.versions import __version__
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the version."
-)
+@click.version_option(__version__, prog_name="bench")
 def bench() -> None:
     """Which part of a network earns its keep? Ablations that are measured, stored, compared and gated.
 

@@ -1,4 +1,4 @@
-"""Command on the machine itself: doctor."""
+"""The command that examines the machine: doctor."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def doctor(data: Path | None, as_json: bool) -> None:
     """Show devices, versions, ceilings, noise, and what is missing.
 
-    Measures how fast matrices are multiplied and memory is copied here, and how far timings of the same work lie
-    apart. Takes about ten seconds; on a busy machine it tells how busy.
+    Measures matrix products and copies of memory on each device, and how much repeated timings of one kernel differ.
+    Takes about ten seconds.
     """
     from bench.sweep.doctor import examine
 

@@ -1,7 +1,7 @@
-"""What a device can do at best, measured: matrix products per dtype, and copies by how much is copied.
+"""The ceilings of a device, measured: matrix products per dtype, and copies by their size.
 
-The best of several tries is taken: a ceiling is what was reached once. FLOPs of a product of two n x n
-matrices: 2 n^3; bytes of a copy: those read and those written.
+A ceiling is the fastest of several calls. A product of two n x n matrices counts 2 n^3 FLOPs; a copy counts the bytes
+that it reads and those that it writes.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ COPIES: Mapping[str, Sequence[int]] = {
     "cpu": (2**16, 2**19, 2**22, 2**25, 2**28),
     "cuda": (2**22, 2**25, 2**28, 2**31),
 }
-"""Bytes read and written, together: from what fits a core's own cache to what fits none."""
+"""Bytes read plus bytes written, from a size that fits a core's own cache to one that fits no cache."""
 
-Press = Callable[[Call], float]
-"""Runs a call and gives its seconds."""
+Stopwatch = Callable[[Call], float]
+"""Runs a call and returns the seconds that it took."""
 
 
 @dataclass(frozen=True)
@@ -40,29 +40,28 @@ class Ceilings:
 
     @property
     def bandwidth(self) -> float:
-        """Bytes per second of the largest copy, which no cache holds."""
+        """Bytes per second of the largest copy, which fits no cache."""
         return self.bandwidths[-1][1]
 
     def bandwidth_of(self, moved: int) -> float:
-        """The fastest that so many bytes were, or could have been, moved: the best of all copies as large or larger.
+        """Bytes per second for `moved` bytes: the fastest of all copies at least as large.
 
-        Between two sizes that of the smaller one holds, so that the ceiling is not too low.
+        A size between two measured ones counts as the smaller one, so that the ceiling is not too low.
         """
         smaller = [size for size, _ in self.bandwidths if size <= moved]
-        least = smaller[-1] if smaller else 0
-        return max(rate for size, rate in self.bandwidths if size >= least)
+        return max(rate for size, rate in self.bandwidths if size >= max(smaller, default=0))
 
     def seconds(self, work: Work) -> float:
-        """The shortest time for an operator: to compute, or to move its bytes, whichever takes longer."""
+        """The shortest time for an operator: that of its FLOPs or that of its bytes, whichever is longer."""
         return max(self.computing(work), work.moved / self.bandwidth_of(work.moved) if work.moved else 0.0)
 
     def computing(self, work: Work) -> float:
-        """The shortest time to compute an operator's FLOPs."""
+        """The shortest time for the operator's FLOPs alone."""
         return work.flops / self.flops
 
 
 def allowed(ceilings: Ceilings, works: Iterable[Work]) -> float:
-    """Seconds that the ceilings allow for operators one after the other."""
+    """The shortest time, in seconds, for operators that run one after the other."""
     return math.fsum(ceilings.seconds(work) for work in works)
 
 
@@ -72,38 +71,41 @@ def measured(device: str, dtype: str, threads: int, seconds: float = 0.25) -> Ce
     Raises RuntimeError (torch's) for a dtype that the device cannot multiply in.
     """
     with thread_count(threads), pinned(threads), torch.inference_mode():
-        press: Press = lambda call: lap(call, device).elapsed  # noqa: E731 - bound to the device
-        flops = max(product_rate(press, device, dtype, side, seconds) for side in PRODUCTS[_kind(device)])
-        copies = tuple((size, copy_rate(press, device, size, seconds)) for size in COPIES[_kind(device)])
+        stopwatch: Stopwatch = lambda call: lap(call, device).elapsed  # noqa: E731
+        flops = max(product_rate(stopwatch, device, dtype, side, seconds) for side in PRODUCTS[_kind(device)])
+        copies = tuple((size, copy_rate(stopwatch, device, size, seconds)) for size in COPIES[_kind(device)])
     return Ceilings(device, dtype, threads, flops, copies)
 
 
-def product_rate(press: Press, device: str, dtype: str, side: int, seconds: float) -> float:
-    """FLOP/s of the fastest of several products of side x side matrices."""
+def product_rate(stopwatch: Stopwatch, device: str, dtype: str, side: int, seconds: float) -> float:
+    """FLOP/s of the fastest of several products of two side x side matrices."""
     a, b = (torch.randn(side, side, device=device).to(getattr(torch, dtype)) for _ in range(2))
     out = torch.empty_like(a)
-    return 2 * side**3 / best(lambda: torch.mm(a, b, out=out), press, seconds)
+    return 2 * side**3 / best(lambda: torch.mm(a, b, out=out), stopwatch, seconds)
 
 
-def copy_rate(press: Press, device: str, size: int, seconds: float) -> float:
-    """Bytes per second, read and written, of the fastest of several copies that move `size` bytes in all."""
+def copy_rate(stopwatch: Stopwatch, device: str, size: int, seconds: float) -> float:
+    """Bytes per second of the fastest of several copies; each reads and writes `size` bytes together."""
     source = torch.ones(size // 2, dtype=torch.uint8, device=device)
     target = torch.zeros_like(source)
-    return size / best(lambda: target.copy_(source), press, seconds)
+    return size / best(lambda: target.copy_(source), stopwatch, seconds)
 
 
-def best(call: Call, press: Press, seconds: float, least: int = 3) -> float:
-    """The shortest time of `call`, after one that is not counted; at least `least` calls, for about `seconds`."""
-    press(call)
-    times = [press(call) for _ in range(least)]
+def best(call: Call, stopwatch: Stopwatch, seconds: float, least: int = 3) -> float:
+    """The shortest time of `call`, in seconds, of at least `least` calls during about `seconds`.
+
+    One call before them is not counted.
+    """
+    stopwatch(call)
+    times = [stopwatch(call) for _ in range(least)]
     while sum(times) < seconds and len(times) < 2000:
-        times.append(press(call))
+        times.append(stopwatch(call))
     return max(min(times), 1e-9)
 
 
 def _kind(device: str) -> str:
-    """Raises ValueError for a kind of device whose ceilings are not known how to be measured."""
+    """Raises ValueError for a kind of device whose ceilings cannot be measured."""
     kind = torch.device(device).type
     if kind not in PRODUCTS:
-        raise ValueError(f"no ceilings are measured on '{device}', only on {' and '.join(PRODUCTS)}")
+        raise ValueError(f"the ceilings of '{device}' cannot be measured, only those of {' and '.join(PRODUCTS)}")
     return kind

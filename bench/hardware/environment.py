@@ -1,23 +1,30 @@
-"""What a result depends on besides the code: the machine, its driver, the build of the library.
+"""The facts that a result depends on besides the code: the machine, its driver, the build of torch.
 
-Read from files and metadata, so that planning need not import torch.
+They are read from files and metadata, so that planning need not import torch.
 """
 
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import importlib.util
 import os
 import platform
-import subprocess
 from pathlib import Path
 from typing import Any
+
+from bench.registry.versions import library_version
+
+LIBRARIES = ("torch", "torchvision", "timm", "numpy", "fovbench")
 
 
 def device_kind(device: str) -> str:
     """`cuda:1` -> `cuda`."""
     return device.split(":")[0]
+
+
+def usable_cores() -> int:
+    """How many cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache
@@ -44,36 +51,39 @@ def torch_build() -> str:
 
 @functools.cache
 def clock_policy() -> str:
-    """The frequency governor of the first core; `unknown` where the kernel does not tell."""
+    """The frequency governor of the first core; `unknown` where the kernel does not report it."""
     governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     return governor.read_text().strip() if governor.is_file() else "unknown"
 
 
 @functools.cache
 def device_facts(device: str) -> dict[str, str]:
-    """Name, driver and clock policy of a device. Raises ValueError for a device that is not here."""
+    """Name, driver and clock policy of a device.
+
+    Raises ValueError for a device that this machine does not have, DriverError where the driver cannot be asked.
+    """
     if device_kind(device) == "cpu":
         return {"device": cpu_name(), "driver": f"{platform.system()} {platform.release()}", "clock": clock_policy()}
+    from bench.hardware import nvml
+
+    properties = _cuda_properties(device)
+    clock = nvml.application_clock(str(properties.uuid))
+    return {"device": properties.name, "driver": nvml.driver_version(), "clock": clock}
+
+
+def _cuda_properties(device: str) -> Any:
+    """What torch knows of a CUDA device. Raises ValueError for a device that this machine does not have."""
     import torch
 
-    if device_kind(device) != "cuda" or not torch.cuda.is_available():
-        raise ValueError(f"there is no device '{device}' here; there is: cpu")
-    query = ["nvidia-smi", "--query-gpu=driver_version,clocks.applications.graphics", "--format=csv,noheader"]
-    driver, clock = subprocess.run(query, capture_output=True, text=True, check=True).stdout.split("\n")[0].split(",")
-    return {"device": torch.cuda.get_device_name(device), "driver": driver.strip(), "clock": clock.strip()}
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device_kind(device) != "cuda" or (torch.device(device).index or 0) >= count:
+        names = ", ".join(["cpu", *(f"cuda:{number}" for number in range(count))])
+        raise ValueError(f"this machine has no device '{device}'; it has: {names}")
+    return torch.cuda.get_device_properties(device)
 
 
 def snapshot(device: str) -> dict[str, Any]:
-    """Everything worth keeping beside a measurement; a superset of what keys use."""
-    libraries = ("torch", "torchvision", "timm", "numpy", "fovbench")
-    versions = {name: _installed(name) for name in libraries}
+    """Everything worth keeping with a measurement; a superset of what keys use."""
+    versions = {name: library_version(name) for name in LIBRARIES}
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), "torch_build": torch_build()}
     return {**device_facts(device), **machine, "versions": versions}
-
-
-@functools.cache
-def _installed(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None

@@ -1,14 +1,13 @@
-"""What an NVIDIA device and its driver tell: throttling, other processes, caches, who waits for whom."""
+"""What matters for a timing on an NVIDIA device: throttling, other processes, caches, launches, CUDA graphs."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import time
 from collections.abc import Callable
 
 import torch
 
+from bench.hardware import nvml
 from bench.hardware.stopwatch import Call
 
 THROTTLES = {
@@ -19,56 +18,46 @@ THROTTLES = {
     0x40: "thermal (hardware)",
     0x80: "power brake",
 }
-"""Bits of NVML's clocks event reasons that slow a device down; idle and a clock set by hand do not count."""
+"""The bits of NVML's mask that slow a device down. Idling and a clock that a person set do not count."""
 
 
 def trouble_reader(device: str) -> Callable[[], str]:
     """A function that says what disturbs the device now: throttling, other processes; empty if nothing does.
 
-    On a CPU always empty: what disturbs a CPU is seen in each sample. Where there is no nvidia-smi it is
-    always empty too; `watched` tells.
+    It is always empty on a CPU, where each sample shows what disturbed it, and where the driver cannot be asked;
+    `watched` says which.
     """
     if torch.device(device).type != "cuda" or not watched():
         return str
-    identity = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
-    return lambda: trouble(
-        _asked("--query-gpu=clocks_throttle_reasons.active", identity),
-        _asked("--query-compute-apps=pid", identity),
-    )
+    uuid = str(torch.cuda.get_device_properties(device).uuid)
+    return lambda: trouble(nvml.throttle_reasons(uuid), nvml.compute_processes(uuid))
 
 
 def watched() -> bool:
     """Whether throttling and other processes on an NVIDIA device can be read here."""
-    return shutil.which("nvidia-smi") is not None
+    return nvml.available()
 
 
-def _asked(query: str, identity: str) -> str:
-    command = ["nvidia-smi", query, "--format=csv,noheader", "-i", identity]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+def trouble(reasons: int, processes: int) -> str:
+    """What the driver's answers mean: NVML's mask of reasons, and the number of processes on the device.
 
-
-def trouble(reasons: str, processes: str) -> str:
-    """What nvidia-smi's answers mean: a mask of reasons (`0x0000000000000004`), and one process a line.
-
-    One of the processes is this one; in a container its number may be another than it knows itself by.
-    A device that does not tell its reasons (`[N/A]`) raises ValueError.
+    One of the processes is this one. (Its number in a container may differ from that which the driver reports.)
     """
-    mask = int(reasons.strip(), 16)
-    throttles = [name for bit, name in THROTTLES.items() if mask & bit]
-    others = max(0, len(processes.split()) - 1)
-    told = [f"throttled: {', '.join(throttles)}"] if throttles else []
-    return "; ".join(told + ["another process on the device"] * (others > 0))
+    throttles = [name for bit, name in THROTTLES.items() if reasons & bit]
+    problems = [f"throttled: {', '.join(throttles)}"] if throttles else []
+    return "; ".join(problems + ["another process on the device"] * (processes > 1))
 
 
 def flusher(device: str) -> Call:
-    """A function that drives everything else out of the device's L2 cache, by writing twice its size."""
+    """A function that clears the device's L2 cache, by writing twice its size."""
     size = torch.cuda.get_device_properties(device).L2_cache_size
     buffer = torch.empty(2 * size, dtype=torch.uint8, device=device)
     return buffer.zero_
 
 
 def launch_seconds(call: Call, device: str, repeats: int = 10) -> list[float]:
-    """Seconds until each of some calls returned, without autograd, from an idle device on, not waiting for its work."""
+    """Seconds until each of `repeats` calls returned, without autograd. The device is idle before each call and its
+    work is not waited for."""
     seconds = []
     with torch.inference_mode():
         for _ in range(repeats):
@@ -81,7 +70,7 @@ def launch_seconds(call: Call, device: str, repeats: int = 10) -> list[float]:
 
 
 def bound_by(launching: float, elapsed: float) -> str:
-    """`launches` where handing the work out takes at least 0.9 of the time until it is done, else `device`."""
+    """`launches` where launching the kernels takes at least 0.9 of the time until they have finished, else `device`."""
     return "launches" if launching >= 0.9 * elapsed else "device"
 
 
@@ -99,10 +88,10 @@ def replayed(call: Call, device: str) -> Call:
         torch.cuda.current_stream(device).wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            kept = call()
+            result = call()
 
     def replay() -> object:
         graph.replay()
-        return kept
+        return result
 
     return replay

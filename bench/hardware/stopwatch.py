@@ -1,6 +1,6 @@
-"""A stopwatch that waits for the device: one interface for CPU and CUDA, used by all timings.
+"""A stopwatch that waits for the device, with one interface for CPU and CUDA.
 
-How often and under what conditions to press it is `timing`'s to say.
+`timing` decides how often a call is timed, and under which conditions.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Call = Callable[[], object]
 
 @dataclass(frozen=True)
 class Lap:
-    """The time one call took, in seconds: elapsed on the device, and CPU time of all threads of the process."""
+    """The time of one call in seconds: elapsed on the device, and CPU time of all threads of the process."""
 
     elapsed: float
     cpu: float
@@ -26,7 +26,7 @@ class Lap:
 def lap(call: Call, device: str) -> Lap:
     """Time `call`, from an idle device until the device has finished its work.
 
-    On CUDA `elapsed` lies between two events on the current stream; elsewhere it is wall-clock time.
+    `elapsed` is the time between two events on the current stream on CUDA, and wall-clock time elsewhere.
     """
     return _cuda_lap(call, torch.device(device)) if torch.device(device).type == "cuda" else _cpu_lap(call)
 
@@ -51,7 +51,7 @@ def _cuda_lap(call: Call, device: torch.device) -> Lap:
 
 @contextmanager
 def thread_count(count: int) -> Iterator[None]:
-    """Torch on `count` threads within, on as many as before afterwards."""
+    """Sets the number of torch's threads inside the block, and resets it afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -1,4 +1,4 @@
-"""A network about to be measured: built once, recorded once, shared by all metrics of its batch of cells."""
+"""The network under test: built once, recorded once, shared by all metrics that are measured on it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Subject:
-    """What static and speed metrics read. `shape` is (C, H, W); `dtype` is torch's name, `float32`.
+    """What static and speed metrics read. `shape` is (C, H, W); `dtype` is torch's name, such as `float32`.
 
-    `layout`, `compile` and `graph` say how `forward` runs the network; what a network is does not depend on them.
+    `layout`, `compile` and `graph` say how `forward` runs the network; they do not change its structure.
     """
 
     build: Callable[[], torch.nn.Module]
@@ -37,36 +37,40 @@ class Subject:
     def model(self) -> torch.nn.Module:
         """The network from its seed, in eval mode, on its device, in its dtype and memory layout.
 
-        Raises TypeError where the builder makes something else.
+        Raises TypeError where the builder returns something else.
         """
         import torch
 
         torch.manual_seed(self.seed)
-        made = self.build()
-        if not isinstance(made, torch.nn.Module):
-            raise TypeError(f"{type(made).__name__} is no network: a builder returns a torch.nn.Module")
-        built = made.eval().to(self.device, getattr(torch, self.dtype))
-        return built.to(memory_format=torch.channels_last) if self.layout == "channels_last" else built
+        network = self.build()
+        if not isinstance(network, torch.nn.Module):
+            raise TypeError(f"the builder returned a {type(network).__name__}; it must return a torch.nn.Module")
+        network.eval()  # a network of a user may return None here
+        network.to(self.device, getattr(torch, self.dtype))
+        return network.to(memory_format=torch.channels_last) if self.layout == "channels_last" else network
 
     @cached_property
     def structure(self) -> torch.nn.Module:
-        """The network for whoever reads its structure: in eval mode, random weights on the meta device where they may.
+        """The network for metrics that read its structure: in eval mode, its random weights on the meta device.
 
-        Masks, tables and frozen parameters have their values; the dtype is that of `model`, device and layout need
-        not be. It is `model` where that stands already, or where the constructor computes with its weights.
+        Masks, tables and frozen parameters have their values. The dtype is that of `model`; device and layout may
+        differ. It is `model` itself where that is built already, or where the constructor computes with its weights.
         """
         import torch
 
         from bench.structure.unfilled import unfilled
 
-        built = None if "model" in self.__dict__ else unfilled(self.build)
-        return self.model if built is None else built.eval().to(getattr(torch, self.dtype))
+        network = None if "model" in self.__dict__ else unfilled(self.build)
+        if network is None:
+            return self.model
+        network.eval()
+        return network.to(getattr(torch, self.dtype))
 
     @cached_property
     def inputs(self) -> tuple[torch.Tensor, ...]:
         """One batch of unit-normal input from the seed, in the layout of the network: (batch, C, H, W).
 
-        Raises ValueError for channels_last where a batch has not four axes.
+        Raises ValueError for channels_last where the shape is not (C, H, W).
         """
         import torch
 
@@ -80,9 +84,9 @@ class Subject:
 
     @cached_property
     def forward(self) -> Callable[[], Any]:
-        """A forward pass on `inputs` as the workload wants it run: eager, compiled, replayed from a CUDA graph.
+        """A forward pass on `inputs` as the workload states: eager, compiled, or replayed from a CUDA graph.
 
-        It leaves the mode of autograd to its caller. Raises ValueError for a graph on another device.
+        The caller sets the mode of autograd. Raises ValueError for a CUDA graph on another device.
         """
         import torch
 

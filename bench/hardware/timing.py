@@ -1,15 +1,13 @@
-"""How a call is timed: warmed up until steady, in rounds on fresh memory layouts, until enough is known.
+"""Times a call: warms up until steady, then times rounds on new memory layouts until the interval is narrow.
 
-A process keeps the speed of its memory layout for life, so calls on one layout tell of that layout only:
-the layouts are the independent draws, and the interval that ends the timing is taken over them. No sample
-is dropped: one that is bad says why, and stands beside the good ones that the numbers are read from. Where
-a machine is so busy that hardly a call keeps its core, the CPU time of a call on one thread, which is what it
-takes undisturbed, is read instead, and `clock` says so.
+The speed of a call depends on the addresses of its tensors, which a process keeps. The memory layouts are therefore
+the independent draws, and the confidence interval that ends the timing is that of the median over layouts. Every
+sample is kept; a bad one states its reason, and the numbers are computed from the good ones. On a machine so busy
+that few calls keep their core, the CPU time of a call on one thread is used instead of elapsed time; `clock` says so.
 """
 
 from __future__ import annotations
 
-import os
 import resource
 import statistics
 import time
@@ -19,6 +17,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
+import psutil
 import torch
 from torch import Tensor
 
@@ -28,23 +27,23 @@ from bench.hardware.stopwatch import Call, Lap, lap, thread_count
 from bench.stats.descriptive import median, median_interval, quantile
 
 PREEMPTED = 0.95
-"""A call that lost its core and got less than this fraction of the CPU time usual for it was preempted."""
+"""A call that lost its core and received less than this fraction of its usual CPU time was preempted."""
 
 ENOUGH = 5, 0.1
-"""So many samples, and such a fraction of all, must be good for the good ones to be read."""
+"""Elapsed time is used where at least this many samples, and this fraction of all samples, are good."""
 
 Clock = Literal["elapsed", "cpu"]
 
 LOW = 0.1
-"""The quantile over layouts that is reported beside the median."""
+"""The quantile over layouts that is reported in addition to the median."""
 
 
 @dataclass(frozen=True)
 class Sample:
     """One timed call, in seconds of elapsed and of CPU time.
 
-    `layout` numbers the memory layouts, `switches` counts how often the process lost a core meanwhile,
-    `trouble` says why the sample is bad; empty where it is good.
+    `layout` is the number of the memory layout, `switches` counts how often the process lost a core during the call,
+    `trouble` says why the sample is bad and is empty for a good one.
     """
 
     elapsed: float
@@ -56,12 +55,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class Timing:
-    """The times of many calls, good and bad, and what they were taken under.
+    """The times of many calls, good and bad, and the conditions of the timing.
 
-    `warmup` is the number of calls before the first, `steady` whether these came to an end on their own;
-    `stopped` says what ended the timing, `load` are the machine's load averages of a minute before and
-    after, `single` says that the call ran on one thread of a CPU, `cores` are those that the process was
-    pinned to (none: not pinned).
+    `warmup` is the number of calls before the first sample, `steady` whether their times had become steady;
+    `stopped` says what ended the timing, `load` are the load averages of the machine (over one minute) before and
+    after, `single` says that the call ran on one thread of a CPU, `cores` are those that the process was pinned to
+    (empty: not pinned).
     """
 
     samples: tuple[Sample, ...]
@@ -74,17 +73,17 @@ class Timing:
 
     @property
     def clock(self) -> Clock:
-        """Whether elapsed or CPU time is read."""
+        """Whether elapsed or CPU time is used."""
         return clock_of(self.samples, self.single)
 
     @cached_property
     def times(self) -> tuple[tuple[int, float], ...]:
-        """(layout, seconds) of every sample that is read."""
+        """(layout, seconds) of every sample that is used."""
         return times_of(self.samples, self.single)
 
     @property
     def seconds(self) -> list[float]:
-        """The times that are read: of good samples, or the CPU time of all."""
+        """The times that are used: elapsed time of the good samples, or CPU time of all samples."""
         return [seconds for _, seconds in self.times]
 
     @cached_property
@@ -94,26 +93,26 @@ class Timing:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Where the median over layouts lies with 95 % confidence, in seconds; None for fewer than six."""
+        """The 95 % confidence interval of the median over layouts, in seconds; None for fewer than six layouts."""
         return median_interval(self.layouts)
 
     @property
     def low(self) -> float:
-        """The 10 % quantile over layouts, in seconds. Raises ValueError where no sample can be read."""
+        """The 10 % quantile over layouts, in seconds. Raises ValueError where no sample can be used."""
         return quantile(self.layouts, LOW)
 
     @property
     def troubles(self) -> dict[str, int]:
-        """How many samples are bad, by what is wrong with them."""
+        """The number of bad samples by reason."""
         return dict(Counter(s.trouble for s in self.samples if s.trouble))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long to time: until the interval of the median over at least `layouts` layouts is no wider than
-    `tolerance` of it, `samples` calls are timed or `seconds` have passed; at least `least` calls.
+    """When to stop timing: the confidence interval of the median over at least `layouts` layouts is no wider than
+    `tolerance` of the median, or `samples` calls were timed, or `seconds` have passed and `least` calls were timed.
 
-    A round on one layout ends after `round_seconds` or `calls` calls.
+    A round on one layout ends after `round_seconds` or after `calls` calls.
     """
 
     tolerance: float = 0.01
@@ -128,21 +127,21 @@ class Plan:
 
 @dataclass(frozen=True)
 class Machine:
-    """All that timing asks of the world outside; tests hand in a made-up one.
+    """Everything that a timing reads from the machine; tests pass an artificial one.
 
-    `now` is in seconds, `switches` counts how often this process lost a core so far, `trouble` says what
-    was wrong with the device since it was last asked.
+    `now` is in seconds, `switches` counts how often this process lost a core so far, `load` is the load average over
+    one minute, `trouble` says what disturbed the device since the last call of `trouble`.
     """
 
     lap: Callable[[Call], Lap]
     now: Callable[[], float] = time.perf_counter
     switches: Callable[[], int] = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
-    load: Callable[[], float] = lambda: os.getloadavg()[0]
+    load: Callable[[], float] = lambda: psutil.getloadavg()[0]
     trouble: Callable[[], str] = str
 
 
 def machine(device: str) -> Machine:
-    """The real one."""
+    """The machine that this process runs on."""
     return Machine(lap=lambda call: lap(call, device), trouble=trouble_reader(device))
 
 
@@ -159,9 +158,9 @@ def timed_call(
 ) -> Timing:
     """Time `call` on `threads` threads, pinned to as many cores, without autograd unless `gradients`.
 
-    On a CPU the tensors that `moving` names are moved to other addresses before every round; their values
-    stay. `prepare` runs before every call and is not timed. The threads, the cores they may run on and
-    the mode of autograd are afterwards as they were.
+    On a CPU the tensors of `moving` are moved to other addresses before every round; their values do not change.
+    `prepare` runs before every call and is not timed. The number of threads, the cores and the mode of autograd are
+    reset afterwards.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -176,9 +175,9 @@ def timed_call(
 def timed(
     call: Call, redraw: Call, machine: Machine, plan: Plan, prepare: Call = lambda: None, single: bool = False
 ) -> Timing:
-    """Warm up, then time rounds of calls, with `redraw` before each; what it returns is kept for the round.
+    """Warm up, then time rounds of calls. `redraw` runs before each round, and its result stays alive during the round.
 
-    `single` says that the call runs on one thread of a CPU, so that CPU time is what it takes undisturbed.
+    `single` says that the call runs on one thread of a CPU, so that its CPU time is its time on an idle machine.
     """
     before = machine.load()
     machine.lap(call)  # loads libraries, compiles
@@ -186,19 +185,19 @@ def timed(
     start, layout, stopped, samples = machine.now(), 0, "", tuple[Sample, ...]()
     machine.trouble()
     while not stopped:
-        kept = redraw()
+        padding = redraw()
         samples += _round(call, prepare, machine, plan, layout)
-        del kept
+        del padding
         layout += 1
         stopped = why_stop(judged(samples, single), machine.now() - start, plan, single)
     return Timing(judged(samples, single), 1 + warmup, steady, stopped, (before, machine.load()), single)
 
 
 def warmed_up(timed_call: Callable[[], float], seconds: float, window: int = 3) -> tuple[int, bool]:
-    """Call until the median of the last calls is no longer below 0.98 of that of the ones before.
+    """Call until the median of the last `window` calls is at least 0.98 of the median of the `window` calls before.
 
-    At least two windows of calls; at most `seconds`, if that is longer. How many calls it took, and whether
-    they were steady in the end.
+    At least two windows of calls, then until `seconds` have passed at most. Returns the number of calls, and whether
+    the last two windows were steady.
     """
     times: list[float] = []
     while True:
@@ -211,23 +210,23 @@ def warmed_up(timed_call: Callable[[], float], seconds: float, window: int = 3) 
 
 
 def _round(call: Call, prepare: Call, machine: Machine, plan: Plan, layout: int) -> tuple[Sample, ...]:
-    """One call on the new addresses that is not counted, then calls for the round's duration."""
+    """One call on the new addresses that is not a sample, then samples until the round ends."""
     machine.lap(call)
     samples: list[Sample] = []
     while not samples or (len(samples) < plan.calls and sum(s.elapsed for s in samples) < plan.round_seconds):
         prepare()
         switches = machine.switches()
-        taken = machine.lap(call)
-        samples.append(Sample(max(taken.elapsed, 1e-9), taken.cpu, layout, machine.switches() - switches))
+        time_of_call = machine.lap(call)
+        samples.append(Sample(max(time_of_call.elapsed, 1e-9), time_of_call.cpu, layout, machine.switches() - switches))
     trouble = machine.trouble()
     return tuple(replace(sample, trouble=trouble) for sample in samples)
 
 
 def judged(samples: Sequence[Sample], single: bool) -> tuple[Sample, ...]:
-    """The samples, those marked whose call lost its core to another process.
+    """The samples; those whose call lost its core to another process are marked `preempted`.
 
-    What CPU time per elapsed time is usual for the call is 1 on a single thread, and else the 90 % quantile
-    of the samples themselves, since threads wait for each other too.
+    The usual CPU time per elapsed time is 1 on a single thread. On several threads, which wait for each other too, it
+    is the 90 % quantile of the samples.
     """
     usual = 1.0 if single else quantile([s.cpu / s.elapsed for s in samples], 0.9)
     return tuple(replace(s, trouble="preempted") if _preempted(s, usual) else s for s in samples)
@@ -238,21 +237,21 @@ def _preempted(sample: Sample, usual: float) -> bool:
 
 
 def clock_of(samples: Sequence[Sample], single: bool) -> Clock:
-    """`elapsed` time of the good samples, where there are enough, or `cpu` time of all, where that can be read."""
-    least, share = ENOUGH
+    """`elapsed` where enough samples are good or the call runs on several threads, else `cpu`."""
+    least, fraction = ENOUGH
     good = sum(not s.trouble for s in samples)
-    return "cpu" if single and good < max(min(least, len(samples)), share * len(samples)) else "elapsed"
+    return "cpu" if single and good < max(min(least, len(samples)), fraction * len(samples)) else "elapsed"
 
 
 def times_of(samples: Sequence[Sample], single: bool) -> tuple[tuple[int, float], ...]:
-    """(layout, seconds) of every sample that is read, by the clock that is read."""
+    """(layout, seconds) of every sample that is used, by the clock that is used."""
     if clock_of(samples, single) == "cpu":
         return tuple((s.layout, s.cpu) for s in samples)
     return tuple((s.layout, s.elapsed) for s in samples if not s.trouble)
 
 
 def why_stop(samples: Sequence[Sample], seconds: float, plan: Plan, single: bool) -> str:
-    """What ends the timing now; empty where nothing does."""
+    """The reason to stop the timing now; empty where there is none."""
     medians = layout_medians(times_of(samples, single))
     interval = median_interval(medians) if len(medians) >= plan.layouts else None
     if interval and interval[1] - interval[0] <= plan.tolerance * median(medians):
@@ -271,10 +270,10 @@ def layout_medians(times: Iterable[tuple[int, float]]) -> list[float]:
 
 
 def moved(tensors: list[Tensor], generator: torch.Generator) -> Tensor:
-    """Move tensors to other addresses, behind random padding; keep the result for as long as they should stay."""
+    """Moves tensors to other addresses, behind padding of random size. They stay there while the result is alive."""
     size = int(torch.randint(1, 1 << 20, (1,), generator=generator))
     padding = torch.empty(size, dtype=torch.uint8)
-    with torch.inference_mode(False):  # weights made in inference mode could not be trained any more
+    with torch.inference_mode(False):  # weights that inference mode creates cannot be trained
         for tensor in tensors:
             tensor.data = tensor.data.clone()
     return padding
@@ -284,7 +283,7 @@ PERCENTILES = (5, 25, 50, 75, 95, 99)
 
 
 def explained(timing: Timing) -> dict[str, Any]:
-    """What explains times in ms: which clock was read, spread, interval, bad samples, circumstances."""
+    """The detail of a timing, in ms: the clock that was used, spread, interval, bad samples, conditions."""
     ms = [1e3 * seconds for seconds in timing.seconds]
     interval = timing.interval
     return {

@@ -1,4 +1,4 @@
-"""The one training loop: any task, any network, one recipe, the same result for the same seed."""
+"""The training loop: any task, any network, one recipe, the same result for the same seed."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ Progress = Callable[[int, int, float], None]
 
 
 class Task(Protocol):
-    """What the loop asks of a task."""
+    """What the loop needs of a task."""
 
     @staticmethod
     def prepare(images: Tensor) -> Tensor:
-        """Bytes to the floats that networks are fed with."""
+        """Images in bytes as the floats that a network takes."""
 
     @staticmethod
     def augment(images: Tensor, targets: Mapping[str, Tensor], generator: torch.Generator) -> tuple[Tensor, Targets]:
-        """Another view of the same prepared examples, drawn from `generator`."""
+        """A random augmentation of prepared examples, drawn from `generator`."""
 
     @staticmethod
     def loss(outputs: Any, targets: Mapping[str, Tensor]) -> Tensor:
         """The number to minimise, unless the network has a `loss(outputs, targets)` of its own.
 
-        A task whose classes can be balanced takes their weights as a third argument, and has
-        `class_weights(examples, balance)` to make them.
+        A task whose classes can be balanced takes their weights as a third argument, and computes them in
+        `class_weights(examples, balance)`.
         """
 
 
-class Diverged(ArithmeticError):  # noqa: N818 - says what happened, as StopIteration does
-    """Training came to a loss, or left weights, that are not finite."""
+class Diverged(ArithmeticError):  # noqa: N818 - a name like StopIteration
+    """A loss of the training, or a weight after it, is not finite."""
 
     sort = "diverged"
 
@@ -64,10 +64,10 @@ class Diverged(ArithmeticError):  # noqa: N818 - says what happened, as StopIter
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network, and how it came about.
+    """A trained network, and the record of its training.
 
-    `curves`: `step`, `loss` (of the step's batch) and `lr`, each (steps,). `mode` is the precision mode
-    that ran; `refused` maps each mode that was wanted but not admitted to the reason.
+    `curves`: `step`, `loss` (of the step's batch) and `lr`, each of shape (steps,). `mode` is the precision mode of
+    the training; `refused` gives for each mode that was requested but not admitted the reason.
     """
 
     model: nn.Module
@@ -91,11 +91,11 @@ def fit(
     progress: Progress | None = None,
     cache: Path | None = None,
 ) -> Trained:
-    """Train `model` in place by `recipe`; the result holds it, or the average of its weights.
+    """Train `model` in place by `recipe`. The result has the model itself, or the average of its weights.
 
-    The same seed, threads and mode give the same weights on a CPU. `progress(step, steps, loss)`
-    is called about twice a second. `cache` is where admissions of precision modes are kept.
-    Raises Diverged where the loss or a weight is no longer finite.
+    The same seed, threads and mode give the same weights on a CPU. `progress(step, steps, loss)` is called about twice
+    a second. `cache` is the folder of admissions of precision modes; None: they are not saved.
+    Raises Diverged where a loss or a weight is not finite.
     """
     with thread_count(threads), _seeded(seed, device):
         model = model.to(device)
@@ -105,8 +105,9 @@ def fit(
         descent = _descent(model, _loss(model, task, examples, recipe, device), recipe, device, mode)
         batches = _batches(task, examples, recipe, device, mode, torch.Generator().manual_seed(seed))
         curves = _descend(descent, batches, recipe, device, progress)
+    descent.result.eval()  # as a statement: a network of a user may return None here
     return Trained(
-        model=descent.result.eval(),
+        model=descent.result,
         curves=curves,
         seconds=time.perf_counter() - wall,
         cpu_seconds=time.process_time() - cpu,
@@ -118,7 +119,7 @@ def fit(
 
 @dataclass(frozen=True)
 class _Descent:
-    """What one optimizer step works on."""
+    """Everything that an optimizer step reads and changes."""
 
     model: nn.Module
     loss: Loss
@@ -129,7 +130,7 @@ class _Descent:
     average: _Average | None
 
     def step(self, images: Tensor, targets: Targets, rate: float) -> Tensor:
-        """One step at learning rate `rate`; the loss before it, detached."""
+        """One step at learning rate `rate`. Returns the loss before the step, detached."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         with self.mode.autocast(self.device):
@@ -145,14 +146,14 @@ class _Descent:
 
     @property
     def result(self) -> nn.Module:
-        """The network to keep: the average where there is one."""
+        """The trained network: the average of the weights where the recipe asks for one, else the model."""
         return self.average.model if self.average else self.model
 
 
 class _Average:
-    """The exponential moving average of weights and floating buffers (batch norm's statistics among them).
+    """The exponential moving average of weights and floating-point buffers, such as batch norm's statistics.
 
-    Early on the decay is (1 + n) / (10 + n), so that the initial weights are soon forgotten.
+    The decay of update n is at most (1 + n) / (10 + n), so that the initial weights have no lasting effect.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -161,14 +162,14 @@ class _Average:
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Move towards the weights of `model`; what is no float (a count, a mask) is copied."""
+        """Move towards the weights of `model`. Tensors of integers or booleans (a count, a mask) are copied."""
         self.updates += 1
         weight = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
-        for mine, theirs in zip(_tensors(self.model), _tensors(model), strict=True):
-            if mine.is_floating_point():
-                mine.lerp_(theirs, weight)
+        for average, current in zip(_tensors(self.model), _tensors(model), strict=True):
+            if average.is_floating_point():
+                average.lerp_(current, weight)
             else:
-                mine.copy_(theirs)
+                average.copy_(current)
 
 
 def _tensors(model: nn.Module) -> Iterator[Tensor]:
@@ -177,20 +178,21 @@ def _tensors(model: nn.Module) -> Iterator[Tensor]:
 
 
 def _loss(model: nn.Module, task: type[Task], examples: Examples, recipe: Recipe, device: str) -> Loss:
-    """The network's own loss if it has one, else the task's. ValueError where it cannot be balanced as wanted."""
+    """The network's own loss if it has one, else the task's. Raises ValueError where its classes cannot be balanced."""
     own = getattr(model, "loss", None)
     if not recipe.balance:
         return own if callable(own) else task.loss
     class_weights = getattr(task, "class_weights", None)
     if callable(own) or class_weights is None:
         owner = type(model).__name__ if callable(own) else task.__name__
-        raise ValueError(f"balance is {recipe.balance:g}, but the loss of {owner} has no classes to weigh")
+        raise ValueError(f"balance is {recipe.balance:g}, but the loss of {owner} has no classes to weight")
     weighted: Callable[..., Tensor] = task.loss
     return functools.partial(weighted, weights=class_weights(examples, recipe.balance).to(device))
 
 
 def _descent(model: nn.Module, loss: Loss, recipe: Recipe, device: str, mode: Mode) -> _Descent:
-    model = model.to(device=device, memory_format=mode.layout).train()  # type: ignore[call-overload]
+    model = model.to(device=device, memory_format=mode.layout)  # type: ignore[call-overload]
+    model.train()  # as a statement: a network of a user may return None here
     return _Descent(
         model=model,
         loss=loss,
@@ -203,7 +205,7 @@ def _descent(model: nn.Module, loss: Loss, recipe: Recipe, device: str, mode: Mo
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW or SGD with momentum; biases and normalisation (one-dimensional) don't decay."""
+    """AdamW, or SGD with momentum. Biases and weights of normalisation (one-dimensional) do not decay."""
     trainable = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in trainable if p.ndim > 1], "weight_decay": recipe.weight_decay},
@@ -215,9 +217,9 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """The rate of step 0, 1, ...: a linear rise over the warm-up's share, then the schedule.
+    """The rate of step 0, 1, ...: a linear rise over the warm-up's fraction of the steps, then the schedule.
 
-    `cosine` falls to 0 along half a cosine, `poly` as (1 - t)^0.9, t the share that is done.
+    `cosine` falls to 0 along half a cosine, `poly` as (1 - t)^0.9, where t is the fraction of the steps done.
     """
     warm = round(recipe.warmup * recipe.steps)
     if step < warm:
@@ -235,7 +237,7 @@ def _descend(
     device: str,
     progress: Progress | None,
 ) -> dict[str, np.ndarray[Any, Any]]:
-    """All steps; the curves. Raises Diverged."""
+    """Runs all steps and returns the curves. Raises Diverged."""
     rates = np.array([learning_rate(recipe, step) for step in range(recipe.steps)])
     losses = _Losses(recipe.steps, every=1 if device == "cpu" else 20, progress=progress)
     for rate, (images, targets) in zip(rates, batches, strict=False):
@@ -246,12 +248,12 @@ def _descend(
 
 
 class _Losses:
-    """The loss of every step, fetched from the device every few steps, since each fetch waits for it."""
+    """The loss of every step. It is fetched from the device every few steps, since each fetch waits for the device."""
 
     def __init__(self, steps: int, every: int, progress: Progress | None) -> None:
         self.values = np.full(steps, np.nan)
         self.count, self.every, self.waiting = 0, every, list[Tensor]()
-        self.progress, self.told = progress, -math.inf
+        self.progress, self.reported = progress, -math.inf
 
     def add(self, loss: Tensor) -> None:
         """Raises Diverged at the first loss that is not finite."""
@@ -259,7 +261,7 @@ class _Losses:
         last = self.count + len(self.waiting) == len(self.values)
         if last or len(self.waiting) == self.every:
             self._fetch()
-            self._tell(last)
+            self._report(last)
 
     def _fetch(self) -> None:
         for value in torch.stack(self.waiting).tolist():
@@ -269,11 +271,11 @@ class _Losses:
                 raise Diverged(self.count, value)
         self.waiting.clear()
 
-    def _tell(self, last: bool) -> None:
+    def _report(self, last: bool) -> None:
         now = time.monotonic()
-        if self.progress and (last or now - self.told >= 0.5):
+        if self.progress and (last or now - self.reported >= 0.5):
             self.progress(self.count, len(self.values), float(self.values[self.count - 1]))
-            self.told = now
+            self.reported = now
 
 
 def _batches(
@@ -281,8 +283,8 @@ def _batches(
 ) -> Iterator[tuple[Tensor, Targets]]:
     """Endless batches on the device: gathered as bytes, then prepared and augmented there.
 
-    In the training thread: on a CPU all of it takes 4 to 7 % of a step, and a thread that did it ahead won
-    nothing (105 against 103 ms a step of the small FCN-8s, a free core beside); on a GPU the bytes lie there.
+    This runs in the training thread. It takes 4 to 7 % of a step on a CPU, and a second thread gained nothing (105
+    against 103 ms for a step of the small FCN-8s, with an idle core); on a GPU the bytes are on the device already.
     """
     images, targets = _near(examples, device)
     for index in shuffled(len(images), recipe.batch, generator):
@@ -295,7 +297,7 @@ def _batches(
 
 
 def shuffled(count: int, batch: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Endless batches of indices int64 (batch,); each epoch visits every example once, in a new order."""
+    """Endless batches of indices, int64 (batch,). Each epoch visits every example once, in a new order."""
     order = torch.empty(0, dtype=torch.long)
     while True:
         while len(order) < batch:
@@ -305,7 +307,7 @@ def shuffled(count: int, batch: int, generator: torch.Generator) -> Iterator[Ten
 
 
 def _near(examples: Examples, device: str) -> tuple[Tensor, Mapping[str, Tensor]]:
-    """The bytes of all examples: on a GPU where they fit into a quarter of what is free, else in host memory."""
+    """The bytes of all examples: on the GPU where they fit into a quarter of its free memory, else in host memory."""
     tensors = [examples.images, *examples.targets.values()]
     size = sum(t.numel() * t.element_size() for t in tensors)
     if torch.device(device).type != "cuda" or size > torch.cuda.mem_get_info(device)[0] / 4:
@@ -315,7 +317,7 @@ def _near(examples: Examples, device: str) -> tuple[Tensor, Mapping[str, Tensor]
 
 @contextmanager
 def _seeded(seed: int, device: str) -> Iterator[None]:
-    """Torch's own generators from the seed (dropout draws from them), and back as they were."""
+    """Seeds torch's own generators, which dropout draws from, and resets them afterwards."""
     gpus = [torch.device(device)] if torch.device(device).type == "cuda" else []
     with torch.random.fork_rng(devices=gpus):
         torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""The modes that a network can be trained in: an arithmetic and a memory layout."""
+"""Precision modes: the arithmetic and the memory layout in which a network is trained."""
 
 from __future__ import annotations
 

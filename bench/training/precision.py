@@ -1,8 +1,8 @@
-"""Which precision mode a device may train a network in: only one whose gradients are right for its every layer.
+"""Admits a precision mode for training a network on a device: one whose gradients are right for every layer.
 
-Some libraries compute wrong gradients, or crash, for some layers in some modes. So a mode is admitted per
-device and per distinct layer (type, hyper-parameters, input shape) by `bench.probe`, in a process of its
-own, once; what it found is kept.
+Some libraries compute wrong gradients, or crash, for some layers in some modes. `bench.training.probe` therefore runs
+each distinct layer (type, hyper-parameters, input shape) once on each device, in a process of its own, and its results
+are saved.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FALLBACK: Mapping[str, tuple[str, ...]] = {
     "bf16+channels_last": ("bf16+channels_last", "bf16"),
     "auto": ("bf16+channels_last", "bf16", "channels_last", "fp32"),
 }
-"""What is tried for a wanted mode; a named one that fails falls back to the next, at last to fp32."""
+"""The modes that are probed for a requested one. A named mode that fails falls back to the next, at last to fp32."""
 LIMIT = 600.0
 """Seconds that a layer may take in one mode before it counts as hung."""
 GAIN = 0.95
@@ -46,9 +46,9 @@ GAIN = 0.95
 
 @dataclass(frozen=True)
 class Admission:
-    """The mode that may run; each refused mode with the layer and what was wrong with it.
+    """The admitted mode, and each refused mode with its first wrong layer and the fault.
 
-    `seconds` are those of one forward and backward pass through all layers, by mode, where it was measured.
+    `seconds` are those of one forward and backward pass through all layers, by mode, for the modes that are right.
     """
 
     mode: str
@@ -58,9 +58,9 @@ class Admission:
 
 @dataclass(frozen=True)
 class Layer:
-    """A distinct layer of a network and how often it runs; itself pickled, or why that is impossible.
+    """A distinct layer of a network, how often it runs, and its pickle or why it has none (`unsendable`).
 
-    `key` is all that tells it from others; `files` are those of its classes' modules.
+    `key` identifies the layer; `files` are the source files of its classes by module.
     """
 
     name: str
@@ -72,26 +72,27 @@ class Layer:
 
 
 def admit(
-    model: nn.Module, shape: Sequence[int], batch: int, device: str, wanted: str, cache: Path | None = None
+    model: nn.Module, shape: Sequence[int], batch: int, device: str, requested: str, cache: Path | None = None
 ) -> Admission:
-    """The mode in which `model` may be trained on batches of `shape` (C, H, W), by the wanted mode's fall-backs.
+    """The mode in which `model` may be trained on batches of `batch` images of `shape` (C, H, W).
 
-    A named mode is taken if it is right. `auto` takes the fastest right one, if it gains. `cache` is a folder
-    where findings are kept; None: nowhere. The model must be on `device` and work in fp32.
+    A named mode is admitted if it is right, else the next of its fallbacks. `auto` is the fastest right mode, if that
+    gains over fp32. `cache` is the folder of saved probes; None: they are not saved. The model must be on `device` and
+    run in fp32.
     """
-    if wanted == "fp32":
+    if requested == "fp32":
         return Admission("fp32")
     layers = layers_of(model, (batch, *shape), device)
-    probes = _probes(layers, FALLBACK[wanted], device, cache)
-    faults = {mode: fault for mode, tried in probes.items() if (fault := _first_fault(tried)) is not None}
+    probes = _probes(layers, FALLBACK[requested], device, cache)
+    faults = {mode: fault for mode, of_mode in probes.items() if (fault := _first_fault(of_mode)) is not None}
     right = [mode for mode in probes if mode not in faults]
     seconds = {mode: _cost(layers, probes[mode]) for mode in right}
-    mode = _fastest(seconds) if wanted == "auto" else next(iter(right), "fp32")
+    mode = _fastest(seconds) if requested == "auto" else next(iter(right), "fp32")
     return Admission(mode, faults, seconds)
 
 
 def _fastest(seconds: Mapping[str, float]) -> str:
-    """The fastest mode if it gains over fp32 (which is not there if a layer did not run even so)."""
+    """The fastest mode if it gains over fp32, else fp32. (fp32 has no time where a layer failed in fp32 too.)"""
     best = min(seconds, key=lambda mode: seconds[mode], default="fp32")
     return best if seconds and seconds[best] < GAIN * seconds.get("fp32", 0.0) else "fp32"
 
@@ -107,24 +108,24 @@ def _cost(layers: Sequence[Layer], probes: Sequence[Probe]) -> float:
     return sum(layer.count * (probe_result.seconds or 0.0) for layer, probe_result in zip(layers, probes, strict=True))
 
 
-# What the probe finds, and where it is kept.
+# Probes, saved and new.
 
 
 def _probes(layers: Sequence[Layer], modes: Sequence[str], device: str, cache: Path | None) -> dict[str, list[Probe]]:
-    """The trial of every layer in every mode: kept ones, and new ones, which are kept."""
+    """The probe of every layer in every mode: read from `cache`, or run now and saved there."""
     machine = _machine(device)
     runs = [(index, mode) for index in range(len(layers)) for mode in modes]
     places = {(i, m): cache / f"{_digest([machine, layers[i].key, m])}.json" for i, m in runs} if cache else {}
-    found = {run: Probe(**json.loads(place.read_text())) for run, place in places.items() if place.is_file()}
-    for run, probe_result in _probed(layers, [run for run in runs if run not in found], device).items():
-        found[run] = probe_result
+    probes = {run: Probe(**json.loads(place.read_text())) for run, place in places.items() if place.is_file()}
+    for run, probe_result in _probed(layers, [run for run in runs if run not in probes], device).items():
+        probes[run] = probe_result
         if cache:
-            _keep(places[run], probe_result)
-    return {mode: [found[index, mode] for index in range(len(layers))] for mode in modes}
+            _save(places[run], probe_result)
+    return {mode: [probes[index, mode] for index in range(len(layers))] for mode in modes}
 
 
 def _machine(device: str) -> list[str]:
-    """What a trial depends on besides the layer and the mode, the probe itself included."""
+    """What a probe depends on besides the layer and the mode; its own source is part of it."""
     abilities = json.dumps(torch.cpu.get_capabilities(), sort_keys=True, default=str)
     sources = [_file_digest(module.__file__) for module in (probe, modes, stopwatch)]
     return [device_facts(device)["device"], abilities, torch_build(), str(torch.get_num_threads()), *sources]
@@ -138,8 +139,8 @@ def _digest(words: Sequence[object]) -> str:
     return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:32]
 
 
-def _keep(place: Path, probe_result: Probe) -> None:
-    """Written whole or not at all: other workers read and write the same folder."""
+def _save(place: Path, probe_result: Probe) -> None:
+    """Written whole or not at all, because other workers read and write the same folder."""
     place.parent.mkdir(parents=True, exist_ok=True)
     partial = place.with_suffix(f".{os.getpid()}")
     partial.write_text(json.dumps(asdict(probe_result)))
@@ -147,12 +148,12 @@ def _keep(place: Path, probe_result: Probe) -> None:
 
 
 def _probed(layers: Sequence[Layer], runs: Sequence[tuple[int, str]], device: str) -> dict[tuple[int, str], Probe]:
-    """Run the probe, again after each run that ended it, until every run has its trial."""
-    found = {(i, m): _failed(layers[i], m, fault) for i, m in runs if (fault := layers[i].unsendable) is not None}
+    """Run the probe until every run has a result; again after each run that ended its process."""
+    probes = {(i, m): _failed(layers[i], m, fault) for i, m in runs if (fault := layers[i].unsendable) is not None}
     with tempfile.TemporaryDirectory() as folder:
-        while left := [run for run in runs if run not in found]:
-            found |= _process(Path(folder), layers, left, device)
-    return found
+        while remaining := [run for run in runs if run not in probes]:
+            probes |= _process(Path(folder), layers, remaining, device)
+    return probes
 
 
 def _failed(layer: Layer, mode: str, fault: str) -> Probe:
@@ -162,25 +163,25 @@ def _failed(layer: Layer, mode: str, fault: str) -> Probe:
 def _process(
     folder: Path, layers: Sequence[Layer], runs: Sequence[tuple[int, str]], device: str
 ) -> dict[tuple[int, str], Probe]:
-    """The trials of one process; the last is that of the run which ended it, if one did.
+    """The probes of one process. The last is that of the run which ended the process, if one did.
 
-    Raises RuntimeError where the process could not even start.
+    Raises RuntimeError where the process could not start.
     """
     ended, results = _ended(folder, layers, runs, device)
     lines = [json.loads(line) for line in results.splitlines()]
-    found = {(int(t["layer"]), t["mode"]): Probe(**t) for t in lines if "begin" not in t}
+    probes = {(int(line["layer"]), line["mode"]): Probe(**line) for line in lines if "begin" not in line}
     if ended.returncode and "begin" in (lines or [{}])[-1]:
         index, mode = lines[-1]["begin"]
-        found[index, mode] = _failed(layers[index], mode, f"ends its process ({_how(ended)})")
-    elif not found:
+        probes[index, mode] = _failed(layers[index], mode, f"ends its process ({_how(ended)})")
+    elif not probes:
         raise RuntimeError(f"the probe of precision modes did not start: {_how(ended)}")
-    return {(i, m): replace(probe_result, layer=layers[i].name) for (i, m), probe_result in found.items()}
+    return {(i, m): replace(probe_result, layer=layers[i].name) for (i, m), probe_result in probes.items()}
 
 
 def _ended(
     folder: Path, layers: Sequence[Layer], runs: Sequence[tuple[int, str]], device: str
 ) -> tuple[subprocess.CompletedProcess[str], str]:
-    """A process of the probe that has ended, and the lines it wrote."""
+    """Runs a process of the probe until it ends. Returns the ended process and the lines that it wrote."""
     request, results = folder / "request", folder / "results"
     files = {name: file for layer in layers for name, file in layer.files.items()}
     pickled = tuple(layer.pickled for layer in layers)
@@ -193,26 +194,23 @@ def _ended(
 
 
 def _how(ended: subprocess.CompletedProcess[str]) -> str:
-    """How a process ended. Raises RuntimeError where someone else ended it, which says nothing of the layer."""
+    """How a process ended. Raises RuntimeError where it was ended from outside, which is no fault of a layer."""
     if -ended.returncode in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
         raise RuntimeError(f"the probe of precision modes was ended by {signal.Signals(-ended.returncode).name}")
     if ended.returncode < 0:
         return signal.Signals(-ended.returncode).name
-    told = ended.stderr.strip().splitlines() or ["nothing said"]
-    return f"status {ended.returncode}: {told[0]}"
-
-
-# The layers of a network.
+    lines = ended.stderr.strip().splitlines() or ["no message"]
+    return f"status {ended.returncode}: {lines[0]}"
 
 
 # The layers of a network.
 
 
 def layers_of(model: nn.Module, shape: Sequence[int], device: str) -> list[Layer]:
-    """The distinct layers that a training forward pass on a batch of `shape` runs; the model is left as it was.
+    """The distinct layers in a training forward pass on a batch of `shape` (N, C, H, W). The model is left unchanged.
 
-    A layer is a module without children or with weights of its own. Dropout, which draws other numbers in
-    another layout and computes nothing else, and identities are left out.
+    A layer is a module without children or with weights of its own. Identities are left out, and dropout, which only
+    draws other random numbers in another layout.
     """
     calls: list[tuple[nn.Module, Any, Any]] = []
 
@@ -221,8 +219,9 @@ def layers_of(model: nn.Module, shape: Sequence[int], device: str) -> list[Layer
 
     hooks = [m.register_forward_pre_hook(note, with_kwargs=True) for m in model.modules() if _is_layer(m)]
     try:
-        with _as_it_was(model), torch.no_grad():
-            model.train()(torch.randn(*shape, device=device))
+        with _unchanged(model), torch.no_grad():
+            model.train()  # as a statement: a network of a user may return None here
+            model(torch.randn(*shape, device=device))
     finally:
         for hook in hooks:
             hook.remove()
@@ -236,7 +235,7 @@ def _is_layer(module: nn.Module) -> bool:
 
 
 def _shape_only(leaf: Any) -> Any:
-    """Floating tensors without their values; what is no float (indices of an unpooling) keeps its own."""
+    """A floating-point tensor without its values; others, such as the indices of an unpooling, keep theirs."""
     if not isinstance(leaf, Tensor):
         return leaf
     return torch.empty_like(leaf, device="meta") if leaf.is_floating_point() else leaf.detach().cpu().clone()
@@ -259,14 +258,14 @@ def _layer(key: str, count: int, module: nn.Module, args: Any, kwargs: Any) -> L
 
 
 def _weightless(module: nn.Module) -> nn.Module:
-    """A copy whose trainable weights are shapes only: the probe draws its own."""
+    """A copy whose trainable weights are on the meta device: the probe draws its own."""
     trainable = [p for p in module.parameters() if p.requires_grad]
     memo = {id(p): nn.Parameter(torch.empty_like(p, device="meta")) for p in trainable}
     return copy.deepcopy(module, memo)
 
 
 def _key(module: nn.Module, args: Any, kwargs: Any) -> str:
-    """Types, settings, shapes of weights and inputs, and the sources of what is not torch's."""
+    """Types, settings, shapes of weights and inputs, and the sources of classes that are not torch's."""
     settings = {k: v for k, v in vars(module).items() if not k.startswith("_") and _is_setting(v)}
     state = {n: f"{tuple(t.shape)} {t.requires_grad}" for n, t in [*module.named_parameters(), *module.named_buffers()]}
     kinds = [f"{type(m).__module__}.{type(m).__qualname__}" for m in module.modules()]
@@ -275,7 +274,7 @@ def _key(module: nn.Module, args: Any, kwargs: Any) -> str:
 
 
 def _inputs(args: Any, kwargs: Any) -> str:
-    return ", ".join(_words(leaf) for leaf in pytree.tree_leaves((args, kwargs)))
+    return ", ".join(_described(leaf) for leaf in pytree.tree_leaves((args, kwargs)))
 
 
 def _is_setting(value: Any) -> bool:
@@ -284,21 +283,21 @@ def _is_setting(value: Any) -> bool:
     return value is None or isinstance(value, (bool, int, float, str))
 
 
-def _words(leaf: Any) -> str:
+def _described(leaf: Any) -> str:
     """A tensor by its type and shape: `float32 (8, 3, 120, 160)`."""
     return f"{leaf.dtype} {tuple(leaf.shape)}".removeprefix("torch.") if isinstance(leaf, Tensor) else repr(leaf)
 
 
 def _files(module: nn.Module) -> dict[str, str]:
-    """The files of the modules that define the classes, torch's own and the main program left out."""
+    """The source files of the classes by module, without torch's own and the main program."""
     names = {type(m).__module__ for m in module.modules()}
     files = {name: getattr(sys.modules.get(name), "__file__", None) for name in names - {"__main__"}}
     return {name: file for name, file in files.items() if file and not name.startswith("torch.")}
 
 
 @contextmanager
-def _as_it_was(model: nn.Module) -> Iterator[None]:
-    """Buffers (batch norm's statistics), training flags and torch's generators are put back afterwards."""
+def _unchanged(model: nn.Module) -> Iterator[None]:
+    """Resets buffers (such as batch norm's statistics), training flags and torch's generators afterwards."""
     buffers = [(b, b.detach().clone()) for b in model.buffers()]
     training = [(m, m.training) for m in model.modules()]
     with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if torch.cuda.is_available() else []):

@@ -1,8 +1,8 @@
-"""Whether a layer computes right in a precision mode, found out in a process of its own.
+"""Checks whether a layer computes right in a precision mode, in a process of its own.
 
-`python -m bench.probe REQUEST RESULTS` runs each layer of a pickled `Request` in each mode, compares
-outputs and gradients with fp32 in contiguous layout, and writes one JSON line before and one after each
-run, so that whoever started it knows which layer killed it.
+`python -m bench.training.probe REQUEST RESULTS` runs each layer of a pickled `ProbeRequest` in its modes, compares
+outputs and gradients with fp32 in contiguous layout, and writes one JSON line before and one after each run, so that
+the parent process knows which layer ended the process.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from bench.training.modes import MODES, Mode
 TOLERANCE = {"bf16": 0.1, "fp32": 1e-3}
 """The largest error of a tensor, relative to its norm.
 
-Inputs, weights and output gradients are exact in bf16, so what is left is the rounding of results (2^-9
-each, 0.1 % in the norm) and of what lies between: convolutions, poolings and batch norms were seen at 0.2 %,
-modules of several steps at up to 4 %, a layer norm that sums many gradients in bf16 at 9 %. The known faults
-begin at 80 %, and one wrong channel of 64 makes 12 %. In fp32 another order of summation moved the norm by
-2e-5 at most; the tolerance leaves room for TF32.
+Inputs, weights and output gradients are exact in bf16. The error is therefore the rounding of results (2^-9 each,
+0.1 % in the norm) and of intermediate results: 0.2 % was measured for convolutions, poolings and batch norms, up to
+4 % for modules of several steps, 9 % for a layer norm that sums many gradients in bf16. The faults that occurred begin
+at 80 %, and one wrong channel of 64 gives 12 %. In fp32 another order of summation changed the norm by 2e-5 at most;
+the tolerance leaves room for TF32.
 """
 
 
 @dataclass(frozen=True)
 class ProbeRequest:
-    """What to run: pickled layers, pairs (layer, mode), and the files of modules that pickles refer to.
+    """The runs of a process: pickled layers, pairs (index of layer, mode), and the files of the modules in the pickles.
 
-    A run that takes more than `limit` seconds counts as hung.
+    A run of more than `limit` seconds counts as hung.
     """
 
     layers: tuple[bytes, ...]
@@ -55,7 +55,7 @@ class ProbeRequest:
 
 @dataclass(frozen=True)
 class Probe:
-    """A layer's run in a mode: what is wrong (None: nothing), errors by tensor, seconds forward and back."""
+    """The run of a layer in a mode: its fault (None: it is right), errors by tensor, seconds forward and backward."""
 
     layer: str
     mode: str
@@ -66,24 +66,24 @@ class Probe:
 
 def main(request: Path, results: Path) -> None:
     """Run a request; called in the child process."""
-    wanted: ProbeRequest = pickle.loads(request.read_bytes())
-    torch.set_num_threads(wanted.threads)
+    todo: ProbeRequest = pickle.loads(request.read_bytes())
+    torch.set_num_threads(todo.threads)
     parent = os.getppid()
-    for name, file in wanted.modules.items():
+    for name, file in todo.modules.items():
         _load(name, file)
     with results.open("a") as log:
-        for layer, mode in wanted.runs:
-            if os.getppid() != parent:  # whoever asked is dead
+        for layer, mode in todo.runs:
+            if os.getppid() != parent:  # the parent process has ended
                 return
-            faulthandler.dump_traceback_later(wanted.limit, exit=True)
+            faulthandler.dump_traceback_later(todo.limit, exit=True)
             print(json.dumps({"begin": [layer, mode]}), file=log, flush=True)
-            probe_result = tried(wanted.layers[layer], str(layer), MODES[mode], wanted.device)
+            probe_result = tried(todo.layers[layer], str(layer), MODES[mode], todo.device)
             print(json.dumps(asdict(probe_result)), file=log, flush=True)
             faulthandler.cancel_dump_traceback_later()
 
 
 def _load(name: str, file: str) -> None:
-    """Import a module under the name it has elsewhere, from its file where the name does not lead there."""
+    """Import a module under the name that it has in the parent process, from its file where the name alone fails."""
     try:
         spec = importlib.util.find_spec(name)
     except ModuleNotFoundError:
@@ -91,25 +91,25 @@ def _load(name: str, file: str) -> None:
     if spec is None or spec.origin != file:
         spec = importlib.util.spec_from_file_location(name, file)
         if spec is None or spec.loader is None:
-            raise ImportError(f"{file} is no Python module")
+            raise ImportError(f"{file} is not a Python module")
         module = sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
 
 
 def tried(layer: bytes, name: str, mode: Mode, device: str) -> Probe:
-    """A layer in a mode, compared with itself in fp32 and contiguous layout, and timed."""
+    """Runs a layer in a mode, compares it with itself in fp32 and contiguous layout, and times it."""
     try:
         reference = _reference(layer, device)
         run = _Run(layer, mode, device)
         first = _errors(run, reference)
         seconds = _seconds(run, device)
         errors = {key: _worse(first[key], again) for key, again in _errors(run, reference).items()}
-    except Exception as error:  # whatever a layer raises is a reason not to run it in this mode
+    except Exception as error:  # any exception is a reason not to run the layer in this mode
         return Probe(name, mode.name, f"raises {type(error).__name__}: {error}".split("\n")[0], {}, None)
     return Probe(name, mode.name, fault_of(errors, mode), errors, seconds)
 
 
-@functools.lru_cache(maxsize=1)  # a layer's modes are tried one after the other
+@functools.lru_cache(maxsize=1)  # the modes of a layer run one after the other
 def _reference(layer: bytes, device: str) -> dict[str, Tensor]:
     reference = _tensors(_Run(layer, MODES["fp32"], device))
     if not all(bool(tensor.isfinite().all()) for tensor in reference.values()):
@@ -118,7 +118,7 @@ def _reference(layer: bytes, device: str) -> dict[str, Tensor]:
 
 
 def fault_of(errors: Mapping[str, float], mode: Mode) -> str | None:
-    """What is wrong with these errors, None where all keep to the mode's tolerance."""
+    """The fault that these errors show; None where all are within the mode's tolerance."""
     allowed = TOLERANCE["bf16" if mode.bf16 else "fp32"]
     wrong = {key: error for key, error in errors.items() if not error <= allowed}
     if not wrong:
@@ -132,18 +132,18 @@ def _errors(run: _Run, reference: Mapping[str, Tensor]) -> dict[str, float]:
 
 
 def _worse(first: float, again: float) -> float:
-    """The larger error, NaN before all: a kernel that reads memory nobody wrote may be right at first."""
+    """The larger error, or NaN: a kernel that reads uninitialised memory may be right in its first run only."""
     return again if math.isnan(again) or again > first else first
 
 
 def _error(value: Tensor, reference: Tensor) -> float:
-    """|value - reference| / |reference|; a reference of (nearly) nothing counts as 1e-5 per element."""
+    """|value - reference| / |reference|; the reference counts as at least 1e-5 per element."""
     floor = 1e-5 * math.sqrt(reference.numel())
     return float((value.double() - reference.double()).norm() / max(float(reference.double().norm()), floor))
 
 
 class _Run:
-    """A layer with random weights and inputs in a mode; a call gives outputs and gradients by name."""
+    """A layer with random weights and inputs in a mode. A call returns outputs and gradients by name."""
 
     def __init__(self, layer: bytes, mode: Mode, device: str) -> None:
         module, args, kwargs = pickle.loads(layer)
@@ -182,12 +182,12 @@ class _Run:
         if not self.incoming:
             generator = torch.Generator().manual_seed(1)
             self.incoming = [torch.empty_like(o).copy_(_normal(o.shape, generator)) for o in outputs]
-        found = torch.autograd.grad(outputs, list(leaves.values()), self.incoming, allow_unused=True)
-        return {name: gradient for name, gradient in zip(leaves, found, strict=True) if gradient is not None}
+        gradients = torch.autograd.grad(outputs, list(leaves.values()), self.incoming, allow_unused=True)
+        return {name: gradient for name, gradient in zip(leaves, gradients, strict=True) if gradient is not None}
 
 
 def _copied(leaf: Any) -> Any:
-    """A copy of a tensor: layers that work in place must not touch the leaves of the graph."""
+    """A copy of a tensor, because layers that work in place must not change the leaves of the graph."""
     return leaf.clone() if isinstance(leaf, Tensor) else leaf
 
 
@@ -196,7 +196,7 @@ def _tensors(run: _Run) -> dict[str, Tensor]:
 
 
 def _seconds(run: _Run, device: str, most: int = 5, enough: float = 0.1) -> float:
-    """The least time of up to `most` more runs, fewer where they are long."""
+    """The least time of up to `most` further runs; of fewer where they take `enough` seconds."""
     times: list[float] = []
     while len(times) < most and sum(times) < enough:
         times.append(lap(run, device).elapsed)
@@ -204,7 +204,7 @@ def _seconds(run: _Run, device: str, most: int = 5, enough: float = 0.1) -> floa
 
 
 def _weighted(module: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Random weights, of unit gain, in place of those that were left out of the pickle."""
+    """Draws random weights of unit gain for those that the pickle leaves out."""
     drawn: dict[int, nn.Parameter] = {}
     for layer in module.modules():
         for name, parameter in layer._parameters.items():
@@ -220,7 +220,7 @@ def _drawn(parameter: nn.Parameter, generator: torch.Generator) -> nn.Parameter:
 
 
 def _normal(shape: torch.Size, generator: torch.Generator) -> Tensor:
-    """Normal numbers that bf16 holds exactly."""
+    """Normal numbers that are exact in bf16."""
     return torch.randn(shape, generator=generator).bfloat16().float()
 
 

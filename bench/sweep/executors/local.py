@@ -29,6 +29,10 @@ PATIENCE = 3.0
 """Seconds after which a job that waits for its device prints that it waits."""
 
 
+LOST = 255
+"""The exit status that multiprocessing gives a process whose fork server was killed."""
+
+
 class WorkerError(RuntimeError):
     """Worker processes cannot be started at all, so that the run ends; no measurement is to blame."""
 
@@ -86,7 +90,7 @@ def _followed(process: Any, pipe: Connection, receive: Emit, timeout: float) -> 
             tag, item = pipe.recv()
         except (EOFError, ConnectionError):
             process.join()
-            if deadline is None and process.exitcode > 0:
+            if deadline is None and 0 < process.exitcode != LOST:
                 status = process.exitcode
                 message = f"a worker process could not start (exit status {status}); its error is printed above"
                 raise WorkerError(message) from None
@@ -100,6 +104,8 @@ def _followed(process: Any, pipe: Connection, receive: Emit, timeout: float) -> 
 
 
 def _death(code: int) -> str:
+    if code == LOST:
+        return "died: killed by SIGKILL, or its fork server was"
     if code >= 0:
         return f"died: the process ended with exit status {code} before its work was done"
     name = signal.Signals(-code).name

@@ -1,8 +1,10 @@
 """The command line as a user meets it: from a file to a report to a gate, exit codes, JSON, Ctrl-C."""
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -124,8 +126,20 @@ def test_dry_run_measures_nothing(bench, tmp_path):
     assert not (tmp_path / "results").exists()
 
 
-def heard():
-    """What runs in the background of a script is born deaf to Ctrl-C, and so are its children."""
+def wait_for_a_measurement(path, driver):
+    """Until the run has kept something and so is under way, however long its start takes here."""
+    while driver.poll() is None:
+        with (
+            contextlib.suppress(sqlite3.OperationalError),
+            contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection,
+        ):
+            if connection.execute("SELECT count(*) FROM measurement").fetchone()[0]:
+                return
+        time.sleep(0.02)
+
+
+def listen():
+    """A process that a script started in the background ignores Ctrl-C, and so do its children, unless they say so."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -133,11 +147,11 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path, plugin):
     (tmp_path / "long.yaml").write_text(TEXT.replace("[twice, slow]", "[deadly]").replace("[1, 2, 3]", "[1, 5]"))
     command = [sys.executable, "-m", "bench.cli", "run", "long.yaml", "--plugin", plugin, "--no-report"]
     driver = subprocess.Popen(
-        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=heard
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=listen
     )
-    time.sleep(3)
+    wait_for_a_measurement(tmp_path / "results" / "store.sqlite", driver)
     os.killpg(driver.pid, signal.SIGINT)
-    _, told = driver.communicate(timeout=30)
+    _, told = driver.communicate(timeout=120)
     assert driver.returncode == 130
     assert "run the same command again to go on" in told
     assert "Traceback" not in told

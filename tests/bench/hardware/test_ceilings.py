@@ -1,4 +1,4 @@
-"""Ceilings from a made-up clock, and what they allow."""
+"""Ceilings from an artificial clock, and the times that they allow."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def test_the_best_of_several_tries_is_the_ceiling_and_the_first_does_not_count()
 
 
 def test_a_device_that_is_not_known_is_refused() -> None:
-    with pytest.raises(ValueError, match="no ceilings are measured on 'meta'"):
+    with pytest.raises(ValueError, match="the ceilings of 'meta' cannot be measured"):
         measured("meta", "float32", 1)
 
 
 def test_ceilings_of_this_machine_are_rates() -> None:
-    found = measured("cpu", "float32", 1, seconds=0.0)
-    assert found.flops > 1e6
-    assert all(rate > 1e6 for _, rate in found.bandwidths)
+    ceilings = measured("cpu", "float32", 1, seconds=0.0)
+    assert ceilings.flops > 1e6
+    assert all(rate > 1e6 for _, rate in ceilings.bandwidths)
 
 
 def test_a_roofline_is_allowed_over_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,9 +73,9 @@ def test_a_roofline_is_allowed_over_taken(monkeypatch: pytest.MonkeyPatch) -> No
     reading = module.roofline(Subject(build=lambda: torch.nn.Conv2d(3, 8, 3), shape=(3, 10, 10), batch=2))
     # bytes: 4 x (600 + 216 + 8 + 1024) = 7392, at 462 a second: 16 s allowed
     assert reading.value == [2.0, 1.0]
-    told = reading.detail
-    assert (told["bytes"], told["allowed_ms"], told["measured_ms"]) == (7392, 16_000, 12_000)
-    assert told["flops"] == 2 * 1024 * 27 + 1024
-    assert told["achieved_flops_per_s"] == told["flops"] / 12
-    assert (told["peak_flops_per_s"], told["peak_bytes_per_s"]) == (1e9, 462.0)
-    assert (told["compute_bound"], told["coverage"]) == (0.0, 1.0)
+    detail = reading.detail
+    assert (detail["bytes"], detail["allowed_ms"], detail["measured_ms"]) == (7392, 16_000, 12_000)
+    assert detail["flops"] == 2 * 1024 * 27 + 1024
+    assert detail["achieved_flops_per_s"] == detail["flops"] / 12
+    assert (detail["peak_flops_per_s"], detail["peak_bytes_per_s"]) == (1e9, 462.0)
+    assert (detail["compute_bound"], detail["coverage"]) == (0.0, 1.0)

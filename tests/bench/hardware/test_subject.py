@@ -1,4 +1,4 @@
-"""How a workload wants its forward pass run."""
+"""How a workload states that the forward pass runs: layout, compilation, CUDA graph."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from bench.hardware.subject import Subject
-from bench.results.keys import Cell
+from bench.results.keys import Request
 from bench.spec.ablation import AblationError, load
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload
@@ -19,8 +19,8 @@ from bench.sweep.worker import _subject
 ABLATION = "question: q?\narchitecture: fcn\nmetrics: [latency]\nworkload: "
 
 
-class Asked(nn.Module):
-    """Keeps the memory format of what it was given."""
+class Watching(nn.Module):
+    """Remembers the memory format of its input."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,15 +32,15 @@ class Asked(nn.Module):
 
 
 def subject(**how: object) -> Subject:
-    return Subject(build=Asked, shape=(3, 8, 8), batch=2, **how)  # type: ignore[arg-type]
+    return Subject(build=Watching, shape=(3, 8, 8), batch=2, **how)  # type: ignore[arg-type]
 
 
 def test_channels_last_reaches_weights_and_input_and_changes_no_value() -> None:
-    plain, asked = subject(), subject(layout="channels_last")
-    torch.testing.assert_close(plain.forward(), asked.forward())
+    plain, other = subject(), subject(layout="channels_last")
+    torch.testing.assert_close(plain.forward(), other.forward())
     assert not plain.model.channels_last
-    assert asked.model.channels_last
-    assert asked.model.conv.weight.is_contiguous(memory_format=torch.channels_last)  # type: ignore[union-attr]
+    assert other.model.channels_last
+    assert other.model.conv.weight.is_contiguous(memory_format=torch.channels_last)  # type: ignore[union-attr]
 
 
 def test_channels_last_of_a_signal_is_refused() -> None:
@@ -56,9 +56,9 @@ def test_a_compiled_forward_runs_what_torch_compiled(monkeypatch: pytest.MonkeyP
         return nn.Sequential(model, nn.Flatten())
 
     monkeypatch.setattr(torch, "compile", compile)
-    asked = subject(compile=True)
-    assert asked.forward().shape == (2, 4 * 6 * 6)
-    assert compiled == [asked.model]
+    network = subject(compile=True)
+    assert network.forward().shape == (2, 4 * 6 * 6)
+    assert compiled == [network.model]
     assert subject().forward().shape == (2, 4, 6, 6)
 
 
@@ -78,12 +78,12 @@ def test_an_unknown_layout_is_refused_with_its_line(tmp_path) -> None:
         load(tmp_path / "a.yaml")
 
 
-def test_the_options_reach_speed_cells_and_no_static_one() -> None:
+def test_the_options_reach_speed_measurements_and_no_static_one() -> None:
     work = Workload("segmentation", "", (), (3, 8, 8), 4, layout="channels_last", compile=True)
-    cells = {kind: Cell("", Variant("fcn", ()), work, "m", kind, None) for kind in ("static", "speed")}
-    found = {kind: _subject(cell, ()) for kind, cell in cells.items()}
-    assert (found["speed"].layout, found["speed"].compile) == ("channels_last", True)
-    assert (found["static"].layout, found["static"].compile) == ("contiguous", False)
+    requests = {kind: Request("", Variant("fcn", ()), work, "m", kind, None) for kind in ("static", "speed")}
+    subjects = {kind: _subject(request, ()) for kind, request in requests.items()}
+    assert (subjects["speed"].layout, subjects["speed"].compile) == ("channels_last", True)
+    assert (subjects["static"].layout, subjects["static"].compile) == ("contiguous", False)
 
 
 def test_workloads_of_old_rows_still_load() -> None:

@@ -109,7 +109,7 @@ def test_an_error_of_the_builder_and_what_is_no_network_are_left_to_the_caller()
     assert unfilled(lambda: {"a": 1}) is None
     with pytest.raises(ValueError, match="no such width"):
         _ = Subject(fails, (3, 8, 8)).structure
-    with pytest.raises(TypeError, match="dict is no network"):
+    with pytest.raises(TypeError, match="the builder returned a dict"):
         _ = Subject(lambda: {"a": 1}, (3, 8, 8)).structure
 
 

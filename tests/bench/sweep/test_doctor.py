@@ -1,4 +1,4 @@
-"""The examination of a machine: what it concludes, on made-up machines; that it runs, on this one."""
+"""The examination of a machine: its findings on artificial machines, and that it runs on this one."""
 
 from __future__ import annotations
 
@@ -23,21 +23,26 @@ def timing(*seconds: float, bad: int = 0) -> Timing:
 
 
 def test_noise_is_the_largest_over_the_smallest() -> None:
-    found = {f.name: f.value for f in spread([timing(1.0, 1.0, 1.0, bad=1), timing(1.0, 1.2, 1.2, bad=1)])}
+    noise = {f.name: f.value for f in spread([timing(1.0, 1.0, 1.0, bad=1), timing(1.0, 1.2, 1.2, bad=1)])}
     # medians 1 and 1.2; 10 % quantiles 1 and 1 + 0.2 x 0.2
-    assert found["A/A spread, median"] == pytest.approx(20)
-    assert found["A/A spread, low quantile"] == pytest.approx(4)
-    assert found["calls that lost their core"] == 25
-    assert found["clock that was read"] == "elapsed"
+    assert noise["A/A spread, median"] == pytest.approx(20)
+    assert noise["A/A spread, low quantile"] == pytest.approx(4)
+    assert noise["calls that lost their core"] == 25
+    assert noise["clock that was used"] == "elapsed"
 
 
 def test_extras_are_read_from_the_distribution() -> None:
     lines = ["torch>=2", 'pytest>=8; extra == "test"', "ruff>=0.8; extra == 'lint'", "fovbench[test]; extra == 'dev'"]
     assert by_extra(lines) == {"test": ["pytest"], "lint": ["ruff"]}
-    found = list(extras(lambda: [*lines, 'no-such-thing; extra == "test"']))
-    assert (found[0].name, found[0].missing) == ("test", True)
-    assert [f.name for f in found] == ["test", "lint"]
-    assert found[0].value == "not installed: no-such-thing; pip install 'fovbench[test]'"
+    first, second = extras([*lines, 'no-such-thing; extra == "test"'])
+    assert (first.name, first.missing, second.name) == ("test", True, "lint")
+    assert first.value == "not installed: no-such-thing; pip install 'fovbench[test]'"
+
+
+def test_where_the_distribution_is_not_installed_its_extras_are_missing() -> None:
+    (finding,) = extras(None)
+    assert finding.missing
+    assert "pip install -e ." in finding.value
 
 
 HOLDER = """
@@ -45,7 +50,7 @@ import sys
 from filelock import ReadWriteLock
 lock = ReadWriteLock(sys.argv[1])
 with getattr(lock, sys.argv[2])():
-    print("held", flush=True)
+    print("locked", flush=True)
     sys.stdin.read()
 """
 
@@ -56,7 +61,7 @@ def test_a_lock_is_in_use_while_another_process_holds_it(how: str, tmp_path: Pat
     command = [sys.executable, "-c", HOLDER, str(path), how]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
+        assert holder.stdout.readline() == "locked\n"
         assert in_use(path)
         holder.communicate("")
     assert not in_use(path)
@@ -64,9 +69,9 @@ def test_a_lock_is_in_use_while_another_process_holds_it(how: str, tmp_path: Pat
 
 def test_folders_say_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    found = {f.name: f for f in folders(None)}
-    assert found["data"].missing
-    assert found["cache"] == Finding("folders", "cache", str(tmp_path / "fovbench"))
+    findings = {f.name: f for f in folders(None)}
+    assert findings["data"].missing
+    assert findings["cache"] == Finding("folders", "cache", str(tmp_path / "fovbench"))
     assert not {f.name: f for f in folders(tmp_path)}["data"].missing
 
 
@@ -87,7 +92,10 @@ def test_the_command_prints_one_object_a_line(monkeypatch: pytest.MonkeyPatch, t
         "extras",
         "tools",
     }
-    found = {row["name"]: row for row in rows}
-    assert (found["products bfloat16, cpu, 1 thread"]["value"], found["copies, cpu, 1 thread"]["unit"]) == (50, "GB/s")
+    by_name = {row["name"]: row for row in rows}
+    assert (by_name["products bfloat16, cpu, 1 thread"]["value"], by_name["copies, cpu, 1 thread"]["unit"]) == (
+        50,
+        "GB/s",
+    )
     plain = CliRunner().invoke(bench, ["doctor"])
     assert "  copies, cpu, 1 thread                20 GB/s" in plain.stdout.splitlines()

@@ -66,10 +66,9 @@ def test_a_death_costs_its_own_cell_only_and_rerun_repairs(load, run, store):
 
 
 def test_a_cell_that_hangs_is_ended(load, run, store):
-    ablation = load(BASE.replace("[twice]", "[deadly]") + "grid: {a: [5, 1]}\ntimeout: 1.5\n")
-    _, summary = run(ablation)
-    assert summary.failed == 1
-    assert "timeout: no result within 1.5 s" in set(load_frame(store)["error"])
+    _, summary = run(load(BASE.replace("[twice]", "[deadly]") + "baseline: {a: 5}\ntimeout: 1.5\n"))
+    assert (summary.measured, summary.failed) == (1, 1)
+    assert list(load_frame(store)["error"]) == ["timeout: no result within 1.5 s"]
 
 
 def test_force_measures_again_and_keeps_the_old_as_history(load, run, store):
@@ -297,36 +296,35 @@ def test_a_moved_plugin_keeps_its_keys_and_what_it_imports_from_beside_itself_co
     assert found[0] == found[1] != found[2]
 
 
-def test_a_timing_waits_its_turn_says_so_and_is_not_overtaken():
-    """Another run keeps the device busy; a timing gets it next, after saying that it waits."""
-    others, ours, heard = LocalExecutor(2), LocalExecutor(1), []
+def test_a_timing_waits_its_turn_says_so_and_is_not_overtaken(tmp_path):
+    """One run keeps the device busy, a second one waits to time on it; a third job comes later and waits behind it."""
+    busy, timing, late = (LocalExecutor(1) for _ in range(3))
+    order, over = tmp_path / "order", tmp_path / "over"
     try:
-        first = [others.submit(ten_seconds, heard.append, timeout=60)]
-        while not heard:
-            time.sleep(0.05)
-        alone = ours.submit(moment, heard.append, timeout=60, lane="exclusive")
-        while not any(isinstance(item, Progress) for item in heard):
-            time.sleep(0.05)
-        later = others.submit(afterwards, heard.append, timeout=60)
-        assert [f.result().error for f in (*first, alone, later)] == [None] * 3
+        first = busy.submit(partial(until, over), started := Received(), timeout=300)
+        started.wait_for("begun")
+        alone = timing.submit(partial(note, order, "timing"), ours := Received(), timeout=300, lane="exclusive")
+        ours.wait_for("waiting for cpu: another run is busy on it, and a timing must be alone")
+        after = late.submit(partial(note, order, "late"), theirs := Received(), timeout=300)
+        theirs.wait_for("waiting for cpu: another run is timing, or waiting to")
+        over.touch()
+        assert [f.result().error for f in (first, alone, after)] == [None] * 3
     finally:
-        others.stop()
-        ours.stop()
-    assert any(isinstance(item, Progress) and "waiting for cpu" in item.label for item in heard)
-    assert [item for item in heard if isinstance(item, str)] == ["begun", "moment", "later"]
+        for executor in (busy, timing, late):
+            executor.stop()
+    assert order.read_text().split() == ["timing", "late"]
 
 
 def test_a_look_at_networks_waits_for_a_timing_of_another_run_and_says_so(load, run, tmp_path):
-    others, heard, over = LocalExecutor(1), [], tmp_path / "over"
+    others, over = LocalExecutor(1), tmp_path / "over"
 
     def notify(event):
         if isinstance(event, Progress) and "waiting for cpu" in event.label:
             over.touch()
 
     try:
-        timing = others.submit(partial(until, over), heard.append, timeout=60, lane="exclusive")
-        while not heard:
-            time.sleep(0.05)
+        timing = others.submit(partial(until, over), started := Received(), timeout=300, lane="exclusive")
+        started.wait_for("begun")
         _, summary = run(load(BASE + "vary: {a: [1]}"), notify=notify)
         assert timing.result().error is None
     finally:
@@ -334,24 +332,32 @@ def test_a_look_at_networks_waits_for_a_timing_of_another_run_and_says_so(load, 
     assert (summary.measured, summary.failed) == (2, 0)
 
 
+class Received(list):
+    """What a job sent: its own items, and the labels of its progress."""
+
+    def __call__(self, item):
+        self.append(item.label if isinstance(item, Progress) else item)
+
+    def wait_for(self, item, seconds=120):
+        """Raises TimeoutError where it does not come: a guard against a test without end, not a measurement."""
+        ends = time.monotonic() + seconds
+        while item not in self:
+            if time.monotonic() > ends:
+                raise TimeoutError(f"no {item!r} within {seconds} s, only {list(self)}")
+            time.sleep(0.02)
+
+
 def until(path, emit):
-    """Holds its device until there is such a file; an error after half a minute."""
+    """Holds its device until there is such a file; an error after two minutes."""
     emit("begun")
-    for _ in range(300):
-        if path.exists():
-            return
-        time.sleep(0.1)
-    raise TimeoutError(path)
+    ends = time.monotonic() + 120
+    while not path.exists():
+        if time.monotonic() > ends:
+            raise TimeoutError(path)
+        time.sleep(0.02)
 
 
-def ten_seconds(emit):
-    emit("begun")
-    time.sleep(10)
-
-
-def moment(emit):
-    emit("moment")
-
-
-def afterwards(emit):
-    emit("later")
+def note(path, word, emit):
+    """Writes the word while it has the device: the order of messages from two processes would prove nothing."""
+    with path.open("a") as file:
+        print(word, file=file)

@@ -76,6 +76,30 @@ def test_training_leaves_torchs_global_state_alone() -> None:
     assert torch.equal(torch.rand(1), before)
 
 
+class Silent(nn.Module):
+    """Returns nothing from train() and eval(), as networks of users may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = network()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(x)
+
+    def train(self, mode: bool = True) -> None:  # type: ignore[override]
+        super().train(mode)
+
+    def eval(self) -> None:  # type: ignore[override]
+        super().train(False)
+
+
+@pytest.mark.parametrize("mode", ["fp32", "channels_last"])
+def test_a_network_may_return_nothing_from_train_and_eval(mode: str) -> None:
+    result = trained(RECIPE.model_copy(update={"mode": mode}), model=Silent())
+    assert not result.model.training
+    assert len(result.curves["loss"]) == RECIPE.steps
+
+
 class Exploding(nn.Module):
     """Finite for some steps, then not."""
 
@@ -175,7 +199,7 @@ def test_only_matrices_and_filters_decay() -> None:
 
 
 @pytest.mark.parametrize(
-    ("schedule", "step", "share"),
+    ("schedule", "step", "fraction"),
     [
         ("cosine", 0, 0.1),
         ("cosine", 9, 1.0),
@@ -186,9 +210,9 @@ def test_only_matrices_and_filters_decay() -> None:
         ("constant", 4, 0.5),
     ],
 )
-def test_learning_rate(schedule: str, step: int, share: float) -> None:
+def test_learning_rate(schedule: str, step: int, fraction: float) -> None:
     recipe = Recipe(steps=100, warmup=0.1, lr=2.0, schedule=schedule)  # type: ignore[arg-type]
-    assert learning_rate(recipe, step) == pytest.approx(2.0 * share)
+    assert learning_rate(recipe, step) == pytest.approx(2.0 * fraction)
 
 
 def test_every_epoch_visits_every_example_once() -> None:

@@ -18,14 +18,14 @@ from bench.training import precision, probe
 from bench.training.loop import fit
 from bench.training.modes import MODES
 from bench.training.precision import FALLBACK, Admission, Layer, admit, layers_of
-from bench.training.probe import Probe, fault_of
+from bench.training.probe import TOLERANCE, Probe, fault_of
 
 FAST = ("bf16+channels_last", "bf16", "channels_last")
 SHAPE = (8, 12, 12)
 
 
 def _planted() -> Any:
-    """tests/bench/planted.py under a name that no import finds."""
+    """planted.py under a name that no import finds."""
     spec = importlib.util.spec_from_file_location("planted_by_path", Path(__file__).with_name("planted.py"))
     assert spec is not None
     assert spec.loader is not None
@@ -39,7 +39,7 @@ planted = _planted()
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Findings shared by the tests below, as workers of one sweep share them."""
+    """Saved probes, shared by the tests below as by the workers of one sweep."""
     return tmp_path_factory.mktemp("modes")
 
 
@@ -48,8 +48,8 @@ def probes(cache: Path) -> dict[str, dict[str, Probe]]:
     """Each planted layer in each precision mode, by class name."""
     kinds = ("Right", "WrongInBf16", "WrongInBf16ChannelsLast", "WrongLater", "Kills", "Raises", "Unsendable")
     layers = [layers_of(getattr(planted, kind)(), (2, *SHAPE), "cpu")[0] for kind in kinds]
-    found = precision._probes(layers, FAST, "cpu", cache)
-    return {kind: {mode: found[mode][index] for mode in FAST} for index, kind in enumerate(kinds)}
+    by_mode = precision._probes(layers, FAST, "cpu", cache)
+    return {kind: {mode: by_mode[mode][index] for mode in FAST} for index, kind in enumerate(kinds)}
 
 
 def test_a_right_layer_has_no_fault_and_a_time(probes: dict[str, dict[str, Probe]]) -> None:
@@ -78,13 +78,13 @@ def test_a_right_layer_has_no_fault_and_a_time(probes: dict[str, dict[str, Probe
     ],
 )
 def test_a_planted_fault_is_found(probes: dict[str, dict[str, Probe]], kind: str, mode: str, fault: str | None) -> None:
-    found = probes[kind][mode].fault
-    assert (found is None) if fault is None else (found is not None and fault in found)
+    message = probes[kind][mode].fault
+    assert (message is None) if fault is None else (message is not None and fault in message)
 
 
 @pytest.mark.usefixtures("probes")
 @pytest.mark.parametrize(
-    ("kind", "wanted", "mode"),
+    ("kind", "requested", "mode"),
     [
         ("Right", "bf16+channels_last", "bf16+channels_last"),
         ("WrongInBf16", "bf16+channels_last", "fp32"),
@@ -94,10 +94,10 @@ def test_a_planted_fault_is_found(probes: dict[str, dict[str, Probe]], kind: str
         ("Unsendable", "bf16", "fp32"),
     ],
 )
-def test_what_fails_falls_back(cache: Path, kind: str, wanted: str, mode: str) -> None:
-    admission = admit(getattr(planted, kind)(), SHAPE, 2, "cpu", wanted, cache)
+def test_what_fails_falls_back(cache: Path, kind: str, requested: str, mode: str) -> None:
+    admission = admit(getattr(planted, kind)(), SHAPE, 2, "cpu", requested, cache)
     assert admission.mode == mode
-    tried = FALLBACK[wanted]
+    tried = FALLBACK[requested]
     assert list(admission.refused) == list(tried[: tried.index(mode) if mode in tried else len(tried)])
     assert all(kind in fault and "(2, 8, 12, 12)" in fault for fault in admission.refused.values())
 
@@ -123,7 +123,7 @@ def test_what_differs_is_tried_anew(cache: Path, monkeypatch: pytest.MonkeyPatch
         return {run: Probe("", run[1], "not tried", {}, None) for run in runs}
 
     monkeypatch.setattr(precision, "_probed", note)
-    monkeypatch.setattr(precision, "_keep", lambda *_: None)
+    monkeypatch.setattr(precision, "_save", lambda *_: None)
     shape = (8, 12, 13) if change == "shape" else SHAPE
     admit(layer, shape, 3 if change == "batch" else 2, "cpu", "channels_last", cache)
     assert started == [(0, "channels_last")]
@@ -151,8 +151,8 @@ def gradients(model: nn.Module, mode: str, x: torch.Tensor) -> list[torch.Tensor
     return [p.grad for p in model.parameters() if p.grad is not None]
 
 
-# Known on one CPU with torch 2.14: weight gradients of the dilated ones wrong in bf16+channels_last, and a
-# crash of the last in channels_last. Elsewhere they may be right: what is admitted must be right anyway.
+# On one CPU with torch 2.14 the weight gradients of the dilated ones were wrong in bf16+channels_last, and the last one
+# crashed in channels_last. They may be right on another machine: whatever is admitted there must be right.
 SUSPECTS = {
     "dense, dilation 2, 24 channels": nn.Conv2d(24, 24, 3, padding=2, dilation=2),
     "dense, dilation 4, 24 channels": nn.Conv2d(24, 24, 3, padding=4, dilation=4),
@@ -170,14 +170,15 @@ def suspected(cache: Path) -> dict[str, Probe]:
 
 
 @pytest.mark.usefixtures("suspected")
-@pytest.mark.parametrize("wanted", ["auto", "bf16+channels_last", "channels_last"])
+@pytest.mark.parametrize("requested", ["auto", "bf16+channels_last", "channels_last"])
 @pytest.mark.parametrize("name", SUSPECTS)
-def test_the_admitted_mode_has_right_gradients(cache: Path, name: str, wanted: str) -> None:
+def test_the_admitted_mode_has_right_gradients(cache: Path, name: str, requested: str) -> None:
     layer = SUSPECTS[name]
-    mode = admit(layer, (layer.in_channels, 20, 20), 4, "cpu", wanted, cache).mode
+    mode = admit(layer, (layer.in_channels, 20, 20), 4, "cpu", requested, cache).mode
     x = torch.randn(4, layer.in_channels, 20, 20, generator=torch.Generator().manual_seed(1))
+    # bf16 rounds input, weight and result of a convolution by 2^-9 at most: 0.6 % together, far below what is admitted
     for ours, right in zip(gradients(layer, mode, x), gradients(layer, "fp32", x), strict=True):
-        assert (ours - right).norm() < 0.1 * right.norm(), mode
+        assert (ours - right).norm() < TOLERANCE["bf16"] * right.norm(), mode
 
 
 def test_training_says_which_mode_ran_and_what_was_refused(cache: Path) -> None:
@@ -252,8 +253,8 @@ def test_integer_inputs_keep_their_values() -> None:
     ],
 )
 def test_faults(errors: dict[str, float], mode: str, fault: str | None) -> None:
-    found = fault_of(errors, MODES[mode])
-    assert (found is None) if fault is None else (found is not None and found.startswith(fault))
+    message = fault_of(errors, MODES[mode])
+    assert (message is None) if fault is None else (message is not None and message.startswith(fault))
 
 
 @pytest.mark.parametrize(
