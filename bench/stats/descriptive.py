@@ -1,4 +1,4 @@
-"""Pure functions over samples. Nothing is rounded here."""
+"""Descriptive statistics: pure functions on samples. Nothing is rounded."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def deviation(values: Sequence[float]) -> float | None:
     return math.sqrt(math.fsum((v - centre) ** 2 for v in values) / (len(values) - 1))
 
 
-def quantile(values: Sequence[float], share: float) -> float:
+def quantile(values: Sequence[float], fraction: float) -> float:
     """Linear interpolation between order statistics (Hyndman & Fan 1996, type 7).
 
-    Raises ValueError on no values, or a `share` outside 0 to 1.
+    Raises ValueError on no values, or a `fraction` outside 0 to 1.
     """
-    if not values or not 0 <= share <= 1:
-        raise ValueError(f"the {share} quantile of {len(values)} values")
+    if not values or not 0 <= fraction <= 1:
+        raise ValueError(f"the {fraction} quantile of {len(values)} values")
     ordered = sorted(values)
-    place = share * (len(ordered) - 1)
+    place = fraction * (len(ordered) - 1)
     below = math.floor(place)
     if place == below:
         return ordered[below]
@@ -44,7 +44,7 @@ def median(values: Sequence[float]) -> float:
 
 @dataclass(frozen=True)
 class Difference:
-    """How far a variant stands from the baseline: `value` in the metric's unit.
+    """The difference of a variant from the baseline: `value` in the metric's unit.
 
     `spread` is the sample standard deviation of the paired differences over `pairs` seeds; None
     where there are fewer than two, or where nothing is paired. `relative` is value / baseline,
@@ -75,7 +75,7 @@ def paired_difference(values: Mapping[int, float], baseline: Mapping[int, float]
 
 
 def median_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:
-    """Two order statistics that hold the median with at least this confidence, whatever the distribution.
+    """Two order statistics that contain the median with at least this confidence, whatever the distribution.
 
     The values must be independent. None where there are too few: six for 95 %. Source: the sign test, as in
     Conover 1999, Practical Nonparametric Statistics, section 3.2.

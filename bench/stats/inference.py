@@ -1,8 +1,8 @@
-"""What samples allow to be said: intervals, tests, corrections, equivalence, Pareto fronts. Pure; nothing is rounded.
+"""Inference from samples: confidence intervals, tests, corrections, equivalence, Pareto fronts. Pure functions.
 
-`statistics` describes samples, this module infers from them. Two sources of noise are kept apart and then
-combined: *training* (seeds) and *evaluation* (the images, or whatever unit, that happened to be judged on).
-An estimate knows its value and its interval at any level; everything else is decided by that interval.
+`descriptive` describes samples, this module infers from them. Two sources of noise are kept apart and then combined:
+*training* (seeds) and *evaluation* (the sample of images that networks are judged on). An estimate has a value and a
+confidence interval at any level; every test is decided by that interval.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     Indices = np.ndarray[Any, np.dtype[np.intp]]
 
 LEVEL = 0.95
-"""The confidence of every interval and family of verdicts that is shown."""
+"""The confidence level of every interval, and of all verdicts that are corrected together."""
 
 LEAST = 1e-12
-"""Error probabilities are not told apart below this."""
+"""The smallest p-value that is distinguished from zero."""
 
 Interval = tuple[float, float]
-NOTHING: Interval = (-math.inf, math.inf)
-"""The interval of what is not known at all."""
+UNBOUNDED: Interval = (-math.inf, math.inf)
+"""The interval of a number about which nothing is known."""
 
 K = TypeVar("K")
 
 
 class Estimate(Protocol):
-    """A number that is known up to an interval, narrower at a lower level."""
+    """A number with a confidence interval, narrower at a lower level."""
 
     @property
     def value(self) -> float: ...
@@ -54,13 +54,13 @@ class Exact:
 
 @dataclass(frozen=True)
 class Source:
-    """One source of noise in a mean: the standard error that it alone gives, and the degrees of freedom behind it."""
+    """One source of noise in a mean: its standard error and the degrees of freedom of that."""
 
     error: float
     freedom: float
 
-    def reach(self, level: float) -> float:
-        """How far the two-sided interval reaches to either side; without end where there are no degrees of freedom."""
+    def half_width(self, level: float) -> float:
+        """Half the width of the two-sided interval; infinite without degrees of freedom."""
         return quantile_of_t(level, self.freedom) * self.error if self.freedom > 0 else math.inf
 
 
@@ -68,24 +68,24 @@ class Source:
 class Student:
     """A mean with independent sources of noise; with a single one it is Student's t interval.
 
-    With several the interval reaches as far as the root of the sum of the squares of what each would reach alone
-    (recovery of variances: Zou & Donner 2008, Statistics in Medicine 27:1693). It holds at least its level.
+    With several, the half-width is the root of the sum of the squares of the single half-widths (recovery of variances:
+    Zou & Donner 2008, Statistics in Medicine 27:1693). The coverage is at least the level.
     """
 
     value: float
     sources: tuple[Source, ...]
 
     def interval(self, level: float) -> Interval:
-        reach = math.hypot(*(source.reach(level) for source in self.sources))
-        return self.value - reach, self.value + reach
+        half_width = math.hypot(*(source.half_width(level) for source in self.sources))
+        return self.value - half_width, self.value + half_width
 
 
 @dataclass(frozen=True)
 class Medians:
     """`constant` plus a weighted sum of medians, one of each sample of independent values.
 
-    The interval puts the intervals of the single medians together, each at a level so high that all of them
-    hold at once with the level asked for (Bonferroni); it presupposes no distribution.
+    The interval adds up the intervals of the single medians, each at a level high enough that all of them hold at once
+    at the requested level (Bonferroni); it assumes no distribution.
     """
 
     terms: tuple[tuple[float, tuple[float, ...]], ...]
@@ -97,13 +97,13 @@ class Medians:
 
     def interval(self, level: float) -> Interval:
         each = 1 - (1 - level) / len(self.terms)
-        held = [(weight, median_interval(values, each) or NOTHING) for weight, values in self.terms]
-        ends = [sorted((weight * low, weight * high)) for weight, (low, high) in held]
+        intervals = [(weight, median_interval(values, each) or UNBOUNDED) for weight, values in self.terms]
+        ends = [sorted((weight * low, weight * high)) for weight, (low, high) in intervals]
         return self.constant + sum(low for low, _ in ends), self.constant + sum(high for _, high in ends)
 
 
 def quantile_of_t(level: float, freedom: float) -> float:
-    """How many standard errors the two-sided interval of a t distribution reaches to either side."""
+    """Half the width of the two-sided interval of a t distribution, in standard errors."""
     from scipy.special import stdtrit
 
     return -float(stdtrit(freedom, (1 - level) / 2))
@@ -114,24 +114,24 @@ def paired_t(differences: Sequence[float]) -> Student:
     return Student(mean(differences), (_training(differences),))
 
 
-def crossed(differences: Sequence[float], units: Floats) -> Student:
-    """The mean of S differences, one for each seed, over seeds and evaluation units drawn at random.
+def crossed(differences: Sequence[float], blocks: Floats) -> Student:
+    """The mean of S differences, one for each seed, over seeds and blocks of images that are random samples.
 
-    `units` (S, N) holds what each of N evaluation units, or blocks of them, contributes to each seed's difference
-    (`pseudovalues`). Every seed is judged on the same units, so seeds and units are crossed random
-    effects, d[s, n] = mean + a[s] + b[n] + e[s, n], as readers and cases are in studies of diagnosis (Dorfman,
-    Berbaum & Metz 1992, Investigative Radiology 27:723). From the mean squares of the analysis of variance:
+    `blocks` (S, N) holds what each of N images, or blocks of images, contributes to each seed's difference
+    (`pseudovalues`). Every seed is judged on the same images, so seeds and blocks are crossed random effects,
+    d[s, n] = mean + a[s] + b[n] + e[s, n], as readers and cases are in studies of diagnosis (Dorfman, Berbaum & Metz
+    1992, Investigative Radiology 27:723). From the mean squares of the analysis of variance:
 
-        training    MS_seed / (S N): the variance of the differences over S, which holds a and e
-        evaluation  (MS_unit - MS_rest) / (S N), at least 0: b alone, for e must not count twice
+        training    MS_seed / (S N): the variance of the differences over S, which contains a and e
+        evaluation  (MS_block - MS_rest) / (S N), at least 0: b alone, since e must not count twice
 
-    The two are put together by `Student`, not by pooled degrees of freedom: those of Hillis 2007 (Statistics in
-    Medicine 26:596) hold 92 % with three seeds where both sources are alike, which a test here shows.
-    Raises ValueError on shapes that don't fit.
+    The two are combined by `Student`, not by pooled degrees of freedom: those of Hillis 2007 (Statistics in Medicine
+    26:596) cover 92 % with three seeds where both sources are equal, which a test shows.
+    Raises ValueError for shapes that do not fit.
     """
-    if units.ndim != 2 or len(units) != len(differences) or units.shape[1] < 2:
-        raise ValueError(f"contributions of shape {units.shape} to {len(differences)} differences")
-    evaluation = Source(math.sqrt(max(_unit_variance(units), 0.0)), units.shape[1] - 1)
+    if blocks.ndim != 2 or len(blocks) != len(differences) or blocks.shape[1] < 2:
+        raise ValueError(f"contributions of shape {blocks.shape} to {len(differences)} differences")
+    evaluation = Source(math.sqrt(max(_block_variance(blocks), 0.0)), blocks.shape[1] - 1)
     return Student(mean(differences), (_training(differences), evaluation))
 
 
@@ -139,28 +139,28 @@ def _training(differences: Sequence[float]) -> Source:
     return Source((deviation(differences) or 0.0) / math.sqrt(len(differences)), len(differences) - 1)
 
 
-def _unit_variance(units: Floats) -> float:
-    """(MS_unit - MS_rest) / (S N): what the units alone add to the variance of the grand mean; may be negative."""
+def _block_variance(blocks: Floats) -> float:
+    """(MS_block - MS_rest) / (S N): what the blocks alone add to the variance of the grand mean; may be negative."""
     import numpy as np
 
-    seeds, count = len(units), units.size // len(units)
-    centred = units - units.mean(axis=1, keepdims=True)
-    of_units = centred.mean(axis=0)
-    between = seeds * float(np.sum(of_units**2)) / (count - 1)
-    rest = float(np.sum((centred - of_units) ** 2)) / ((seeds - 1) * (count - 1)) if seeds > 1 else 0.0
+    seeds, count = len(blocks), blocks.size // len(blocks)
+    centred = blocks - blocks.mean(axis=1, keepdims=True)
+    means = centred.mean(axis=0)
+    between = seeds * float(np.sum(means**2)) / (count - 1)
+    rest = float(np.sum((centred - means) ** 2)) / ((seeds - 1) * (count - 1)) if seeds > 1 else 0.0
     return (between - rest) / (seeds * count)
 
 
 def pseudovalues(statistic: Callable[[Indices], float | None], count: int, blocks: int | None = None) -> Floats | None:
-    """What each block of neighbouring evaluation units contributes to a statistic: jackknife pseudovalues (blocks,).
+    """What each block of neighbouring images contributes to a statistic: jackknife pseudovalues, shape (blocks,).
 
-    `statistic` takes the indices of the units that it is computed over; of a mean, the pseudovalues are the means
-    of the blocks (Busing, Meijer & van der Leeden 1999, Statistics and Computing 9:3). Their variance over their
-    number is the statistic's over draws of the units. Neighbours are taken together because images often are
-    frames of one video (Künsch 1989, Annals of Statistics 17:1217): left out one by one, CamVid's give a third to
-    a half of the standard error that blocks of ten give, for what one frame adds correlates with the next one's by
-    0.8 to 0.9, and still by a half five frames on. By default there are as many blocks as a block has units.
-    None with fewer than two units, or where leaving a block out leaves no statistic.
+    `statistic` takes the indices of the images that it is computed over; for a mean, the pseudovalues are the means of
+    the blocks (Busing, Meijer & van der Leeden 1999, Statistics and Computing 9:3). Their variance divided by their
+    number is the variance of the statistic over samples of images. Neighbours form a block because images are often
+    frames of one video (Künsch 1989, Annals of Statistics 17:1217): leaving out single frames of CamVid gives a third
+    to a half of the standard error that blocks of ten give, since contributions of consecutive frames correlate by 0.8
+    to 0.9, and by 0.5 at a distance of five frames. By default there are as many blocks as images in a block.
+    None with fewer than two images, or where the statistic does not exist without one of the blocks.
     """
     import numpy as np
 
@@ -171,34 +171,34 @@ def pseudovalues(statistic: Callable[[Indices], float | None], count: int, block
     if whole is None:
         return None
     chosen = np.array_split(everything, blocks or max(2, round(math.sqrt(count))))
-    found = [statistic(np.delete(everything, block)) for block in chosen]
-    if any(value is None or not math.isfinite(value) for value in found):
+    without = [statistic(np.delete(everything, block)) for block in chosen]
+    if any(value is None or not math.isfinite(value) for value in without):
         return None
-    share = count / np.array([len(block) for block in chosen])
-    result: Floats = share * whole - (share - 1) * np.array(found, dtype=float)
+    ratio = count / np.array([len(block) for block in chosen])
+    result: Floats = ratio * whole - (ratio - 1) * np.array(without, dtype=float)
     return result
 
 
 def bootstrap(
     statistic: Callable[[Indices], float], count: int, level: float = LEVEL, draws: int = 2000, seed: int = 0
 ) -> Interval:
-    """Percentile interval of a statistic over draws of `count` units with replacement (Efron 1979).
+    """Percentile interval of a statistic over draws of `count` images with replacement (Efron 1979).
 
-    `statistic` takes the indices of the units drawn. Two networks are compared on the same draw each time
-    (paired) where the statistic is their difference. This is the noise of evaluation alone.
+    `statistic` takes the indices of the images drawn. Where it is the difference of two networks, both are judged on
+    the same draw (paired). This is the noise of evaluation alone.
     """
     import numpy as np
 
     random = np.random.default_rng(seed)
-    found = [statistic(random.integers(0, count, count)) for _ in range(draws)]
-    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+    values = [statistic(random.integers(0, count, count)) for _ in range(draws)]
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
 def error_probability(estimate: Estimate, decides: Callable[[Interval], bool]) -> float:
-    """The least probability of error at which the estimate's interval decides: a p-value, by inversion.
+    """The smallest probability of error at which the estimate's interval decides: a p-value, by inversion.
 
-    1 where even the narrowest interval leaves it open; LEAST stands for all below it.
+    1 where even the narrowest interval does not decide; at least LEAST.
     """
     below, above = math.log(LEAST), math.log1p(-1e-9)
     if decides(estimate.interval(1 - LEAST)):
@@ -213,19 +213,19 @@ def error_probability(estimate: Estimate, decides: Callable[[Interval], bool]) -
 
 
 def leaves_out_zero(interval: Interval) -> bool:
-    """Whether zero lies outside."""
+    """Whether the interval excludes zero."""
     return not interval[0] <= 0 <= interval[1]
 
 
 def tost(estimate: Estimate, margin: float) -> float:
-    """The p-value of two one-sided tests: that the truth is no farther from zero than `margin`.
+    """The p-value of two one-sided tests of equivalence: the true value is within `margin` of zero.
 
-    Schuirmann 1987: equivalent at 5 % where the 90 % interval lies within the margin. Raises ValueError for a
-    margin that is not positive.
+    Schuirmann 1987: equivalent at 5 % where the 90 % interval is within the margin. Raises ValueError for a margin that
+    is not positive.
     """
     if not margin > 0:
         raise ValueError(f"equivalence needs a margin above zero, not {margin}")
-    within = error_probability(estimate, lambda found: -margin < found[0] and found[1] < margin)
+    within = error_probability(estimate, lambda ends: -margin < ends[0] and ends[1] < margin)
     return within / 2 if within < 1 else 1.0
 
 
@@ -237,31 +237,31 @@ def non_inferior(estimate: Estimate, margin: float, higher: bool = True) -> floa
 
 
 def holm(p_values: Mapping[K, float], level: float = LEVEL) -> dict[K, tuple[bool, float]]:
-    """For each hypothesis whether it is rejected, and the level of the test that it was put to (Holm 1979).
+    """For each hypothesis whether it is rejected, and the level at which it was tested (Holm 1979).
 
-    The probability of any false rejection is at most 1 - level, whatever the dependence. An interval at the
-    level that is returned leaves the hypothesis out exactly where it is rejected. What follows a hypothesis
-    that stands is put to the same level.
+    The probability of any false rejection is at most 1 - level, whatever the dependence. A confidence interval at the
+    returned level excludes the hypothesis exactly where it is rejected. All hypotheses after the first that is not
+    rejected are tested at the same level.
     """
     order = sorted(p_values, key=lambda key: p_values[key])
-    told: dict[K, tuple[bool, float]] = {}
+    results: dict[K, tuple[bool, float]] = {}
     going, step = True, 0
     for key in order:
         alpha = (1 - level) / (len(order) - step)
         going = going and p_values[key] <= alpha
-        told[key] = (going, 1 - alpha)
+        results[key] = (going, 1 - alpha)
         step += going
-    return {key: told[key] for key in p_values}
+    return {key: results[key] for key in p_values}
 
 
 def seeds_for_ranks(comparisons: int = 1, level: float = LEVEL) -> int:
-    """The fewest paired seeds with which a sign or rank test can reach the level: 2 / 2^n <= (1 - level) / m."""
+    """The smallest number of paired seeds with which a sign test can reach the level: 2/2^n <= (1 - level)/m."""
     return 1 + math.ceil(math.log2(comparisons / (1 - level)) - 1e-12)
 
 
 def least_effect(seeds: int, comparisons: int = 1, level: float = LEVEL) -> float:
-    """The least mean of paired differences, in their standard deviations, that a t test of so many seeds calls
-    different from zero, as the first of so many comparisons by Holm. Infinite with one seed: it never does."""
+    """The smallest mean of paired differences, in their standard deviations, that a t test of this many seeds finds
+    significant as the first of this many comparisons (Holm). Infinite with one seed."""
     if seeds < 2:
         return math.inf
     return quantile_of_t(1 - (1 - level) / comparisons, seeds - 1) / math.sqrt(seeds)
@@ -271,10 +271,10 @@ Direction = Literal["higher", "lower"]
 
 
 def pareto(points: Mapping[K, Sequence[float]], better: Sequence[Direction]) -> tuple[K, ...]:
-    """The points that no other dominates: as good by every objective and better by one.
+    """The points that no other point dominates, that is, is as good by every objective and better by one.
 
-    Equal points don't dominate each other: both are on the front. Raises ValueError for a point with
-    another number of coordinates than `better` has directions.
+    Equal points do not dominate each other: both are on the front. Raises ValueError for a point whose number of
+    coordinates is not the number of directions in `better`.
     """
     signs = [1 if direction == "higher" else -1 for direction in better]
     turned = {key: _turned(point, signs) for key, point in points.items()}
