@@ -46,30 +46,30 @@ def print_and_raise(emit):
 
 
 def test_what_a_job_emits_arrives_in_order(executor):
-    got = []
-    assert executor.submit(count, got.append, timeout=60).result().error is None
-    assert got == [0, 1, 2]
+    items = []
+    assert executor.submit(count, items.append, timeout=60).result().error is None
+    assert items == [0, 1, 2]
 
 
 def test_progress_does_not_restart_the_clock_but_results_do(executor):
-    got = []
-    assert executor.submit(report_only, got.append, timeout=1).result().error == "timeout: no result within 1 s"
-    assert 1 < len(got) < 100
-    assert executor.submit(slowly, got.append, timeout=1.2).result().error is None
+    items = []
+    assert executor.submit(report_only, items.append, timeout=1).result().error == "timeout: no result within 1 s"
+    assert 1 < len(items) < 100
+    assert executor.submit(slowly, items.append, timeout=1.2).result().error is None
 
 
-def test_an_exit_is_told_from_an_end(executor):
+def test_an_exit_before_the_end_of_a_job_is_an_error(executor):
     assert "exit status 7 before its work was done" in executor.submit(leave, lambda i: None, timeout=60).result().error
 
 
-def test_an_exception_is_told_by_its_first_line_and_prints_go_to_stderr(executor, capfd):
+def test_an_exception_is_its_first_line_and_prints_go_to_stderr(executor, capfd):
     end = executor.submit(print_and_raise, lambda i: None, timeout=60).result()
     assert end.error == "failed: RuntimeError: first line"
-    told = capfd.readouterr()
-    assert "must not reach" not in told.out
+    printed = capfd.readouterr()
+    assert "must not reach" not in printed.out
 
 
-def test_out_of_memory_is_a_sort_of_its_own():
+def test_out_of_memory_is_a_kind_of_its_own():
     class OutOfMemoryError(RuntimeError):
         pass
 
@@ -77,7 +77,7 @@ def test_out_of_memory_is_a_sort_of_its_own():
     assert described(MemoryError()) == "oom: out of memory"
 
 
-def test_workers_that_cannot_start_end_the_run_instead_of_failing_every_cell(tmp_path, plugin):
+def test_workers_that_cannot_start_end_the_run_instead_of_failing_every_measurement(tmp_path, plugin):
     (tmp_path / "a.yaml").write_text("question: q\narchitecture: trivial\nmetrics: [twice]\nvary: {a: [1, 2, 3]}\n")
     code = f"""
         from bench.spec import ablation
