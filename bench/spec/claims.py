@@ -79,7 +79,7 @@ class Comparison:
         for sign, side in ((1.0, self.left), (-1.0, self.right)):
             for weight, reference in side.terms:
                 parts.setdefault(reference, []).append(sign * weight)
-        return {reference: sum(ws) for reference, ws in parts.items() if abs(sum(ws)) > 1e-12 * sum(map(abs, ws))}
+        return {reference: sum(each) for reference, each in parts.items() if not _cancels(each)}
 
 
 @dataclass(frozen=True)
@@ -207,6 +207,11 @@ class _Parser:
         if depth:
             raise ClaimError(f"a bracket is not closed in '{self.text}'")
         return self.text[start : self.position - 1]
+
+
+def _cancels(weights: Sequence[float]) -> bool:
+    """Whether the sum is 0 up to rounding."""
+    return abs(sum(weights)) <= 1e-12 * max(map(abs, weights))
 
 
 def _checked(comparison: Comparison) -> Comparison:

@@ -6,6 +6,7 @@ import sys
 import time
 from typing import Any
 
+from bench.spec.characters import printable
 from bench.sweep.executors import Progress
 from bench.sweep.settings import Began, Kept
 
@@ -35,7 +36,8 @@ class Reporter:
             self._training_run(event)
 
     def say(self, text: str) -> None:
-        """Print one line that stays on the terminal."""
+        """Print one line that stays on the terminal; control characters in it are escaped."""
+        text = printable(text)
         if self._live:
             self._live.console.print(text, markup=False, highlight=False)
         else:

@@ -31,7 +31,7 @@ def plain(*, width: int = 8) -> nn.Module:
 
 
 def unpooling() -> nn.Module:
-    """What fvcore cannot run."""
+    """A network that fvcore cannot run."""
     return Unpooling()
 '''
 
@@ -68,15 +68,15 @@ def test_json_is_one_operator_a_line_and_nothing_else(audited):
     assert "every difference" in done.stderr
 
 
-def test_where_fvcore_fails_its_error_and_the_operator_are_told(audited):
-    told = audited("unpooling").stdout
-    assert "fvcore has no count: " in told
-    assert "the network has max_unpool2d, which fvcore is known to fail on" in told
-    assert "torch: two per MAC" in told
+def test_where_fvcore_fails_its_error_and_the_operator_are_printed(audited):
+    output = audited("unpooling").stdout
+    assert "fvcore has no count: " in output
+    assert "the network has max_unpool2d, which fvcore is known to fail on" in output
+    assert "torch: two per MAC" in output
 
 
-def test_a_number_without_a_rule_is_told_and_fails(audited, monkeypatch: pytest.MonkeyPatch):
+def test_a_number_without_a_rule_is_printed_and_fails(audited, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("bench.structure.audit.fvcore_table", lambda *_: {"conv": 1, "batch_norm": 2 * 8 * 80})
-    told = audited("plain", code=1).stdout
-    assert "no rule explains: convolution, upsample_bilinear2d" in told
-    assert "fvcore: UNEXPLAINED" in told
+    output = audited("plain", code=1).stdout
+    assert "no rule explains: convolution, upsample_bilinear2d" in output
+    assert "fvcore: UNEXPLAINED" in output

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: from a file to a report to a gate, exit codes, JSON, Ctrl-C."""
+"""The command line: from a file to a report to a gate, exit codes, JSON, Ctrl-C."""
 
 import contextlib
 import json
@@ -46,16 +46,16 @@ def test_from_an_ablation_to_a_report_to_a_gate(bench, tmp_path):
     assert done.stdout.strip() == "reports/easy/index.html"
     assert (tmp_path / "reports" / "easy" / "index.md").exists()
     assert {row["status"] for row in rows(bench("plan", "easy", "--json"))} == {"cached"}
-    told = rows(bench("table", "easy", "--format", "json"))
-    assert {"variant", "metric", "value", "unit", "better", "samples", "error"} <= told[0].keys()
-    assert {row["value"] for row in told if row["metric"] == "twice"} == {0, 2, 4, 6}
+    text = rows(bench("table", "easy", "--format", "json"))
+    assert {"variant", "metric", "value", "unit", "better", "samples", "error"} <= text[0].keys()
+    assert {row["value"] for row in text if row["metric"] == "twice"} == {0, 2, 4, 6}
     assert "bench accept easy" in bench("gate", "easy", code=4).stderr
     bench("accept", "easy")
     assert "14 of 14 numbers as expected" in bench("gate", "easy").stdout
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "code", "told"),
+    ("old", "new", "code", "text"),
     [
         (",twice,2", ",twice,1", 1, "worse"),
         (",twice,2", ",twice,3", 5, "better"),
@@ -63,16 +63,16 @@ def test_from_an_ablation_to_a_report_to_a_gate(bench, tmp_path):
         ("a=1", "a=77", 4, "missing"),
     ],
 )
-def test_the_gate_s_exit_status_tells_what_happened(bench, tmp_path, old, new, code, told):
+def test_the_exit_status_of_the_gate_depends_on_the_change(bench, tmp_path, old, new, code, text):
     bench("run", "easy", "--no-report")
     bench("accept", "easy")
     file = tmp_path / "results" / "expected" / "easy.csv"
     assert old in file.read_text()
     file.write_text(file.read_text().replace(old, new))
     done = bench("gate", "easy", code=code)
-    assert told in done.stdout
+    assert text in done.stdout
     assert "to accept: bench accept easy" in done.stderr
-    assert {row["status"] for row in rows(bench("gate", "easy", "--json", code=code))} >= {told}
+    assert {row["status"] for row in rows(bench("gate", "easy", "--json", code=code))} >= {text}
 
 
 def test_a_run_with_failures_exits_with_one_and_says_how_to_repair(bench):
@@ -80,33 +80,35 @@ def test_a_run_with_failures_exits_with_one_and_says_how_to_repair(bench):
     done = bench(*failing, code=1)
     assert "trivial(a=3,mode=even) deadly: died: killed by SIGSEGV" in done.stderr
     assert "--rerun failed measures them again" in done.stderr
-    assert bench(*failing, code=1).returncode == 1, "kept errors are still errors"
+    assert bench(*failing, code=1).returncode == 1, "stored errors are still errors"
 
 
-def test_why_says_which_part_of_the_key_moved(bench):
+def test_why_names_the_part_of_the_key_that_changed(bench):
     bench("run", "easy", "--no-report")
     done = bench("why", "easy", "twice", "--set", "workload.shape=[3, 32, 32]")
     assert "shape: [3, 64, 64] -> [3, 32, 32]" in done.stdout
 
 
-def test_measure_prints_one_object_a_line_and_keeps_nothing(bench, tmp_path):
-    found = rows(bench("measure", "trivial", "a=4", "--metrics", "twice,slow", "--json"))
-    assert [(row["metric"], row["value"]) for row in found] == [("twice", 8), ("slow", 12)]
-    assert found[0]["variant"] == "trivial(a=4)"
+def test_measure_prints_one_object_a_line_and_stores_nothing(bench, tmp_path):
+    measurements = rows(bench("measure", "trivial", "a=4", "--metrics", "twice,slow", "--json"))
+    assert [(row["metric"], row["value"]) for row in measurements] == [("twice", 8), ("slow", 12)]
+    assert measurements[0]["variant"] == "trivial(a=4)"
     assert not (tmp_path / "results").exists()
 
 
 def test_measure_sweeps_over_batches_and_measures_what_depends_on_none_once(bench, tmp_path):
     log = tmp_path / "pulse"
-    found = rows(bench("measure", "trivial", f"log={log}", "--metrics", "twice,pulse", "--batch", "1,4", "--json"))
-    assert [(row["metric"], row["batch"]) for row in found] == [("twice", 1), ("pulse", 1), ("pulse", 4)]
+    measurements = rows(
+        bench("measure", "trivial", f"log={log}", "--metrics", "twice,pulse", "--batch", "1,4", "--json")
+    )
+    assert [(row["metric"], row["batch"]) for row in measurements] == [("twice", 1), ("pulse", 1), ("pulse", 4)]
     assert len(log.read_text().splitlines()) == 2 * 2
 
 
 def test_measure_takes_a_callable_from_a_file(bench, tmp_path):
     (tmp_path / "mine.py").write_text("def net(*, k: int = 1):\n    'Mine.'\n    return {'a': k}\n")
-    found = rows(bench("measure", "mine.py:net", "k=5", "--metrics", "twice", "--json"))
-    assert (found[0]["variant"], found[0]["value"]) == ("mine.py:net(k=5)", 10)
+    measurements = rows(bench("measure", "mine.py:net", "k=5", "--metrics", "twice", "--json"))
+    assert (measurements[0]["variant"], measurements[0]["value"]) == ("mine.py:net(k=5)", 10)
 
 
 def test_list_and_show_as_json(bench):
@@ -151,14 +153,14 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path, plugin):
     )
     wait_for_a_measurement(tmp_path / "results" / "store.sqlite", driver)
     os.killpg(driver.pid, signal.SIGINT)
-    _, told = driver.communicate(timeout=120)
+    _, text = driver.communicate(timeout=120)
     assert driver.returncode == 130
-    assert "run the same command again to go on" in told
-    assert "Traceback" not in told
+    assert "run the same command again to go on" in text
+    assert "Traceback" not in text
 
 
 @pytest.mark.parametrize(
-    ("seeds", "told"),
+    ("seeds", "note"),
     [
         ("1", "note: one seed has no spread: no difference of scores can reach 95 %; at least 2 are needed"),
         (
@@ -167,9 +169,9 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path, plugin):
         ),
     ],
 )
-def test_what_so_many_seeds_can_tell_is_said_before_a_run(bench, tmp_path, seeds, told):
+def test_the_smallest_difference_that_the_seeds_can_show_is_printed_before_a_run(bench, tmp_path, seeds, note):
     text = "question: q\narchitecture: fcn\nvary: {stride: [32, 16]}\nmetrics: [params, miou]\n"
     (tmp_path / "ablations" / "trained.yaml").write_text(text)
     for command in (["plan", "trained"], ["run", "trained", "--dry-run"]):
-        assert told in bench(*command, "--seeds", seeds).stderr
+        assert note in bench(*command, "--seeds", seeds).stderr
     assert "seeds a difference" not in bench("plan", "easy").stderr

@@ -59,8 +59,8 @@ def test_a_variant_that_cannot_exist_must_be_excluded(load):
 FAMILIES = "question: q\narchitecture: fcn\nbaseline: {width: 0.5}\nmetrics: [params]\n"
 
 
-def test_variants_of_other_architectures_stand_beside_with_the_axes_they_state(load):
-    others = "beside: [{architecture: unet, axes: {width: 0.25}}, {architecture: pspnet}]"
+def test_compare_with_adds_variants_of_other_architectures_named_by_the_axes_that_it_lists(load):
+    others = "compare_with: [{architecture: unet, axes: {width: 0.25}}, {architecture: pspnet}]"
     ablation = load(FAMILIES + "workload: {dataset: camvid}\n" + others)
     assert names(ablation.variants) == [
         "fcn(width=0.5,classes=11)",
@@ -68,11 +68,11 @@ def test_variants_of_other_architectures_stand_beside_with_the_axes_they_state(l
         "pspnet(classes=11)",
     ]
     assert ablation.varied == ("architecture",)
-    assert names(load(FAMILIES + "beside: [{architecture: unet}]").variants) == ["fcn(width=0.5)", "unet"]
+    assert names(load(FAMILIES + "compare_with: [{architecture: unet}]").variants) == ["fcn(width=0.5)", "unet"]
 
 
 @pytest.mark.parametrize(
-    ("beside", "told"),
+    ("others", "message"),
     [
         ("{architecture: unett}", r":5:\d+: no architecture is called 'unett', did you mean 'unet'"),
         ("{architecture: unet, axes: {widht: 1}}", r":5:\d+: 'unet' has no axis 'widht', did you mean 'width'"),
@@ -83,9 +83,9 @@ def test_variants_of_other_architectures_stand_beside_with_the_axes_they_state(l
         ("{architecture: unet, ax: {}}", r":5:\d+: there is no key 'ax', did you mean 'axes'"),
     ],
 )
-def test_what_cannot_stand_beside_is_refused_with_its_line(load, beside, told):
-    with pytest.raises(AblationError, match=told):
-        load(FAMILIES + f"beside: [{beside}]")
+def test_a_wrong_entry_of_compare_with_is_refused_with_its_line(load, others, message):
+    with pytest.raises(AblationError, match=message):
+        load(FAMILIES + f"compare_with: [{others}]")
 
 
 def test_overrides_are_checked_like_the_file(load):
@@ -100,7 +100,7 @@ def test_overrides_are_checked_like_the_file(load):
         load(BASE, "train.steps")
 
 
-def test_the_data_set_decides_the_number_of_classes(load):
+def test_the_dataset_determines_the_number_of_classes(load):
     text = "question: q\narchitecture: fcn\nmetrics: [miou]\nworkload: {dataset: camvid}\n"
     assert load(text).baseline.values["classes"] == 11
     assert "classes=11" in load(text).baseline.name
@@ -108,7 +108,7 @@ def test_the_data_set_decides_the_number_of_classes(load):
         load(text + "baseline: {classes: 21}")
 
 
-def test_accuracy_without_a_data_set_runs_on_an_embedded_one(load):
+def test_accuracy_without_a_dataset_uses_an_embedded_one(load):
     ablation = load("question: q\narchitecture: fcn\nmetrics: [miou]\n")
     assert ablation.workload.dataset == "boundaries"
     assert not load("question: q\narchitecture: fcn\nmetrics: [params]\n").workload.dataset

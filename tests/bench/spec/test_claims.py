@@ -46,29 +46,29 @@ def only(text: str) -> Comparison:
         ("miou[architecture=unet,skip=sum]", UNETS[1]),
     ],
 )
-def test_a_reference_stands_for_one_variant(text: str, expected: Variant):
+def test_a_reference_names_one_variant(text: str, expected: Variant):
     ((weight, reference),) = only(f"{text} > 0.5").left.terms
     assert (weight, reference.metric, reference.variant) == (1.0, "miou", expected.name)
 
 
 def test_sums_multiples_and_margins():
-    found = only("miou[stride=16] >= miou - 0.01")
-    assert (found.operator, found.right.constant, found.right.terms[0][0]) == (">=", -0.01, 1.0)
-    found = only("macs[stride=8,skips=true] < 0.5 * macs")
-    assert found.right.terms[0][0] == 0.5
+    comparison = only("miou[stride=16] >= miou - 0.01")
+    assert (comparison.operator, comparison.right.constant, comparison.right.terms[0][0]) == (">=", -0.01, 1.0)
+    comparison = only("macs[stride=8,skips=true] < 0.5 * macs")
+    assert comparison.right.terms[0][0] == 0.5
     assert only("macs < macs[stride=16] * 2").right.terms[0][0] == 2.0
-    found = only("miou[stride=16] - miou > miou[unet] - miou[unet(skip=sum)] + 1e-2")
-    assert [weight for weight, _ in found.left.terms] == [1.0, -1.0]
-    assert found.right.constant == 0.01
+    comparison = only("miou[stride=16] - miou > miou[unet] - miou[unet(skip=sum)] + 1e-2")
+    assert [weight for weight, _ in comparison.left.terms] == [1.0, -1.0]
+    assert comparison.right.constant == 0.01
     assert only("- miou < 0").left.terms[0][0] == -1.0
     assert only("miou[stride=16] == miou within .005").margin == 0.005
 
 
 def test_a_chain_is_its_comparisons():
-    found = parse("miou[stride=8,skips=true] > miou[stride=16,skips=true] >= miou", "Table 2", SCOPE)
-    assert [each.operator for each in found.comparisons] == [">", ">="]
-    assert found.comparisons[0].right == found.comparisons[1].left
-    assert (found.says.count("miou"), found.source) == (3, "Table 2")
+    statement = parse("miou[stride=8,skips=true] > miou[stride=16,skips=true] >= miou", "Table 2", SCOPE)
+    assert [each.operator for each in statement.comparisons] == [">", ">="]
+    assert statement.comparisons[0].right == statement.comparisons[1].left
+    assert (statement.says.count("miou"), statement.source) == (3, "Table 2")
 
 
 @pytest.mark.parametrize(
@@ -98,9 +98,24 @@ def test_a_chain_is_its_comparisons():
         ("miou == miou[stride=16] within x", r"'within' needs a number"),
         ("miou > miou[stride=16] within 0.1", r"'within' belongs to =="),
         ("miou[rates=[1] > miou", r"a bracket is not closed"),
+        ("miou == miou", r"'==' compares miou of a variant with itself: it has the same answer whatever is measured"),
+        ("miou[stride=32] >= miou", r"'>=' compares miou of a variant with itself"),
+        ("miou > miou - 0.01", r"'>' compares miou of a variant with itself"),
+        ("0 * miou > 1", r"compares miou of a variant with itself"),
+        ("2 * miou > miou + miou", r"compares miou of a variant with itself"),
+        ("0.1 * miou + 0.2 * miou > 0.3 * miou", r"compares miou of a variant with itself"),
+        ("miou[stride=16] > miou > miou[stride=32]", r"compares miou of a variant with itself"),
+        ("miou[stride=16] - miou[stride=16] == 0", r"compares miou of a variant with itself"),
+        ("miou < 1e400", r"the number 1e400 is infinite, so that nothing measured can change the answer"),
+        ("miou > 1e999 * miou[stride=16]", r"the number 1e999 is infinite"),
+        ("miou == miou[stride=16] within 1e999", r"the number 1e999 is infinite"),
+        ("miou < 1e308 + 1e308", r"a sum of numbers is infinite"),
+        ("1e308 * miou + 1e308 * miou < 1", r"a sum of numbers is infinite"),
+        ("miou > inf", r"does not measure 'inf'"),
+        ("miou > nan", r"does not measure 'nan'"),
     ],
 )  # fmt: skip
-def test_what_says_nothing_of_the_table_is_refused(text: str, message: str):
+def test_a_claim_that_the_table_cannot_decide_is_refused(text: str, message: str):
     with pytest.raises(ClaimError, match=message):
         parse(text, "", SCOPE)
 
@@ -128,8 +143,15 @@ def test_what_says_nothing_of_the_table_is_refused(text: str, message: str):
         ("==", 0.01, (-0.02, -0.011), False),
     ],
 )
-def test_an_interval_answers_where_all_or_none_of_it_satisfies_the_claim(operator, margin, interval, expected):
+def test_a_comparison_is_decided_where_it_holds_for_all_or_none_of_the_interval(operator, margin, interval, expected):
     assert Comparison(Sum(()), operator, Sum(()), margin).answer(interval) is expected
+
+
+@pytest.mark.parametrize(
+    "text", ["2 * miou > miou", "1e-12 * macs < 5", "miou - miou[stride=16] > 0", "miou > miou[stride=16] > miou[unet]"]
+)
+def test_a_claim_that_measurements_decide_is_accepted(text: str):
+    assert parse(text, "", SCOPE).comparisons
 
 
 BASE = "question: q\narchitecture: trivial\nmetrics: [twice]\nvary: {a: [1, 2]}\n"
@@ -144,7 +166,7 @@ def test_a_claim_is_checked_when_the_ablation_is_loaded(load):
         load(BASE + "claims:\n  - {says: 'twice[a=3] > twice'}\n")
 
 
-def test_a_claim_about_a_variant_that_an_override_took_away_says_so(load):
+def test_a_claim_about_a_variant_that_an_override_removed_has_a_problem(load):
     ablation = load(BASE + "claims: [{says: 'twice[a=2] > twice'}]\n", "vary.a=[1]")
     assert ablation.claims[0].problem == "no variant here has a=2 (there is: 0, 1)"
     assert ablation.claims[0].comparisons == ()

@@ -47,9 +47,9 @@ def print_and_raise(emit):
 
 
 def test_what_a_job_emits_arrives_in_order(executor):
-    got = []
-    assert executor.submit(count, got.append, timeout=60).result().error is None
-    assert got == [0, 1, 2]
+    items = []
+    assert executor.submit(count, items.append, timeout=60).result().error is None
+    assert items == [0, 1, 2]
 
 
 class Script:
@@ -128,7 +128,7 @@ def test_out_of_memory_is_a_kind_of_error_of_its_own():
     assert described(MemoryError()) == "oom: out of memory"
 
 
-def test_workers_that_cannot_start_end_the_run_instead_of_failing_every_cell(tmp_path, plugin):
+def test_workers_that_cannot_start_end_the_run_instead_of_failing_every_measurement(tmp_path, plugin):
     (tmp_path / "a.yaml").write_text("question: q\narchitecture: trivial\nmetrics: [twice]\nvary: {a: [1, 2, 3]}\n")
     code = f"""
         from bench.spec import ablation

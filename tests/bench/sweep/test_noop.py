@@ -1,4 +1,4 @@
-"""Plants axes that do nothing, and axes that do something in one way only."""
+"""Axes that have no effect, and axes that have an effect in one way only."""
 
 import textwrap
 
@@ -98,7 +98,7 @@ def test_an_axis_that_moves_one_thing_only_is_not_refused(attempt, vary):
     assert attempt(vary).measured == 2
 
 
-def test_twins_that_are_both_not_the_baseline_are_found_too(attempt, planted, store, write):
+def test_equal_variants_that_are_both_not_the_baseline_are_refused_too(attempt, planted, store, write):
     text = TEXT + "baseline: {wide: true}\ngrid: {wide: [false], nothing: [false, true]}\n"
     ablation = ablations.load(write(text), plugins=[planted])
     executor = LocalExecutor(1, ["torch"])
@@ -109,7 +109,7 @@ def test_twins_that_are_both_not_the_baseline_are_found_too(attempt, planted, st
         executor.stop()
 
 
-def test_a_network_that_dies_does_not_hide_the_twins_beside_it(planted, store, write):
+def test_a_network_that_dies_does_not_hide_other_equal_variants(planted, store, write):
     text = TEXT + "baseline: {asks: false}\nvary: {nothing: [true], dies: [true]}\n"
     ablation = ablations.load(write(text), plugins=[planted])
     executor = LocalExecutor(1, ["torch"])
@@ -118,10 +118,10 @@ def test_a_network_that_dies_does_not_hide_the_twins_beside_it(planted, store, w
             sweep.run(planning.plan(ablation, store), store, executor)
     finally:
         executor.stop()
-    assert len(store._read("SELECT key FROM signature")) == 2, "a death was kept as if it were a finding"
+    assert len(store._read("SELECT key FROM signature")) == 2, "the signature of a process that died was stored"
 
 
-def test_the_plan_tells_of_twins_that_a_run_has_found(attempt, planted, store, write):
+def test_the_plan_names_equal_variants_of_an_earlier_run(attempt, planted, store, write):
     ablation = ablations.load(write(TEXT + "vary: {nothing: [true]}\n"), plugins=[planted])
     plan = planning.plan(ablation, store)
     assert stored_twins(plan, store) == ""
@@ -130,21 +130,21 @@ def test_the_plan_tells_of_twins_that_a_run_has_found(attempt, planted, store, w
     assert "axis 'nothing' had no effect" in stored_twins(plan, store)
 
 
-def test_it_can_be_allowed_with_a_reason_that_is_kept(attempt, store):
+def test_it_can_be_allowed_with_a_reason_that_is_stored(attempt, store):
     assert attempt("{nothing: [true]}", allow="a control").measured == 2
     assert [store.note(name) for name in ("ablation0",)] == [
         "variants that are the same network were allowed: a control"
     ]
 
 
-def test_a_network_that_cannot_be_recorded_is_said_to_be_unchecked(attempt, store):
+def test_a_network_that_cannot_be_recorded_is_stored_as_unchecked(attempt, store):
     assert attempt("{asks: [true]}").measured == 2
-    found = [row for row in store._read("SELECT facts FROM signature") if 'graph":""' in row[0]]
-    assert len(found) == 1
-    assert '"error":null' not in found[0][0]
+    rows = [row for row in store._read("SELECT facts FROM signature") if 'graph":""' in row[0]]
+    assert len(rows) == 1
+    assert '"error":null' not in rows[0][0]
 
 
-def test_the_ledger_says_what_else_moved():
+def test_the_side_effects_of_each_variant():
     base, other, odd = (Variant("net", (("a", n),), ("a",)) for n in range(3))
     lines = ledger(
         {

@@ -47,7 +47,7 @@ def test_a_disputed_number_is_not_off_but_not_reproduced_either():
 
 
 def check(status, **more):
-    told = {"reproduced": (404, 0.0), "off": (400, -4.0), "disputed": (400, -4.0), "broken": (None, None)}
+    values = {"reproduced": (404, 0.0), "off": (400, -4.0), "disputed": (400, -4.0), "broken": (None, None)}
     base = Check(
         architecture="fcn",
         variant="fcn(stride=8)",
@@ -58,9 +58,9 @@ def check(status, **more):
         printed="404",
         digits=None,
         scale=1.0,
-        measured=told[status][0],
+        measured=values[status][0],
         status=status,
-        off=told[status][1],
+        off=values[status][1],
         source="a paper",
     )
     return replace(base, **more)
@@ -88,21 +88,21 @@ def test_the_table_has_a_line_for_each_fact_under_its_source():
         check("disputed", note="misprint"),
         check("broken", error="died", convention="twice_macs"),
     ]
-    told = [text for _, text in lines(checks)]
+    texts = [text for _, text in lines(checks)]
     assert [status for status, _ in lines(checks) if status] == [
         *("reproduced", "off", "disputed", "broken", "reproduced"),
     ]
-    assert told[0] == "fcn: a paper"
-    assert told[1].split() == ["network", "quantity", "published", "measured"]
-    assert told[2].split() == ["reproduced", "fcn(stride=8)", "receptive_field", "404", "404"]
-    assert told[3].endswith("400  off by -4 (-0.99%); hand count")
-    assert "fcn(stride=8) at 520x512" in told[3]
-    assert told[4].endswith("400  off by -4 (-0.99%); misprint")
-    assert told[5].endswith("404         -  died")
-    assert "receptive_field (twice_macs)" in told[5]
-    assert told[6] == "\nfcn: another paper"
-    assert told[8].split()[-4:] == ["57", "M", "56.950", "M"]
-    starts = {text.index("receptive_field") for text in told[2:6]}
+    assert texts[0] == "fcn: a paper"
+    assert texts[1].split() == ["network", "quantity", "published", "measured"]
+    assert texts[2].split() == ["reproduced", "fcn(stride=8)", "receptive_field", "404", "404"]
+    assert texts[3].endswith("400  off by -4 (-0.99%); hand count")
+    assert "fcn(stride=8) at 520x512" in texts[3]
+    assert texts[4].endswith("400  off by -4 (-0.99%); misprint")
+    assert texts[5].endswith("404         -  died")
+    assert "receptive_field (twice_macs)" in texts[5]
+    assert texts[6] == "\nfcn: another paper"
+    assert texts[8].split()[-4:] == ["57", "M", "56.950", "M"]
+    starts = {text.index("receptive_field") for text in texts[2:6]}
     assert len(starts) == 1, "columns are not aligned"
     assert summary(checks) == "5 facts: 2 reproduced, 1 disputed, 1 off, 1 broken"
 
@@ -195,7 +195,7 @@ def test_a_zoo_publishes_what_is_measured_here(zoo):
 
 
 @pytest.mark.parametrize(
-    ("target", "told"),
+    ("target", "message"),
     [
         ("fnc", "did you mean 'fcn'"),
         ("torchvision:resnet51", "did you mean"),
@@ -203,8 +203,8 @@ def test_a_zoo_publishes_what_is_measured_here(zoo):
         ("timm:resnet18", "no published number"),
     ],
 )
-def test_an_unknown_name_is_an_error(target, told):
-    with pytest.raises(ValueError, match=told):
+def test_an_unknown_name_is_an_error(target, message):
+    with pytest.raises(ValueError, match=message):
         verify(target)
 
 
@@ -229,10 +229,10 @@ UNANSWERED = {
 
 
 def csv_rows():
-    given = os.environ.get("FOVBENCH_FACTS") or Path(os.environ.get("FOVBENCH_DATA", "none")).parent / "facts.csv"
-    if not Path(given).is_file():
+    file_path = os.environ.get("FOVBENCH_FACTS") or Path(os.environ.get("FOVBENCH_DATA", "none")).parent / "facts.csv"
+    if not Path(file_path).is_file():
         return []
-    with open(given, encoding="utf-8", newline="") as file:
+    with open(file_path, encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["system"] in SYSTEMS]
     checked = ("reproduced independently", "computed by us only")
     return [r for r in rows if r["checked"] in checked or r["system"] == "timm backbone"]
@@ -276,7 +276,7 @@ def test_every_checked_row_of_facts_csv_has_its_fact(row):
     if (row["variant"], row["quantity"]) in UNANSWERED:
         pytest.skip(UNANSWERED[row["variant"], row["quantity"]])
     for facts, quantity, number, size in claims(row):
-        found = [f for f in facts if f.quantity == quantity and f.value == number]
-        assert found, (row["variant"], quantity, number)
+        matching = [f for f in facts if f.quantity == quantity and f.value == number]
+        assert matching, (row["variant"], quantity, number)
         if quantity == "macs":
-            assert found[0].shape == (3, *map(int, size.split("x")))
+            assert matching[0].shape == (3, *map(int, size.split("x")))
