@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     import torch
 
     from bench.hardware.subject import Subject
-    from bench.structure.fields import Phases, Question, Size, Unbounded
+    from bench.structure.fields import Phases, Size, Unbounded
+    from bench.structure.question import Question
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,8 @@ def receptive_field(
 
     Raises StructureError where the network can't be recorded, or an operator has no rule.
     """
-    from bench.structure.fields import Question, checked_cut
     from bench.structure.network import network_of, shapes_of
+    from bench.structure.question import Question, checked_cut
 
     return _answer(
         Question(
