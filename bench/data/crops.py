@@ -1,4 +1,4 @@
-"""People cut out of photographs: a box of each, resized to the shape that is asked for, joints moved with it."""
+"""People cut out of photographs: a box of each, resized to the requested shape, with its joints."""
 
 from __future__ import annotations
 
@@ -48,19 +48,20 @@ def cropped(
     names: Sequence[str],
     shape: tuple[int, int, int],
     left_out: Mapping[str, int] | None = None,
+    source: Path | None = None,
 ) -> Examples:
     """Every person's box resized to `shape` (C, H, W), antialiased; grey outside the photograph.
 
     `torso` is the distance from left shoulder to right hip, `head` the measured one, else that from head top to neck;
-    in px of the result. `left_out` counts the people that are not among them, by reason. Raises ValueError for nobody,
+    in px of the result. `left_out` counts the people that are not among them, by reason; `source` is the annotation file. Raises ValueError for nobody,
     a number of channels other than 1 and 3, a file that cannot be read, or one that does not fit its annotation.
     """
     channels, height, width = shape
     if channels not in MODES:
         raise ValueError(f"image files have 1 or 3 channels, not {channels}")
     if not people:
-        counts = "".join(f"; left out: {count} {reason}" for reason, count in (left_out or {}).items() if count)
-        raise ValueError(f"nobody in this split has an annotated joint{counts}")
+        counts = "".join(f"; left out: {count} ({reason})" for reason, count in (left_out or {}).items() if count)
+        raise ValueError(f"{source or 'people'}: nobody in this split has an annotated joint{counts}")
     images = channels_first(np.stack(in_threads(lambda person: _pixels(person, shape), people)), shape)
     boxes = np.array([person.box for person in people], dtype=np.float64)
     scale = np.array([width, height]) / (boxes[:, 2:] - boxes[:, :2])

@@ -6,7 +6,7 @@ from bench.registry import metric
 from bench.results.measurement import Evaluation, Reading
 
 FACT = "effective_receptive_field"
-MISSING = "this training was evaluated before effective receptive fields were kept; --force trains again"
+MISSING = "this training run was evaluated before effective receptive fields were stored; --force trains again"
 
 
 @metric(unit="px", better=None, kind="accuracy", display_name="effective receptive field, trained")

@@ -11,7 +11,7 @@ from bench.display.figure import BASELINE, COLOURS, INK, legend_below, legend_he
 from bench.registry import plot
 from bench.results.measurement import Evaluation
 from bench.results.results import Results
-from bench.tasks.keypoints import Floats, decoding_of, errors, has_length, known
+from bench.tasks.keypoints import Floats, decoding_of, errors, has_length, is_annotated
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +64,7 @@ def curve(evaluation: Evaluation, length: str, decoding: str = "") -> Floats | N
     if chosen not in evaluation.units or length not in evaluation.units:
         return None
     scale = evaluation.units[length]
-    rows = known(evaluation) & has_length(scale)
+    rows = is_annotated(evaluation) & has_length(scale)
     relative = np.sort(errors(evaluation, chosen)[rows] / scale[rows])
     return np.searchsorted(relative, ALPHAS, side="right") / len(relative) if len(relative) else None
 

@@ -16,9 +16,9 @@ from bench.data.stickman import (
     TWIN,
     draw,
     figure,
+    fraction_with_cue,
     layout,
-    reach_to_cue,
-    share_that_sees,
+    radius_to_cue,
     stickman,
 )
 from bench.data.synthetic import stream
@@ -160,8 +160,8 @@ def test_training_figures_may_have_their_limbs_nearer_and_validation_ones_never(
             stickman(None, "val", SHAPE, distance=20, nearest=wrong)
 
 
-def test_the_share_that_sees_the_cue_steps_from_none_to_all() -> None:
-    shares = [share_that_sees(reach, distance=20, shape=(3, 96, 96)) for reach in range(8, 27)]
+def test_the_fraction_with_cue_the_cue_steps_from_none_to_all() -> None:
+    shares = [fraction_with_cue(reach, distance=20, shape=(3, 96, 96)) for reach in range(8, 27)]
     assert shares[0] == 0.0  # 20 - LIMB - CUE is 11: the nearest outer end
     assert shares[-1] == 1.0
     assert shares == sorted(shares)
@@ -171,7 +171,7 @@ def test_the_share_that_sees_the_cue_steps_from_none_to_all() -> None:
 def test_the_reach_to_the_cue_agrees_with_looking_at_every_pixel() -> None:
     joints, _ = layout(stream(2, "val"), 8, SHAPE, 14)
     y, x = np.mgrid[:64, :64]
-    for places, reaches in zip(joints, reach_to_cue(joints), strict=True):
+    for places, reaches in zip(joints, radius_to_cue(joints), strict=True):
         cue = np.hypot(x - places[THORAX, 0], y - places[THORAX, 1]) <= CUE
         for (px, py), reach in zip(np.rint(places[BODY:]), reaches, strict=True):
             assert np.maximum(abs(x - px), abs(y - py))[cue].min() == reach
