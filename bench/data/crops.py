@@ -53,8 +53,9 @@ def cropped(
     """Every person's box resized to `shape` (C, H, W), antialiased; grey outside the photograph.
 
     `torso` is the distance from left shoulder to right hip, `head` the measured one, else that from head top to neck;
-    in px of the result. `left_out` counts the people that are not among them, by reason; `source` is the annotation file. Raises ValueError for nobody,
-    a number of channels other than 1 and 3, a file that cannot be read, or one that does not fit its annotation.
+    in px of the result. `left_out` counts the people that are not among them, by reason; `source` is the annotation
+    file. Raises ValueError for nobody, a number of channels other than 1 and 3, a file that cannot be read, or one that
+    does not fit its annotation.
     """
     channels, height, width = shape
     if channels not in MODES:

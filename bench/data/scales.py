@@ -162,7 +162,7 @@ def expected_accuracy(radius: int, smallest: int = 3) -> Fraction:
 
 @functools.cache
 def accuracies(smallest: int) -> tuple[Fraction, ...]:
-    """The best accuracy for each radius 0, 1, .. of the receptive field up to the first where it is 1: see the module."""
+    """The best accuracy for each radius 0, 1, .. of the receptive field up to the first where it is 1."""
     best: list[Fraction] = []
     while not best or best[-1] < 1:
         best.append(_accuracy(len(best), smallest))
@@ -180,7 +180,7 @@ def _accuracy(radius: int, smallest: int) -> Fraction:
 
 
 def _views(radius: int, smallest: int) -> Counter[Probabilities]:
-    """How often each tuple of p_c, one for each class, occurs over the places in a patch and the changes visible there."""
+    """How often each tuple of p_c, one for each class, occurs over places in a patch and the changes visible there."""
     views: Counter[Probabilities] = Counter()
     for place_ in range(SIDE * smallest):
         views.update(_visible_from(place_, radius, smallest).values())

@@ -52,7 +52,7 @@ def test_coco_people_in_their_boxes(tmp_path: Path) -> None:
         points = [v for row in rows for v in row]
         return {"id": number, "image_id": image, "keypoints": points, "bbox": box, "iscrowd": crowd}
 
-    held = [
+    annotations = [
         annotation(1, 7, joints[0]),
         annotation(2, 7, joints[1] + [80, 0], flag=1),
         annotation(3, 9, joints[2], crowd=1),
@@ -61,13 +61,13 @@ def test_coco_people_in_their_boxes(tmp_path: Path) -> None:
     (folder / "annotations").mkdir()
     images = [{"id": 7, "file_name": "a.jpg"}, {"id": 9, "file_name": "b.jpg"}]
     path = folder / "annotations" / "person_keypoints_val2017.json"
-    path.write_text(json.dumps({"images": images, "annotations": held}))
-    found = coco_keypoints(tmp_path, "val", (3, 96, 72))
-    assert len(found) == 2
-    assert found.names == COCO
-    assert found.targets["visible"].tolist() == [[0, *[2] * 16], [0, *[1] * 16]]
-    assert min(lit(found, i, joint) for i in range(2) for joint in range(1, 17)) > 100
-    assert "head" not in found.targets
+    path.write_text(json.dumps({"images": images, "annotations": annotations}))
+    examples = coco_keypoints(tmp_path, "val", (3, 96, 72))
+    assert len(examples) == 2
+    assert examples.names == COCO
+    assert examples.targets["visible"].tolist() == [[0, *[2] * 16], [0, *[1] * 16]]
+    assert min(lit(examples, i, joint) for i in range(2) for joint in range(1, 17)) > 100
+    assert "head" not in examples.targets
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def test_a_network_that_heeds_another_objects_mark_strays_within_the_interval_of
         _, kinds = layout(stream(seed, "val"), 32, SHAPE, 14, 4)
         accuracy.append((kinds == np.roll(kinds, 1, axis=1))[:, :2].mean())
     low, high = chance_interval(16 * 2, 0.5)
-    assert 0.92 < np.mean([low <= share <= high for share in accuracy]) <= 1.0
+    assert 0.92 < np.mean([low <= fraction <= high for fraction in accuracy]) <= 1.0
 
 
 def test_every_seed_and_split_draws_its_own_images_and_the_same_ones_again():
