@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.data.examples import Examples
-from bench.data.images import MODES, MOST_PIXELS, channels_first, converted, in_threads, picture
+from bench.data.images import MODES, MOST_PIXELS, Picture, channels_first, converted, in_threads, picture
 from bench.data.people import Flags, Floats, between, examples, refuse_unplaced
 
 GREY = 128
@@ -114,11 +114,20 @@ def _photograph(person: Person, mode: str) -> Image.Image:
     """The image file of a person. Raises ValueError where its joints cannot be meant for these pixels."""
     photograph = picture(person.image)
     if photograph.turned:
-        raise photograph.refuse(
-            "EXIF says that the image is turned, and whether its joints are meant for the turned or the stored pixels "
-            "is not stated: save it upright without that tag"
-        )
+        photograph = _as_annotated(person, photograph)
     if person.size is not None and photograph.image.size != person.size:
         sizes = ["{} x {} px".format(*size) for size in (photograph.image.size, person.size)]
         raise photograph.refuse(f"it has {sizes[0]}, but {person.source} is of an image of {sizes[1]}")
     return converted(photograph, mode)
+
+
+def _as_annotated(person: Person, upright: Picture) -> Picture:
+    """Of a photograph that EXIF turns, the orientation whose size the annotation states. Raises ValueError for none."""
+    either = (upright, picture(person.image, upright=False))
+    fitting = [each for each in either if each.image.size == person.size]
+    if len(fitting) != 1:
+        raise upright.refuse(
+            "EXIF says that the image is turned, and whether its joints are meant for the turned or the stored pixels "
+            "is not stated: save it upright without that tag"
+        )
+    return fitting[0]

@@ -56,13 +56,16 @@ def of_joints(evaluation: Evaluation, joints: tuple[int, ...]) -> Mask:
 
 
 def mean_over_joints(evaluation: Evaluation, values: Floats, chosen: Mask, **facts: Any) -> Reading:
-    """The mean of `values` (M,) over the joints `chosen` (M,), and by kind of joint as `per_class`."""
+    """The mean of `values` (M,) over the joints `chosen` (M,), and by kind of joint as `per_class`.
+
+    `left_out` in the detail counts the annotations that the dataset's loader left out, by reason."""
     if not chosen.any():
         return Reading(None, error=NO_JOINTS)
     kinds = {name: chosen & (evaluation.units["joint"] == i) for i, name in enumerate(evaluation.names)}
     per_class: Mapping[str, float] = {n: float(values[rows].mean()) for n, rows in kinds.items() if rows.any()}
     detail = {"per_class": per_class, "joints": int(chosen.sum()), "decoding": decoding_of(evaluation), **facts}
-    return Reading(float(values[chosen].mean()), detail)
+    left_out = {reason: count for reason, count in evaluation.facts.get("left_out", {}).items() if count}
+    return Reading(float(values[chosen].mean()), {**detail, **({"left_out": left_out} if left_out else {})})
 
 
 def mean_error_of(evaluation: Evaluation, decoding: str) -> Reading:

@@ -42,7 +42,7 @@ Batch = tuple[Tensor, dict[str, Tensor]]
 
 @task(unit="joint")
 class Pose:
-    """The places of joints: cross-entropy over the cells of a map, or distance; measured by distances from the truth."""
+    """Places of joints: cross-entropy over the cells of a map, or distance; measured by distances from the truth."""
 
     @staticmethod
     def prepare(images: Tensor) -> Tensor:

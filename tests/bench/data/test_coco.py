@@ -175,3 +175,20 @@ def test_a_missing_image_is_named(tmp_path):
     (tmp_path / "coco" / "val2017" / "1.jpg").unlink()
     with pytest.raises(DataNotFound, match=r"val2017/1\.jpg"):
         coco_keypoints(tmp_path, "val", SHAPE)
+
+
+@pytest.mark.parametrize("size", [(60, 40), (40, 60)])
+def test_a_turned_picture_is_read_in_the_orientation_whose_size_the_annotation_states(tmp_path, size):
+    """The stored pixels are 60 x 40, bright on the left; a viewer shows 40 x 60, bright at the top."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    entry = {"id": 1, "file_name": "1.jpg", "width": size[0], "height": size[1]}
+    tree(tmp_path, person(bbox=[0, 0, *size]), images=[entry])
+    levels = np.zeros((40, 60, 3), np.uint8)
+    levels[:, :30] = 250
+    Image.fromarray(levels).save(tmp_path / "coco" / "val2017" / "1.jpg", exif=exif)
+    box = coco_keypoints(tmp_path, "val", (1, *size[::-1])).images[0, 0].numpy()
+    inside = box[size[1] // 5 : -size[1] // 5, size[0] // 5 : -size[0] // 5]
+    first, last = (inside[:, :4], inside[:, -4:]) if size == (60, 40) else (inside[:4], inside[-4:])
+    assert first.min() > 200
+    assert last.max() < 50

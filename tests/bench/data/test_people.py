@@ -12,7 +12,6 @@ from PIL import Image
 from scipy.io import savemat
 
 from bench.data.crops import GREY, Person, around, cropped
-from bench.data.examples import DataNotFound
 from bench.data.fingerprint import fingerprint
 from bench.data.leeds import NAMES
 from bench.data.lsp import lsp
@@ -130,17 +129,6 @@ def test_mpii_people_by_place_and_scale(tmp_path: Path) -> None:
     assert min(lit(loaded, i, k) for i, k in seen) > 100
     # A box of 200 px times 0.9 and 1.25 became 112 px; the head's box has a diagonal of 50 px.
     assert np.allclose(loaded.targets["head"].numpy(), 0.6 * 50 * 112 / (200 * 0.9 * 1.25), rtol=0.01)
-
-
-@pytest.mark.parametrize("name", ["lsp", "lspet", "lspet128", "mpii", "coco_keypoints"])
-def test_what_is_missing_is_told_with_how_to_get_it(name: str, tmp_path: Path) -> None:
-    from bench.registry.catalogue import live
-
-    entry = live(declarations().datasets.get(name))
-    with pytest.raises(DataNotFound, match=f"{name} .*not found.*\nlicence"):
-        entry.call(tmp_path, entry.splits[0], SHAPE)
-    with pytest.raises(DataNotFound, match="no data folder given"):
-        entry.call(None, entry.splits[0], SHAPE)
 
 
 def test_another_joints_file_is_refused(tmp_path: Path) -> None:

@@ -12,22 +12,7 @@ from bench.registry.catalogue import declarations, live
 from bench.results.measurement import Evaluation, Reading
 from bench.tasks.generative import frechet, kernel_distance, log_likelihood, moments
 
-ALL = [
-    "bits_per_dim",
-    "elbo_nats",
-    "iwae_nats",
-    "kl",
-    "reconstruction_error",
-    "active_units",
-    "mode_coverage",
-    "mode_precision",
-    "mode_recall",
-    "modes_found",
-    "diversity",
-    "fid_local",
-    "fid_inception",
-    "kid_local",
-]
+ALL = [entry.name for entry in declarations().metrics if entry.kind == "accuracy" and entry.tasks == ("generation",)]
 
 
 def read(name: str, judged: Evaluation) -> Reading:

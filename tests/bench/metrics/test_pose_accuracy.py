@@ -136,3 +136,9 @@ def test_part_of_the_units_is_an_evaluation_too() -> None:
     flat, limit = ERRORS.reshape(-1)[chosen], np.repeat([2.0, 3.0], 6)[chosen]
     assert read("pck", part).value == pytest.approx((flat <= limit).mean())
     assert read("pcp", part).value is not None
+
+
+def test_people_that_the_loader_left_out_are_counted_in_the_detail() -> None:
+    judged = replace(evaluation(torso=[10.0, 15.0]), facts={"left_out": {"people without a box": 3, "crowds": 0}})
+    assert read("pck", judged).detail["left_out"] == {"people without a box": 3}
+    assert "left_out" not in read("pck", evaluation(torso=[10.0, 15.0])).detail
