@@ -3,14 +3,14 @@
 An image is one row of bands, upright in the first half of its rows and with the classes exchanged in the
 second half. Every other image is turned: its bands lie, its halves stand side by side. Band widths are
 independent, uniform from `narrowest` to `widest` px. The classes differ plainly in colour, so the label
-of a pixel can be read from the pixel itself: nothing is hard but to say it finely enough.
+of a pixel can be read from the pixel itself: the only difficulty is the resolution of the output.
 
-**What an output of stride s is.** Two scores known at the points of a grid, interpolated between them
+**What an output of stride s is.** Two scores at the points of a grid, interpolated between them
 linearly in each axis (a fixed bilinear transposed convolution, `interpolate` with mode bilinear) or by the
 nearest point; a pixel gets the class of the larger score. In each axis the grid is either points every s px
 at any offset, or ceil(size / s) points resized to the image, corner-aligned or not; it goes on beyond the
 edges of the image. The scores are any real numbers. Outputs through a learned or a cubic kernel, through
-convolutions after the upsampling, or with more classes than two are others, and not bound by this.
+convolutions after the upsampling, or with more classes than two are other outputs, to which this bound does not apply.
 
 **Its best score, exactly.** Along a row the difference of the two scores is linear between neighbouring
 points, so the labels change at most once in each interval. Conversely every row of labels that does so
@@ -45,7 +45,7 @@ NAMES = ("slate", "sand")
 PALETTE = ((50, 80, 120), (220, 180, 110))
 STRIDES = (1, 2, 4, 8, 16, 32)
 NEVER = 1 << 14
-"""More wrong pixels than a row has: the cost of what cannot be."""
+"""More wrong pixels than a row has: the cost of an impossible state."""
 
 Counts = npt.NDArray[np.int16]
 Points = tuple[Fraction, ...]
@@ -54,7 +54,7 @@ Points = tuple[Fraction, ...]
 @dataset(
     task="segmentation",
     licence="Apache-2.0: drawn by this program",
-    source="fovbench, synthetic dataset with known answer",
+    source="fovbench, synthetic dataset with a known optimum",
     embedded=True,
     requires={"classes": 2},
 )
@@ -69,10 +69,10 @@ def boundaries(
     val_count: Annotated[int, Bounds(1, 65536)] = 128,
     seed: Annotated[int, Bounds(0, 4294967295)] = 0,
 ) -> Examples:
-    """Thin bands of two classes, whose best possible mIoU at every output stride is known.
+    """Thin bands of two classes, with the best possible mIoU at every output stride.
 
     `shape` is (C, H, W), H and W even. Labels are 0 and 1, every pixel counts; `optimum` has `miou` and,
-    for s in STRIDES, `miou@s`. Needs no `root`. Raises ValueError for an odd size, or an unknown split.
+    for s in STRIDES, `miou@s`. Needs no `root`. Raises ValueError for an odd size or an unknown split.
     """
     import torch
 
@@ -139,12 +139,12 @@ def _fewest_of_any_grid(rows: Grid, stride: int) -> int:
 def grids(length: int, stride: int) -> list[Points]:
     """The points, in pixels, of every grid of this stride on an axis of this length.
 
-    Offsets in half pixels stand for all: only the pixels that two points enclose matter.
+    Offsets in half pixels represent all offsets: only the pixels that two points enclose matter.
     """
-    cells = -(-length // stride)
-    at_offsets = [tuple(Fraction(half, 2) + stride * k for k in range(-1, cells + 1)) for half in range(2 * stride)]
-    resized = tuple(Fraction((2 * k + 1) * length, 2 * cells) - Fraction(1, 2) for k in range(cells))
-    corners = tuple(Fraction(k * (length - 1), cells - 1) for k in range(cells)) if cells > 1 else ()
+    count = -(-length // stride)
+    at_offsets = [tuple(Fraction(half, 2) + stride * k for k in range(-1, count + 1)) for half in range(2 * stride)]
+    resized = tuple(Fraction((2 * k + 1) * length, 2 * count) - Fraction(1, 2) for k in range(count))
+    corners = tuple(Fraction(k * (length - 1), count - 1) for k in range(count)) if count > 1 else ()
     return [*at_offsets, resized, corners]
 
 
@@ -168,7 +168,7 @@ def fewest_errors(rows: Grid, layouts: list[Points]) -> Counts:
 def _step(cost: Counts, within: Grid) -> Counts:
     """Cost after the gap to the next pixel: the label stays or changes.
 
-    With a point `within` the gap, its change may be that of the interval before or of the one after.
+    With a point `within` the gap, a change belongs to the interval before the point or to the one after it.
     """
     fresh, spent = cost[:, 0], cost[:, 1]
     changed = fresh[::-1]

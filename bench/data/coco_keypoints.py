@@ -56,7 +56,7 @@ def coco_keypoints(root: Path | None, split: str, shape: tuple[int, int, int]) -
     (path,) = listed.lists
     annotations, folder = _annotations(path), _images(listed.folder, split)
     people = [_person(annotation, folder, shape, f"{path}, {annotation.label}") for annotation in annotations.people]
-    return cropped(people, NAMES, shape, left_out={FLAT: annotations.flat})
+    return cropped(people, NAMES, shape, left_out={FLAT: annotations.flat}, source=path)
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,15 @@
-"""Synthetic dataset `context`: an object's class is told only by a mark at a known distance.
+"""Synthetic dataset `context`: an object's class is stated only by a mark at a fixed distance.
 
 Grey discs of radius 3 px lie on a dark ground. At `distance` px to the right of each disc's centre lies
 its mark, of radius 2 px: yellow for one class, blue for the other. The discs of both classes are the
 same. Only the pixels of discs are scored.
 
 Images come as twins: the second is the first with every mark of the other kind, and not one pixel
-outside the marks differs. So whatever sees no mark gives the same answer twice and is right exactly
-once: chance is exactly 1/2, in the sample drawn and not only on average. The kinds of the marks in one
-image are independent fair coins, so another object's mark tells nothing.
+outside the marks differs. So a network whose receptive field holds no mark gives the same answer twice and is right
+exactly once: chance is exactly 1/2, in the sample drawn and not only on average. The kinds of the marks in one
+image are independent fair coins, so another object's mark carries no information.
 
-A pixel that sees any pixel of its own mark can be classified without error (the kinds' colours don't
+A pixel whose receptive field holds any pixel of its own mark can be classified without error (the kinds' colours do not
 overlap), so the best score of a network follows by counting the pixels of objects whose receptive
 field holds a pixel of their mark: `expected_accuracy`. Centres are real numbers, uniform in the image.
 
@@ -35,7 +35,7 @@ MARK = 2.0
 GAP = 2.0
 """Px that stay free between any two discs of different objects, and between discs and the image's edge."""
 
-UNSEEN = np.int16(np.iinfo(np.int16).max)
+UNREACHABLE = np.int16(np.iinfo(np.int16).max)
 
 NAMES = ("yellow", "blue")
 PALETTE = ((230, 200, 40), (40, 90, 210))
@@ -45,7 +45,7 @@ GROUND, OBJECT = (60, 70, 80), (150, 150, 150)
 @dataset(
     task="segmentation",
     licence="Apache-2.0: drawn by this program",
-    source="fovbench, synthetic dataset with known answer",
+    source="fovbench, synthetic dataset with a known optimum",
     embedded=True,
     requires={"classes": 2},
 )
@@ -60,10 +60,10 @@ def context(
     val_count: Annotated[int, Bounds(1, 65536)] = 128,
     seed: Annotated[int, Bounds(0, 4294967295)] = 0,
 ) -> Examples:
-    """Discs whose class is told only by a mark `distance` px to their right; chance is 1/2.
+    """Discs whose class is stated only by a mark `distance` px to their right; chance is 1/2.
 
     `shape` is (C, H, W). Labels are 0 or 1 on discs, IGNORE elsewhere. Needs no `root`.
-    Raises ValueError where the objects don't fit into the image, or for an unknown split.
+    Raises ValueError where the objects do not fit into the image, or for an unknown split.
     """
     import torch
 
@@ -77,7 +77,7 @@ def context(
         names=NAMES,
         ignore=IGNORE,
         palette=PALETTE,
-        optimum={"miou": 1.0, "pixel_accuracy": 1.0, **known(centres, distance)},
+        optimum={"miou": 1.0, "pixel_accuracy": 1.0, **best_scores(centres, distance)},
         publishable=True,
     )
 
@@ -152,41 +152,41 @@ def stamp(target: Pixels, centres: Points, radius: float, values: Grid) -> None:
     target[image, y, x] = values[image, thing]
 
 
-def needed_reach(centres: Points, distance: int) -> npt.NDArray[np.int16]:
-    """For each pixel of each disc: px to every side that a square field needs to hold a pixel of its mark.
+def needed_radius(centres: Points, distance: int) -> npt.NDArray[np.int16]:
+    """For each pixel of each disc: px to every side that a square receptive field needs to hold a pixel of its mark.
 
     `centres` is (N, objects, 2); the result is flat, in the order of images, objects and rows.
     """
     (_, inside), (_, drawn) = window(centres, RADIUS), window(centres + [0.0, distance], MARK)
     between = offsets(RADIUS)[:, None] - offsets(MARK) - [0, distance]
     far = np.abs(between).max(axis=-1).astype(np.int16)
-    nearest: npt.NDArray[np.int16] = np.where(drawn[..., None, :], far, UNSEEN).min(axis=-1)[inside]
+    nearest: npt.NDArray[np.int16] = np.where(drawn[..., None, :], far, UNREACHABLE).min(axis=-1)[inside]
     return nearest
 
 
 def accuracies(needed: npt.NDArray[np.int16]) -> list[float]:
-    """The pixel accuracy of a perfect network for each reach 0, 1, .. up to the first that sees every mark.
+    """The best pixel accuracy for each radius 0, 1, .. of the receptive field, up to the first that holds every mark.
 
-    A pixel that sees its mark is right, any other is right half of the time.
+    A pixel whose receptive field holds its mark is right, any other is right half of the time.
     """
-    seen = np.bincount(needed).cumsum() / len(needed)
-    return [float(share) for share in 0.5 + 0.5 * seen]
+    within = np.bincount(needed).cumsum() / len(needed)
+    return [float(best) for best in 0.5 + 0.5 * within]
 
 
-def known(centres: Points, distance: int) -> dict[str, float]:
-    """What is known of a split: `pixel_accuracy@field25` is the best for a square field of 25 px about its pixel.
+def best_scores(centres: Points, distance: int) -> dict[str, float]:
+    """The best scores of a split: `pixel_accuracy@field25` is that of a square receptive field of 25 px.
 
-    From `pixel_accuracy@chance_from` to `.._to` goes the 95 % interval of what sees no mark of its own: an
-    object in both twins is one cluster, since a network that looks at other objects' marks may be right on
-    all of it or on nothing.
+    `pixel_accuracy@chance_from` to `.._to` is the 95 % interval of networks whose receptive field never holds the
+    pixel's own mark: an object in both twins is one cluster, since a network that uses other objects' marks may be
+    right on all of it or on nothing.
     """
     low, high = chance_interval((len(centres) + 1) // 2 * centres.shape[1], 0.5)
-    best = {f"field{2 * reach + 1}": best for reach, best in enumerate(accuracies(needed_reach(centres, distance)))}
-    return {f"pixel_accuracy@{what}": value for what, value in {"chance_from": low, "chance_to": high, **best}.items()}
+    best = {f"field{2 * radius + 1}": best for radius, best in enumerate(accuracies(needed_radius(centres, distance)))}
+    return {f"pixel_accuracy@{name}": value for name, value in {"chance_from": low, "chance_to": high, **best}.items()}
 
 
 def expected_accuracy(
-    reach: int,
+    radius: int,
     *,
     distance: int = 14,
     split: str = "val",
@@ -195,11 +195,11 @@ def expected_accuracy(
     count: int = 128,
     seed: int = 0,
 ) -> float:
-    """The pixel accuracy that a perfect network of this reach has on a split, by counting its pixels.
+    """The pixel accuracy of a perfect network with this receptive field on a split, by counting its pixels.
 
-    A pixel that sees its mark is right, any other is right half of the time. `reach` is in px to every
-    side: a square receptive field of 2 * reach + 1. `count` is the number of images of the split.
+    A pixel whose receptive field holds its mark is right, any other is right half of the time. `radius` is in px to
+    every side: a square receptive field of 2 * radius + 1. `count` is the number of images of the split.
     """
     centres, _ = layout(stream(seed, split), count, shape, distance, objects)
-    best = accuracies(needed_reach(centres, distance))
-    return best[min(reach, len(best) - 1)]
+    best = accuracies(needed_radius(centres, distance))
+    return best[min(radius, len(best) - 1)]

@@ -1,4 +1,4 @@
-"""People cut out of photographs: a box of each, resized to the shape that is asked for, joints moved with it."""
+"""People cut out of photographs: a box of each, resized to the requested shape, with its joints."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.data.examples import Examples
-from bench.data.images import MODES, MOST_PIXELS, channels_first, converted, in_threads, picture
+from bench.data.images import MODES, MOST_PIXELS, Picture, channels_first, converted, in_threads, picture
 from bench.data.people import Flags, Floats, between, examples, refuse_unplaced
 
 GREY = 128
@@ -48,19 +48,21 @@ def cropped(
     names: Sequence[str],
     shape: tuple[int, int, int],
     left_out: Mapping[str, int] | None = None,
+    source: Path | None = None,
 ) -> Examples:
     """Every person's box resized to `shape` (C, H, W), antialiased; grey outside the photograph.
 
     `torso` is the distance from left shoulder to right hip, `head` the measured one, else that from head top to neck;
-    in px of the result. `left_out` counts the people that are not among them, by reason. Raises ValueError for nobody,
-    a number of channels other than 1 and 3, a file that cannot be read, or one that does not fit its annotation.
+    in px of the result. `left_out` counts the people that are not among them, by reason; `source` is the annotation
+    file. Raises ValueError for nobody, a number of channels other than 1 and 3, a file that cannot be read, or one that
+    does not fit its annotation.
     """
     channels, height, width = shape
     if channels not in MODES:
         raise ValueError(f"image files have 1 or 3 channels, not {channels}")
     if not people:
-        counts = "".join(f"; left out: {count} {reason}" for reason, count in (left_out or {}).items() if count)
-        raise ValueError(f"nobody in this split has an annotated joint{counts}")
+        counts = "".join(f"; left out: {count} ({reason})" for reason, count in (left_out or {}).items() if count)
+        raise ValueError(f"{source or 'people'}: nobody in this split has an annotated joint{counts}")
     images = channels_first(np.stack(in_threads(lambda person: _pixels(person, shape), people)), shape)
     boxes = np.array([person.box for person in people], dtype=np.float64)
     scale = np.array([width, height]) / (boxes[:, 2:] - boxes[:, :2])
@@ -112,11 +114,20 @@ def _photograph(person: Person, mode: str) -> Image.Image:
     """The image file of a person. Raises ValueError where its joints cannot be meant for these pixels."""
     photograph = picture(person.image)
     if photograph.turned:
-        raise photograph.refuse(
-            "EXIF says that the image is turned, and whether its joints are meant for the turned or the stored pixels "
-            "is not stated: save it upright without that tag"
-        )
+        photograph = _as_annotated(person, photograph)
     if person.size is not None and photograph.image.size != person.size:
         sizes = ["{} x {} px".format(*size) for size in (photograph.image.size, person.size)]
         raise photograph.refuse(f"it has {sizes[0]}, but {person.source} is of an image of {sizes[1]}")
     return converted(photograph, mode)
+
+
+def _as_annotated(person: Person, upright: Picture) -> Picture:
+    """Of a photograph that EXIF turns, the orientation whose size the annotation states. Raises ValueError for none."""
+    either = (upright, picture(person.image, upright=False))
+    fitting = [each for each in either if each.image.size == person.size]
+    if len(fitting) != 1:
+        raise upright.refuse(
+            "EXIF says that the image is turned, and whether its joints are meant for the turned or the stored pixels "
+            "is not stated: save it upright without that tag"
+        )
+    return fitting[0]

@@ -24,7 +24,7 @@ class Examples:
     `images`: uint8, (N, C, H, W). `targets`: tensors whose first axis is N; segmentation has `labels`,
     uint8 (N, H, W). `names[label]` and `palette[label]` (red, green, blue) describe a class.
     `ignore` is the label that is not counted. `optimum` maps a score to the best that is possible,
-    empty where it is not known; `miou@8` is the best for outputs of stride 8. `publishable`: whether
+    empty where no optimum is derived; `miou@8` is the best for outputs of stride 8. `publishable`: whether
     pictures of the examples may appear in a committed report. `left_out` counts annotations of the split that are
     not among the examples, by reason.
     Raises ValueError where images and targets do not belong together.

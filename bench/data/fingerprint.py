@@ -1,4 +1,4 @@
-"""What a dataset's content is known by in a cell's key: changes when an image, a label or a split does."""
+"""The digest of a dataset's content in the key of a measurement: it changes when an image, a label or a split does."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ SAMPLE = 4096
 
 
 def fingerprint(entry: Dataset, root: Path | None, split: str, shape: tuple[int, ...], axes: Mapping[str, Any]) -> str:
-    """Hash of what a dataset gives for these arguments, apart from the source of its loader.
+    """Hash of the dataset's content for these arguments, without the source of its loader.
 
-    A drawn one: name, split, shape and axes. One in files: these, and name and content of the lists, the
-    labels and the images of the split, wherever they lie and whatever their dates; of more than WHOLE
-    bytes of images only size, first and last SAMPLE bytes of each. Digests are remembered in memory
-    by path, size and date. Raises DataNotFound.
+    Of a synthetic dataset: name, split, shape and axes. Of one in files: these, and name and content of the lists, the
+    labels and the images of the split, independent of their folder and dates; where the images have more than WHOLE
+    bytes, only size, first and last SAMPLE bytes of each. Digests are cached in memory by path, size and date.
+    Raises DataNotFound, ValueError for malformed files.
     """
-    asked = [entry.name, split, list(shape), dict(sorted(axes.items()))]
-    digest = hashlib.sha256(json.dumps(asked).encode())
+    arguments = [entry.name, split, list(shape), dict(sorted(axes.items()))]
+    digest = hashlib.sha256(json.dumps(arguments).encode())
     if not entry.embedded:
-        found = files_of(entry, root, split, axes)
-        for line in _lines(found.folder, (*found.lists, *found.labels), found.images):
+        files = files_of(entry, root, split, axes)
+        for line in _lines(files.folder, (*files.lists, *files.labels), files.images):
             digest.update(line.encode())
     return digest.hexdigest()
 

@@ -39,7 +39,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded image file, upright. `turned`: EXIF says that its pixels are stored in another orientation."""
+    """A decoded image file. `turned`: EXIF says that its pixels are not stored upright."""
 
     path: Path
     image: Image.Image
@@ -86,15 +86,19 @@ def in_threads(read: Callable[[Item], Result], items: Iterable[Item]) -> list[Re
         return list(pool.map(read, items))
 
 
-def picture(path: Path, formats: tuple[str, ...] = FORMATS) -> Picture:
-    """The only image of a file, decoded and turned upright. Raises ValueError, with the file, where that fails."""
+def picture(path: Path, formats: tuple[str, ...] = FORMATS, upright: bool = True) -> Picture:
+    """The only image of a file, decoded, and turned upright or (`upright` false) as its pixels are stored.
+
+    Raises ValueError, with the file, where it cannot be read.
+    """
     from PIL import Image, ImageOps
 
     try:
         with Image.open(path, formats=formats) as image:
             _refuse_size_and_frames(image)
             turned = image.getexif().get(ORIENTATION, 1) != 1
-            return Picture(path, ImageOps.exif_transpose(image), image.format or "", turned)
+            pixels = ImageOps.exif_transpose(image) if upright else image.copy()
+            return Picture(path, pixels, image.format or "", turned)
     except Exception as error:  # decoders raise errors of many types for broken files
         raise ValueError(f"{path}: cannot be read as an image, {_reason(path, error, formats)}") from error
 

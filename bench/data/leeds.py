@@ -64,7 +64,8 @@ def located(name: str, folders: list[Path], licence: str, get: str) -> Path:
 def from_one(joints: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Places (N, 14, 2) of rows x, y, flag. The files come from Matlab, whose first pixel is (1, 1).
 
-    That this holds for these coordinates too is our reading; their notes do not say. It is worth one pixel.
+    We assume that this holds for these coordinates too; their notes do not state it. It makes a difference of one
+    pixel.
     """
     return joints[..., :2] - 1
 

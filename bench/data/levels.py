@@ -1,4 +1,4 @@
-"""Images of a few levels: the data of generative models, which are judged by the probability of exact values."""
+"""Images of a few levels: the data of generative models, which are evaluated by the probability of exact values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def stretched(pixels: Pixels, levels: int) -> Pixels:
-    """Levels 0 to levels - 1 as bytes 0 to 255, rounded: what images are made of."""
+    """Levels 0 to levels - 1 as bytes 0 to 255, rounded, as images hold them."""
     return np.round(pixels * (255.0 / (levels - 1))).astype(np.uint8)
 
 

@@ -28,7 +28,7 @@ class Files:
 
 
 def locations(entry: Dataset, root: Path | None) -> list[Path]:
-    """The folders where the dataset is looked for, in order; none where it is drawn or no root is given."""
+    """The folders where the dataset is looked for, in order; none for a synthetic dataset or without a root."""
     if entry.embedded or root is None:
         return []
     folders: list[Path] = importlib.import_module(entry.module).folders(root)

@@ -40,7 +40,7 @@ def lsp(root: Path | None, split: str, shape: tuple[int, int, int]) -> Examples:
     joints = joints_file(path)["joints"][_rows(split)]
     visible = np.where(joints[..., 2] == 0, VISIBLE, OCCLUDED).astype(np.uint8)
     everyone = people(path, listed.images, from_one(joints), visible, lambda places: around(places, shape))
-    return cropped(everyone, NAMES, shape)
+    return cropped(everyone, NAMES, shape, source=path)
 
 
 def _rows(split: str) -> slice:

@@ -38,7 +38,7 @@ def lspet(root: Path | None, split: str, shape: tuple[int, int, int]) -> Example
     joints = joints[_rows(split, len(joints))]
     visible = np.where(joints[..., 2] == 1, VISIBLE, UNKNOWN).astype(np.uint8)
     everyone = people(path, listed.images, from_one(joints), visible, lambda places: around(places, shape))
-    return cropped(everyone, NAMES, shape)
+    return cropped(everyone, NAMES, shape, source=path)
 
 
 def _rows(split: str, count: int) -> np.ndarray:

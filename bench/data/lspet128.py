@@ -34,7 +34,7 @@ SPLITS = ("train", "val")
 def lspet128(root: Path | None, split: str, shape: tuple[int, int, int]) -> Examples:
     """Acrobatic people in square crops, 14 joints, noisy labels; no published number is comparable.
 
-    Resized to `shape` (C, H, W), aspect not kept. Joints without the file's flag count as not annotated.
+    Resized to `shape` (C, H, W), without keeping the aspect. Joints without the file's flag count as not annotated.
     Raises DataNotFound, ValueError for another kind of joints.mat.
     """
     listed = files(root, split)
@@ -46,7 +46,7 @@ def lspet128(root: Path | None, split: str, shape: tuple[int, int, int]) -> Exam
     everyone = people(
         path, listed.images, joints[..., :2], visible, lambda places: whole, size=(SIDE, SIDE), unannotated=True
     )
-    return cropped(everyone, NAMES, shape)
+    return cropped(everyone, NAMES, shape, source=path)
 
 
 def _contents(path: Path) -> dict[str, np.ndarray]:

@@ -55,7 +55,9 @@ def mpii(root: Path | None, split: str, shape: tuple[int, int, int]) -> Examples
     (path,) = listed.lists
     images = listed.folder / "images"
     chosen = [person for person in _annotations(path) if _is_held_out(person) == (split == "val")]
-    return cropped([_person(each, images, shape, f"its annotation in {path}") for each in chosen], NAMES, shape)
+    return cropped(
+        [_person(each, images, shape, f"its annotation in {path}") for each in chosen], NAMES, shape, source=path
+    )
 
 
 @dataclass(frozen=True)

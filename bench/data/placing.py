@@ -14,7 +14,7 @@ ROUNDS = 50
 
 Points = npt.NDArray[np.float64]
 Clear = Callable[[Points, Points], Grid]
-"""Which candidates (n, T, 2) keep clear of all that is placed (n, k, 2): (n, T)."""
+"""Which candidates (n, T, 2) keep clear of all placed objects (n, k, 2): (n, T)."""
 
 
 def place(
@@ -25,9 +25,9 @@ def place(
     clear: Clear,
     rounds: int = ROUNDS,
 ) -> Points | None:
-    """Random points (count, objects, 2) in `box`, uniform among those that are clear of the ones before.
+    """Random points (count, objects, 2) in `box`, uniform among those that are clear of the earlier ones.
 
-    Images that get stuck begin anew; None where some still are after so many rounds, or the box is empty.
+    Images without a free candidate are drawn again; None where some remain after `rounds` rounds, or the box is empty.
     """
     if rounds == 0 or (box[1] <= box[0]).any():
         return None

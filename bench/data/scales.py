@@ -8,8 +8,8 @@ of patches are scored.
 Images come in triples: place, noise and where a pattern begins (as a fraction of its period) are shared, and the
 class of each patch runs through all three. So each class has exactly a third of the scored pixels.
 
-**The best score of a network that sees a square of n px about its pixel, exactly.** What it can know is the part
-of the patch within its square. There the pattern is (row XOR column), so all there is to tell the class are the
+**The best score of a network whose receptive field is a square of n px about its pixel, exactly.** Its input is the
+part of the patch within its square. There the pattern is (row XOR column), so all that depends on the class are the
 places where rows and where columns change colour: colours themselves, what lies outside the patch, and the place
 of the pixel in its patch have the same distribution in every class. In a class of squares of c px the rows change
 at phase, phase + c, .. with a phase uniform over 0 to c - 1, and so do the columns, independently. So the
@@ -19,9 +19,9 @@ best answer is the class with the largest p_c(x | i) p_c(y | j). It is right in
     1/(3 L^2) * sum over places i, j and over changes x, y of max over c of p_c(x | i) p_c(y | j)
 
 of the pixels, on average over phases; L is the patch's side. `expected_accuracy` counts that in whole numbers.
-It is 1 from a certain n on, at which the answer is right whatever was drawn.
+It is 1 from a certain n on: there the answer is right for every draw.
 
-Train on it without augmentation: a zoomed patch is of another size than its label says.
+Train on it without augmentation: a zoomed patch has another size than its label states.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ PALETTE = ((230, 159, 40), (86, 180, 233), (20, 158, 115))
 GROUND, DARK, LIGHT = (50, 70, 130), (80, 80, 80), (190, 190, 190)
 
 Ints = npt.NDArray[np.intp]
-Seen = tuple[int, ...]
+Probabilities = tuple[int, ...]
 
 
 @dataset(
     task="segmentation",
     licence="Apache-2.0: drawn by this program",
-    source="fovbench, synthetic dataset with known answer",
+    source="fovbench, synthetic dataset with a known optimum",
     embedded=True,
     requires={"classes": 3},
 )
@@ -77,15 +77,15 @@ def scales(
     """Chequered patches of one side whose class is the size of their squares; chance is 1/3.
 
     `shape` is (C, H, W). Labels are 0, 1, 2 on patches, IGNORE elsewhere. `optimum` has `miou`, `pixel_accuracy`
-    and, for a square field of 9 px about its pixel, `pixel_accuracy@field9`, and so on. Needs no `root`.
-    Raises ValueError where the patches don't fit into the image, or for an unknown split.
+    and, for a square receptive field of 9 px about its pixel, `pixel_accuracy@field9`, and so on. Needs no `root`.
+    Raises ValueError where the patches do not fit into the image, or for an unknown split.
     """
     import torch
 
     rng = stream(seed, split)
     count = train_count if split == "train" else val_count
     images, labels = draw(rng, *layout(rng, count, shape, smallest, objects), shape, smallest)
-    best = {f"pixel_accuracy@field{2 * reach + 1}": float(best) for reach, best in enumerate(accuracies(smallest))}
+    best = {f"pixel_accuracy@field{2 * radius + 1}": float(best) for radius, best in enumerate(accuracies(smallest))}
     return Examples(
         images=torch.from_numpy(images),
         targets={"labels": torch.from_numpy(labels)},
@@ -117,7 +117,7 @@ def layout(
 
 
 def apart(candidates: Points, placed: Points, side: int) -> Grid:
-    """Which candidates (n, T, 2), taken to their pixel, keep clear of all patches of `placed` (n, k, 2): (n, T)."""
+    """Which candidates (n, T, 2), rounded down to a pixel, keep clear of all patches of `placed` (n, k, 2): (n, T)."""
     between = np.abs(np.floor(candidates)[:, :, None] - np.floor(placed)[:, None])
     clear: Grid = np.all(between.max(axis=-1) >= side + GAP, axis=-1)
     return clear
@@ -154,24 +154,24 @@ def chequer(kinds: Ints, starts: Points, smallest: int) -> Grid:
     return light
 
 
-def expected_accuracy(reach: int, smallest: int = 3) -> Fraction:
-    """The best pixel accuracy, on average, of a network that sees `reach` px to every side of its pixel."""
+def expected_accuracy(radius: int, smallest: int = 3) -> Fraction:
+    """The best pixel accuracy, on average, of a receptive field of `radius` px to every side of its pixel."""
     best = accuracies(smallest)
-    return best[min(reach, len(best) - 1)]
+    return best[min(radius, len(best) - 1)]
 
 
 @functools.cache
 def accuracies(smallest: int) -> tuple[Fraction, ...]:
-    """The best accuracy for each reach 0, 1, .. up to the first at which it is 1: see the module's text."""
-    found: list[Fraction] = []
-    while not found or found[-1] < 1:
-        found.append(_accuracy(len(found), smallest))
-    return tuple(found)
+    """The best accuracy for each radius 0, 1, .. of the receptive field up to the first where it is 1."""
+    best: list[Fraction] = []
+    while not best or best[-1] < 1:
+        best.append(_accuracy(len(best), smallest))
+    return tuple(best)
 
 
-def _accuracy(reach: int, smallest: int) -> Fraction:
+def _accuracy(radius: int, smallest: int) -> Fraction:
     """Probabilities are counted in units of 1 / (4 smallest), of which every phase of a class is a whole number."""
-    views = _views(reach, smallest)
+    views = _views(radius, smallest)
     weights, times = np.array([*views]), np.array([*views.values()])
     both = (weights[:, None] * weights[None]).max(axis=-1)
     right = int((both * times[:, None] * times).sum())
@@ -179,26 +179,26 @@ def _accuracy(reach: int, smallest: int) -> Fraction:
     return Fraction(right, len(FACTORS) * side**2 * units**2)
 
 
-def _views(reach: int, smallest: int) -> Counter[Seen]:
-    """How often each tuple of p_c, one for each class, occurs over places in the patch and what is seen there."""
-    views: Counter[Seen] = Counter()
+def _views(radius: int, smallest: int) -> Counter[Probabilities]:
+    """How often each tuple of p_c, one for each class, occurs over places in a patch and the changes visible there."""
+    views: Counter[Probabilities] = Counter()
     for place_ in range(SIDE * smallest):
-        views.update(_seen_from(place_, reach, smallest).values())
+        views.update(_visible_from(place_, radius, smallest).values())
     return views
 
 
-def _seen_from(pixel: int, reach: int, smallest: int) -> dict[int, Seen]:
-    """For the changes of colour that can be seen along one axis, as bits: p_c of each class."""
-    first, last = max(pixel - reach, 0), min(pixel + reach, SIDE * smallest - 1)
+def _visible_from(pixel: int, radius: int, smallest: int) -> dict[int, Probabilities]:
+    """For the changes of colour within the receptive field along one axis, as bits: p_c of each class."""
+    first, last = max(pixel - radius, 0), min(pixel + radius, SIDE * smallest - 1)
     within = (1 << last) - (1 << first)
     counted = [Counter(changes & within for changes in phases) for phases in _changes(smallest)]
     units = [FACTORS[-1] // factor for factor in FACTORS]
-    every = {seen for counts in counted for seen in counts}
-    return {seen: tuple(n * counts[seen] for n, counts in zip(units, counted, strict=True)) for seen in every}
+    every = {changes for counts in counted for changes in counts}
+    return {bits: tuple(n * counts[bits] for n, counts in zip(units, counted, strict=True)) for bits in every}
 
 
 def _changes(smallest: int) -> Iterator[list[int]]:
-    """For each class and phase the places where an axis changes colour: bit k stands between pixels k and k + 1."""
+    """For each class and phase, where an axis changes colour: bit k is the gap between pixels k and k + 1."""
     for factor in FACTORS:
         width = factor * smallest
         ends = range(SIDE * smallest - 1)

@@ -1,7 +1,7 @@
-"""What names of joints tell: which of them a mirror exchanges, limbs to draw, parts to score; and their flags.
+"""What follows from the names of joints: their mirror images, limbs to draw, parts to score; and the flags of joints.
 
-Names are those of datasets in snake case, `left_` or `right_` in front where there are two, in the person's own
-sense: `left_wrist`, `neck`. A function says what follows from the names that are there, in their order.
+Names are those of datasets in snake case; joints in pairs begin with `left_` or `right_`, from the person's own view:
+`left_wrist`, `neck`. Functions take the names of a dataset, in their order.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Colour = tuple[int, int, int]
 
 SIDES = ("left", "right")
 COLOURS: Mapping[str, Colour] = {"left": (0, 158, 115), "right": (213, 94, 0), "": (26, 128, 196)}
-"""Of joints and limbs by side, after Okabe & Ito 2008."""
+"""Colours of joints and limbs by side, after Okabe & Ito 2008."""
 
 BONES = (
     ("{side}_wrist", "{side}_elbow"),
@@ -24,12 +24,12 @@ BONES = (
     ("{side}_ankle", "{side}_knee"),
     ("{side}_knee", "{side}_hip"),
 )
-"""The limbs of either side, from the end inwards."""
+"""The limbs of either side: outer and inner joint."""
 PARTS = ("lower_arm", "upper_arm", "lower_leg", "upper_leg")
-"""What `BONES` are called, in their order."""
+"""The names of `BONES`, in their order."""
 
 SPINES = (("head_top", "neck"), ("head_top", "thorax"), ("neck", "thorax"), ("thorax", "pelvis"), ("nose", "neck"))
-"""Pairs along the middle; drawn where both ends are there and no third joint lies between."""
+"""Pairs along the middle, drawn where the dataset has both ends and no third joint between them."""
 BETWEEN = {("head_top", "thorax"): "neck"}
 
 
@@ -46,18 +46,18 @@ def twin(name: str) -> str:
 
 
 def mirrored(names: Sequence[str]) -> tuple[int, ...]:
-    """For each joint the index of the one that a mirror exchanges it with; its own where it stands in the middle.
+    """For each joint the index of the one that a mirror exchanges it with; its own where it is a joint of the middle.
 
     Raises ValueError where one of a pair is missing.
     """
     missing = [name for name in names if twin(name) not in names]
     if missing:
-        raise ValueError(f"joint '{missing[0]}' has no '{twin(missing[0])}' beside it")
+        raise ValueError(f"joint '{missing[0]}' is not accompanied by '{twin(missing[0])}'")
     return tuple(names.index(twin(name)) for name in names)
 
 
 def ambiguous(names: Sequence[str]) -> tuple[int, ...]:
-    """The joints of which there are two, left and right."""
+    """The joints that have a left and a right version."""
     return tuple(i for i, name in enumerate(names) if side(name))
 
 
@@ -67,7 +67,7 @@ def colours(names: Sequence[str]) -> tuple[Colour, ...]:
 
 
 def parts(names: Sequence[str]) -> dict[str, Limb]:
-    """The limbs by name, as PCP scores them: `left_upper_arm`, .., `head`, in so far as both ends are there.
+    """The limbs by name, as PCP scores them: `left_upper_arm`, .., `head`, those whose ends the dataset has.
 
     Ferrari et al. 2008's parts without the torso, whose ends datasets define in different ways.
     """

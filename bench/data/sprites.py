@@ -1,13 +1,13 @@
-"""Synthetic dataset `sprites`: images of a few independent discrete factors and known noise, so their entropy is known.
+"""Synthetic dataset `sprites`: images of a few independent discrete factors and noise, whose entropy is exact.
 
-A dark image is cut into `factors` horizontal lanes. In each lane stands one bright rectangle, `size` px wide and
+A dark image is cut into `factors` horizontal lanes. In each lane is one bright rectangle, `size` px wide and
 `height` px high, at one of m = (width - size) // step + 1 places, each as likely as the others: the lane's factor.
-Unless said otherwise it is a square, and it steps by its own side, so that places don't overlap. So there are
+By default it is a square, and the step is its side, so that places do not overlap. So there are
 m^factors *modes* (the clean images), all equally likely. Then every pixel keeps its level with probability 1 - e
 (e is `noise`) and takes each of the other L - 1 `levels` with probability e / (L - 1).
 
-Where places don't overlap, all of them are equally far apart, and nothing says that a factor is one quantity.
-Where they do, neighbours look alike, and the clean images of a lane lie along one curve.
+Where places do not overlap, all of them are equally far apart, and the order of a factor's values cannot be learned.
+Where they overlap, neighbours are similar, and the clean images of a lane are points of one curve.
 
 Entropy. Lanes are independent, so it is `factors` times a lane's. Let b(x) be the probability of a lane's pixels
 if the lane were empty, r = (1 - e) (L - 1) / e, and d_j the number of bright pixels less that of dark ones at
@@ -16,12 +16,12 @@ place j. A sprite at place j multiplies the probability of each bright pixel the
 
     p(x) = b(x) (1/m) sum_j r^(d_j),    H = -E log b(x) - E log (1/m) sum_j r^(d_j).
 
-Where places don't overlap, the d_j are independent given the factor, sums over the n pixels of a place: each
-pixel gives +1, -1 or 0 with probabilities (1 - e, e / (L - 1), rest) where the sprite stands, and the mirror image
-of that elsewhere. By symmetry the sprite may be taken to stand at the first place; what is left is a finite sum, done
-in double precision. States of less than 1e-20 probability are left out. Where places overlap, their edges cut a lane
-into stretches of columns. A lane's probability depends on how many more pixels are bright than dark in each stretch,
-and the sum goes over all such rows of numbers.
+Where places do not overlap, the d_j are conditionally independent for each value of the factor, sums over the n pixels
+of a place: each pixel gives +1, -1 or 0 with probabilities (1 - e, e / (L - 1), rest) where the sprite is, and the same
+with opposite signs elsewhere. By symmetry the sprite can be put at the first place; a finite sum remains, computed in
+double precision. States of less than 1e-20 probability are left out. Where places overlap, their edges cut a lane into
+stretches of columns. A lane's probability depends on how many more pixels are bright than dark in each stretch, and the
+sum goes over all such rows of numbers.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ TOO_MANY = (
     "narrower image, a smaller 'height', or steps of which 'size' is a multiple"
 )
 MOST_PLACES = 256
-"""Places are kept as bytes."""
+"""Places are stored as bytes."""
 
 Floats = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
@@ -75,9 +75,9 @@ def sprites(
     val_count: Annotated[int, Bounds(1, 65536)] = 1024,
     seed: Annotated[int, Bounds(0, 4294967295)] = 0,
 ) -> Examples:
-    """Bright sprites at one of a few places in each lane, with noise: entropy, modes and number of factors are known.
+    """Bright sprites at one of a few places in each lane, with noise: entropy, modes and number of factors are exact.
 
-    A sprite is `size` px wide and `height` px high, its places `step` px apart; 0 stands for `size` in both. `shape`
+    A sprite is `size` px wide and `height` px high, its places `step` px apart; 0 means `size` in both. `shape`
     is (1, H, W). Targets: `pixels` (levels) and `clean` (before noise), uint8 (N, 1, H, W); `labels`, the
     first lane's place; `factors` (N, lanes), every lane's; `mode`
     int64 (N,); `log_probability` float64 (N,), in nats. The evaluation split holds
@@ -110,14 +110,14 @@ def sprites(
     )
 
 
-def _shade(share: float) -> tuple[int, int, int]:
-    return round(30 + 200 * share), round(110 + 60 * share), round(200 - 160 * share)
+def _shade(fraction: float) -> tuple[int, int, int]:
+    return round(30 + 200 * fraction), round(110 + 60 * fraction), round(200 - 160 * fraction)
 
 
 class Lanes:
-    """Where sprites may stand in images of `shape` (1, H, W); `tall` and `step` are `size` where they are 0.
+    """The places of sprites in images of `shape` (1, H, W); `tall` and `step` are `size` where they are 0.
 
-    Raises ValueError where sprites don't fit, or for too many places or modes.
+    Raises ValueError where sprites do not fit, or for too many places or modes.
     """
 
     def __init__(self, shape: tuple[int, int, int], factors: int, size: int, tall: int = 0, step: int = 0) -> None:
@@ -128,7 +128,7 @@ class Lanes:
             raise ValueError(f"sprites have 1 channel, not {channels}: give a shape of [1, height, width]")
         if self.pitch < self.tall or self.width < size:
             what = f"sprites of {size} x {self.tall} px"
-            raise ValueError(f"{factors} lanes of {what} don't fit into {self.width} x {self.height} px")
+            raise ValueError(f"{factors} lanes of {what} do not fit into {self.width} x {self.height} px")
         if self.places > MOST_PLACES or self.modes > np.iinfo(np.int64).max:
             raise ValueError(
                 f"{factors} lanes of {self.places} places are too many: {MOST_PLACES} places and 2^63 modes at most"
@@ -154,8 +154,8 @@ def drawn_places(rng: np.random.Generator, lanes: Lanes, count: int, even: bool)
     rounds = [rng.permutation(lanes.modes) for _ in range(-(-count // lanes.modes))]
     numbers = np.concatenate(rounds)[:count]
     powers = lanes.places ** np.arange(lanes.factors)
-    found: Whole = numbers[:, None] // powers % lanes.places
-    return found
+    places: Whole = numbers[:, None] // powers % lanes.places
+    return places
 
 
 def mode_number(lanes: Lanes, places: Whole) -> Whole:
@@ -181,7 +181,7 @@ def noisy(rng: np.random.Generator, clean: Pixels, noise: float, levels: int) ->
 
 
 def log_probability(lanes: Lanes, pixels: Pixels, noise: float, levels: int) -> Floats:
-    """log p(x) in nats of images (N, 1, H, W): float64 (N,); -inf where noise 0 cannot have made it."""
+    """log p(x) in nats of images (N, 1, H, W): float64 (N,); -inf where an image is impossible without noise."""
     if not noise:
         return np.where(_is_clean(lanes, pixels, levels), -math.log(lanes.places) * lanes.factors, -np.inf)
     keep, move = _logs(noise, levels)
@@ -196,7 +196,7 @@ def log_probability(lanes: Lanes, pixels: Pixels, noise: float, levels: int) -> 
 
 
 def _logs(noise: float, levels: int) -> tuple[float, float]:
-    """Log-probabilities that a pixel keeps its level, and that it takes one given other level."""
+    """Log-probabilities that a pixel keeps its level, and that it takes a certain other level."""
     return math.log1p(-noise), math.log(noise / (levels - 1)) if noise else -math.inf
 
 
@@ -210,8 +210,8 @@ def _is_clean(lanes: Lanes, pixels: Pixels, levels: int) -> npt.NDArray[np.bool_
 
 def entropy(lanes: Lanes, noise: float, levels: int) -> float:
     """Of an image, in nats. Raises ValueError where its sum has too many terms."""
-    kept, moved = _logs(noise, levels)
-    pixel = -(1 - noise) * kept - (noise * moved if noise else 0.0)
+    keep, move = _logs(noise, levels)
+    pixel = -(1 - noise) * keep - (noise * move if noise else 0.0)
     outside = lanes.width * (lanes.height - lanes.factors * lanes.tall)
     return outside * pixel + lanes.factors * lane_entropy(lanes, noise, levels)
 
@@ -237,29 +237,42 @@ def _apart(lanes: Lanes, noise: float, levels: int) -> float:
 
 
 def _overlapping(lanes: Lanes, noise: float, levels: int) -> float:
-    """E log sum_j r^(d_j) over all excesses of bright pixels that the stretches of a lane can have."""
+    """E log sum_j r^(d_j) of places that share pixels, by a sum over the excesses of all stretches of a lane.
+
+    A stretch is the columns between two neighbouring edges of places; its excess is the number of bright pixels less
+    that of dark ones. Raises ValueError where the sum has too many terms.
+    """
     keep, move = _logs(noise, levels)
     places = [lanes.columns(place) for place in range(lanes.places)]
     edges = sorted({edge for place in places for edge in (place.start, place.stop)})
     pixels = [lanes.tall * (after - before) for before, after in itertools.pairwise(edges)]
-    dark = [_excess(n, noise / (levels - 1), 1 - noise) for n in pixels]
-    possible = [np.flatnonzero(each) for each in dark]
+    excess, log_empty = _stretches(pixels, noise / (levels - 1), 1 - noise)
+    stretches_of = [slice(edges.index(place.start), edges.index(place.stop)) for place in places]
+    terms: Floats = np.logaddexp.reduce([excess[those].sum(axis=0) * (keep - move) for those in stretches_of])
+    return float(np.exp(log_empty + terms - math.log(lanes.places)) @ terms)
+
+
+def _stretches(pixels: list[int], up: float, down: float) -> tuple[Whole, Floats]:
+    """All combinations of excesses (stretches, S) of stretches of so many pixels, and their log-probabilities (S,).
+
+    A pixel gives +1 with probability `up` and -1 with `down`: those of an empty lane.
+    """
+    distributions = [_excess(n, up, down) for n in pixels]
+    possible = [np.flatnonzero(each) for each in distributions]
     if math.prod(map(len, possible)) > STATES:
         raise ValueError(TOO_MANY)
     states = [grid.ravel() for grid in np.meshgrid(*possible, indexing="ij")]
     excess = np.stack([state - n for state, n in zip(states, pixels, strict=True)])
-    spans = [slice(edges.index(place.start), edges.index(place.stop)) for place in places]
-    terms: Floats = np.logaddexp.reduce([excess[span].sum(axis=0) * (keep - move) for span in spans])
-    empty = np.sum([np.log(each[state]) for each, state in zip(dark, states, strict=True)], axis=0)
-    return float(np.exp(empty + terms - math.log(lanes.places)) @ terms)
+    logs = [np.log(each[state]) for each, state in zip(distributions, states, strict=True)]
+    return excess, np.sum(logs, axis=0)
 
 
 def _excess(n: int, up: float, down: float) -> Floats:
     """Probabilities of -n to n: the sum of n pixels that give +1 with probability `up` and -1 with `down`."""
-    found = np.ones(1)
+    probabilities = np.ones(1)
     for _ in range(n):
-        found = np.convolve(found, [down, 1 - up - down, up])
-    return found
+        probabilities = np.convolve(probabilities, [down, 1 - up - down, up])
+    return probabilities
 
 
 def _sums(here: Floats, there: Floats, places: int, log_ratio: float) -> tuple[Floats, Floats]:
@@ -281,6 +294,6 @@ def _sums(here: Floats, there: Floats, places: int, log_ratio: float) -> tuple[F
 def optimum(lanes: Lanes, noise: float, levels: int) -> dict[str, float]:
     """The best that any model can reach: nats are those of an image, bits those of a pixel."""
     nats = entropy(lanes, noise, levels)
-    found = {"bits_per_dim": nats / math.log(2) / (lanes.height * lanes.width), "elbo_nats": -nats, "iwae_nats": -nats}
+    bounds = {"bits_per_dim": nats / math.log(2) / (lanes.height * lanes.width), "elbo_nats": -nats, "iwae_nats": -nats}
     modes = {"mode_coverage": 1.0, "mode_precision": 1.0, "mode_recall": 1.0, "modes_found": float(lanes.modes)}
-    return {**found, **modes, "active_units": float(lanes.factors)}
+    return {**bounds, **modes, "active_units": float(lanes.factors)}

@@ -1,37 +1,38 @@
-"""Synthetic dataset `stickman`: limbs that look alike, told apart only by where the body is and which side it shows.
+"""Synthetic dataset `stickman`: limbs that look alike, distinguished only by the body's place and side.
 
 A body of three joints stands upright: head top (a red disc), thorax, pelvis (a green disc), joined by a line. The
-thorax is the *cue*, a disc that is yellow on a person seen from the front and blue on one seen from behind.
-Around it are four limbs: sticks of `LIMB` px whose inner end (elbow or knee) lies `distance` px to the side and
-`distance` px above or below the thorax, and whose outer end (wrist or ankle) bears a grey disc. The stick points in
-a direction drawn uniformly from all, for each limb alone. So the pixels near a limb are the same random
-draw for all four: nothing in them tells which one it is. Every joint is hidden, with probability `occlusion` each,
-the cue too, by a violet box about its centre: it can be found, but what lies below is not seen.
+thorax is the *cue*, a disc that is yellow on a person seen from the front and blue on one seen from behind. Around it
+are four limbs: sticks of `LIMB` px whose inner end (elbow or knee) lies `distance` px to the side and `distance` px
+above or below the thorax, and whose outer end (wrist or ankle) bears a grey disc. The stick points in a direction drawn
+uniformly from all, for each limb alone. So the pixels near a limb are the same random draw for all four: nothing in
+them depends on which limb it is. Every joint, the cue too, is hidden with probability `occlusion` by a violet box about
+its centre: the box shows where the joint is, and hides the pixels below.
 
-**What decides.** Where the body stands tells arms from legs and one side of the picture from the other, but a
-person's left is at the right of the picture from the front, and at its left from behind: only the cue tells.
-Mirrored pictures are pictures of this kind again, with left and right exchanged.
+**The information.** The place of the body distinguishes arms from legs and one side of the picture from the other, but
+a person's left is at the right of the picture from the front, and at its left from behind: only the cue distinguishes
+these. A mirrored picture is a valid picture with left and right exchanged.
 
-**The best left/right accuracy.** Images come as twins: the second is the first with the cue's colour of the other
-kind and left and right exchanged; no other pixel differs. Take an answer that sees no cue, or twins whose cue is
-hidden (these are the same image): it puts the left wrist at the same place in both, and that can be
-the left wrist's in one of them only. So it is right at most once for each joint that there are two of: 1/2 exactly,
-in the sample drawn and not only on average. Whoever sees the cue where it is not hidden can be right there. With a
-share h of images whose cue is hidden, the best is 1 - h/2 (`optimum`: `pck_ambiguous`, `left_right`), and
-over all joints, 8 of 11 ambiguous, (3 + 8 (1 - h/2)) / 11 (`pck`).
+**The best left/right accuracy.** Images come as twins: the second is the first with the cue's colour of the other kind
+and left and right exchanged; no other pixel differs. Take a network whose receptive field does not hold the cue, or
+twins whose cue is hidden (these are the same image): it puts the left wrist at the same place in both, and that can be
+the left wrist's in one of them only. So it is right at most once for each left or right joint: 1/2 exactly, in the
+sample drawn and not only on average. A network whose receptive field holds the cue can be right wherever the cue is not
+hidden. With a fraction h of images whose cue is hidden, the best is 1 - h/2 (`optimum`: `pck_ambiguous`, `left_right`),
+and over all joints, 8 of 11 ambiguous, (3 + 8 (1 - h/2)) / 11 (`pck`).
 
-**What less than the cue can reach.** `pck_ambiguous@body`, 1/2: sees the body but no cue. `pck_ambiguous@limb`, 1/4:
-sees one limb at a time, the same draw for all four, so that its best guess is one of four alike; on average over
-images, in a network whose answer doesn't depend on the place in the picture (zeros at its edges can tell it that).
+**Scores without the cue.** `pck_ambiguous@body`, 1/2: the receptive field holds the body but not the cue.
+`pck_ambiguous@limb`, 1/4: it holds one limb at a time, the same draw for all four, so that the best guess is one of
+four; on average over images, for a network whose answer does not depend on the place in the picture (zero padding at
+the edges can make it depend).
 
-**From which field on.** The largest cell decides, so the cells within the tolerance of the joint must see the cue. A
-receptive field of r px to every side about a cell cannot see a pixel of the cue from there where
-r < `distance` - LIMB - CUE - 0.2 * TORSO (all limbs are blind), and sees some of it from every joint where
-r >= `distance` + LIMB (none is); in between some do: `share_that_sees` counts them.
+**The receptive field that is needed.** The largest cell decides, so the receptive fields of the cells within the
+tolerance of the joint must hold the cue. A receptive field of r px to every side of a cell holds no pixel of the cue
+where r < `distance` - LIMB - CUE - 0.2 * TORSO (at all limbs), and holds one at every joint where
+r >= `distance` + LIMB; in between it does at some joints: `fraction_with_cue` counts them.
 
-**A way to learn it.** A network of long reach may never find a cue that only few of its many paths reach. With
+**A way to learn it.** A network with a large receptive field may fail to learn a cue that few of its paths reach. With
 `nearest` the limbs of each training figure (twins have the same) lie at a distance drawn uniformly from `nearest` to
-`distance`, so that what is learned nearby leads the way. Validation figures don't change, nor does their optimum.
+`distance`, so that it is first learned at short distances. Validation figures and their optimum do not change.
 """
 
 from __future__ import annotations
@@ -55,13 +56,13 @@ NAMES = (
     "left_knee", "left_ankle", "right_knee", "right_ankle",
 )  # fmt: skip
 BODY = 3
-"""The joints that there is one of, first in NAMES; behind them come the limbs, inner and outer end in turn."""
+"""The number of joints along the middle, first in NAMES; the limbs follow, inner and outer end in turn."""
 TWIN = (0, 1, 2, 5, 6, 3, 4, 9, 10, 7, 8)
 TORSO = 20.0
 """Px from thorax to pelvis and, upwards, half as many to the head."""
 LIMB = 6.0
 LEAST = 13
-"""Px from the thorax at which limbs lie clear of the body."""
+"""The least distance, in px, of limbs from the thorax at which they do not touch the body."""
 HAND, CUE, HEAD, PELVIS = 2.0, 3.0, 2.5, 2.5
 THICK = 0.8
 BOX = 3
@@ -78,7 +79,7 @@ Points = npt.NDArray[np.float64]
 @dataset(
     task="pose",
     licence="Apache-2.0: drawn by this program",
-    source="fovbench, synthetic dataset with known answer",
+    source="fovbench, synthetic dataset with a known optimum",
     embedded=True,
     requires={"joints": 11},
 )
@@ -94,19 +95,19 @@ def stickman(
     val_count: Annotated[int, Bounds(2, 65536)] = 128,
     seed: Annotated[int, Bounds(0, 4294967295)] = 0,
 ) -> Examples:
-    """A body with four limbs alike, left and right told only by a colour `distance` px away.
+    """A body with four limbs alike, whose left and right only a colour `distance` px away distinguishes.
 
-    `shape` is (C, H, W). `nearest`: the least distance of a training figure's limbs; 0 stands for `distance`. Needs
+    `shape` is (C, H, W). `nearest`: the least distance of a training figure's limbs; 0 means `distance`. Needs
     no `root`. Raises ValueError where the figure does not fit into the image, for a `nearest` beyond `distance` or
     that puts limbs onto the body, for an odd count of validation images (twins come in pairs), or for an unknown
     split.
     """
     if nearest and not LEAST <= nearest <= distance:
-        raise ValueError(f"'nearest' lies from {LEAST} to the distance, {distance}, or is 0; not {nearest}")
+        raise ValueError(f"'nearest' is from {LEAST} to the distance, {distance}, or 0, not {nearest}")
     rng = stream(seed, split)
     count = train_count if split == "train" else val_count
     if split == "val" and count % 2:
-        raise ValueError(f"stickman's validation images come in pairs of twins, so 'val_count' is even, not {count}")
+        raise ValueError(f"stickman's validation images are pairs of twins: 'val_count' must be even, not {count}")
     joints, front = layout(rng, count, shape, distance, nearest if split == "train" else 0)
     hidden = np.repeat(rng.random(((count + 1) // 2, len(NAMES))) < occlusion, 2, axis=0)[:count]
     hidden[1::2] = hidden[1::2][:, TWIN]
@@ -167,9 +168,9 @@ def distances(rng: np.random.Generator, pairs: int, distance: int, nearest: int)
 
 
 def figure(angle: Points, distance: Points | float) -> Points:
-    """Joints (n, K, 2) seen from the thorax, of a person seen from the front, whose limbs point at `angle` (n, 4).
+    """Joints (n, K, 2) relative to the thorax, of a person seen from the front, whose limbs point at `angle` (n, 4).
 
-    `distance` is one for all, or each its own (n,).
+    `distance` is one number for all, or one for each (n,).
     """
     corners = np.array([[1, -1], [-1, -1], [1, 1], [-1, 1]])  # left arm, right arm, left leg, right leg
     inner = np.broadcast_to(np.asarray(distance, dtype=np.float64), len(angle))[:, None, None] * corners
@@ -180,7 +181,7 @@ def figure(angle: Points, distance: Points | float) -> Points:
 
 
 def draw(rng: np.random.Generator, joints: Points, front: Grid, hidden: Grid, shape: tuple[int, int, int]) -> Pixels:
-    """Images uint8 (N, C, H, W); twins share their noise and all they show but the colour of the cue."""
+    """Images uint8 (N, C, H, W); twins share their noise and all pixels but those of the cue."""
     images = np.repeat(noise(rng, (len(joints) + 1) // 2, shape), 2, axis=0)[: len(joints)]
     for start in range(0, len(joints), CHUNK):
         part = slice(start, start + CHUNK, 2)
@@ -195,7 +196,7 @@ def draw(rng: np.random.Generator, joints: Points, front: Grid, hidden: Grid, sh
 
 
 def _layers(joints: Points, front: Grid, hidden: Grid, size: tuple[int, int]) -> Iterator[tuple[Colour, Grid]]:
-    """What is painted, from the ground to the top: a colour and where (N, H, W)."""
+    """The layers from the ground up: a colour and its mask (N, H, W)."""
     head, thorax, pelvis = (joints[:, i] for i in range(BODY))
     inner, outer = joints[:, BODY::2], joints[:, BODY + 1 :: 2]
     yield GROUND, np.ones((len(joints), *size), dtype=bool)
@@ -231,15 +232,15 @@ def _boxes(joints: Points, hidden: Grid, size: tuple[int, int]) -> Grid:
 
 def _topmost(layers: list[Grid]) -> list[Grid]:
     """The same layers, each only where no later one covers it."""
-    found, covered = [], np.zeros_like(layers[0])
+    visible, covered = [], np.zeros_like(layers[0])
     for layer in reversed(layers):
-        found.append(layer & ~covered)
+        visible.append(layer & ~covered)
         covered |= layer
-    return found[::-1]
+    return visible[::-1]
 
 
-def reach_to_cue(joints: Points) -> npt.NDArray[np.int64]:
-    """For each limb joint (N, K - BODY): px to every side that its pixel must see to hold a pixel of the cue."""
+def radius_to_cue(joints: Points) -> npt.NDArray[np.int64]:
+    """For each limb joint (N, K - BODY): the radius of the least receptive field that holds a pixel of the cue."""
     thorax = joints[:, NAMES.index("thorax")]
     side = np.arange(-int(CUE) - 1, int(CUE) + 2)
     pixels = np.rint(thorax).astype(np.int64)[:, None] + np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
@@ -250,8 +251,8 @@ def reach_to_cue(joints: Points) -> npt.NDArray[np.int64]:
     return nearest
 
 
-def share_that_sees(
-    reach: int,
+def fraction_with_cue(
+    radius: int,
     *,
     distance: int = 14,
     split: str = "val",
@@ -259,6 +260,6 @@ def share_that_sees(
     count: int = 128,
     seed: int = 0,
 ) -> float:
-    """The fraction of limb joints at whose own pixel a field of `reach` px to every side holds a pixel of the cue."""
+    """The fraction of limb joints where a receptive field of `radius` px to every side holds a pixel of the cue."""
     joints, _ = layout(stream(seed, split), count, shape, distance)
-    return float((reach_to_cue(joints) <= reach).mean())
+    return float((radius_to_cue(joints) <= radius).mean())

@@ -1,4 +1,4 @@
-"""What the synthetic datasets share: streams of random numbers and noisy paint. Pixels are drawn with numpy."""
+"""What the synthetic datasets share: random numbers by seed and split, and noisy colours, drawn with numpy."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Colour = tuple[int, int, int]
 
 SPLITS = ("train", "val")
 NOISE = 20
-"""Paint varies by at most this much around its colour (of 255), uniformly."""
+"""The largest difference of a painted pixel from its colour, of 255; uniform."""
 
 
 def stream(seed: int, split: str) -> np.random.Generator:
-    """A stream of random numbers of its own for each seed and split. Raises ValueError for no such split."""
+    """A stream of random numbers of its own for each seed and split. Raises ValueError for an unknown split."""
     if split not in SPLITS:
         raise ValueError(f"a synthetic dataset has the splits {' and '.join(SPLITS)}, not '{split}'")
     return np.random.default_rng((seed, SPLITS.index(split)))
@@ -31,8 +31,8 @@ def noise(rng: np.random.Generator, count: int, shape: tuple[int, int, int]) -> 
 def paint(noisy: Pixels, where: Sequence[Grid], colours: Sequence[Colour]) -> Pixels:
     """Add to `noisy` (N, C, H, W), in place, each colour where its mask (N, H, W) holds, less NOISE.
 
-    A pixel's colour becomes the given one ± NOISE. Channel c of an image takes component c mod 3.
-    Raises ValueError for a colour that the noise would carry out of 0 to 255.
+    A pixel's colour becomes the colour of its mask ± NOISE. Channel c of an image takes component c mod 3.
+    Raises ValueError for a colour that noise could move out of 0 to 255.
     """
     if not all(NOISE <= component <= 255 - NOISE for colour in colours for component in colour):
         raise ValueError(f"components of colours lie between {NOISE} and {255 - NOISE}")

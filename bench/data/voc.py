@@ -34,7 +34,7 @@ PARTS = (("JPEGImages", "jpg"), ("SegmentationClass", "png"))
     requires={"classes": 21},
 )
 def voc(root: Path | None, split: str, shape: tuple[int, int, int], *, year: Literal[2012, 2007] = 2012) -> Examples:
-    """Photographs, 20 classes and background, borders ignored; resized to `shape` (C, H, W), aspect not kept.
+    """Photographs, 20 classes and background, borders ignored; resized to `shape` (C, H, W), aspect ignored.
 
     Raises DataNotFound, and ValueError for a label file with other values than 0 to 20 and 255 or of another size than
     its image, and for a file that cannot be read.

@@ -1,16 +1,16 @@
-"""How many latents the encoder uses."""
+"""The number of latents that the encoder uses."""
 
 from __future__ import annotations
 
 from bench.registry import metric
 from bench.results.measurement import Evaluation, Reading
-from bench.tasks.generative import listed, says_what_lacks, units
+from bench.tasks.generative import error_where_lacking, listed, units
 
 THRESHOLD = 0.01
 
 
 @metric(unit="", better=None, kind="accuracy", tasks=("generation",), display_name="active units", reads_units=True)
-@says_what_lacks
+@error_where_lacking
 def active_units(evaluation: Evaluation) -> Reading:
     """Latents whose posterior mean varies by more than 0.01 over images (Burda et al. 2016, section 3).
 

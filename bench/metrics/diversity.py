@@ -1,16 +1,16 @@
-"""How varied samples are, against real images."""
+"""The variance of samples relative to that of real images."""
 
 from __future__ import annotations
 
 from bench.registry import metric
 from bench.results.measurement import Evaluation, Reading
-from bench.tasks.generative import feature_detail, features, says_what_lacks
+from bench.tasks.generative import error_where_lacking, feature_detail, features
 
 
 @metric(unit="", better=None, kind="accuracy", tasks=("generation",))
-@says_what_lacks
+@error_where_lacking
 def diversity(evaluation: Evaluation) -> Reading:
-    """Total variance of the samples' local features over that of real images': 1 is as varied, 0 all the same.
+    """Total variance of the samples' local features over that of the real images'; 0 where all samples are the same.
 
     Twice the total variance is the mean squared distance of two samples.
     """

@@ -1,4 +1,4 @@
-"""How far off joints are where maps are read by: the largest cell's centre."""
+"""Mean error of joints that are read from maps by the centre of the largest cell."""
 
 from __future__ import annotations
 

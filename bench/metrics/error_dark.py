@@ -1,4 +1,4 @@
-"""How far off joints are where maps are read by: a Newton step on the blurred logarithm."""
+"""Mean error of joints that are read from maps by a Newton step on the blurred logarithm."""
 
 from __future__ import annotations
 

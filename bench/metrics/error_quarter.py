@@ -1,4 +1,4 @@
-"""How far off joints are where maps are read by: a quarter cell beside the largest."""
+"""Mean error of joints that are read from maps by a quarter of a cell from the largest one."""
 
 from __future__ import annotations
 

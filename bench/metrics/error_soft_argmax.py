@@ -1,4 +1,4 @@
-"""How far off joints are where maps are read by: the mean over the map."""
+"""Mean error of joints that are read from maps by the mean over the map."""
 
 from __future__ import annotations
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from bench.registry import metric
 from bench.results.measurement import Evaluation, Reading
 
-NO_DISTANCE = "no distance in Inception's features was taken: the network draws nothing, or its weights were not named"
+NO_DISTANCE = (
+    "no distance in Inception's features: the network draws no samples, or FOVBENCH_INCEPTION names no weights"
+)
 
 
 @metric(unit="", better="lower", kind="accuracy", tasks=("generation",), display_name="FID (Inception)")
 def fid_inception(evaluation: Evaluation) -> Reading:
     """Squared Frechet distance (Heusel et al. 2017) between all evaluation images and the samples drawn.
 
-    Needs the weights that `FOVBENCH_INCEPTION` names (`bench.tasks.inception`); their hash and both numbers of
-    images stand in the detail. Biased upwards for few samples, so compare with papers only at theirs.
+    Needs the weights that `FOVBENCH_INCEPTION` names (`bench.tasks.inception`); the detail has their hash and both
+    numbers of images. Biased upwards for few samples, so compare with papers only at theirs.
     """
     distance = dict(evaluation.facts.get("inception", {}))
     if "fid" not in distance:

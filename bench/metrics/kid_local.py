@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from bench.registry import metric
 from bench.results.measurement import Evaluation, Reading
-from bench.tasks.generative import feature_detail, features, kernel_distance, says_what_lacks
+from bench.tasks.generative import error_where_lacking, feature_detail, features, kernel_distance
 
 
 @metric(unit="", better="lower", kind="accuracy", tasks=("generation",), display_name="KID (local features)")
-@says_what_lacks
+@error_where_lacking
 def kid_local(evaluation: Evaluation) -> Reading:
     """Unbiased squared MMD with a cubic kernel (Binkowski et al. 2018), in features of `bench.tasks.features`.
 

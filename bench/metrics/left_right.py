@@ -1,4 +1,4 @@
-"""How often left is told from right."""
+"""The accuracy of telling left from right."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.tasks.keypoints import decoding_of, mean_over_joints, partners
     unit="", better="higher", kind="accuracy", tasks=("pose",), display_name="left/right accuracy", reads_units=True
 )
 def left_right(evaluation: Evaluation) -> Reading:
-    """Fraction of left and right joints that were put nearer to the truth than to their twin's place; chance is 1/2.
+    """Fraction of left and right joints predicted nearer to their truth than to their twin's; chance is 1/2.
 
     Over the joints whose twin is annotated too, and lies elsewhere. A tie counts one half.
     """

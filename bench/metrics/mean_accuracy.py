@@ -1,4 +1,4 @@
-"""Mean over classes of the fraction of their pixels that is found."""
+"""Mean over classes of the fraction of their pixels that are classified correctly."""
 
 from __future__ import annotations
 

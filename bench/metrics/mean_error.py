@@ -1,4 +1,4 @@
-"""How far off joints are, in pixels."""
+"""Mean error of joints, in pixels."""
 
 from __future__ import annotations
 

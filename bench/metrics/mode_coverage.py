@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from bench.registry import metric
 from bench.results.measurement import Evaluation, Reading
-from bench.tasks.generative import modes, says_what_lacks
+from bench.tasks.generative import error_where_lacking, modes
 
 
 @metric(unit="", better="higher", kind="accuracy", tasks=("generation",), display_name="mode coverage")
-@says_what_lacks
+@error_where_lacking
 def mode_coverage(evaluation: Evaluation) -> Reading:
-    """Modes that have a plausible sample, over all modes; `perfect_coverage` of the detail is for perfect samples.
+    """Modes that have a plausible sample, over all modes; `perfect_coverage` in the detail is that of perfect samples.
 
-    Exact on data whose modes are known: a sample belongs to the mode that it differs from in fewest pixels, and
-    counts if no more pixels are off than in the worst evaluation image (`bench.generative.Modes`).
+    Exact on a dataset that states its modes: a sample belongs to the mode from which it differs in the fewest pixels,
+    and is plausible if these are no more than in the worst evaluation image (`bench.tasks.generative.Modes`).
     """
-    known = modes(evaluation)
-    return Reading(len(known.found) / known.count, known.detail())
+    sampled = modes(evaluation)
+    return Reading(len(sampled.reached) / sampled.count, sampled.detail())

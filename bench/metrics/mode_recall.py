@@ -6,16 +6,16 @@ import numpy as np
 
 from bench.registry import metric
 from bench.results.measurement import Evaluation, Reading
-from bench.tasks.generative import modes, says_what_lacks
+from bench.tasks.generative import error_where_lacking, modes
 
 
 @metric(unit="", better="higher", kind="accuracy", tasks=("generation",), display_name="mode recall")
-@says_what_lacks
+@error_where_lacking
 def mode_recall(evaluation: Evaluation) -> Reading:
     """Evaluation images whose mode has a plausible sample, over all evaluation images.
 
-    Exact on data whose modes are known: a sample belongs to the mode that it differs from in fewest pixels, and
-    counts if no more pixels are off than in the worst evaluation image (`bench.generative.Modes`).
+    Exact on a dataset that states its modes: a sample belongs to the mode from which it differs in the fewest pixels,
+    and is plausible if these are no more than in the worst evaluation image (`bench.tasks.generative.Modes`).
     """
-    known = modes(evaluation)
-    return Reading(float(np.isin(known.real, known.found).mean()), known.detail())
+    sampled = modes(evaluation)
+    return Reading(float(np.isin(sampled.real, sampled.reached).mean()), sampled.detail())

@@ -1,19 +1,19 @@
-"""How many modes samples reach."""
+"""The number of modes that samples reach."""
 
 from __future__ import annotations
 
 from bench.registry import metric
 from bench.results.measurement import Evaluation, Reading
-from bench.tasks.generative import modes, says_what_lacks
+from bench.tasks.generative import error_where_lacking, modes
 
 
-@metric(unit="", better="higher", kind="accuracy", tasks=("generation",), display_name="modes found")
-@says_what_lacks
+@metric(unit="", better="higher", kind="accuracy", tasks=("generation",), display_name="modes reached")
+@error_where_lacking
 def modes_found(evaluation: Evaluation) -> Reading:
     """The number of modes that have a plausible sample.
 
-    Exact on data whose modes are known: a sample belongs to the mode that it differs from in fewest pixels, and
-    counts if no more pixels are off than in the worst evaluation image (`bench.generative.Modes`).
+    Exact on a dataset that states its modes: a sample belongs to the mode from which it differs in the fewest pixels,
+    and is plausible if these are no more than in the worst evaluation image (`bench.tasks.generative.Modes`).
     """
-    known = modes(evaluation)
-    return Reading(len(known.found), known.detail())
+    sampled = modes(evaluation)
+    return Reading(len(sampled.reached), sampled.detail())

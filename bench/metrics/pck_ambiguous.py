@@ -1,11 +1,11 @@
-"""PCK@0.2 of the joints of which there are two."""
+"""PCK@0.2 of the left and right joints."""
 
 from __future__ import annotations
 
 from bench.data.skeleton import ambiguous
 from bench.registry import metric
 from bench.results.measurement import Evaluation, Reading
-from bench.tasks.keypoints import correct_share, of_joints
+from bench.tasks.keypoints import correct_fraction, of_joints
 
 
 @metric(
@@ -17,5 +17,5 @@ from bench.tasks.keypoints import correct_share, of_joints
     reads_units=True,
 )
 def pck_ambiguous(evaluation: Evaluation) -> Reading:
-    """Fraction of left and right joints within 0.2 of the torso from the truth: what looks alike must be told apart."""
-    return correct_share(evaluation, "torso", 0.2, of_joints(evaluation, ambiguous(evaluation.names)))
+    """Fraction of left and right joints within 0.2 of the torso from the truth: joints that look alike."""
+    return correct_fraction(evaluation, "torso", 0.2, of_joints(evaluation, ambiguous(evaluation.names)))

@@ -1,11 +1,11 @@
-"""PCK@0.2 of the joints that are annotated but hidden."""
+"""PCK@0.2 of the joints that are annotated but occluded."""
 
 from __future__ import annotations
 
 from bench.data.skeleton import OCCLUDED
 from bench.registry import metric
 from bench.results.measurement import Evaluation, Reading
-from bench.tasks.keypoints import correct_share
+from bench.tasks.keypoints import correct_fraction
 
 
 @metric(
@@ -18,4 +18,4 @@ from bench.tasks.keypoints import correct_share
 )
 def pck_occluded(evaluation: Evaluation) -> Reading:
     """Fraction of the joints flagged as occluded that lie within 0.2 of the torso from the truth."""
-    return correct_share(evaluation, "torso", 0.2, evaluation.units["visible"] == OCCLUDED)
+    return correct_fraction(evaluation, "torso", 0.2, evaluation.units["visible"] == OCCLUDED)

@@ -1,11 +1,11 @@
-"""PCK@0.2 of the joints of which there is one."""
+"""PCK@0.2 of the joints along the middle of the body."""
 
 from __future__ import annotations
 
 from bench.data.skeleton import ambiguous
 from bench.registry import metric
 from bench.results.measurement import Evaluation, Reading
-from bench.tasks.keypoints import correct_share, of_joints
+from bench.tasks.keypoints import correct_fraction, of_joints
 
 
 @metric(
@@ -13,4 +13,4 @@ from bench.tasks.keypoints import correct_share, of_joints
 )
 def pck_unambiguous(evaluation: Evaluation) -> Reading:
     """Fraction of the joints along the middle (head, neck, pelvis) within 0.2 of the torso from the truth."""
-    return correct_share(evaluation, "torso", 0.2, ~of_joints(evaluation, ambiguous(evaluation.names)))
+    return correct_fraction(evaluation, "torso", 0.2, ~of_joints(evaluation, ambiguous(evaluation.names)))

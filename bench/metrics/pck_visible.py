@@ -1,11 +1,11 @@
-"""PCK@0.2 of the joints that can be seen."""
+"""PCK@0.2 of the visible joints."""
 
 from __future__ import annotations
 
 from bench.data.skeleton import VISIBLE
 from bench.registry import metric
 from bench.results.measurement import Evaluation, Reading
-from bench.tasks.keypoints import correct_share
+from bench.tasks.keypoints import correct_fraction
 
 
 @metric(
@@ -13,4 +13,4 @@ from bench.tasks.keypoints import correct_share
 )
 def pck_visible(evaluation: Evaluation) -> Reading:
     """Fraction of the joints flagged as visible that lie within 0.2 of the torso from the truth."""
-    return correct_share(evaluation, "torso", 0.2, evaluation.units["visible"] == VISIBLE)
+    return correct_fraction(evaluation, "torso", 0.2, evaluation.units["visible"] == VISIBLE)

@@ -1,10 +1,10 @@
-"""PCKh@0.5: joints found within half the head's length."""
+"""PCKh@0.5: joints predicted within half the head's length."""
 
 from __future__ import annotations
 
 from bench.registry import metric
 from bench.results.measurement import Evaluation, Reading
-from bench.tasks.keypoints import correct_share
+from bench.tasks.keypoints import correct_fraction
 
 
 @metric(unit="", better="higher", kind="accuracy", tasks=("pose",), display_name="PCKh@0.5", reads_units=True)
@@ -14,4 +14,4 @@ def pckh(evaluation: Evaluation) -> Reading:
     The length is the dataset's: MPII's is 0.6 of the diagonal of the head's box, that of Leeds Sports Pose from neck
     to head top. Over all joints of the split; MPII's published totals leave out pelvis and thorax.
     """
-    return correct_share(evaluation, "head", 0.5)
+    return correct_fraction(evaluation, "head", 0.5)

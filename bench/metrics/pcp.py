@@ -1,4 +1,4 @@
-"""PCP: limbs both of whose ends were found."""
+"""PCP: limbs both of whose ends are predicted correctly."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bench.registry import metric
 from bench.results.measurement import Evaluation, Reading
 from bench.tasks.keypoints import decoding_of, errors, partners
 
-SHARE = 0.5
+FRACTION = 0.5
 
 
 @metric(unit="", better="higher", kind="accuracy", tasks=("pose",), display_name="PCP@0.5", reads_units=True)
@@ -17,13 +17,13 @@ def pcp(evaluation: Evaluation) -> Reading:
     """Fraction of limbs each of whose ends is within half the limb's length of its truth (Ferrari et al. 2008).
 
     The strict reading, both ends (Pishchulin et al. 2012), averaged over kinds of limbs, `per_class` in the detail:
-    upper and lower arms and legs and the head, in so far as the dataset has their ends.
+    upper and lower arms and legs and the head, those whose ends the dataset has.
     """
     off, truth = errors(evaluation), evaluation.units["truth"]
     per_class: dict[str, float] = {}
     for part, (outer, inner) in parts(evaluation.names).items():
         a, b = partners(evaluation, outer, inner)
-        limit = SHARE * np.linalg.norm(truth[a] - truth[b], axis=-1)
+        limit = FRACTION * np.linalg.norm(truth[a] - truth[b], axis=-1)
         if len(a):
             per_class[part] = float(((off[a] <= limit) & (off[b] <= limit)).mean())
     if not per_class:

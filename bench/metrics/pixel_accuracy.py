@@ -1,4 +1,4 @@
-"""Fraction of labelled pixels that is classified right."""
+"""Fraction of labelled pixels that are classified correctly."""
 
 from __future__ import annotations
 

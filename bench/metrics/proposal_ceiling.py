@@ -1,20 +1,20 @@
-"""The best mIoU that any labelling of a network's region proposals could reach.
+"""The best mIoU that any labelling of a network's region proposals can have.
 
-Given are the pixels h[r, c] of class c in region r, over all images of the split; n[r] is their sum over the classes
-(void pixels don't count), t[c] that over the regions. A labelling gives each region one class, and scores the mean
-over the classes of IoU_c = TP_c / (t[c] + FP_c), where TP_c is the sum of h[r, c] and FP_c that of n[r] - h[r, c] over
-the regions labelled c. Giving each region the class that most of its pixels have (`majority`) maximises the pixels
-that are right, not this mean: a rare class may be worth the loss of some pixels of a frequent one.
+The input is the number of pixels h[r, c] of class c in region r, over all images of the split; n[r] is their sum over
+the classes (void pixels do not count), t[c] that over the regions. A labelling gives each region one class, and scores
+the mean over the classes of IoU_c = TP_c / (t[c] + FP_c), where TP_c is the sum of h[r, c] and FP_c that of n[r] - h[r,
+c] over the regions labelled c. Giving each region the class that most of its pixels have (`majority`) maximises the
+pixels that are right, not this mean: a rare class may be worth the loss of some pixels of a frequent one.
 
-**From below**: labellings that were found, by ascent from two starts. IoU_c grows by
+**Lower bound**: the better of two labellings that ascent reaches from two starts. IoU_c grows by
 
     g[r, c] = (h[r, c] - IoU_c (n[r] - h[r, c])) / (t[c] + FP_c)
 
-to first order where region r is given to c. Regions are relabelled to the class of their largest g, all at once,
-and where that does not help, those that gain most: half of them, a quarter, ..., one. What is reported is the score
-of a labelling, so it can be reached.
+to first order where region r is labelled c. Regions are relabelled to the class of their largest g, all at once,
+and where that does not help, those that gain most: half of them, a quarter, ..., one. The value is the score of
+a labelling, so it can be reached.
 
-**From above**: each class by itself, as if regions could be given to several classes at once. The best IoU_c over all
+**Upper bound**: each class by itself, as if a region could have several labels. The best IoU_c over all
 sets of regions is u where max over sets of TP - u (t + FP) is 0 (Dinkelbach 1967); that maximum takes exactly the
 regions with h - u (n - h) > 0, so iterating u = IoU of that set ends at it after finitely many steps. A labelling
 gives each class some set of regions, so none of its IoU_c is larger, nor is their mean: a class that the truth does
@@ -45,15 +45,15 @@ Labels = np.ndarray[Any, np.dtype[np.int64]]
     reads_units=True,
 )
 def proposal_ceiling(evaluation: Evaluation) -> Reading:
-    """Best mIoU of a labelling of the proposals that was found; the best of all lies between it and `upper`.
+    """mIoU of the best labelling of the proposals that ascent reaches; the best of all is between it and `upper`.
 
     Detail: `upper`, the bound from above; `majority`, the mIoU of each region's most frequent class; `regions`, how
     many an image has on average; `oracle` and `oracle_upper`, the same two for proposals drawn on the truth, as many
     as the network may make; `per_class_upper`. No output of the network can score better than `upper`.
     """
     if "proposals" not in evaluation.units:
-        told = evaluation.facts.get("evaluation_units", {}).get("error")
-        return Reading(None, error=told or "the network proposes no regions (it has no `evaluation_units`)")
+        reason = evaluation.facts.get("evaluation_units", {}).get("error")
+        return Reading(None, error=reason or "the network proposes no regions (it has no `evaluation_units`)")
     counts, oracle = (filled(evaluation.units[name]) for name in ("proposals", "oracle"))
     if not len(counts):
         return Reading(None, error="no labelled pixel in the evaluation split")
@@ -75,8 +75,8 @@ def proposal_ceiling(evaluation: Evaluation) -> Reading:
 def filled(units: np.ndarray[Any, Any]) -> Floats:
     """(N, regions, C) pixels -> (R, C): the regions of all images, those without labelled pixels left out."""
     counts = units.reshape(-1, units.shape[-1]).astype(np.float64)
-    kept: Floats = counts[counts.sum(1) > 0]
-    return kept
+    labelled: Floats = counts[counts.sum(1) > 0]
+    return labelled
 
 
 def mean(values: Floats) -> float:
@@ -105,10 +105,10 @@ def _dinkelbach(hits: Floats, misses: Floats) -> float:
         return float("nan")
     while True:
         chosen = hits - best * misses > 0
-        found = float(hits[chosen].sum() / (total + misses[chosen].sum()))
-        if found <= best:
+        iou = float(hits[chosen].sum() / (total + misses[chosen].sum()))
+        if iou <= best:
             return best
-        best = found
+        best = iou
 
 
 def best_labelling(counts: Floats) -> Labels:
@@ -121,8 +121,8 @@ def best_labelling(counts: Floats) -> Labels:
 def gains(counts: Floats, iou: Floats, union: Floats) -> Floats:
     """By how much the IoU of each class grows, to first order, with each region: (R, C); never for an absent class."""
     misses = counts.sum(1, keepdims=True) - counts
-    found: Floats = np.where(counts.sum(0) > 0, (counts - iou * misses) / np.maximum(union, 1.0), -np.inf)
-    return found
+    growth: Floats = np.where(counts.sum(0) > 0, (counts - iou * misses) / np.maximum(union, 1.0), -np.inf)
+    return growth
 
 
 def _ascended(counts: Floats, labels: Labels) -> Labels:
@@ -146,8 +146,8 @@ def _step(counts: Floats, labels: Labels, score: float) -> tuple[Labels, float] 
     while len(moves):
         tried = labels.copy()
         tried[moves] = best[moves]
-        found = mean_iou(counts, tried)
-        if found > score:
-            return tried, found
+        tried_score = mean_iou(counts, tried)
+        if tried_score > score:
+            return tried, tried_score
         moves = moves[: len(moves) // 2]
     return None

@@ -71,7 +71,7 @@ def curve(evaluation: Evaluation, length: str, decoding: str = "") -> keypoints.
     if chosen not in evaluation.units or length not in evaluation.units:
         return None
     scale = evaluation.units[length]
-    rows = keypoints.known(evaluation) & keypoints.has_length(scale)
+    rows = keypoints.is_annotated(evaluation) & keypoints.has_length(scale)
     relative = np.sort(keypoints.errors(evaluation, chosen)[rows] / scale[rows])
     return np.searchsorted(relative, ALPHAS, side="right") / len(relative) if len(relative) else None
 

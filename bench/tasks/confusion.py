@@ -1,6 +1,6 @@
-"""What the confusion matrix of a segmentation says: the quantities of Long et al. 2015, section 5.
+"""Quantities of the confusion matrix of a segmentation, as in Long et al. 2015, section 5.
 
-Rows are truth, columns prediction: `n[i, j]` pixels of class i were taken for class j.
+Rows are truth, columns prediction: `n[i, j]` pixels of class i were predicted as class j.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ def class_iou(confusion: Floats) -> Floats:
 
 
 def ratio(part: Floats, whole: Floats) -> Floats:
-    """`part / whole`, NaN where the whole is nothing."""
-    nothing: Floats = np.full(len(part), np.nan)
-    return np.divide(part, whole, out=nothing, where=whole > 0)
+    """`part / whole`, NaN where the whole is 0."""
+    undefined: Floats = np.full(len(part), np.nan)
+    return np.divide(part, whole, out=undefined, where=whole > 0)
 
 
 def mean_over_classes(values: Floats, names: Sequence[str]) -> Reading:
-    """The mean of a per-class quantity (C,) over the classes that have it, with what it is made of.
+    """The mean of a per-class quantity (C,) over the classes that have it, with the value of each class.
 
-    Detail: `per_class` by name, and `absent`, the classes that are NaN and so left out.
+    Detail: `per_class` by name, and `absent`, the classes that are left out because their value is NaN.
     """
     absent = [name for name, value in zip(names, values, strict=True) if np.isnan(value)]
     if len(absent) == len(names):

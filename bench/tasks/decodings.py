@@ -1,4 +1,4 @@
-"""How a joint's place is read off its map of probabilities, to a part of a cell.
+"""How a joint's place is read from its map of probabilities, more finely than a cell.
 
 Maps are (N, K, h, w), not negative, with a sum of 1. Places are (N, K, 2) in cells: x then y, the centre of the
 first cell is (0, 0).
@@ -25,7 +25,7 @@ def argmax(maps: Tensor) -> Tensor:
 def quarter(maps: Tensor) -> Tensor:
     """A quarter of a cell from the largest towards the larger neighbour in each axis (Newell et al. 2016, section 3.3).
 
-    As in their code, a maximum at the edge of the map stays where it is.
+    As in their code, a maximum at the edge of the map is not moved.
     """
     peak = argmax(maps)
     cells, inside = _around(maps, peak)
@@ -36,10 +36,10 @@ def quarter(maps: Tensor) -> Tensor:
 def dark(maps: Tensor, sigma: float = 1.0) -> Tensor:
     """Newton's step on the logarithm of the blurred map, from the largest cell (Zhang et al. 2020, equations 9 and 10).
 
-    `sigma` in cells is the blur's, the paper's modulation, which has the width of the maps that were learnt. A
-    maximum at the edge stays. Their code leaves those one cell from it too, and takes second derivatives over two
-    cells to either side, where these go over one: the same for Gaussians. Other than theirs, a maximum where the
-    blurred logarithm has none nearby (the Hessian is not negative definite) stays, and no step is longer than a cell.
+    `sigma` in cells is the blur's, the paper's modulation, which has the width of the maps that were learnt. A maximum
+    at the edge is not moved. Their code leaves those one cell from it too, and takes second derivatives over two cells
+    to either side, where these go over one: the same for Gaussians. Other than theirs, a maximum where the blurred
+    logarithm has none nearby (the Hessian is not negative definite) stays, and no step is longer than a cell.
     """
     peak = argmax(maps)
     cells, inside = _around(blurred(maps, sigma).clamp(min=TINY).log(), peak)

@@ -1,8 +1,8 @@
-"""The feature net of `fid_local` and `kid_local`: trained here, on the labels of the dataset, with no download.
+"""The feature net of `fid_local` and `kid_local`: trained here on the labels of the dataset, without a download.
 
-It learns the classes of every other image of the evaluation split; the features of the rest, which it has not
-seen, are compared with those of samples. The same images give the same net: seed, order and arithmetic are fixed.
-Its distances mean something only among networks judged on the same dataset: they are not Inception's.
+It is trained on the classes of every other image of the evaluation split; the features of the remaining images are
+compared with those of samples. The same images give the same net: seed, order and arithmetic are fixed. Its distances
+can be compared only between networks on the same dataset; they are not Inception's.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from bench.hardware.stopwatch import thread_count
 
 WIDTH = 64
-"""Numbers that an image is described by."""
+"""Features of an image."""
 STEPS = 300
 BATCH = 64
 RATE = 2e-3
 MOST = 2048
-"""Real images whose features are kept."""
+"""The largest number of real images whose features are stored."""
 
 
 class FeatureNet(nn.Module):
@@ -52,7 +52,7 @@ class FeatureNet(nn.Module):
 
 @dataclass(frozen=True)
 class Features:
-    """The trained net, features (R, WIDTH) of the real images it has not seen, and what is told about it."""
+    """The trained net, features (R, WIDTH) of real images that it was not trained on, and facts about it."""
 
     net: FeatureNet
     real: Tensor
@@ -65,9 +65,9 @@ class Features:
 
 
 def trained_features(images: Tensor, labels: Tensor) -> Features:
-    """Train on images 0, 2, 4, ... (bytes) and describe 1, 3, 5, ...; torch's own generators stay as they were.
+    """Train on images 0, 2, 4, ... (bytes) and describe 1, 3, 5, ...; torch's own generators are not changed.
 
-    `labels` (N,), or (N, factors) where images differ in several ways: features of one of them would be blind to
+    `labels` (N,), or (N, factors) where images differ in several ways: a net trained on one factor need not represent
     the others.
     """
     labels = labels.view(len(labels), -1)
@@ -77,8 +77,8 @@ def trained_features(images: Tensor, labels: Tensor) -> Features:
         _train(net, images[0::2], labels[0::2].long())
     rest = images[1::2]
     with torch.no_grad():
-        found = torch.cat([net(part).argmax(dim=1) for part in torch.split(rest, 256)])
-    accuracy = float((found == labels[1::2]).double().mean())
+        predicted = torch.cat([net(part).argmax(dim=1) for part in torch.split(rest, 256)])
+    accuracy = float((predicted == labels[1::2]).double().mean())
     described = Features(net.eval().requires_grad_(False), torch.empty(0), {})
     facts = {"weights": weights_hash(net), "accuracy": accuracy, "width": WIDTH, "trained_on": len(images[0::2])}
     return Features(net, described.of(rest[:MOST]), facts)
@@ -96,7 +96,7 @@ def _train(net: FeatureNet, images: Tensor, labels: Tensor) -> None:
 
 
 def weights_hash(net: nn.Module) -> str:
-    """16 hexadecimal digits that tell these weights from any others."""
+    """16 hexadecimal digits of the SHA-256 of the weights."""
     digest = hashlib.sha256()
     for name, value in net.state_dict().items():
         digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())

@@ -1,7 +1,8 @@
 """Generation: networks that give images a probability, or draw images, or both.
 
-A network is asked for what it has; what it lacks is kept by name, so that a metric can say why it has no number.
-Pixels are levels 0 to L - 1, uint8 (N, C, H, W). Every network has a `loss(outputs, targets)` of its own, and
+A network needs only some of the functions below; a missing one is recorded by name, so that a metric can state why it
+has no value. Pixels are levels 0 to L - 1, uint8 (N, C, H, W). Every network has a `loss(outputs, targets)` of its own,
+and any of
 
 `log_likelihood(pixels) -> (N,)`: exact log-probabilities in nats;
 `elbo(pixels, generator) -> {"elbo", "reconstruction", "kl"}`, each (N,) in nats, elbo = reconstruction - kl,
@@ -10,7 +11,7 @@ Pixels are levels 0 to L - 1, uint8 (N, C, H, W). Every network has a `loss(outp
     as floats 0 to L - 1;
 `sample(count, generator) -> uint8 (count, C, H, W)`, levels.
 
-`loss_unit` says what the training loss is in: `bits/dim`, `nats` (of an image), or nothing.
+`loss_unit` is the unit of the training loss: `bits/dim`, `nats` (of an image), or empty.
 """
 
 from __future__ import annotations
@@ -34,17 +35,19 @@ if TYPE_CHECKING:
     from bench.data.examples import Examples
 
 SEED = 0
-"""Of all that evaluation draws: it is the same for every network."""
+"""Seed of every random draw of the evaluation, the same for every network."""
 SAMPLES = 1024
+"""Images that a network draws."""
 IMPORTANCE = 64
 """Samples of the importance-weighted bound."""
 BOUND_IMAGES = 512
 """Images that the importance-weighted bound is computed on, spread evenly over the split."""
 SHOWN = 8
+"""Images of the split that are shown."""
 STEPS = 9
 """Pictures along an interpolation or a traversal."""
-REACH = 2.5
-"""Standard deviations of the prior to which a latent is taken to either side."""
+RANGE = 2.5
+"""Standard deviations of the prior by which a traversal changes a latent to either side."""
 
 Batch = tuple[Tensor, dict[str, Tensor]]
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -52,7 +55,7 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 
 @task(unit="image", files=("FOVBENCH_INCEPTION",))
 class Generation:
-    """Images and their probability: judged by bits per dimension, bounds, samples and what codes say."""
+    """Images and their probability: measured by bits/dim, bounds of the likelihood, samples and codes."""
 
     @staticmethod
     def prepare(images: Tensor) -> Tensor:
@@ -61,9 +64,10 @@ class Generation:
 
     @staticmethod
     def augment(images: Tensor, targets: Mapping[str, Tensor], generator: torch.Generator) -> Batch:
-        """Dynamic binarisation where the data have a target `intensity` (bytes): each pixel is 1 with that share.
+        """Dynamic binarisation where the data have a target `intensity` (bytes): each pixel is 1 with the probability
+        intensity / 255.
 
-        Images and `pixels` change together, drawn from `generator`; other data stay as they are.
+        Images and `pixels` change together, drawn from `generator`; other data are not changed.
         """
         if "intensity" not in targets:
             return images, dict(targets)
@@ -74,30 +78,30 @@ class Generation:
 
     @staticmethod
     def loss(outputs: Any, targets: Mapping[str, Tensor]) -> Tensor:
-        """A generative network owns its loss. Raises TypeError."""
+        """Raises TypeError: a generative network has a loss of its own."""
         raise TypeError("a network of the task generation needs a loss(outputs, targets) of its own")
 
     @staticmethod
     def evaluate(
         model: nn.Module, examples: Examples, device: str = "cpu", mode: str = "fp32", batch: int = 128
     ) -> Evaluation:
-        """What the network says of every image, and what it draws; in fp32, whatever `mode` it was trained in.
+        """Likelihoods, bounds and codes of every image, and samples.
 
-        All that is random is drawn from generators of a fixed seed.
+        The network runs in fp32, whatever `mode` it was trained in. Everything random is drawn from generators of a
+        fixed seed.
         """
-        asked = _Asked(model, examples, device, batch)
-        with asked.evaluating():
-            drawn, facts = asked.drawn()
-            units = asked.units()
-            pictures = asked.pictures(units, drawn) if examples.publishable else {}
-        told: dict[str, Any] = {"optimum": dict(examples.optimum), "mode": mode, "publishable": examples.publishable}
-        told["palette"] = [list(colour) for colour in examples.palette]
-        told["missing"] = asked.missing
-        return Evaluation("generation", units, examples.names, samples={**drawn, **pictures}, facts={**told, **facts})
+        run = _Run(model, examples, device, batch)
+        with run.evaluating():
+            drawn, facts = run.drawn()
+            units = run.units()
+            pictures = run.pictures(units, drawn) if examples.publishable else {}
+        facts |= {"optimum": dict(examples.optimum), "mode": mode, "publishable": examples.publishable}
+        facts |= {"palette": [list(colour) for colour in examples.palette], "missing": run.missing}
+        return Evaluation("generation", units, examples.names, samples={**drawn, **pictures}, facts=facts)
 
 
-class _Asked:
-    """One network, asked about one split."""
+class _Run:
+    """The evaluation of one network on one split. `missing`: why the evaluation lacks something, by name."""
 
     def __init__(self, model: nn.Module, examples: Examples, device: str, batch: int) -> None:
         self.model, self.examples, self.device, self.batch = model, examples, device, batch
@@ -107,7 +111,7 @@ class _Asked:
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """The model in eval mode, without gradients, and as it was afterwards."""
+        """The model in eval mode and without gradients; its mode is restored afterwards."""
         was_training = self.model.training
         self.model.to(memory_format=torch.contiguous_format).eval()
         try:
@@ -117,11 +121,11 @@ class _Asked:
             self.model.train(was_training)
 
     def units(self) -> Arrays:
-        """Arrays by image of the split."""
-        return {**self._kept(), **self._likelihood(), **self._bounds(), **self._codes()}
+        """Arrays with an entry for each image of the split."""
+        return {**self._of_data(), **self._likelihood(), **self._bounds(), **self._codes()}
 
     def drawn(self) -> tuple[Arrays, dict[str, Any]]:
-        """Samples and what they are compared with, which are no units of evaluation, and facts."""
+        """Samples and the arrays that they are compared with, which are not units of evaluation; and facts."""
         samples = self._samples()
         described, features = self._features(samples)
         facts = {
@@ -132,34 +136,39 @@ class _Asked:
             "features": features,
             "inception": self._inception(samples),
         }
-        found = {**described, **self._modes(samples)}
-        return found if samples is None else {**found, "sample": samples.numpy()}, facts
+        arrays = {**described, **self._modes(samples)}
+        return arrays if samples is None else {**arrays, "sample": samples.numpy()}, facts
 
-    def _has(self, name: str) -> Callable[..., Any] | None:
-        found: Callable[..., Any] | None = getattr(self.model, name, None)
-        if not callable(found):
+    def _function(self, name: str) -> Callable[..., Any] | None:
+        """The network's function of this name; None, and an entry in `missing`, where it has none."""
+        function: Callable[..., Any] | None = getattr(self.model, name, None)
+        if not callable(function):
             self.missing[name] = f"{type(self.model).__name__} has no {name}()"
             return None
-        return found
+        return function
 
-    def _kept(self) -> Arrays:
-        """Of the data: what they were drawn with, the classes."""
+    def _of_data(self) -> Arrays:
+        """The true log-probability and the class of each image, where the dataset has them."""
         names = {"log_probability": "log_probability", "labels": "label"}
         return {new: self.examples.targets[old].numpy() for old, new in names.items() if old in self.examples.targets}
 
     def _likelihood(self) -> Arrays:
-        ask = self._has("log_likelihood")
-        if ask is None:
+        log_likelihood = self._function("log_likelihood")
+        if log_likelihood is None:
             return {}
-        return {"log_likelihood": self._numbers(torch.cat([ask(p).double().cpu() for p in self._chunks(self.pixels)]))}
+        return {
+            "log_likelihood": self._numbers(
+                torch.cat([log_likelihood(p).double().cpu() for p in self._chunks(self.pixels)])
+            )
+        }
 
     def _bounds(self) -> Arrays:
-        elbo, bound = self._has("elbo"), self._has("importance_bound")
+        elbo, bound = self._function("elbo"), self._function("importance_bound")
         if elbo is None or bound is None:
             return {}
         draw = _generator()
-        found = [elbo(p, draw) for p in self._chunks(self.pixels)]
-        parts = {name: torch.cat([part[name].double().cpu() for part in found]) for name in found[0]}
+        chunks = [elbo(p, draw) for p in self._chunks(self.pixels)]
+        parts = {name: torch.cat([chunk[name].double().cpu() for chunk in chunks]) for name in chunks[0]}
         chosen = _spread(len(self.pixels), BOUND_IMAGES)
         weighed = [bound(p, IMPORTANCE, draw) for p in self._chunks(self.pixels[chosen], max(1, self.batch // 4))]
         tight = torch.full((len(self.pixels),), math.nan, dtype=torch.float64)
@@ -167,52 +176,52 @@ class _Asked:
         return {**{name: self._numbers(part) for name, part in parts.items()}, "importance_bound": tight.numpy()}
 
     def _codes(self) -> Arrays:
-        encode, decode = self._has("encode"), self._has("decode")
+        encode, decode = self._function("encode"), self._function("decode")
         if encode is None or decode is None:
             return {}
-        found: dict[str, list[Tensor]] = {"code_mean": [], "code_variance": [], "squared_error": []}
+        parts: dict[str, list[Tensor]] = {"code_mean": [], "code_variance": [], "squared_error": []}
         for images, pixels in zip(self._chunks(self.examples.images), self._chunks(self.pixels), strict=True):
             mean, variance = encode(Generation.prepare(images))
-            off = (decode(mean).double() - pixels) / (self.levels - 1)
-            for name, part in zip(found, (mean, variance, off.square().flatten(1).mean(dim=1)), strict=True):
-                found[name].append(part.cpu())
-        return {name: self._numbers(torch.cat(parts)) for name, parts in found.items()}
+            error = (decode(mean).double() - pixels) / (self.levels - 1)
+            for name, part in zip(parts, (mean, variance, error.square().flatten(1).mean(dim=1)), strict=True):
+                parts[name].append(part.cpu())
+        return {name: self._numbers(torch.cat(chunks)) for name, chunks in parts.items()}
 
     def _samples(self) -> Tensor | None:
         """Samples uint8 (SAMPLES, C, H, W)."""
-        ask = self._has("sample")
-        if ask is None:
+        sample = self._function("sample")
+        if sample is None:
             return None
         draw, left, chunks = _generator(), SAMPLES, []
         while left:
-            chunks.append(ask(min(left, 2 * self.batch), draw).cpu())
+            chunks.append(sample(min(left, 2 * self.batch), draw).cpu())
             left -= len(chunks[-1])
         return self._checked(torch.cat(chunks))
 
     def _checked(self, drawn: Tensor) -> Tensor:
-        """Raises ValueError where samples are no images of the data's kind."""
+        """The samples; raises ValueError where they are not images of the shape and levels of the data."""
         if drawn.dtype != torch.uint8 or drawn.shape[1:] != self.pixels.shape[1:] or int(drawn.max()) >= self.levels:
-            told = f"{drawn.dtype} {tuple(drawn.shape)}, up to {int(drawn.max())}"
+            actual = f"{drawn.dtype} {tuple(drawn.shape)}, up to {int(drawn.max())}"
             raise ValueError(
-                f"samples are uint8 levels below {self.levels}, {tuple(self.pixels.shape[1:])} each, not {told}"
+                f"samples are uint8 levels below {self.levels}, {tuple(self.pixels.shape[1:])} each, not {actual}"
             )
         return drawn
 
     def _modes(self, drawn: Tensor | None) -> Arrays:
-        """The nearest of the clean images that the data were made of, and how many pixels are off it."""
+        """For images and samples: the nearest clean image (the mode), and how many pixels differ from it."""
         if "clean" not in self.examples.targets:
-            self.missing["modes"] = "the dataset does not say which clean images its images were made of"
+            self.missing["modes"] = "the dataset has no clean images, from which its images were made with noise"
             return {}
         clean = self.examples.targets["clean"]
-        found = {"mode": self.examples.targets["mode"], "deviation": (self.pixels != clean).flatten(1).sum(dim=1)}
+        arrays = {"mode": self.examples.targets["mode"], "deviation": (self.pixels != clean).flatten(1).sum(dim=1)}
         if drawn is not None:
             numbers, first = np.unique(self.examples.targets["mode"].numpy(), return_index=True)
-            nearest, off = nearest_mode(drawn, clean[torch.from_numpy(first)], self.levels)
-            found |= {"sample_mode": torch.from_numpy(numbers)[nearest], "sample_deviation": off}
-        return {name: values.numpy() for name, values in found.items()}
+            nearest, differing = nearest_mode(drawn, clean[torch.from_numpy(first)], self.levels)
+            arrays |= {"sample_mode": torch.from_numpy(numbers)[nearest], "sample_deviation": differing}
+        return {name: values.numpy() for name, values in arrays.items()}
 
     def _features(self, drawn: Tensor | None) -> tuple[Arrays, dict[str, Any]]:
-        """What the local feature net says of real images and of samples, and what it is."""
+        """The features of real images and of samples by the local feature net, and facts about that net."""
         labels = self.examples.targets.get("factors", self.examples.targets.get("labels"))
         if labels is None:
             self.missing["features"] = "the dataset has no labels that a feature net could be trained on"
@@ -224,13 +233,13 @@ class _Asked:
         return {"real_features": net.real.numpy(), "sample_features": net.of(images).numpy()}, dict(net.facts)
 
     def _inception(self, drawn: Tensor | None) -> dict[str, Any]:
-        found = {} if drawn is None else inception_distance(self.examples.images, self._as_images(drawn))
-        if not found:
+        distance = {} if drawn is None else inception_distance(self.examples.images, self._as_images(drawn))
+        if not distance:
             self.missing["inception"] = self.missing.get("sample", NO_WEIGHTS)
-        return found
+        return distance
 
     def _numbers(self, values: Tensor) -> np.ndarray[Any, Any]:
-        """Raises ValueError where one is not finite."""
+        """The values as an array; raises ValueError where one is not finite."""
         if not bool(values.isfinite().all()):
             raise ValueError(f"{type(self.model).__name__} gave a number that is not finite")
         return values.numpy()
@@ -240,31 +249,31 @@ class _Asked:
             yield chunk.to(self.device)
 
     def _as_images(self, levels: Tensor) -> Tensor:
-        """Levels, whole or between, as bytes 0 to 255."""
+        """Levels, whole numbers or not, as bytes 0 to 255."""
         return (levels.double() * (255 / (self.levels - 1))).round().clamp(0, 255).to(torch.uint8)
 
     # -- pictures, uint8 (..., H, W, C) ------------------------------------------------------------
 
     def pictures(self, units: Arrays, drawn: Arrays) -> Arrays:
-        """A few of the images, and what the network makes of them and of its codes."""
+        """A few images of the split, samples, reconstructions, interpolations and traversals."""
         shown = _spread(len(self.pixels), SHOWN)
-        found = {"originals": _picture(self.examples.images[shown])}
+        pictures = {"originals": _picture(self.examples.images[shown])}
         if "sample" in drawn:
             first = torch.from_numpy(drawn["sample"][: SHOWN * SHOWN])
-            found["generated"] = _picture(self._as_images(first))
+            pictures["generated"] = _picture(self._as_images(first))
         if "code_mean" in units:
-            found |= self._decoded(torch.from_numpy(units["code_mean"][shown.numpy()]))
-        return found
+            pictures |= self._decoded(torch.from_numpy(units["code_mean"][shown.numpy()]))
+        return pictures
 
     def _decoded(self, codes: Tensor) -> Arrays:
         """Reconstructions (k), interpolations (k / 2, STEPS) and a traversal of every latent (D, STEPS)."""
-        share = torch.linspace(0, 1, STEPS).view(1, -1, 1)
+        fraction = torch.linspace(0, 1, STEPS).view(1, -1, 1)
         count = len(codes) // 2
         pairs = codes[: 2 * count].view(count, 2, codes.shape[1])
-        paths = pairs[:, :1] * (1 - share) + pairs[:, 1:] * share
+        paths = pairs[:, :1] * (1 - fraction) + pairs[:, 1:] * fraction
         latents = codes.shape[1]
         moved = codes[0].repeat(latents, STEPS, 1)
-        moved[torch.arange(latents), :, torch.arange(latents)] = torch.linspace(-REACH, REACH, STEPS)
+        moved[torch.arange(latents), :, torch.arange(latents)] = torch.linspace(-RANGE, RANGE, STEPS)
         return {
             "reconstructions": self._shown(codes),
             "interpolations": self._shown(paths),
@@ -281,16 +290,16 @@ class _Asked:
 def nearest_mode(drawn: Tensor, clean: Tensor, levels: int, batch: int = 256) -> tuple[Tensor, Tensor]:
     """For each image (S, C, H, W) the one of `clean` (M, C, H, W) that differs in fewest pixels, and in how many."""
     rows = nn.functional.one_hot(clean.flatten(1).long(), levels).flatten(1).float()
-    found = []
+    best = []
     for part in torch.split(drawn, batch):
         same = nn.functional.one_hot(part.flatten(1).long(), levels).flatten(1).float() @ rows.T
-        found.append(same.max(dim=1))
-    most, nearest = torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
+        best.append(same.max(dim=1))
+    most, nearest = torch.cat([each.values for each in best]), torch.cat([each.indices for each in best])
     return nearest, math.prod(drawn.shape[1:]) - most.round().long()
 
 
 def levels_of(examples: Examples) -> int:
-    """The number of levels: what takes the highest one seen to its byte. ValueError where every pixel is 0."""
+    """The number of levels, from the byte that the highest level has. Raises ValueError where every pixel is 0."""
     pixels = examples.targets["pixels"]
     highest = int(pixels.max())
     if highest == 0:
@@ -304,10 +313,11 @@ def _generator(number: int = 0) -> torch.Generator:
 
 
 def _spread(count: int, most: int) -> Tensor:
-    """At most so many of 0 to count - 1, evenly spread."""
+    """At most `most` of the numbers 0 to count - 1, evenly spread."""
     return torch.linspace(0, count - 1, min(count, most)).round().long()
 
 
 def _picture(images: Tensor) -> np.ndarray[Any, Any]:
-    found: np.ndarray[Any, Any] = images.permute(0, 2, 3, 1).contiguous().numpy()
-    return found
+    """Images (N, C, H, W) as (N, H, W, C)."""
+    pictures: np.ndarray[Any, Any] = images.permute(0, 2, 3, 1).contiguous().numpy()
+    return pictures

@@ -1,4 +1,4 @@
-"""What the metrics of generation share: means with their errors, what a network lacks, modes, Gaussian distances."""
+"""What the metrics of generation share: means with standard errors, missing capabilities, modes, distances of sets."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from bench.results.measurement import Evaluation, Reading
 
 Floats = npt.NDArray[np.float64]
 
-SURE = 3.09
+CRITICAL = 3.09
 """Standard errors of a one-sided interval of 99.9 %."""
 ROUNDING = 1e-5
-"""Of a log-likelihood that was summed in single precision, relative."""
+"""Relative rounding error of a log-likelihood that was summed in single precision."""
 
 
-class Lacking(LookupError):  # noqa: N818 - says what it is, as LookupError does
-    """A network or its data lack what a metric reads; the message says what."""
+class Lacking(LookupError):  # noqa: N818 - the name says that it is an error
+    """A network or its dataset lacks something that a metric reads; the message states it."""
 
 
-def says_what_lacks(read: Callable[[Evaluation], Reading]) -> Callable[[Evaluation], Reading]:
+def error_where_lacking(read: Callable[[Evaluation], Reading]) -> Callable[[Evaluation], Reading]:
     """The metric, with an error reading where it raises Lacking."""
 
     @functools.wraps(read)
@@ -39,14 +39,17 @@ def says_what_lacks(read: Callable[[Evaluation], Reading]) -> Callable[[Evaluati
 
 
 def units(evaluation: Evaluation, name: str, needs: str) -> Floats:
-    """An array with an entry for each image, in double precision. Raises Lacking with the reason kept under `needs`."""
+    """An array with an entry for each image, in double precision.
+
+    Raises Lacking with the reason that `missing` has for `needs`.
+    """
     return _array(evaluation, evaluation.units, name, needs).astype(np.float64)
 
 
 def drawn(evaluation: Evaluation, name: str, needs: str) -> npt.NDArray[Any]:
     """An array about samples, or about the real images that samples are compared with; not a unit of evaluation.
 
-    Raises Lacking with the reason kept under `needs`.
+    Raises Lacking with the reason that `missing` has for `needs`.
     """
     return _array(evaluation, evaluation.samples, name, needs)
 
@@ -69,7 +72,7 @@ def mean_reading(values: Floats, **detail: Any) -> Reading:
 
 @dataclass(frozen=True)
 class LogLikelihood:
-    """The mean log-likelihood of an image in nats and its standard error; `chosen` are the images it was asked of.
+    """The mean log-likelihood of an image in nats and its standard error; `chosen` (N,) are the images that have one.
 
     `kind` is `exact`, or `bound` where it is the importance-weighted lower bound of `samples` draws. `by_image`
     holds the numbers of `chosen`.
@@ -101,7 +104,7 @@ def every(by_image: Floats, kind: str) -> LogLikelihood:
 def importance_bound(evaluation: Evaluation) -> LogLikelihood:
     """The bound of Burda et al. 2016: the ELBO of all images and what importance weights add to it on some.
 
-    They differ little between images, so this mean is surer than that of the bound on those images alone.
+    The gain differs little between images, so this mean has a smaller error than the bound's on those images alone.
     """
     elbo = units(evaluation, "elbo", "elbo")
     tight = units(evaluation, "importance_bound", "importance_bound")
@@ -111,34 +114,35 @@ def importance_bound(evaluation: Evaluation) -> LogLikelihood:
     return LogLikelihood(float(elbo.mean() + gain.mean()), error, "bound", tight[chosen], chosen)
 
 
-def impossible(evaluation: Evaluation, found: LogLikelihood) -> str:
-    """Why no model can have this log-likelihood; empty where one can, or where the data's own is not known.
+def impossible(evaluation: Evaluation, claimed: LogLikelihood) -> str:
+    """Why no model can have this log-likelihood; empty where one can, or where the dataset does not state its own.
 
     The mean of log p(x) - log q(x) over independent images is no less than 0, whatever the model q. It is refused
-    where it lies below 0 by more than SURE standard errors and the rounding of sums.
+    where it lies below 0 by more than CRITICAL standard errors and the rounding of sums.
     """
     if "log_probability" not in evaluation.units:
         return ""
-    true = evaluation.units["log_probability"].astype(np.float64)[found.chosen]
-    excess = true - found.by_image
-    least = SURE * standard_error(excess) + ROUNDING * float(np.abs(true).mean())
+    true = evaluation.units["log_probability"].astype(np.float64)[claimed.chosen]
+    excess = true - claimed.by_image
+    least = CRITICAL * standard_error(excess) + ROUNDING * float(np.abs(true).mean())
     if excess.mean() >= -least:
         return ""
     dims = evaluation.facts["dims"] * math.log(2)
-    told = f"{-found.by_image.mean() / dims:.6g} bits/dim where the data's own are {-true.mean() / dims:.6g}"
-    return f"impossible: {told}, {-excess.mean():.3g} nats an image below the entropy, {least:.3g} allowed for chance"
+    pair = f"{-claimed.by_image.mean() / dims:.6g} bits/dim where the data's own are {-true.mean() / dims:.6g}"
+    return f"impossible: {pair}, {-excess.mean():.3g} nats an image below the entropy, {least:.3g} allowed for chance"
 
 
 @dataclass(frozen=True)
 class Modes:
-    """What samples say of the clean images that the data were made of.
+    """Samples assigned to the clean images (modes) from which the data were made with noise.
 
-    A sample is *plausible* if no more of its pixels are off the nearest clean image than of the worst evaluation
-    image. `found`: the modes that have a plausible sample. `count`: how many modes there are.
+    A sample is *plausible* if it differs from the nearest clean image in no more pixels than the worst evaluation image
+    does from its own. `reached`: the modes that have a plausible sample; `real` (N,): the mode of each image; `count`:
+    the number of modes.
     """
 
     plausible: npt.NDArray[np.bool_]
-    found: npt.NDArray[np.int64]
+    reached: npt.NDArray[np.int64]
     real: npt.NDArray[np.int64]
     count: int
     allowed: int
@@ -147,17 +151,20 @@ class Modes:
         """As JSON. `perfect_coverage` is what samples of the true distribution would cover on average."""
         samples = len(self.plausible)
         perfect = 1 - (1 - 1 / self.count) ** samples
-        told = {"found": len(self.found), "modes": self.count, "samples": samples, "perfect_coverage": perfect}
-        return {**told, "plausible": int(self.plausible.sum()), "pixels_off_allowed": self.allowed}
+        counts = {"found": len(self.reached), "modes": self.count, "samples": samples, "perfect_coverage": perfect}
+        return {**counts, "plausible": int(self.plausible.sum()), "pixels_off_allowed": self.allowed}
 
 
 def modes(evaluation: Evaluation) -> Modes:
-    """Raises Lacking where the modes are not known, not all in the split, or the network draws nothing."""
+    """The modes of an evaluation.
+
+    Raises Lacking where the dataset has none, the split does not hold all, or the network draws no samples.
+    """
     real, off = (drawn(evaluation, name, "modes") for name in ("mode", "deviation"))
     nearest, drawn_off = (drawn(evaluation, name, "sample") for name in ("sample_mode", "sample_deviation"))
-    known, count = len(np.unique(real)), round(evaluation.facts["optimum"]["modes_found"])
-    if known < count:
-        raise Lacking(f"the evaluation split holds {known} of {count} modes; they are told apart only if all are")
+    present, count = len(np.unique(real)), round(evaluation.facts["optimum"]["modes_found"])
+    if present < count:
+        raise Lacking(f"the evaluation split holds {present} of {count} modes: take a larger one, which holds all")
     plausible = drawn_off <= off.max()
     return Modes(plausible, np.unique(nearest[plausible]), real, count, int(off.max()))
 
@@ -178,7 +185,7 @@ def too_few(kind: str, count: int) -> str:
 
 
 def feature_detail(evaluation: Evaluation) -> dict[str, Any]:
-    """Which net the features are of, and of how many images."""
+    """The net that gave the features, and the numbers of images."""
     real, sampled = features(evaluation)
     net = {"net": "trained here on every other image of the split", **evaluation.facts["features"]}
     return {"feature_net": net, "real": len(real), "samples": len(sampled)}
@@ -207,8 +214,8 @@ def kernel_distance(one: Floats, other: Floats) -> float:
 
 
 def _kernel(x: Floats, y: Floats) -> Floats:
-    found: Floats = (x @ y.T / x.shape[1] + 1) ** 3
-    return found
+    values: Floats = (x @ y.T / x.shape[1] + 1) ** 3
+    return values
 
 
 def _off_diagonal(square: Floats) -> float:
@@ -217,5 +224,5 @@ def _off_diagonal(square: Floats) -> float:
 
 
 def listed(values: Sequence[float] | Floats, digits: int = 4) -> list[float]:
-    """Numbers as JSON, rounded to so many significant digits: for reading."""
+    """Numbers as JSON, rounded to `digits` significant digits, for reading."""
     return [float(f"{value:.{digits}g}") for value in values]

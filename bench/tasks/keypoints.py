@@ -1,7 +1,7 @@
-"""What an evaluation of poses says: errors of joints in px, and fractions of joints within a limit. No torch.
+"""Errors of joints in px, and fractions of joints within a limit, from an evaluation of poses. No torch.
 
-Units are the joints of images, so that any part of them can be read: arrays `image`, `joint`, `visible` (M,), `truth`
-and a place for each decoding (M, 2), and lengths (M,). Joints that are not annotated count nowhere.
+The units of the evaluation are the joints of images: arrays `image`, `joint`, `visible` (M,), `truth`
+and a place for each decoding (M, 2), and lengths (M,). Joints that are not annotated are left out of every score.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 DECODING = "dark"
-"""The decoding that accuracy is read from; what other decodings give is kept beside it."""
+"""The decoding that accuracy is read from; metrics of their own read the other decodings."""
 REGRESSED = "regressed"
-"""The places of a network that gives coordinates."""
+"""The name of the places of a network that gives coordinates."""
 
 NO_JOINTS = "no joint of this kind is annotated in the evaluation split"
 
@@ -30,23 +30,23 @@ def decoding_of(evaluation: Evaluation) -> str:
     return REGRESSED if REGRESSED in evaluation.units else DECODING
 
 
-def known(evaluation: Evaluation) -> Mask:
+def is_annotated(evaluation: Evaluation) -> Mask:
     """Which joints (M,) are annotated."""
     annotated: Mask = evaluation.units["visible"] != UNKNOWN
     return annotated
 
 
 def errors(evaluation: Evaluation, decoding: str = "") -> Floats:
-    """Distance (M,) in px of each joint's place, by the usual decoding or by another, from the truth."""
+    """Distance (M,) in px of each joint's predicted place from the truth; `decoding` is DECODING where it is empty."""
     places = evaluation.units[decoding or decoding_of(evaluation)].astype(np.float64)
     distance: Floats = np.linalg.norm(places - evaluation.units["truth"], axis=-1)
     return distance
 
 
 def has_length(scale: Floats) -> Mask:
-    """Of which joints (M,) the person's length is known and above 0."""
-    found: Mask = np.isfinite(scale) & (scale > 0)
-    return found
+    """Which joints (M,) are of a person whose length is measured and above 0."""
+    measured: Mask = np.isfinite(scale) & (scale > 0)
+    return measured
 
 
 def of_joints(evaluation: Evaluation, joints: tuple[int, ...]) -> Mask:
@@ -55,24 +55,27 @@ def of_joints(evaluation: Evaluation, joints: tuple[int, ...]) -> Mask:
     return chosen
 
 
-def mean_over_joints(evaluation: Evaluation, values: Floats, chosen: Mask, **told: Any) -> Reading:
-    """The mean of `values` (M,) over the joints `chosen` (M,), and by kind of joint as `per_class`."""
+def mean_over_joints(evaluation: Evaluation, values: Floats, chosen: Mask, **facts: Any) -> Reading:
+    """The mean of `values` (M,) over the joints `chosen` (M,), and by kind of joint as `per_class`.
+
+    `left_out` in the detail counts the annotations that the dataset's loader left out, by reason."""
     if not chosen.any():
         return Reading(None, error=NO_JOINTS)
     kinds = {name: chosen & (evaluation.units["joint"] == i) for i, name in enumerate(evaluation.names)}
     per_class: Mapping[str, float] = {n: float(values[rows].mean()) for n, rows in kinds.items() if rows.any()}
-    detail = {"per_class": per_class, "joints": int(chosen.sum()), "decoding": decoding_of(evaluation), **told}
-    return Reading(float(values[chosen].mean()), detail)
+    detail = {"per_class": per_class, "joints": int(chosen.sum()), "decoding": decoding_of(evaluation), **facts}
+    left_out = {reason: count for reason, count in evaluation.facts.get("left_out", {}).items() if count}
+    return Reading(float(values[chosen].mean()), {**detail, **({"left_out": left_out} if left_out else {})})
 
 
 def mean_error_of(evaluation: Evaluation, decoding: str) -> Reading:
-    """The mean distance in px by one decoding; an error where the network has no maps to decode."""
+    """The mean distance in px by one decoding; an error where the network gives no maps."""
     if decoding not in evaluation.units:
-        return Reading(None, error=f"the network gives coordinates, no maps that '{decoding}' could read")
-    return mean_over_joints(evaluation, errors(evaluation, decoding), known(evaluation), decoding=decoding)
+        return Reading(None, error=f"the network gives coordinates, not maps, which '{decoding}' needs")
+    return mean_over_joints(evaluation, errors(evaluation, decoding), is_annotated(evaluation), decoding=decoding)
 
 
-def correct_share(evaluation: Evaluation, length: str, alpha: float, chosen: Mask | None = None) -> Reading:
+def correct_fraction(evaluation: Evaluation, length: str, alpha: float, chosen: Mask | None = None) -> Reading:
     """PCK: the fraction of joints no farther from the truth than `alpha` times the person's `length` (torso, head).
 
     Of the annotated joints, or of those among them that are `chosen` (M,). People without the length, or for whom
@@ -80,21 +83,21 @@ def correct_share(evaluation: Evaluation, length: str, alpha: float, chosen: Mas
     """
     scale = evaluation.units.get(length)
     if scale is None:
-        return Reading(None, error=f"the dataset tells no {length} length, which this metric is relative to")
-    wanted = known(evaluation) if chosen is None else known(evaluation) & chosen
-    scaled = wanted & has_length(scale)
+        return Reading(None, error=f"the dataset states no {length} length, which this metric is relative to")
+    rows = is_annotated(evaluation) if chosen is None else is_annotated(evaluation) & chosen
+    scaled = rows & has_length(scale)
     values = (errors(evaluation) <= alpha * np.where(scaled, scale, 0.0)).astype(np.float64)
-    if wanted.any() and not scaled.any():
-        return Reading(None, error=f"nobody whose joints are annotated has a {length} length")
-    told = {"alpha": alpha, "length": length, "without_length": int((wanted & ~scaled).sum())}
-    return mean_over_joints(evaluation, values, scaled, **told)
+    if rows.any() and not scaled.any():
+        return Reading(None, error=f"no person whose joints are annotated has a {length} length")
+    facts = {"alpha": alpha, "length": length, "without_length": int((rows & ~scaled).sum())}
+    return mean_over_joints(evaluation, values, scaled, **facts)
 
 
 def partners(evaluation: Evaluation, joint: int, other: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the joints of kind `joint`, and of the same person's `other`, where both are annotated."""
     units = evaluation.units
-    rows = np.flatnonzero(known(evaluation) & (units["joint"] == joint))
-    others = np.flatnonzero(known(evaluation) & (units["joint"] == other))
+    rows = np.flatnonzero(is_annotated(evaluation) & (units["joint"] == joint))
+    others = np.flatnonzero(is_annotated(evaluation) & (units["joint"] == other))
     place = {int(image): row for image, row in zip(units["image"][others], others, strict=True)}
     pairs = [(row, place[int(image)]) for image, row in zip(units["image"][rows], rows, strict=True) if image in place]
     both = np.array(pairs, dtype=np.intp).reshape(-1, 2)

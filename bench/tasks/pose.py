@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from bench.data.examples import Examples
 
 ANGLE = math.radians(30)
-"""The augmentation turns by at most this much to either side."""
+"""The largest angle of the augmentation, to either side."""
 ZOOM = (0.8, 1.25)
 """Least and greatest scale of the augmentation."""
 SHIFT = 0.1
-"""The augmentation moves by at most this part of each side."""
+"""The largest shift of the augmentation, as a fraction of each side."""
 
 Outputs = Tensor | Mapping[str, Tensor]
 Batch = tuple[Tensor, dict[str, Tensor]]
@@ -42,7 +42,7 @@ Batch = tuple[Tensor, dict[str, Tensor]]
 
 @task(unit="joint")
 class Pose:
-    """The places of joints: cross-entropy over the cells of a map, or distance; judged by distances to the truth."""
+    """Places of joints: cross-entropy over the cells of a map, or distance; measured by distances from the truth."""
 
     @staticmethod
     def prepare(images: Tensor) -> Tensor:
@@ -51,10 +51,10 @@ class Pose:
 
     @staticmethod
     def augment(images: Tensor, targets: Mapping[str, Tensor], generator: torch.Generator) -> Batch:
-        """Turn, zoom, shift, mirror, gain and brightness, drawn per example from `generator`.
+        """Rotation, zoom, shift, mirror, gain and brightness, drawn per example from `generator`.
 
-        `images` are prepared floats (B, C, H, W). A mirror exchanges left and right joints. Joints that come to
-        lie outside the image count as not annotated; pixels from outside are grey.
+        `images` are prepared floats (B, C, H, W). A mirror exchanges left and right joints. Joints that
+        leave the image count as not annotated; pixels from outside are grey.
         """
         matrix, shift = _movement(images, generator)
         joints, visible = _moved(targets, matrix, shift)
@@ -67,8 +67,9 @@ class Pose:
     def loss(outputs: Outputs, targets: Mapping[str, Tensor]) -> Tensor:
         """The sum over the entries of the outputs, each averaged over annotated joints inside the image.
 
-        Maps: cross-entropy over cells against the joint's place, shared between the four nearest cells as bilinear
-        interpolation does. Coordinates: |x - x'| + |y - y'|, in half sides of the image. 0 where no joint counts.
+        Maps: cross-entropy over cells against the joint's place, whose probability is divided among the four nearest
+        cells as in bilinear interpolation. Coordinates: |x - x'| + |y - y'|, in half sides of the image. 0 where no
+        joint is counted.
         """
         entries = [outputs] if isinstance(outputs, Tensor) else list(outputs.values())
         return torch.stack([_entry_loss(entry.float(), targets) for entry in entries]).sum()
@@ -77,13 +78,13 @@ class Pose:
     def evaluate(
         model: nn.Module, examples: Examples, device: str = "cpu", mode: str = "fp32", batch: int = 32
     ) -> Evaluation:
-        """Where the network puts every joint of every image, by every decoding, in px of the image.
+        """The predicted place of every joint of every image, by every decoding, in px of the image.
 
         Units are the joints of images, M = N * K: `image`, `joint` and `visible` (M,); `truth` (M, 2); one of
         DECODINGS each, or `regressed` of a network that gives coordinates, (M, 2); `torso` and `head` (M,) where the
-        data have them. It is asked in fp32, whatever `mode` it was trained in.
-        `model.loss.probabilities(maps)` says what maps mean that are no logits.
-        Raises ValueError where outputs don't fit the image or the joints.
+        data have them. The network runs in fp32, whatever `mode` it was trained in.
+        `model.loss.probabilities(maps)` converts maps that are not logits.
+        Raises ValueError where outputs do not fit the image or the joints.
         """
         places = predict(model, examples, device, batch)
         count, joints = examples.targets["visible"].shape
@@ -111,7 +112,7 @@ def out_of(outputs: Outputs) -> Tensor:
 def stride_of(size: tuple[int, int], cells: tuple[int, int]) -> int:
     """The stride of a map of `cells` (h, w) for an image of `size` (H, W): the power of two s with h = ceil(H / s).
 
-    One cell fits many strides; then the least is taken. Raises ValueError where there is none.
+    Where several strides fit, it is the least. Raises ValueError where none does.
     """
     stride = 1 << max(0, math.ceil(math.log2(max(side / n for side, n in zip(size, cells, strict=True)))))
     if any(-(-side // stride) != n for side, n in zip(size, cells, strict=True)):
@@ -132,10 +133,10 @@ def softmax(maps: Tensor) -> Tensor:
     return maps.flatten(2).softmax(-1).view_as(maps)
 
 
-def meaning_of(model: nn.Module) -> Callable[[Tensor], Tensor]:
-    """How this network's maps become probabilities of cells: as its loss says, else they are logits."""
-    found: Callable[[Tensor], Tensor] = getattr(getattr(model, "loss", None), "probabilities", softmax)
-    return found
+def probabilities_of(model: nn.Module) -> Callable[[Tensor], Tensor]:
+    """The function from this network's maps to probabilities of cells: its loss's own, else the softmax of logits."""
+    probabilities: Callable[[Tensor], Tensor] = getattr(getattr(model, "loss", None), "probabilities", softmax)
+    return probabilities
 
 
 @torch.inference_mode()
@@ -143,27 +144,27 @@ def predict(model: nn.Module, examples: Examples, device: str, batch: int) -> di
     """Places (N, K, 2) in px on the CPU by decoding, or `regressed`; the model in eval mode."""
     was_training = model.training
     model.to(memory_format=torch.contiguous_format).eval()
-    found: dict[str, list[Tensor]] = {}
+    places_by_name: dict[str, list[Tensor]] = {}
     for chunk in torch.split(examples.images, batch):
         out = out_of(model(Pose.prepare(chunk.to(device)))).float()
         if out.shape[1] != len(examples.names):
             raise ValueError(f"the network has {out.shape[1]} joints, the data {len(examples.names)}")
-        for name, places in decoded(out, (chunk.shape[-2], chunk.shape[-1]), meaning_of(model)).items():
-            found.setdefault(name, []).append(places.cpu())
+        for name, places in decoded(out, (chunk.shape[-2], chunk.shape[-1]), probabilities_of(model)).items():
+            places_by_name.setdefault(name, []).append(places.cpu())
     model.train(was_training)
-    return {name: torch.cat(places) for name, places in found.items()}
+    return {name: torch.cat(places) for name, places in places_by_name.items()}
 
 
-def decoded(out: Tensor, size: tuple[int, int], meaning: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+def decoded(out: Tensor, size: tuple[int, int], probabilities: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
     """Places in px (N, K, 2) by decoding, of images of `size` (H, W)."""
     if out.ndim == 3:
         return {"regressed": pixels(out, size[1], size[0])}
-    stride, maps = stride_of(size, (out.shape[-2], out.shape[-1])), meaning(out)
+    stride, maps = stride_of(size, (out.shape[-2], out.shape[-1])), probabilities(out)
     return {name: decode(maps) * stride + (stride - 1) / 2 for name, decode in DECODINGS.items()}
 
 
 def counted(targets: Mapping[str, Tensor]) -> Tensor:
-    """Which joints (N, K) have a part in a loss: annotated, and inside the image."""
+    """Which joints (N, K) count in a loss: those annotated and inside the image."""
     return (targets["visible"] > 0) & _inside(targets["joints"], targets["size"])
 
 
@@ -174,17 +175,17 @@ def spatial_cross_entropy(maps: Tensor, joints: Tensor, stride: int) -> Tensor:
     last = torch.tensor([width - 1.0, height - 1.0], device=maps.device)
     cell = ((joints - (stride - 1) / 2) / stride).clamp(min=0).minimum(last)
     low = cell.floor()
-    part, high = cell - low, (low + 1).minimum(last)
+    fraction, high = cell - low, (low + 1).minimum(last)
     total = torch.zeros_like(cell[..., 0])
-    for x, share_x in ((low[..., 0], 1 - part[..., 0]), (high[..., 0], part[..., 0])):
-        for y, share_y in ((low[..., 1], 1 - part[..., 1]), (high[..., 1], part[..., 1])):
+    for x, weight_x in ((low[..., 0], 1 - fraction[..., 0]), (high[..., 0], fraction[..., 0])):
+        for y, weight_y in ((low[..., 1], 1 - fraction[..., 1]), (high[..., 1], fraction[..., 1])):
             index = (y * width + x).long()[..., None]
-            total = total - share_x * share_y * logs.gather(-1, index)[..., 0]
+            total = total - weight_x * weight_y * logs.gather(-1, index)[..., 0]
     return total
 
 
 def _entry_loss(entry: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-    known, size = counted(targets), targets["size"]
+    counts, size = counted(targets), targets["size"]
     if entry.ndim == 3:
         truth = (2 * targets["joints"] + 1) / size[:, None] - 1
         by_joint = (entry - truth).abs().sum(-1)
@@ -192,7 +193,7 @@ def _entry_loss(entry: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         width, height = (int(side) for side in size[0])
         stride = stride_of((height, width), (entry.shape[-2], entry.shape[-1]))
         by_joint = spatial_cross_entropy(entry, targets["joints"], stride)
-    return (by_joint * known).sum() / known.sum().clamp(min=1)
+    return (by_joint * counts).sum() / counts.sum().clamp(min=1)
 
 
 def _inside(joints: Tensor, size: Tensor) -> Tensor:
@@ -201,7 +202,7 @@ def _inside(joints: Tensor, size: Tensor) -> Tensor:
 
 
 def _movement(images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Per example a matrix (B, 2, 2) and a shift (B, 2) in px: where the image is read, seen from its centre."""
+    """Per example a matrix (B, 2, 2) and a shift (B, 2) in px: where the image is read, relative to its centre."""
     draw = torch.rand(len(images), 5, generator=generator).to(images.device)
     angle = (2 * draw[:, 0] - 1) * ANGLE
     least, most = ZOOM
@@ -233,11 +234,12 @@ def _moved(targets: Mapping[str, Tensor], matrix: Tensor, shift: Tensor) -> tupl
 
 
 SAMPLES = 4
+"""Images that are shown."""
 
 
 @torch.inference_mode()
 def _samples(model: nn.Module, examples: Examples, device: str) -> dict[str, Any]:
-    """A few images (k, H, W, C), their numbers (k,), and what each stage makes of them.
+    """A few images (k, H, W, C), their numbers (k,), and the output of each stage for them.
 
     `stage:NAME` are probabilities (k, K, h, w) as bytes, each map's largest 255, or coordinates (k, K, 2) in px.
     """
@@ -246,16 +248,16 @@ def _samples(model: nn.Module, examples: Examples, device: str) -> dict[str, Any
     outputs = model.eval()(Pose.prepare(examples.images[pick].to(device)))
     model.train(was_training)
     stages = {"out": outputs} if isinstance(outputs, Tensor) else outputs
-    size, meaning = (examples.images.shape[-2], examples.images.shape[-1]), meaning_of(model)
-    found = {f"stage:{name}": _kept(entry.float().cpu(), size, meaning) for name, entry in stages.items()}
+    size, probabilities = (examples.images.shape[-2], examples.images.shape[-1]), probabilities_of(model)
+    entries = {f"stage:{name}": _shown(entry.float().cpu(), size, probabilities) for name, entry in stages.items()}
     images = examples.images[pick].permute(0, 2, 3, 1).contiguous()
-    return {"images": images.numpy(), "numbers": pick.numpy(), **found}
+    return {"images": images.numpy(), "numbers": pick.numpy(), **entries}
 
 
-def _kept(entry: Tensor, size: tuple[int, int], meaning: Callable[[Tensor], Tensor]) -> Any:
+def _shown(entry: Tensor, size: tuple[int, int], probabilities: Callable[[Tensor], Tensor]) -> Any:
     if entry.ndim == 3:
         return pixels(entry, size[1], size[0]).numpy()
-    maps = meaning(entry)
+    maps = probabilities(entry)
     return (255 * maps / maps.amax((-2, -1), keepdim=True)).round().to(torch.uint8).numpy()
 
 

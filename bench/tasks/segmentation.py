@@ -26,7 +26,7 @@ Outputs = Tensor | Mapping[str, Tensor]
 
 @task(unit="image")
 class Segmentation:
-    """A class for every pixel: cross-entropy on class scores (B, C, H, W), judged by the confusion matrix."""
+    """A class for every pixel: cross-entropy on class scores (B, C, H, W), measured by the confusion matrix."""
 
     @staticmethod
     def prepare(images: Tensor) -> Tensor:
@@ -66,10 +66,10 @@ class Segmentation:
     def evaluate(
         model: nn.Module, examples: Examples, device: str = "cpu", mode: str = "fp32", batch: int = 16
     ) -> Evaluation:
-        """What the network says of every image: confusion (N, C, C) and boundary bands (N, C, 2).
+        """Of every image: the confusion matrix (N, C, C) and the boundary bands (N, C, 2).
 
-        It is asked in fp32, whatever `mode` it was trained in, so that all variants are judged by the same
-        arithmetic. Raises ValueError where the scores don't have the labels' size or a label is no class.
+        The network runs in fp32, whatever `mode` it was trained in, so that all variants are evaluated by the same
+        arithmetic. Raises ValueError where the scores do not have the labels' size or a label is not a class.
         """
         truth = examples.targets["labels"]
         predictions = predict(model, examples.images, device, batch)
@@ -114,12 +114,12 @@ def confusion_matrices(truth: Tensor, prediction: Tensor, classes: int) -> Tenso
 
     Raises ValueError where a label is neither a class nor void.
     """
-    known = truth != VOID
-    if bool((truth[known] >= classes).any()):
-        raise ValueError(f"label {int(truth[known].max())} is none of the {classes} classes, nor void ({VOID})")
+    labelled = truth != VOID
+    if bool((truth[labelled] >= classes).any()):
+        raise ValueError(f"label {int(truth[labelled].max())} is none of the {classes} classes, nor void ({VOID})")
     image = torch.arange(len(truth)).view(-1, 1, 1).expand_as(truth)
     cell = (image * classes + truth.long()) * classes + prediction.long()
-    counts = torch.bincount(cell[known], minlength=len(truth) * classes * classes)
+    counts = torch.bincount(cell[labelled], minlength=len(truth) * classes * classes)
     return counts.view(len(truth), classes, classes)
 
 
@@ -131,8 +131,8 @@ def band_width(height: int, width: int) -> int:
 def boundary_counts(truth: Tensor, prediction: Tensor, classes: int, width: int) -> Tensor:
     """Intersection and union, in pixels, of the boundary bands of each class: int64 (N, C, 2).
 
-    Pixels that are void in the truth belong to no band, and make no contour; the image's border
-    does, as in the reference.
+    Pixels that are void in the truth belong to no band and make no contour; the image's border
+    makes one, as in the reference.
     """
     void = (truth == VOID)[:, None]
     index = torch.arange(classes, dtype=torch.uint8).view(1, -1, 1, 1)
@@ -142,7 +142,7 @@ def boundary_counts(truth: Tensor, prediction: Tensor, classes: int, width: int)
 
 
 def _band(mask: Tensor, void: Tensor, width: int) -> Tensor:
-    """The pixels of masks (N, C, H, W) that a (2 width + 1) square erosion takes away."""
+    """The pixels of masks (N, C, H, W) that erosion by a square of 2 width + 1 px removes."""
     outside = F.pad((~(mask | void)).float(), (width,) * 4, value=1.0)
     rows = F.max_pool2d(outside, (2 * width + 1, 1), stride=1)
     return mask & F.max_pool2d(rows, (1, 2 * width + 1), stride=1).bool()

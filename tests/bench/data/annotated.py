@@ -22,22 +22,22 @@ def people(count: int, size: tuple[int, int], joints: int = 14) -> np.ndarray:
     return rng.integers(20, np.array(size) - 20, (count, joints, 2)).astype(np.float64)
 
 
-def lit(held, image: int, joint: int) -> int:
-    """How bright the picture is where the joint is said to be."""
-    x, y = held.targets["joints"][image, joint].round().long().tolist()
-    return int(held.images[image, 0, y, x])
+def lit(loaded, image: int, joint: int) -> int:
+    """How bright the picture is at the place of the joint."""
+    x, y = loaded.targets["joints"][image, joint].round().long().tolist()
+    return int(loaded.images[image, 0, y, x])
 
 
 def struct(**fields):
     """A Matlab struct, as scipy writes one."""
-    held = np.empty((1, 1), dtype=[(name, object) for name in fields])
+    array = np.empty((1, 1), dtype=[(name, object) for name in fields])
     for name, value in fields.items():
-        held[name][0, 0] = value
-    return held
+        array[name][0, 0] = value
+    return array
 
 
 def row(structs):
-    held = np.empty((1, len(structs)), dtype=structs[0].dtype)
+    array = np.empty((1, len(structs)), dtype=structs[0].dtype)
     for i, entry in enumerate(structs):
-        held[0, i] = entry[0, 0]
-    return held
+        array[0, i] = entry[0, 0]
+    return array

@@ -29,8 +29,8 @@ def scores_for(pattern, matrix):
     """Scores at the grid's points whose interpolation has this pattern of signs, or None if there are none."""
     signs = np.where(pattern, 1.0, -1.0)[:, None]
     free = [(None, None)] * matrix.shape[1]
-    found = linprog(np.zeros(matrix.shape[1]), -signs * matrix, -np.ones(len(matrix)), bounds=free)
-    return found.x if found.success else None
+    result = linprog(np.zeros(matrix.shape[1]), -signs * matrix, -np.ones(len(matrix)), bounds=free)
+    return result.x if result.success else None
 
 
 @functools.cache
@@ -45,10 +45,10 @@ def test_the_fewest_errors_are_those_of_trying_every_pattern_of_every_grid(lengt
     rows = np.array(list(itertools.product([False, True], repeat=length)))
     layouts = grids(length, stride)
     fewest = fewest_errors(rows, layouts)
-    for points, found in zip(layouts, fewest, strict=True):
+    for points, result in zip(layouts, fewest, strict=True):
         patterns = reachable_patterns(points, length)
         distances = (rows[:, None] != patterns[None]).sum(axis=2).min(axis=1)
-        assert found.tolist() == distances.tolist(), points
+        assert result.tolist() == distances.tolist(), points
 
 
 def test_offsets_between_half_pixels_reach_nothing_more():
@@ -160,9 +160,9 @@ def test_labels_are_balanced_in_every_image_and_can_be_read_from_the_pixel(shape
 def test_band_widths_are_as_asked():
     rows = bands(stream(0, "train"), 400, 200, (3, 5))
     widths = [len(list(run)) for row in rows for run in [list(g) for _, g in itertools.groupby(row)][1:-1]]
-    share = np.bincount(widths, minlength=7) / len(widths)
+    fraction = np.bincount(widths, minlength=7) / len(widths)
     assert set(widths) == {3, 4, 5}
-    assert np.abs(share[3:6] - 1 / 3).max() < 0.02
+    assert np.abs(fraction[3:6] - 1 / 3).max() < 0.02
     assert abs(rows.mean() - 0.5) < 0.02
 
 

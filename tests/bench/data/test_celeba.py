@@ -35,10 +35,10 @@ def root(tmp_path, monkeypatch):
 
 
 def test_reads_the_middle_of_the_pictures_of_a_split(root):
-    held = celeba(root, "train", SHAPE)
-    assert held.images.shape == (2, *SHAPE)
-    assert held.images[1].float().mean() == pytest.approx(40, abs=1)
-    assert held.targets["labels"].tolist() == [0, 1]
+    examples = celeba(root, "train", SHAPE)
+    assert examples.images.shape == (2, *SHAPE)
+    assert examples.images[1].float().mean() == pytest.approx(40, abs=1)
+    assert examples.targets["labels"].tolist() == [0, 1]
     assert celeba(root, "test", SHAPE).images.float().mean() == pytest.approx(180, abs=1)
     assert len(celeba(root, "train", SHAPE, count=1)) == 1
     assert celeba(root, "valid", SHAPE, levels=2).targets["pixels"].max() == 0

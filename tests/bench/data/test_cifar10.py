@@ -39,9 +39,9 @@ def test_reads_all_batches_in_order(root):
 
 
 def test_levels_are_named_by_an_axis(root):
-    held = cifar10(root, "train", SHAPE, levels=4)
-    assert held.targets["pixels"][1::2, 0, 0, 0].tolist() == [0, 0, 1, 2, 3]
-    assert held.images[1::2, 0, 0, 0].tolist() == [0, 0, 85, 170, 255]
+    examples = cifar10(root, "train", SHAPE, levels=4)
+    assert examples.targets["pixels"][1::2, 0, 0, 0].tolist() == [0, 0, 1, 2, 3]
+    assert examples.images[1::2, 0, 0, 0].tolist() == [0, 0, 85, 170, 255]
 
 
 def test_refuses_what_it_does_not_have(root, tmp_path):

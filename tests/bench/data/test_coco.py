@@ -52,7 +52,7 @@ def test_coco_people_in_their_boxes(tmp_path: Path) -> None:
         points = [v for row in rows for v in row]
         return {"id": number, "image_id": image, "keypoints": points, "bbox": box, "iscrowd": crowd}
 
-    held = [
+    annotations = [
         annotation(1, 7, joints[0]),
         annotation(2, 7, joints[1] + [80, 0], flag=1),
         annotation(3, 9, joints[2], crowd=1),
@@ -61,13 +61,13 @@ def test_coco_people_in_their_boxes(tmp_path: Path) -> None:
     (folder / "annotations").mkdir()
     images = [{"id": 7, "file_name": "a.jpg"}, {"id": 9, "file_name": "b.jpg"}]
     path = folder / "annotations" / "person_keypoints_val2017.json"
-    path.write_text(json.dumps({"images": images, "annotations": held}))
-    found = coco_keypoints(tmp_path, "val", (3, 96, 72))
-    assert len(found) == 2
-    assert found.names == COCO
-    assert found.targets["visible"].tolist() == [[0, *[2] * 16], [0, *[1] * 16]]
-    assert min(lit(found, i, joint) for i in range(2) for joint in range(1, 17)) > 100
-    assert "head" not in found.targets
+    path.write_text(json.dumps({"images": images, "annotations": annotations}))
+    examples = coco_keypoints(tmp_path, "val", (3, 96, 72))
+    assert len(examples) == 2
+    assert examples.names == COCO
+    assert examples.targets["visible"].tolist() == [[0, *[2] * 16], [0, *[1] * 16]]
+    assert min(lit(examples, i, joint) for i in range(2) for joint in range(1, 17)) > 100
+    assert "head" not in examples.targets
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,8 @@ def test_people_in_boxes_without_an_area_are_left_out_and_counted(tmp_path, box)
     assert examples.left_out == {FLAT: 2}
     tree(tmp_path / "alone", person(bbox=box))
     with pytest.raises(
-        ValueError, match="nobody in this split has an annotated joint; left out: 1 people whose box is"
+        ValueError,
+        match=r"val2017\.json: nobody in this split has an annotated joint; left out: 1 \(people whose box is",
     ):
         coco_keypoints(tmp_path / "alone", "val", SHAPE)
 
@@ -174,3 +175,20 @@ def test_a_missing_image_is_named(tmp_path):
     (tmp_path / "coco" / "val2017" / "1.jpg").unlink()
     with pytest.raises(DataNotFound, match=r"val2017/1\.jpg"):
         coco_keypoints(tmp_path, "val", SHAPE)
+
+
+@pytest.mark.parametrize("size", [(60, 40), (40, 60)])
+def test_a_turned_picture_is_read_in_the_orientation_whose_size_the_annotation_states(tmp_path, size):
+    """The stored pixels are 60 x 40, bright on the left; a viewer shows 40 x 60, bright at the top."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    entry = {"id": 1, "file_name": "1.jpg", "width": size[0], "height": size[1]}
+    tree(tmp_path, person(bbox=[0, 0, *size]), images=[entry])
+    levels = np.zeros((40, 60, 3), np.uint8)
+    levels[:, :30] = 250
+    Image.fromarray(levels).save(tmp_path / "coco" / "val2017" / "1.jpg", exif=exif)
+    box = coco_keypoints(tmp_path, "val", (1, *size[::-1])).images[0, 0].numpy()
+    inside = box[size[1] // 5 : -size[1] // 5, size[0] // 5 : -size[0] // 5]
+    first, last = (inside[:, :4], inside[:, -4:]) if size == (60, 40) else (inside[:4], inside[-4:])
+    assert first.min() > 200
+    assert last.max() < 50

@@ -8,7 +8,7 @@ import torch
 from scipy.stats import binom
 
 from bench.data.chance import chance_interval
-from bench.data.context import MARK, RADIUS, accuracies, context, expected_accuracy, layout, needed_reach
+from bench.data.context import MARK, RADIUS, accuracies, context, expected_accuracy, layout, needed_radius
 from bench.data.examples import IGNORE
 from bench.data.synthetic import stream
 
@@ -85,7 +85,7 @@ def test_the_classes_of_an_image_are_independent_coins():
 def test_counting_predicts_the_accuracies_of_the_measured_trial(reach, accuracy):
     offsets = (np.arange(48) + 0.5) / 48
     everywhere = np.stack(np.meshgrid(offsets, offsets), axis=-1).reshape(1, -1, 2)
-    assert 0.5 + 0.5 * (needed_reach(everywhere, 14) <= reach).mean() == pytest.approx(accuracy, abs=5e-4)
+    assert 0.5 + 0.5 * (needed_radius(everywhere, 14) <= reach).mean() == pytest.approx(accuracy, abs=5e-4)
     assert expected_accuracy(reach) == pytest.approx(accuracy, abs=5e-3)
 
 
@@ -97,7 +97,7 @@ def test_counting_agrees_with_looking_at_every_pixel(reach):
         disc = [(y, x) for y in range(64) for x in range(64) if math.hypot(y - cy, x - cx) <= RADIUS]
         mark = [(y, x) for y in range(64) for x in range(64) if math.hypot(y - cy, x - cx - 13) <= MARK]
         expected += [any(max(abs(y - v), abs(x - u)) <= reach for v, u in mark) for y, x in disc]
-    assert (needed_reach(centres, 13) <= reach).tolist() == expected
+    assert (needed_radius(centres, 13) <= reach).tolist() == expected
 
 
 def test_the_best_for_each_field_stands_with_the_optimum():
@@ -123,7 +123,7 @@ def test_a_network_that_heeds_another_objects_mark_strays_within_the_interval_of
         _, kinds = layout(stream(seed, "val"), 32, SHAPE, 14, 4)
         accuracy.append((kinds == np.roll(kinds, 1, axis=1))[:, :2].mean())
     low, high = chance_interval(16 * 2, 0.5)
-    assert 0.92 < np.mean([low <= share <= high for share in accuracy]) <= 1.0
+    assert 0.92 < np.mean([low <= fraction <= high for fraction in accuracy]) <= 1.0
 
 
 def test_every_seed_and_split_draws_its_own_images_and_the_same_ones_again():

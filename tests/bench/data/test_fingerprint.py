@@ -68,11 +68,11 @@ def test_depends_on_split_shape_and_axes(tmp_path, write_camvid, write_voc):
     for year in (2007, 2012):
         write_voc(tmp_path / str(year), year)
     voc = LIVE.datasets.get("voc")
-    found = [fingerprint(voc, tmp_path / str(year), "val", SHAPE, {"year": year}) for year in (2007, 2012)]
-    assert found[0] != found[1]
+    digests = [fingerprint(voc, tmp_path / str(year), "val", SHAPE, {"year": year}) for year in (2007, 2012)]
+    assert digests[0] != digests[1]
 
 
-def test_a_drawn_data_set_is_known_by_its_axes():
+def test_a_synthetic_dataset_is_identified_by_its_axes():
     def drawn(split="train", **axes):
         return fingerprint(LIVE.datasets.get("context"), None, split, (3, 80, 80), axes)
 

@@ -53,10 +53,10 @@ def test_reads_plain_and_gzipped_files(digits):
 def test_levels_are_equal_bins_and_stretched_to_bytes(digits):
     root, images = digits
     for levels in (2, 8, 255):
-        held = mnist(root, "train", SHAPE, levels=levels)
-        pixels = held.targets["pixels"].numpy()[:, 0]
+        examples = mnist(root, "train", SHAPE, levels=levels)
+        pixels = examples.targets["pixels"].numpy()[:, 0]
         assert (pixels == np.floor(images / 256 * levels)).all()
-        assert (held.images[:, 0].numpy() == np.round(pixels / (levels - 1) * 255)).all()
+        assert (examples.images[:, 0].numpy() == np.round(pixels / (levels - 1) * 255)).all()
     assert ((mnist(root, "train", SHAPE).targets["pixels"][:, 0].numpy() == 1) == (images >= 128)).all()
 
 
@@ -203,6 +203,6 @@ def test_how_pixels_are_made_is_in_the_key(digits):
 
 @pytest.mark.skipif(not Path(fashion.DEBIAN).is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
 def test_the_package_of_debian_holds_the_test_set():
-    held = fashion.fashion_mnist(None, "test", SHAPE)
-    assert held.images.shape == (10000, 1, 28, 28)
-    assert np.bincount(held.targets["labels"]).tolist() == [1000] * 10
+    examples = fashion.fashion_mnist(None, "test", SHAPE)
+    assert examples.images.shape == (10000, 1, 28, 28)
+    assert np.bincount(examples.targets["labels"]).tolist() == [1000] * 10

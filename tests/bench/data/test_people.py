@@ -12,7 +12,6 @@ from PIL import Image
 from scipy.io import savemat
 
 from bench.data.crops import GREY, Person, around, cropped
-from bench.data.examples import DataNotFound
 from bench.data.fingerprint import fingerprint
 from bench.data.leeds import NAMES
 from bench.data.lsp import lsp
@@ -41,7 +40,7 @@ def test_leeds_sports_pose_marks_what_is_hidden(tmp_path: Path, monkeypatch: pyt
     assert train.images.shape == (4, 3, 64, 64)
     assert train.names == NAMES
     assert train.targets["visible"].tolist() == [[2, 2, 2, 1, *[2] * 10]] * 4
-    assert min(lit(held, i, joint) for held in (train, test) for i in range(4) for joint in range(14)) > 100
+    assert min(lit(loaded, i, joint) for loaded in (train, test) for i in range(4) for joint in range(14)) > 100
 
 
 def test_its_extension_marks_what_is_visible(tmp_path: Path) -> None:
@@ -55,14 +54,14 @@ def test_its_extension_marks_what_is_visible(tmp_path: Path) -> None:
     savemat(tmp_path / "lspet" / "joints.mat", {"joints": mat})
     for number, places in enumerate(joints, start=1):
         dots(tmp_path / "lspet" / "images" / f"im{number:05d}.jpg", np.delete(places, 5, 0), size)
-    held = lspet(tmp_path, "train", SHAPE)
-    assert len(held) == 18
+    loaded = lspet(tmp_path, "train", SHAPE)
+    assert len(loaded) == 18
     assert len(lspet(tmp_path, "val", SHAPE)) == 2
-    assert (held.targets["visible"][:, 5] == 0).all()
-    assert (held.targets["joints"][:, 5] == 0).all()
-    assert min(lit(held, i, joint) for i in range(18) for joint in (0, 4, 6, 13)) > 100
-    assert held.targets["torso"].isfinite().all()
-    assert held.targets["head"].isfinite().all()
+    assert (loaded.targets["visible"][:, 5] == 0).all()
+    assert (loaded.targets["joints"][:, 5] == 0).all()
+    assert min(lit(loaded, i, joint) for i in range(18) for joint in (0, 4, 6, 13)) > 100
+    assert loaded.targets["torso"].isfinite().all()
+    assert loaded.targets["head"].isfinite().all()
 
 
 def write_crops(root: Path, count: int = 6) -> np.ndarray:
@@ -120,27 +119,16 @@ def test_mpii_people_by_place_and_scale(tmp_path: Path) -> None:
     savemat(path, {"RELEASE": struct(annolist=row(entries), img_train=train)})
     for i, places in enumerate(joints):
         dots(tmp_path / "mpii" / "images" / f"{i}.jpg", np.delete(places, 4, 0), size)
-    held = mpii(tmp_path, "train", (3, 112, 112))
-    assert (len(held), len(mpii(tmp_path, "val", SHAPE))) == (10, 2)
-    assert held.names == MPII
-    assert (held.targets["visible"][:, 4] == 0).all()
-    assert (held.targets["visible"][:, 10] == 1).all()  # flagged as hidden
-    assert (held.targets["visible"][:, [0, 8, 9]] == 2).all()  # the head's joints have no flag
-    seen = [(i, k) for i in range(len(held)) for k in range(16) if held.targets["visible"][i, k]]
-    assert min(lit(held, i, k) for i, k in seen) > 100
+    loaded = mpii(tmp_path, "train", (3, 112, 112))
+    assert (len(loaded), len(mpii(tmp_path, "val", SHAPE))) == (10, 2)
+    assert loaded.names == MPII
+    assert (loaded.targets["visible"][:, 4] == 0).all()
+    assert (loaded.targets["visible"][:, 10] == 1).all()  # flagged as hidden
+    assert (loaded.targets["visible"][:, [0, 8, 9]] == 2).all()  # the head's joints have no flag
+    seen = [(i, k) for i in range(len(loaded)) for k in range(16) if loaded.targets["visible"][i, k]]
+    assert min(lit(loaded, i, k) for i, k in seen) > 100
     # A box of 200 px times 0.9 and 1.25 became 112 px; the head's box has a diagonal of 50 px.
-    assert np.allclose(held.targets["head"].numpy(), 0.6 * 50 * 112 / (200 * 0.9 * 1.25), rtol=0.01)
-
-
-@pytest.mark.parametrize("name", ["lsp", "lspet", "lspet128", "mpii", "coco_keypoints"])
-def test_what_is_missing_is_told_with_how_to_get_it(name: str, tmp_path: Path) -> None:
-    from bench.registry.catalogue import live
-
-    entry = live(declarations().datasets.get(name))
-    with pytest.raises(DataNotFound, match=f"{name} .*not found.*\nlicence"):
-        entry.call(tmp_path, entry.splits[0], SHAPE)
-    with pytest.raises(DataNotFound, match="no data folder given"):
-        entry.call(None, entry.splits[0], SHAPE)
+    assert np.allclose(loaded.targets["head"].numpy(), 0.6 * 50 * 112 / (200 * 0.9 * 1.25), rtol=0.01)
 
 
 def test_another_joints_file_is_refused(tmp_path: Path) -> None:
@@ -177,10 +165,10 @@ def test_mpii_without_its_videos_is_refused(tmp_path: Path) -> None:
 def test_a_box_that_leaves_the_picture_is_filled_with_grey(tmp_path: Path) -> None:
     Image.new("RGB", (20, 20), (0, 0, 0)).save(tmp_path / "a.png")
     person = Person(tmp_path / "a.png", (-10, 0, 10, 20), np.zeros((14, 2)), np.full(14, 2, dtype=np.uint8))
-    held = cropped([person], NAMES, (1, 20, 20))
-    assert (held.images[0, 0, :, :10] == GREY).all()
-    assert (held.images[0, 0, :, 10:] == 0).all()
-    assert held.targets["joints"][0, 0].tolist() == [10.0, 0.0]
+    loaded = cropped([person], NAMES, (1, 20, 20))
+    assert (loaded.images[0, 0, :, :10] == GREY).all()
+    assert (loaded.images[0, 0, :, 10:] == 0).all()
+    assert loaded.targets["joints"][0, 0].tolist() == [10.0, 0.0]
 
 
 def test_a_box_has_the_shape_s_proportions_and_holds_its_joints() -> None:
@@ -195,10 +183,10 @@ def test_a_box_has_the_shape_s_proportions_and_holds_its_joints() -> None:
 def test_examples_refuse_what_has_no_place() -> None:
     images, joints = np.zeros((1, 3, 8, 8), dtype=np.uint8), np.full((1, 2, 2), np.nan)
     names = ("left_wrist", "right_wrist")
-    held = examples(images, joints, np.zeros((1, 2), dtype=np.uint8), names)
-    assert (held.targets["joints"] == 0).all()
-    assert held.targets["mirror"].tolist() == [[1, 0]]
-    assert held.targets["size"].tolist() == [[8.0, 8.0]]
+    loaded = examples(images, joints, np.zeros((1, 2), dtype=np.uint8), names)
+    assert (loaded.targets["joints"] == 0).all()
+    assert loaded.targets["mirror"].tolist() == [[1, 0]]
+    assert loaded.targets["size"].tolist() == [[8.0, 8.0]]
     with pytest.raises(ValueError, match="no finite place"):
         examples(images, joints, np.full((1, 2), 2, dtype=np.uint8), names)
     assert np.isnan(between(joints, np.zeros((1, 2), dtype=np.uint8), names, names)).all()
@@ -208,10 +196,10 @@ def test_the_real_crops() -> None:
     root = os.environ.get("FOVBENCH_DATA")
     if not root or not (Path(root) / "lspet128").is_dir():
         pytest.skip("FOVBENCH_DATA names no folder with lspet128")
-    held = lspet128(Path(root), "val", (3, 64, 64))
-    assert len(held) == 711
-    assert held.targets["visible"].bool().float().mean() > 0.9
-    known = held.targets["visible"] > 0
-    assert (held.targets["joints"][known] >= -0.5).all()
-    assert (held.targets["joints"][known] <= 63.5).all()
-    assert 15 < held.targets["torso"].nanmean() < 20
+    loaded = lspet128(Path(root), "val", (3, 64, 64))
+    assert len(loaded) == 711
+    assert loaded.targets["visible"].bool().float().mean() > 0.9
+    annotated = loaded.targets["visible"] > 0
+    assert (loaded.targets["joints"][annotated] >= -0.5).all()
+    assert (loaded.targets["joints"][annotated] <= 63.5).all()
+    assert 15 < loaded.targets["torso"].nanmean() < 20

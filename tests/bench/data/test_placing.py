@@ -25,9 +25,9 @@ def test_points_lie_in_the_box_and_clear_of_each_other():
 
 def test_a_lone_point_is_uniform():
     points = place(np.random.default_rng(1), 4000, 1, BOX, farther_than(12))[:, 0]
-    shares = (points - BOX[0]) / (BOX[1] - BOX[0])
+    fractions = (points - BOX[0]) / (BOX[1] - BOX[0])
     for axis in range(2):
-        assert np.abs(np.histogram(shares[:, axis], 8, (0, 1))[0] / 4000 - 1 / 8).max() < 0.02
+        assert np.abs(np.histogram(fractions[:, axis], 8, (0, 1))[0] / 4000 - 1 / 8).max() < 0.02
 
 
 def test_what_does_not_fit_gives_nothing():

@@ -24,14 +24,16 @@ def shades(image):
 @cache
 def every_patch(smallest):
     """All patches that can be drawn: (class, probability of the patch within its class, shades with ground around)."""
-    found = []
+    patches = []
     for kind, factor in enumerate(FACTORS):
         period = 2 * factor * smallest
         for phases in itertools.product(range(period), repeat=2):
             starts = (np.array(phases) + 0.5) / period
             light = chequer(np.array(kind), starts, smallest)
-            found.append((kind, Fraction(1, period**2), np.pad(light.astype(int), SIDE * smallest, constant_values=2)))
-    return found
+            patches.append(
+                (kind, Fraction(1, period**2), np.pad(light.astype(int), SIDE * smallest, constant_values=2))
+            )
+    return patches
 
 
 def views(patch, reach, smallest):
@@ -46,10 +48,10 @@ def views(patch, reach, smallest):
 def chances(reach, smallest):
     """For each view the probability of each class with it: what a classifier by table knows."""
     table = defaultdict(lambda: [Fraction(0)] * len(FACTORS))
-    share = Fraction(1, len(FACTORS) * (SIDE * smallest) ** 2)
+    fraction = Fraction(1, len(FACTORS) * (SIDE * smallest) ** 2)
     for kind, probability, patch in every_patch(smallest):
         for view in views(patch, reach, smallest).astype(np.uint8):
-            table[view.tobytes()][kind] += probability * share
+            table[view.tobytes()][kind] += probability * fraction
     return table
 
 
@@ -66,9 +68,9 @@ def test_the_table_gets_that_much_right_of_images_that_were_drawn():
     for image, places, truth in zip(examples.images.numpy(), corners, kinds, strict=True):
         for (y, x), kind in zip(places, truth, strict=True):
             patch = np.pad(shades(image[2])[y : y + 16, x : x + 16], 16, constant_values=2)
-            asked = [chances(2, 2)[view.tobytes()] for view in views(patch, 2, 2).astype(np.uint8)]
-            assert all(sum(by_class) > 0 for by_class in asked)
-            right += [np.argmax(by_class) == kind for by_class in asked]
+            likelihoods = [chances(2, 2)[view.tobytes()] for view in views(patch, 2, 2).astype(np.uint8)]
+            assert all(sum(by_class) > 0 for by_class in likelihoods)
+            right += [np.argmax(by_class) == kind for by_class in likelihoods]
     assert np.mean(right) == pytest.approx(float(expected_accuracy(2, 2)), abs=0.01)
 
 

@@ -24,7 +24,7 @@ def test_only_a_side_in_front_makes_a_twin() -> None:
     assert twin("left_wrist") == "right_wrist"
     assert twin("neck") == "neck"
     assert twin("upright_post") == "upright_post"
-    with pytest.raises(ValueError, match="'left_wrist' has no 'right_wrist'"):
+    with pytest.raises(ValueError, match="'left_wrist' is not accompanied by 'right_wrist'"):
         mirrored(("neck", "left_wrist"))
 
 

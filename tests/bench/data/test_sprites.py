@@ -90,7 +90,7 @@ def test_overlapping_places_lie_along_a_curve():
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match="4 lanes of sprites of 4 x 4 px don't fit into 8 x 8"):
+    with pytest.raises(ValueError, match="4 lanes of sprites of 4 x 4 px do not fit into 8 x 8"):
         sprites(None, "val", (1, 8, 8), factors=4, size=4)
     with pytest.raises(ValueError, match="1 channel, not 3"):
         sprites(None, "val", (3, 16, 16))

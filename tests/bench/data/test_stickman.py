@@ -16,9 +16,9 @@ from bench.data.stickman import (
     TWIN,
     draw,
     figure,
+    fraction_with_cue,
     layout,
-    reach_to_cue,
-    share_that_sees,
+    radius_to_cue,
     stickman,
 )
 from bench.data.synthetic import stream
@@ -69,9 +69,9 @@ def test_an_oracle_that_reads_the_cue_reaches_the_optimum_and_one_that_does_not_
     examples = stickman(None, "val", SHAPE, occlusion=0.0)
     truth = examples.targets["joints"].numpy()
     _, front = layout(stream(0, "val"), 128, SHAPE, 14)
-    told = np.array([seen_from_the_front(image) for image in examples.images.numpy()])
-    assert (told == front).all()
-    # Who knows all places but not the side takes every person for one seen from the front.
+    from_the_front = np.array([seen_from_the_front(image) for image in examples.images.numpy()])
+    assert (from_the_front == front).all()
+    # All places are right, and the side is always the front.
     blind = np.where(front[:, None, None], truth, truth[:, TWIN])
     for metric, best, chance in ((pck_ambiguous, 1.0, 0.5), (left_right, 1.0, 0.5), (pck_unambiguous, 1.0, 1.0)):
         assert metric(evaluation(examples, truth)).value == examples.optimum.get(metric.__name__) == best
@@ -88,11 +88,11 @@ def test_hidden_cues_cost_exactly_one_half_each(occlusion: float) -> None:
     # The cue where it can be seen, else always the front: no picture tells more, since hidden twins are one picture.
     guess = np.where(hidden, True, front)
     places = np.where((guess == front)[:, None, None], truth, truth[:, TWIN])
-    found = evaluation(examples, places)
+    judged = evaluation(examples, places)
     assert 0.1 < hidden.mean() < 0.9
-    assert pck_ambiguous(found).value == examples.optimum["pck_ambiguous"] == 1 - hidden.mean() / 2
-    assert left_right(found).value == examples.optimum["left_right"]
-    assert pck(found).value == pytest.approx(examples.optimum["pck"], abs=1e-12)
+    assert pck_ambiguous(judged).value == examples.optimum["pck_ambiguous"] == 1 - hidden.mean() / 2
+    assert left_right(judged).value == examples.optimum["left_right"]
+    assert pck(judged).value == pytest.approx(examples.optimum["pck"], abs=1e-12)
     images = examples.images.numpy()
     for i in np.flatnonzero(hidden)[::2]:
         assert (images[i] == images[i + 1]).all()
@@ -156,22 +156,22 @@ def test_training_figures_may_have_their_limbs_nearer_and_validation_ones_never(
     assert np.allclose(each[::2], each[1::2], atol=1e-4)
     assert 13 <= each.min() < 14 < 19 < each.max() <= 20
     for wrong in (12, 21):
-        with pytest.raises(ValueError, match="'nearest' lies from 13 to the distance, 20, or is 0"):
+        with pytest.raises(ValueError, match="'nearest' is from 13 to the distance, 20, or 0"):
             stickman(None, "val", SHAPE, distance=20, nearest=wrong)
 
 
-def test_the_share_that_sees_the_cue_steps_from_none_to_all() -> None:
-    shares = [share_that_sees(reach, distance=20, shape=(3, 96, 96)) for reach in range(8, 27)]
-    assert shares[0] == 0.0  # 20 - LIMB - CUE is 11: the nearest outer end
-    assert shares[-1] == 1.0
-    assert shares == sorted(shares)
-    assert 0.3 < shares[18 - 8] < 0.8
+def test_the_fraction_with_cue_the_cue_steps_from_none_to_all() -> None:
+    fractions = [fraction_with_cue(reach, distance=20, shape=(3, 96, 96)) for reach in range(8, 27)]
+    assert fractions[0] == 0.0  # 20 - LIMB - CUE is 11: the nearest outer end
+    assert fractions[-1] == 1.0
+    assert fractions == sorted(fractions)
+    assert 0.3 < fractions[18 - 8] < 0.8
 
 
 def test_the_reach_to_the_cue_agrees_with_looking_at_every_pixel() -> None:
     joints, _ = layout(stream(2, "val"), 8, SHAPE, 14)
     y, x = np.mgrid[:64, :64]
-    for places, reaches in zip(joints, reach_to_cue(joints), strict=True):
+    for places, reaches in zip(joints, radius_to_cue(joints), strict=True):
         cue = np.hypot(x - places[THORAX, 0], y - places[THORAX, 1]) <= CUE
         for (px, py), reach in zip(np.rint(places[BODY:]), reaches, strict=True):
             assert np.maximum(abs(x - px), abs(y - py))[cue].min() == reach

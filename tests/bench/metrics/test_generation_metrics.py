@@ -12,22 +12,7 @@ from bench.registry.catalogue import declarations, live
 from bench.results.measurement import Evaluation, Reading
 from bench.tasks.generative import frechet, kernel_distance, log_likelihood, moments
 
-ALL = [
-    "bits_per_dim",
-    "elbo_nats",
-    "iwae_nats",
-    "kl",
-    "reconstruction_error",
-    "active_units",
-    "mode_coverage",
-    "mode_precision",
-    "mode_recall",
-    "modes_found",
-    "diversity",
-    "fid_local",
-    "fid_inception",
-    "kid_local",
-]
+ALL = [entry.name for entry in declarations().metrics if entry.kind == "accuracy" and entry.tasks == ("generation",)]
 
 
 def read(name: str, judged: Evaluation) -> Reading:
@@ -58,10 +43,10 @@ def test_bits_are_those_of_the_mean_and_say_that_they_are_exact():
 
 def test_the_bound_is_the_elbo_of_all_and_the_gain_of_some():
     elbo = np.array([-10.0, -20.0, -30.0, -40.0])
-    held = evaluation({"elbo": elbo, "importance_bound": [-9.0, math.nan, -27.0, math.nan]})
-    assert read("iwae_nats", held).value == pytest.approx(-25 + 2)
-    assert read("iwae_nats", held).detail["gain"] == pytest.approx(2)
-    bits = read("bits_per_dim", held)
+    judged = evaluation({"elbo": elbo, "importance_bound": [-9.0, math.nan, -27.0, math.nan]})
+    assert read("iwae_nats", judged).value == pytest.approx(-25 + 2)
+    assert read("iwae_nats", judged).detail["gain"] == pytest.approx(2)
+    bits = read("bits_per_dim", judged)
     assert bits.value == pytest.approx(23 / 64 / math.log(2))
     assert bits.detail["kind"] == "bound"
 
@@ -90,7 +75,7 @@ def test_the_truth_is_possible_and_less_than_the_entropy_is_not(drawn):
 def test_a_bound_above_the_truth_is_impossible_too(drawn):
     true = drawn.targets["log_probability"].numpy()
     tight = np.where(np.arange(400) % 2, true + 0.5, math.nan)
-    held = evaluation(
+    judged = evaluation(
         {
             "elbo": true - 1,
             "kl": true * 0,
@@ -100,8 +85,8 @@ def test_a_bound_above_the_truth_is_impossible_too(drawn):
         }
     )
     for name in ("bits_per_dim", "iwae_nats"):
-        assert read(name, held).error.startswith("impossible: ")
-    assert read("elbo_nats", held).value == pytest.approx(float(true.mean()) - 1)
+        assert read(name, judged).error.startswith("impossible: ")
+    assert read("elbo_nats", judged).value == pytest.approx(float(true.mean()) - 1)
     above = evaluation({"elbo": true + 1, "importance_bound": tight, "log_probability": true})
     assert read("elbo_nats", above).error.startswith("impossible: ")
 
@@ -110,26 +95,26 @@ def test_false_alarms_are_rare(drawn):
     """A perfect model whose likelihoods are known with noise of mean 0 (an importance bound's): 1000 test sets."""
     rng, true, alarms = np.random.default_rng(0), drawn.targets["log_probability"].numpy(), 0
     for _ in range(1000):
-        held = evaluation({"log_likelihood": true + rng.normal(0, 1, 400), "log_probability": true})
-        alarms += read("bits_per_dim", held).error is not None
+        judged = evaluation({"log_likelihood": true + rng.normal(0, 1, 400), "log_probability": true})
+        alarms += read("bits_per_dim", judged).error is not None
     assert alarms <= 6  # 1 expected of 1000
 
 
 def test_parts_of_the_elbo_and_the_error_of_reconstructions():
-    held = evaluation(
+    judged = evaluation(
         {"elbo": [-3.0, -5.0], "reconstruction": [-2.0, -3.0], "kl": [1.0, 2.0], "squared_error": [0.1, 0.3]}
     )
-    reading = read("elbo_nats", held)
+    reading = read("elbo_nats", judged)
     assert (reading.value, reading.detail["reconstruction"], reading.detail["kl"]) == (-4, -2.5, 1.5)
-    assert read("kl", held).value == 1.5
-    assert read("reconstruction_error", held).value == pytest.approx(0.2)
+    assert read("kl", judged).value == 1.5
+    assert read("reconstruction_error", judged).value == pytest.approx(0.2)
 
 
 def test_active_units_are_those_whose_mean_varies():
     rng = np.random.default_rng(0)
     means = rng.normal(size=(5000, 4)) * [0.9, 0.05, 0.2, 0] + [0, 0, 1, 0]
-    held = evaluation({"code_mean": means, "code_variance": np.full_like(means, 0.19)})
-    reading = read("active_units", held)
+    judged = evaluation({"code_mean": means, "code_variance": np.full_like(means, 0.19)})
+    reading = read("active_units", judged)
     assert reading.value == 2
     assert reading.detail["aggregate_posterior"]["variance"] == pytest.approx([1, 0.1925, 0.23, 0.19], rel=0.05)
     assert reading.detail["aggregate_posterior"]["mean"][2] == pytest.approx(1, rel=0.01)
@@ -141,12 +126,12 @@ def modal(sample_mode, sample_deviation, count=4, real=(0, 1, 2, 3)):
 
 
 def test_modes_count_where_a_sample_is_plausible():
-    held = modal([0, 0, 1, 2], [0, 3, 4, 1])  # the third is one pixel worse than any image
-    assert read("modes_found", held).value == 2
-    assert read("mode_coverage", held).value == 0.5
-    assert read("mode_precision", held).value == 0.75
-    assert read("mode_recall", held).value == 0.5
-    assert read("mode_coverage", held).detail["perfect_coverage"] == pytest.approx(1 - 0.75**4)
+    judged = modal([0, 0, 1, 2], [0, 3, 4, 1])  # the third is one pixel worse than any image
+    assert read("modes_found", judged).value == 2
+    assert read("mode_coverage", judged).value == 0.5
+    assert read("mode_precision", judged).value == 0.75
+    assert read("mode_recall", judged).value == 0.5
+    assert read("mode_coverage", judged).detail["perfect_coverage"] == pytest.approx(1 - 0.75**4)
 
 
 def test_modes_that_the_split_does_not_hold_cannot_be_counted():
@@ -158,9 +143,9 @@ def test_true_samples_score_as_such(drawn):
     off = (other.targets["pixels"] != other.targets["clean"]).flatten(1).sum(dim=1).numpy()
     mine = (drawn.targets["pixels"] != drawn.targets["clean"]).flatten(1).sum(dim=1).numpy()
     units = {"mode": drawn.targets["mode"], "deviation": mine, "sample_mode": other.targets["mode"]}
-    held = evaluation(samples={**units, "sample_deviation": off}, optimum=dict(drawn.optimum))
-    assert read("mode_coverage", held).value == 1
-    assert read("mode_precision", held).value > 0.98
+    judged = evaluation(samples={**units, "sample_deviation": off}, optimum=dict(drawn.optimum))
+    assert read("mode_coverage", judged).value == 1
+    assert read("mode_precision", judged).value > 0.98
 
 
 def test_frechet_distance_of_gaussians_in_closed_form():
@@ -193,12 +178,12 @@ def test_kernel_distance_is_unbiased_and_sees_a_shift():
 def test_distances_and_diversity_of_features():
     rng = np.random.default_rng(0)
     real = rng.normal(size=(2000, 5))
-    held = evaluation(
+    judged = evaluation(
         samples={"real_features": real, "sample_features": real * 0.5}, features={"weights": "ab", "accuracy": 0.9}
     )
-    assert read("diversity", held).value == pytest.approx(0.25)
-    assert read("fid_local", held).value == pytest.approx(frechet(moments(real), moments(real * 0.5)))
-    detail = read("kid_local", held).detail
+    assert read("diversity", judged).value == pytest.approx(0.25)
+    assert read("fid_local", judged).value == pytest.approx(frechet(moments(real), moments(real * 0.5)))
+    detail = read("kid_local", judged).detail
     assert detail["feature_net"]["weights"] == "ab"
     assert (detail["real"], detail["samples"]) == (2000, 2000)
 

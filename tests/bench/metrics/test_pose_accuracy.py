@@ -26,8 +26,8 @@ def evaluation(errors: np.ndarray = ERRORS, flags: np.ndarray = FLAGS, **lengths
     return Evaluation("pose", units, NAMES)
 
 
-def read(name: str, held: Evaluation):
-    return live(declarations().metrics.get(name)).call(held)
+def read(name: str, judged: Evaluation):
+    return live(declarations().metrics.get(name)).call(judged)
 
 
 def test_pck_is_the_share_within_a_fifth_of_the_torso() -> None:
@@ -52,7 +52,7 @@ def test_people_without_the_length_are_left_out_and_counted() -> None:
         assert reading.detail["without_length"] == 5
     assert (
         read("pck", evaluation(torso=[float("nan"), 0.0])).error
-        == "nobody whose joints are annotated has a torso length"
+        == "no person whose joints are annotated has a torso length"
     )
 
 
@@ -60,7 +60,7 @@ def test_people_without_the_length_are_left_out_and_counted() -> None:
     ("name", "length"),
     [("pck", "torso"), ("pckh", "head"), ("pck_auc", "torso"), ("pck_occluded", "torso"), ("pck_ambiguous", "torso")],
 )
-def test_a_data_set_without_the_length_is_told(name: str, length: str) -> None:
+def test_a_dataset_without_the_length_is_told(name: str, length: str) -> None:
     reading = read(name, evaluation())
     assert reading.value is None
     assert f"no {length} length" in reading.error
@@ -87,38 +87,38 @@ def test_nothing_to_average_is_an_error() -> None:
 
 def test_the_area_under_pck_is_the_integral_of_its_curve() -> None:
     torso = np.array([10.0, 15.0])
-    known = FLAGS > 0
+    annotated = FLAGS > 0
     thresholds = (np.arange(20000) + 0.5) / 20000 * 0.5
-    relative = np.sort((ERRORS / torso[:, None])[known])
-    curve = np.searchsorted(relative, thresholds, side="right") / known.sum()
+    relative = np.sort((ERRORS / torso[:, None])[annotated])
+    curve = np.searchsorted(relative, thresholds, side="right") / annotated.sum()
     assert read("pck_auc", evaluation(torso=[*torso])).value == pytest.approx(curve.mean(), abs=1e-4)
 
 
 def test_mean_error_is_in_pixels_by_decoding() -> None:
-    held = evaluation()
-    known = FLAGS > 0
-    assert read("mean_error", held).value == pytest.approx(ERRORS[known].mean())
-    assert read("error_dark", held).value == pytest.approx(ERRORS[known].mean())
-    coarse = replace(held, units={**held.units, "argmax": held.units["truth"] + np.array([3.0, 4.0])})
+    judged = evaluation()
+    annotated = FLAGS > 0
+    assert read("mean_error", judged).value == pytest.approx(ERRORS[annotated].mean())
+    assert read("error_dark", judged).value == pytest.approx(ERRORS[annotated].mean())
+    coarse = replace(judged, units={**judged.units, "argmax": judged.units["truth"] + np.array([3.0, 4.0])})
     assert read("error_argmax", coarse).value == pytest.approx(5.0)
-    regressed = {k: v for k, v in held.units.items() if k != "dark"} | {"regressed": held.units["dark"]}
-    alone = replace(held, units=regressed)
-    assert read("mean_error", alone).value == read("mean_error", held).value
+    regressed = {k: v for k, v in judged.units.items() if k != "dark"} | {"regressed": judged.units["dark"]}
+    alone = replace(judged, units=regressed)
+    assert read("mean_error", alone).value == read("mean_error", judged).value
     assert "gives coordinates" in read("error_quarter", alone).error
 
 
 def test_left_and_right() -> None:
-    held = evaluation()
-    assert read("left_right", held).value == 1.0
-    places = held.units["dark"].copy()
+    judged = evaluation()
+    assert read("left_right", judged).value == 1.0
+    places = judged.units["dark"].copy()
     wrists = [2, 4]
     places[wrists] = places[wrists[::-1]]  # the first person's wrists exchanged; both are annotated
-    reading = read("left_right", replace(held, units={**held.units, "dark": places}))
+    reading = read("left_right", replace(judged, units={**judged.units, "dark": places}))
     assert reading.detail["per_class"] == {"left_wrist": 0.0, "left_elbow": 1.0, "right_wrist": 0.0, "right_elbow": 1.0}
     assert reading.value == pytest.approx(2 / 4)
-    between = held.units["truth"].copy()
+    between = judged.units["truth"].copy()
     between[wrists] = between[wrists].mean(0)
-    halves = read("left_right", replace(held, units={**held.units, "dark": between}))
+    halves = read("left_right", replace(judged, units={**judged.units, "dark": between}))
     assert halves.detail["per_class"]["left_wrist"] == 0.5
 
 
@@ -130,9 +130,15 @@ def test_pcp_wants_both_ends_within_half_the_limb() -> None:
 
 
 def test_part_of_the_units_is_an_evaluation_too() -> None:
-    held = evaluation(torso=[10.0, 15.0])
+    judged = evaluation(torso=[10.0, 15.0])
     chosen = np.array([0, 0, 1, 8, 9, 9, 9])
-    part = replace(held, units={name: values[chosen] for name, values in held.units.items()})
+    part = replace(judged, units={name: values[chosen] for name, values in judged.units.items()})
     flat, limit = ERRORS.reshape(-1)[chosen], np.repeat([2.0, 3.0], 6)[chosen]
     assert read("pck", part).value == pytest.approx((flat <= limit).mean())
     assert read("pcp", part).value is not None
+
+
+def test_people_that_the_loader_left_out_are_counted_in_the_detail() -> None:
+    judged = replace(evaluation(torso=[10.0, 15.0]), facts={"left_out": {"people without a box": 3, "crowds": 0}})
+    assert read("pck", judged).detail["left_out"] == {"people without a box": 3}
+    assert "left_out" not in read("pck", evaluation(torso=[10.0, 15.0])).detail

@@ -28,24 +28,24 @@ def exhaustive(counts: np.ndarray) -> float:
 def cases() -> list[np.ndarray]:
     """Regions with a class of their own and a few pixels of others; one class is rare, one may be absent."""
     rng = np.random.default_rng(0)
-    found = []
+    every = []
     for case in range(60):
         classes, regions = 2 + case % 2, 6 if case % 2 else 8
         counts = rng.integers(0, 6, (regions, classes)) * (rng.random((regions, classes)) < 0.6)
         counts[np.arange(regions), rng.integers(0, classes, regions)] += rng.integers(0, 20, regions)
         if case % 10 == 9:
             counts[:, -1] = 0
-        found.append(counts[counts.sum(1) > 0].astype(float))
-    return found
+        every.append(counts[counts.sum(1) > 0].astype(float))
+    return every
 
 
 @pytest.mark.parametrize("number", range(60))
 def test_the_best_labelling_lies_between_what_is_found_and_the_bound(number: int) -> None:
     counts = cases()[number]
-    best, found, upper = exhaustive(counts), mean_iou(counts, best_labelling(counts)), np.nanmean(best_alone(counts))
-    assert found <= best + 1e-12
+    best, reached, upper = exhaustive(counts), mean_iou(counts, best_labelling(counts)), np.nanmean(best_alone(counts))
+    assert reached <= best + 1e-12
     assert best <= upper + 1e-12
-    assert found >= mean_iou(counts, counts.argmax(1))
+    assert reached >= mean_iou(counts, counts.argmax(1))
 
 
 def test_what_is_found_is_nearly_always_the_best() -> None:
@@ -56,10 +56,10 @@ def test_what_is_found_is_nearly_always_the_best() -> None:
 
 def test_the_best_of_a_class_alone_is_the_best_of_all_sets_of_regions() -> None:
     counts = cases()[1]
-    for k, found in enumerate(best_alone(counts)):
+    for k, iou in enumerate(best_alone(counts)):
         hits, misses = counts[:, k], counts.sum(1) - counts[:, k]
         sets = (np.array(chosen, dtype=bool) for chosen in product((False, True), repeat=len(counts)))
-        assert found == pytest.approx(max(hits[s].sum() / (hits.sum() + misses[s].sum()) for s in sets))
+        assert iou == pytest.approx(max(hits[s].sum() / (hits.sum() + misses[s].sum()) for s in sets))
 
 
 def test_a_rare_class_may_be_worth_more_than_most_pixels() -> None:

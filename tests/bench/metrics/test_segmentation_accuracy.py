@@ -20,8 +20,8 @@ def evaluation(confusion: list[list[list[int]]], **units: np.ndarray) -> Evaluat
     return Evaluation("segmentation", {"confusion": matrices, **units}, names, facts={"boundary_band_px": 4})
 
 
-# Two images whose sum is  truth a: 6 right, 2 taken for b   t_a = 8
-#                                b: 1 taken for a, 3 right   t_b = 4   columns: p_a = 7, p_b = 5, p_c = 0
+# Two images whose sum is  truth a: 6 right, 2 predicted as b   t_a = 8
+#                                b: 1 predicted as a, 3 right   t_b = 4   columns: p_a = 7, p_b = 5, p_c = 0
 HAND = evaluation([[[4, 2, 0], [0, 1, 0], [0, 0, 0]], [[2, 0, 0], [1, 2, 0], [0, 0, 0]]])
 
 
@@ -71,7 +71,7 @@ def test_boundary_iou_sums_bands_over_images_before_dividing() -> None:
     assert reading.detail["band_px"] == 4
 
 
-def test_miou_equals_torchmetrics_over_the_data_set() -> None:
+def test_miou_equals_torchmetrics_over_the_dataset() -> None:
     classification = pytest.importorskip("torchmetrics.classification")
     generator = torch.Generator().manual_seed(0)
     truth = torch.randint(0, 5, (6, 20, 20), generator=generator, dtype=torch.uint8)

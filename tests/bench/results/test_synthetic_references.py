@@ -1,4 +1,4 @@
-"""The committed numbers on synthetic datasets against what is known of them: the calibration that the synthetic datasets are for."""
+"""The committed numbers on synthetic datasets against their known optima: the calibration of the harness."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[3]
 
 
 @cache
-def told(ablation: str) -> Mapping[str, float]:
+def optimum_of(ablation: str) -> Mapping[str, float]:
     """What the ablation's dataset knows of its evaluation split."""
     work = load(ROOT / "ablations" / f"{ablation}.yaml").workload
     data = live(declarations().datasets.get(work.dataset))
@@ -28,7 +28,7 @@ def told(ablation: str) -> Mapping[str, float]:
 
 
 @cache
-def kept(ablation: str) -> Mapping[tuple[str, str], Any]:
+def rows_of(ablation: str) -> Mapping[tuple[str, str], Any]:
     """The committed rows by (variant, metric)."""
     lines = (ROOT / "results" / "reference" / f"{ablation}.jsonl").read_text().splitlines()
     return {(row["variant"], row["metric"]): row for row in map(json.loads, lines)}
@@ -40,27 +40,27 @@ def variants(ablation: str) -> list[str]:
 
 def by_axis(ablation: str, text: str) -> str:
     """The variant whose name holds these words."""
-    (found,) = [name for name in variants(ablation) if text in name]
-    return found
+    (name,) = [name for name in variants(ablation) if text in name]
+    return name
 
 
 def samples(ablation: str, variant: str, metric: str) -> dict[int, float]:
-    row = kept(ablation)[variant, metric]
+    row = rows_of(ablation)[variant, metric]
     assert row["status"] == "measured"
     return dict(zip(row["seeds"], row["samples"], strict=True))
 
 
 def best_for(ablation: str, variant: str) -> float:
     """The known best pixel accuracy of a variant, by its committed receptive field."""
-    field = kept(ablation)[variant, "receptive_field"]["value"]
-    known = by_field(told(ablation), "pixel_accuracy")
-    return next((best for size, best in known.items() if field is not None and size >= field), 1.0)
+    field = rows_of(ablation)[variant, "receptive_field"]["value"]
+    best_by_field = by_field(optimum_of(ablation), "pixel_accuracy")
+    return next((best for size, best in best_by_field.items() if field is not None and size >= field), 1.0)
 
 
 @pytest.mark.parametrize("variant", variants("context_field"))
 def test_accuracy_steps_up_where_the_field_reaches_the_mark(variant: str):
-    """Chance where no mark is seen, 0.95 of the optimum where every mark is, the counted share between."""
-    best, (low, high) = best_for("context_field", variant), chance(told("context_field"), "pixel_accuracy")
+    """Chance where no receptive field holds a mark, 0.95 of the optimum where every one does, the exact fraction between."""
+    best, (low, high) = best_for("context_field", variant), chance(optimum_of("context_field"), "pixel_accuracy")
     for accuracy in samples("context_field", variant, "pixel_accuracy").values():
         if best == 0.5:
             assert low <= accuracy <= high
@@ -76,11 +76,11 @@ def test_fields_lie_on_both_sides_of_the_step():
 
 def test_a_field_that_covers_the_mark_effectively_is_among_them():
     """The side of the square that holds 95 % of the effective field at initialisation, against the last step."""
-    needed = max(by_field(told("context_field"), "pixel_accuracy"))
+    needed = max(by_field(optimum_of("context_field"), "pixel_accuracy"))
     covering = [
         variant
         for variant in variants("context_field")
-        if kept("context_field")[variant, "effective_receptive_field"]["value"] * 2 + 1 >= needed
+        if rows_of("context_field")[variant, "effective_receptive_field"]["value"] * 2 + 1 >= needed
     ]
     assert covering
     for variant in covering:
@@ -121,9 +121,9 @@ def test_the_pyramid_pays_beyond_what_its_seeds_leave_open():
     ],
 )
 def test_joints_that_look_alike_climb_to_what_a_network_sees(ablation: str, axis: str, level: str):
-    """One of four at random where a limb is seen, one of two where the body is, all where the cue is."""
-    for share in samples(ablation, by_axis(ablation, f"{axis},"), "pck_ambiguous").values():
-        assert share == pytest.approx(told(ablation)[level], abs=0.05)
+    """One of four where the receptive field holds a limb, one of two where it holds the body, all where it holds the cue."""
+    for fraction in samples(ablation, by_axis(ablation, f"{axis},"), "pck_ambiguous").values():
+        assert fraction == pytest.approx(optimum_of(ablation)[level], abs=0.05)
 
 
 @pytest.mark.parametrize(("springs", "level"), [("true,tree", "pck_ambiguous@body"), ("false,", "pck_ambiguous@limb")])
@@ -131,14 +131,14 @@ def test_springs_know_the_body_and_not_the_cue(springs: str, level: str):
     """Of learned part scores; those of gradients lie between."""
     learned = [name for name in variants("pictorial_springs") if "features=hog" not in name]
     for variant in (name for name in learned if f"springs={springs}" in name):
-        for share in samples("pictorial_springs", variant, "pck_ambiguous").values():
-            assert share == pytest.approx(told("pictorial_springs")[level], abs=0.05)
+        for fraction in samples("pictorial_springs", variant, "pck_ambiguous").values():
+            assert fraction == pytest.approx(optimum_of("pictorial_springs")[level], abs=0.05)
 
 
 @pytest.mark.parametrize("variant", variants("pixelcnn_gating"))
 def test_a_pixelcnn_comes_within_a_twentieth_of_the_entropy_and_not_below(variant: str):
     """Below it by what the pixels of the split may have: their own mean differs from the entropy by 1 %."""
-    entropy = told("pixelcnn_gating")["bits_per_dim"]
+    entropy = optimum_of("pixelcnn_gating")["bits_per_dim"]
     for bits in samples("pixelcnn_gating", variant, "bits_per_dim").values():
         assert 0.99 * entropy <= bits <= 1.05 * entropy
 

@@ -1,4 +1,4 @@
-"""The task on sprites, with models whose every answer is known."""
+"""The task on sprites, with models whose outputs have closed forms."""
 
 from __future__ import annotations
 
@@ -78,21 +78,23 @@ class Scorer(nn.Module):
 
 
 def test_every_number_is_what_the_model_says(examples):
-    held = Generation.evaluate(Independent(), examples, batch=10)
+    evaluation = Generation.evaluate(Independent(), examples, batch=10)
     pixels = examples.targets["pixels"]
     ones = pixels.flatten(1).sum(dim=1).double()
     exact = (ones * math.log(0.25) + (64 - ones) * math.log(0.75)).numpy()
-    assert held.units["log_likelihood"] == pytest.approx(exact, rel=1e-6)
-    assert held.units["elbo"] == pytest.approx(held.units["reconstruction"] - held.units["kl"], rel=1e-6)
-    assert held.units["importance_bound"] == pytest.approx(exact - 0.5, rel=1e-6)
+    assert evaluation.units["log_likelihood"] == pytest.approx(exact, rel=1e-6)
+    assert evaluation.units["elbo"] == pytest.approx(
+        evaluation.units["reconstruction"] - evaluation.units["kl"], rel=1e-6
+    )
+    assert evaluation.units["importance_bound"] == pytest.approx(exact - 0.5, rel=1e-6)
     squared = ((pixels.double() - 0.25) ** 2).flatten(1).mean(dim=1)
-    assert held.units["squared_error"] == pytest.approx(squared.numpy())
-    assert held.samples["sample"].shape == (40, *SHAPE)
-    assert {len(values) for values in held.units.values()} == {64}  # so that blocks of images can be left out
-    assert held.units["code_mean"].shape == held.units["code_variance"].shape == (64, 3)
-    assert (held.units["log_probability"] == examples.targets["log_probability"].numpy()).all()
-    assert held.facts["missing"].keys() == {"inception"}
-    assert (held.facts["levels"], held.facts["dims"], held.facts["loss_unit"]) == (2, 64, "nats")
+    assert evaluation.units["squared_error"] == pytest.approx(squared.numpy())
+    assert evaluation.samples["sample"].shape == (40, *SHAPE)
+    assert {len(values) for values in evaluation.units.values()} == {64}  # so that blocks of images can be left out
+    assert evaluation.units["code_mean"].shape == evaluation.units["code_variance"].shape == (64, 3)
+    assert (evaluation.units["log_probability"] == examples.targets["log_probability"].numpy()).all()
+    assert evaluation.facts["missing"].keys() == {"inception"}
+    assert (evaluation.facts["levels"], evaluation.facts["dims"], evaluation.facts["loss_unit"]) == (2, 64, "nats")
 
 
 def test_evaluation_repeats_and_leaves_the_generators_and_the_model_alone(examples):
@@ -108,12 +110,12 @@ def test_evaluation_repeats_and_leaves_the_generators_and_the_model_alone(exampl
 
 
 def test_what_a_network_lacks_is_named(examples):
-    held = Generation.evaluate(Scorer(), examples)
-    wanted = {"log_likelihood", "elbo", "importance_bound", "encode", "decode", "sample", "inception"}
-    assert held.facts["missing"].keys() == wanted
-    assert held.facts["missing"]["sample"] == "Scorer has no sample()"
-    assert held.units.keys() == {"log_probability", "label"}
-    assert held.samples.keys() == {"mode", "deviation", "originals"}
+    evaluation = Generation.evaluate(Scorer(), examples)
+    functions = {"log_likelihood", "elbo", "importance_bound", "encode", "decode", "sample", "inception"}
+    assert evaluation.facts["missing"].keys() == functions
+    assert evaluation.facts["missing"]["sample"] == "Scorer has no sample()"
+    assert evaluation.units.keys() == {"log_probability", "label"}
+    assert evaluation.samples.keys() == {"mode", "deviation", "originals"}
 
 
 def test_samples_of_another_kind_are_refused(examples):
@@ -139,8 +141,8 @@ def test_pictures_are_only_of_data_that_may_be_shown(examples):
     assert shown["interpolations"].shape == (4, 9, 8, 8, 1)
     assert (shown["reconstructions"] == 64).all()  # a quarter of 255
     secret = dataclasses.replace(examples, publishable=False)
-    kept = Generation.evaluate(Independent(), secret).samples.keys()
-    assert kept == {
+    names = Generation.evaluate(Independent(), secret).samples.keys()
+    assert names == {
         "sample",
         "sample_mode",
         "sample_deviation",
@@ -175,13 +177,13 @@ def test_dynamic_binarisation_changes_image_and_pixels_together():
     intensity = torch.tensor([0, 64, 255], dtype=torch.uint8).repeat(1000, 1, 1, 1)
     targets = {"intensity": intensity, "pixels": torch.zeros_like(intensity)}
     draw = torch.Generator().manual_seed(0)
-    images, found = Generation.augment(Generation.prepare(intensity), targets, draw)
-    assert torch.equal(images, Generation.prepare(found["pixels"] * 255))
-    shares = found["pixels"].double().mean(dim=0).flatten()
-    assert shares.tolist() == pytest.approx([0, 64 / 255, 1], abs=0.03)
-    plain, same = Generation.augment(images, {"pixels": found["pixels"]}, draw)
+    images, targets_drawn = Generation.augment(Generation.prepare(intensity), targets, draw)
+    assert torch.equal(images, Generation.prepare(targets_drawn["pixels"] * 255))
+    fractions = targets_drawn["pixels"].double().mean(dim=0).flatten()
+    assert fractions.tolist() == pytest.approx([0, 64 / 255, 1], abs=0.03)
+    plain, same = Generation.augment(images, {"pixels": targets_drawn["pixels"]}, draw)
     assert plain is images
-    assert same["pixels"] is found["pixels"]
+    assert same["pixels"] is targets_drawn["pixels"]
 
 
 def test_the_feature_net_learns_and_is_the_same_each_time():
@@ -227,8 +229,8 @@ def test_an_odd_number_of_images_can_be_shown_too(count):
     assert shown["interpolations"].shape == (count // 2, 9, 8, 8, 1)
 
 
-def test_a_requirement_follows_the_data_set_s_own_axis(tmp_path):
-    """The levels that the data are quantised to become those of the network, without being said twice."""
+def test_a_requirement_follows_the_dataset_s_own_axis(tmp_path):
+    """The levels that the data are quantised to become those of the network, without being stated twice."""
     file = tmp_path / "few.yaml"
     file.write_text(
         "question: none\narchitecture: vae\nbaseline: {likelihood: gaussian, size: 16}\nvary: {latent: [2]}\n"
@@ -256,12 +258,12 @@ def test_the_published_distance_is_taken_where_weights_are_named(examples, tmp_p
         warnings.simplefilter("ignore")  # TorchScript is deprecated, but the weights come in it
         torch.jit.save(torch.jit.script(Colours()), tmp_path / "net.pt")
     monkeypatch.setenv("FOVBENCH_INCEPTION", str(tmp_path / "net.pt"))
-    held = Generation.evaluate(Independent(), examples)
+    evaluation = Generation.evaluate(Independent(), examples)
     described = [
         Colours()(x.expand(-1, 3, -1, -1)).double().numpy()
-        for x in (examples.images, torch.from_numpy(held.samples["sample"]) * 255)
+        for x in (examples.images, torch.from_numpy(evaluation.samples["sample"]) * 255)
     ]
-    reading = fid_inception(held)
+    reading = fid_inception(evaluation)
     assert reading.value == pytest.approx(frechet(*map(moments, described)), rel=1e-6)
     assert (reading.detail["real"], reading.detail["samples"]) == (64, 40)
     monkeypatch.setenv("FOVBENCH_INCEPTION", str(tmp_path / "none.pt"))

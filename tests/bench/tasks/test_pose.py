@@ -46,8 +46,8 @@ class Fixed(nn.Module):
         return self.coordinates.expand(len(x), 3, 2)
 
 
-def batch(held):
-    return Pose.prepare(held.images), dict(held.targets)
+def batch(pictures):
+    return Pose.prepare(pictures.images), dict(pictures.targets)
 
 
 def test_stride_is_told_by_the_size_of_the_map() -> None:
@@ -62,12 +62,12 @@ def test_stride_is_told_by_the_size_of_the_map() -> None:
 
 @pytest.mark.parametrize("stride", [1, 4, 8])
 def test_evaluation_puts_joints_at_the_centres_of_their_cells(stride: int) -> None:
-    held = people()
-    evaluation = Pose.evaluate(Lamps(stride), held, batch=4)
-    truth = held.targets["joints"].reshape(-1, 2).numpy()
-    known = evaluation.units["visible"] > 0
+    pictures = people()
+    evaluation = Pose.evaluate(Lamps(stride), pictures, batch=4)
+    truth = pictures.targets["joints"].reshape(-1, 2).numpy()
+    annotated = evaluation.units["visible"] > 0
     cells = np.floor(truth / stride) * stride + (stride - 1) / 2
-    assert np.allclose(evaluation.units["argmax"][known], cells[known])
+    assert np.allclose(evaluation.units["argmax"][annotated], cells[annotated])
     assert np.array_equal(evaluation.units["truth"], truth)
     assert evaluation.units["image"].tolist() == [i for i in range(6) for _ in NAMES]
     assert evaluation.units["joint"].tolist() == [0, 1, 2] * 6
@@ -87,14 +87,14 @@ def test_coordinates_run_from_edge_to_edge() -> None:
 def test_evaluation_asks_the_loss_what_maps_mean() -> None:
     class Heights(nn.Module):
         def probabilities(self, maps: torch.Tensor) -> torch.Tensor:
-            shares = maps - maps.amin((-2, -1), keepdim=True) + 1e-9
-            return shares / shares.sum((-2, -1), keepdim=True)
+            fractions = maps - maps.amin((-2, -1), keepdim=True) + 1e-9
+            return fractions / fractions.sum((-2, -1), keepdim=True)
 
-    held, model = people(), Lamps(1)
+    pictures, model = people(), Lamps(1)
     model.loss = Heights()
-    units = Pose.evaluate(model, held).units
-    known = units["visible"] > 0
-    assert np.abs(units["soft_argmax"] - units["truth"])[known].max() < 1e-3
+    units = Pose.evaluate(model, pictures).units
+    annotated = units["visible"] > 0
+    assert np.abs(units["soft_argmax"] - units["truth"])[annotated].max() < 1e-3
 
 
 def test_a_network_of_other_joints_is_refused() -> None:
@@ -148,31 +148,31 @@ def test_coordinates_cost_their_distance_in_half_sides() -> None:
     assert Pose.loss(truth + torch.tensor([0.1, -0.2]), targets).item() == pytest.approx(0.3, rel=1e-5)
 
 
-def augmented(held, seed: int):
-    images, targets = batch(held)
+def augmented(pictures, seed: int):
+    images, targets = batch(pictures)
     return Pose.augment(images, targets, torch.Generator().manual_seed(seed))
 
 
 def test_augmentation_moves_joints_with_the_image_and_exchanges_left_and_right() -> None:
-    held = people(count=64, size=(40, 48))
+    pictures = people(count=64, size=(40, 48))
     # Spots of several pixels, so that what is left of them after resampling tells the place.
-    images = held.images.float()
+    images = pictures.images.float()
     spots = nn.functional.avg_pool2d(images, 5, 1, 2) * 25
-    moved, targets = Pose.augment(spots, dict(held.targets), torch.Generator().manual_seed(3))
+    moved, targets = Pose.augment(spots, dict(pictures.targets), torch.Generator().manual_seed(3))
     exchanged = 0
     for image, joints, visible in zip(moved, targets["joints"], targets["visible"], strict=True):
         lit = image - image.flatten(1).median(1).values[:, None, None]
-        found = {}
+        centres = {}
         for channel in range(3):
             peak = lit[channel].clamp(min=0)
             peak = peak * (peak > peak.max() / 3)
             if peak.max() > 100:
                 y, x = torch.meshgrid(torch.arange(40.0), torch.arange(48.0), indexing="ij")
-                found[channel] = torch.stack([(peak * x).sum(), (peak * y).sum()]) / peak.sum()
+                centres[channel] = torch.stack([(peak * x).sum(), (peak * y).sum()]) / peak.sum()
         for joint in range(3):
             inner = bool(visible[joint]) and bool((joints[joint] > 4).all() and (joints[joint] < 35).all())
             if inner:
-                near = {c: (found[c] - joints[joint]).norm().item() for c in found}
+                near = {c: (centres[c] - joints[joint]).norm().item() for c in centres}
                 best = min(near, key=lambda c: near[c])
                 assert near[best] < 1.0
                 assert (best == 0) == (joint == 0) or near[0] < 5
@@ -181,8 +181,8 @@ def test_augmentation_moves_joints_with_the_image_and_exchanges_left_and_right()
 
 
 def test_augmentation_follows_its_generator_and_hides_what_leaves_the_image() -> None:
-    held = people(count=64)
-    first, again, other = augmented(held, 1), augmented(held, 1), augmented(held, 2)
+    pictures = people(count=64)
+    first, again, other = augmented(pictures, 1), augmented(pictures, 1), augmented(pictures, 2)
     assert torch.equal(first[0], again[0])
     assert torch.equal(first[1]["joints"], again[1]["joints"])
     assert not torch.equal(first[1]["joints"], other[1]["joints"])
@@ -194,14 +194,14 @@ def test_augmentation_follows_its_generator_and_hides_what_leaves_the_image() ->
 
 
 def test_half_of_the_people_are_mirrored() -> None:
-    held = people(count=400)
+    pictures = people(count=400)
     flags = torch.tensor([[2, 2, 1]], dtype=torch.uint8).expand(400, 3).clone()
     _, targets = Pose.augment(
-        Pose.prepare(held.images), {**held.targets, "visible": flags}, torch.Generator().manual_seed(0)
+        Pose.prepare(pictures.images), {**pictures.targets, "visible": flags}, torch.Generator().manual_seed(0)
     )
     seen = (targets["visible"][:, 1:] > 0).all(1)
-    share = (targets["visible"][seen, 1] == 1).float().mean().item()
-    assert 0.4 < share < 0.6  # 4 sigma of 400 fair draws is 0.1
+    fraction = (targets["visible"][seen, 1] == 1).float().mean().item()
+    assert 0.4 < fraction < 0.6  # 4 sigma of 400 fair draws is 0.1
 
 
 def test_maps_are_decoded_in_pixels_of_the_image() -> None:

@@ -168,9 +168,9 @@ def augmented(labels: torch.Tensor, seed: int) -> tuple[torch.Tensor, torch.Tens
 def test_augmentation_moves_image_and_labels_together() -> None:
     blocks = random_labels((16, 4, 5), 2).repeat_interleave(12, 1).repeat_interleave(12, 2)
     images, labels = augmented(blocks, seed=1)
-    known = labels != VOID
+    labelled = labels != VOID
     bright = images[:, 0]
-    for image, label, valid in zip(bright, labels, known, strict=True):
+    for image, label, valid in zip(bright, labels, labelled, strict=True):
         ones, zeros = image[valid & (label == 1)], image[valid & (label == 0)]
         # gain and shift differ by image but not within it: inside the blocks each class has one value
         assert ones.median() - zeros.median() == pytest.approx((ones.max() - zeros.min()).item(), abs=1e-4)
