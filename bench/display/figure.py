@@ -123,7 +123,7 @@ def names(results: Results) -> dict[str, str]:
     name also state the axes on which they differ from one another.
     """
     short = {variant: _words(_stated(results, variant)) for variant in results.variants}
-    unique = {variant: _told_apart(results, short, variant) for variant in results.variants}
+    unique = {variant: _unique_name(results, short, variant) for variant in results.variants}
     return {v: f"{text} (baseline)" if v == results.baseline else text for v, text in unique.items()} | (
         {results.baseline: "baseline"} if not short[results.baseline] and len(results.variants) > 1 else {}
     )
@@ -144,7 +144,7 @@ def _words(axes: Sequence[tuple[str, str]]) -> str:
     return ", ".join(value if axis == "architecture" else f"{axis}={value}" for axis, value in axes if value)
 
 
-def _told_apart(results: Results, short: dict[str, str], variant: str) -> str:
+def _unique_name(results: Results, short: dict[str, str], variant: str) -> str:
     """The short name; with what differs where another variant has the same one, except for the baseline."""
     alike = [other for other in short if short[other] == short[variant] and other != variant]
     if variant == results.baseline or not alike:
@@ -167,7 +167,15 @@ def titles(results: Results, width: int = 28) -> dict[str, str]:
 def wrapped(text: str, width: int, longest: int = LONGEST_WORD) -> str:
     """Lines of `width` characters; a longer word has a line of its own, and several where it is above `longest`."""
     lines = textwrap.wrap(text, width, break_on_hyphens=False, break_long_words=False)
-    return "\n".join(part for line in lines for part in textwrap.wrap(line, max(width, longest)))
+    return "\n".join(part for line in lines for part in _broken(line, max(width, longest)))
+
+
+def _broken(line: str, longest: int) -> list[str]:
+    """Parts of at most `longest` characters: they end after a separator where there is one, else anywhere."""
+    if len(line) <= longest:
+        return [line]
+    end = max((match.end() for match in re.finditer(r"[\s_:=/,]", line[:longest])), default=longest)
+    return [line[:end].rstrip(), *_broken(line[end:], longest)]
 
 
 def in_order(results: Results) -> tuple[str, ...]:

@@ -55,6 +55,8 @@ def accuracy_against_receptive_field(results: Results) -> Iterator[tuple[str, Fi
         axes.set_xlabel(LABELS[name])
         axes.set_ylabel(axis_label(summary, main) if axes is panels[0] else "")
         axes.tick_params(labelleft=axes is panels[0])
+    if any(axes.patches or _styles(axes) & {look["linestyle"] for look in LINES.values()} for axes in panels):
+        figure.set_label(f"{figure.get_label()}; lines and band: what the dataset allows, known before any training")
     _legend(figure, panels, summary, main, [*sides[THEORETICAL]])
     yield "accuracy_against_receptive_field", figure
 
@@ -62,7 +64,7 @@ def accuracy_against_receptive_field(results: Results) -> Iterator[tuple[str, Fi
 def _caption(results: Results, main: Column) -> str:
     return (
         f"{display_name(results, main.metric)} against the receptive field, a marker per variant (mean, bars: sd over "
-        "seeds); lines and band: what the dataset allows, known before any training"
+        "seeds)"
     )
 
 
@@ -132,6 +134,10 @@ def _counts(evaluation: Evaluation) -> list[float]:
     return counts
 
 
+def _styles(axes: Axes) -> set[str]:
+    return {str(line.get_linestyle()) for line in axes.lines}
+
+
 def _legend(figure: Figure, panels: Sequence[Axes], summary: Summary, main: Column, shown: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
@@ -139,7 +145,7 @@ def _legend(figure: Figure, panels: Sequence[Axes], summary: Summary, main: Colu
     results, notes = summary.results, score_notes(summary, [main.metric])
     looks, texts = styles(results), names(results)
     texts = {v: f"{text} ({notes[v]})" if v in notes else text for v, text in texts.items()}
-    patterns = {line.get_linestyle() for axes in panels for line in axes.lines}
+    patterns = set().union(*(_styles(axes) for axes in panels))
     variants = [variant for variant in in_order(results) if variant in shown]
     handles: dict[str, Any] = {texts[v]: Line2D([], [], **looks[v], linestyle="none", markersize=7) for v in variants}
     handles |= {name: Line2D([], [], **look) for name, look in LINES.items() if look["linestyle"] in patterns}

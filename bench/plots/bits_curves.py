@@ -78,5 +78,5 @@ def _entropy(axes: Axes, evaluation: Evaluation) -> None:
     low, high = axes.get_ylim()
     axes.set_ylim(bottom=min(low, entropy - 0.08 * (high - entropy)))
     axes.axhline(entropy, color=BASELINE, linestyle="--", linewidth=1.2)
-    place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
-    axes.annotate(f"entropy {entropy:.4f}", (1, entropy), **place, fontsize=9)
+    place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "ha": "left", "va": "bottom"}
+    axes.annotate(f"entropy {entropy:.4f}", (0.01, entropy), **place, fontsize=9)

@@ -25,11 +25,11 @@ Sizes = Mapping[str, float | None]
 
 @plot(order=60)
 def receptive_field_paths(results: Results) -> Iterator[tuple[str, Figure]]:
-    """The receptive field of the whole network and of each named path."""
+    """The receptive field of the whole network and of each named path; nothing where all of them are the same."""
     summary = summarise(results)
     sizes = {each.variant: path_sizes(each) for each in summary.of(METRIC) if each.answered}
     paths = sorted({path for each in sizes.values() for path in each}, key=lambda path: _order(path, sizes))
-    if not any(size is not None for each in sizes.values() for size in each.values()):
+    if not _differ(sizes):
         return
     caption = "Receptive field of the whole network and of each named path, side in input px"
     figure, (axes,) = new(8.2, rows_height(results), caption)
@@ -42,6 +42,11 @@ def receptive_field_paths(results: Results) -> Iterator[tuple[str, Figure]]:
     axes.margins(x=0.05)
     _legend(figure, axes, paths)
     yield "receptive_field_paths", figure
+
+
+def _differ(sizes: Mapping[str, Sizes]) -> bool:
+    """Whether there are two different sizes to compare."""
+    return len({size for each in sizes.values() for size in each.values()}) > 1
 
 
 def path_sizes(aggregate: Aggregate) -> dict[str, float | None]:

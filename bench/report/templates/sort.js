@@ -1,4 +1,4 @@
-// Headings of the results table sort it: numbers by value, cells without one last, the third press restores.
+// A press on a heading sorts the results table: numbers by value, empty cells last. A third press restores the order.
 for (const table of document.querySelectorAll("table.results")) {
   const body = table.tBodies[0], original = [...body.rows], heads = [...table.tHead.rows[0].cells];
   const key = (row, i) => row.cells[i].dataset.sort;

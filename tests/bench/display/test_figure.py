@@ -3,8 +3,9 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pytest
 
-from bench.display.figure import DASHES, dashes, in_order, labels, names, seaborn, styles, titles
+from bench.display.figure import DASHES, dashes, in_order, labels, names, seaborn, styles, titles, wrapped
 from bench.results.results import Results
 
 
@@ -53,8 +54,21 @@ def test_variants_without_numbers_are_in_the_order_of_the_ablation(synthetic: Re
 
 
 def test_no_line_of_a_title_is_longer_than_its_panel(synthetic: Results):
-    assert max(len(line) for title in titles(synthetic, 20).values() for line in title.split("\n")) == 20
+    assert max(len(line) for title in titles(synthetic, 20).values() for line in title.split("\n")) <= 20
     assert "".join(titles(synthetic, 20)[synthetic.variants[-1]].split()).endswith("tf_efficientnetv2_b0.in1k")
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("width=1, norm=batch", ["width=1,", "norm=batch"]),
+        ("backbone=timm:net_b0", ["backbone=", "timm:net_b0"]),
+        ("a, " + "w" * 15, ["a,", "w" * 12, "w" * 3]),
+        ("short", ["short"]),
+    ],
+)
+def test_a_long_word_is_broken_after_a_separator(text: str, lines: list[str]):
+    assert wrapped(text, 12, 12).split("\n") == lines
 
 
 def test_drawing_with_seaborn_leaves_the_random_state_alone():

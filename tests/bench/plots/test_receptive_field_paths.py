@@ -19,3 +19,8 @@ def test_global_paths_are_named(synthetic: Results):
     frame.loc[chosen, "detail"] = frame.loc[chosen, "detail"].map(lambda _: detail)
     (figure,) = drawn("receptive_field_paths", dataclasses.replace(synthetic, frame=frame)).values()
     assert "404 · global · 9" in texts(figure)
+
+
+def test_where_all_are_the_same_there_is_no_figure(synthetic: Results):
+    frame = synthetic.frame.assign(detail=[{}] * len(synthetic.frame))
+    assert drawn("receptive_field_paths", dataclasses.replace(synthetic, frame=frame)) == {}
