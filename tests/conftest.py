@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.hardware.environment import usable_cores
 from bench.results.store import Store
 from bench.spec import ablation as ablations
 from bench.sweep import driver as sweep
@@ -11,12 +12,22 @@ from bench.sweep import plan as planning
 from bench.sweep.executors.local import LocalExecutor
 from bench.sweep.settings import Options
 
+PROCESSES = 8
+"""At most: each imports torch, which takes half a GB."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """`-n auto`: as many processes as this one may use cores. By itself pytest-xdist counts cores without threads."""
+    return min(PROCESSES, usable_cores())
+
+
 PLUGIN = str(Path(__file__).parent / "bench" / "trivial.py")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory):
-    """Caches and locks of its own: tests neither wait for what a person runs meanwhile, nor hold it up."""
+    """A folder of caches and locks for this process, so that tests and other runs do not wait for each other."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -55,8 +66,8 @@ def run(store):
         plan = planning.plan(ablation, store, rerun=rerun, force=force)
         executor = LocalExecutor(2)
         try:
-            given = Options(workers=2, force=force, replace=force or bool(rerun), **options)
-            return plan, sweep.run(plan, store, executor, given)
+            settings = Options(workers=2, force=force, replace=force or bool(rerun), **options)
+            return plan, sweep.run(plan, store, executor, settings)
         finally:
             executor.stop()
 

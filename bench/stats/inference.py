@@ -8,7 +8,7 @@ confidence interval at any level; every test is decided by that interval.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
@@ -229,13 +229,6 @@ def tost(estimate: Estimate, margin: float) -> float:
     return within / 2 if within < 1 else 1.0
 
 
-def non_inferior(estimate: Estimate, margin: float, higher: bool = True) -> float:
-    """The one-sided p-value of "no worse by more than `margin`", where a higher or lower value is better."""
-    sign = 1 if higher else -1
-    bound = error_probability(estimate, lambda found: min(sign * end for end in found) > -margin)
-    return bound / 2 if bound < 1 else 1.0
-
-
 def holm(p_values: Mapping[K, float], level: float = LEVEL) -> dict[K, tuple[bool, float]]:
     """For each hypothesis whether it is rejected, and the level at which it was tested (Holm 1979).
 
@@ -288,9 +281,3 @@ def _turned(point: Sequence[float], signs: Sequence[int]) -> tuple[float, ...]:
 def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
     pairs = list(zip(one, other, strict=True))
     return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
-
-
-def pairs(keys: Sequence[K]) -> Iterator[tuple[K, K]]:
-    """Every two of them, in their order."""
-    for i, one in enumerate(keys):
-        yield from ((one, other) for other in keys[i + 1 :])

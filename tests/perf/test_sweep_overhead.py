@@ -104,4 +104,3 @@ def test_overhead_of_a_cell(tmp_path, capsys):
         print(f"  fovbench, found again             {1e3 * again:8.3f}")
         for name, seconds in rivals.items():
             print(f"  {name:33} {1e3 * seconds:8.3f}   ours takes {first / seconds:.2f} of it")
-    assert again < first

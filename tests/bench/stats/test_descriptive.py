@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench.stats.descriptive import deviation, difference, mean, median, median_interval, paired_difference, quantile
 
@@ -75,3 +77,34 @@ def test_an_interval_of_the_median_holds_it_as_often_as_it_says():
     held = [low <= math.log(2) <= high for low, high in (median_interval(draw.tolist()) for draw in draws)]
     # ranks 8 and 18 of 25 hold the median with 95.7 %; four standard deviations of 2000 training runs are 1.8 %
     assert abs(np.mean(held) - 0.957) < 0.018
+
+
+VALUES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40)
+FRACTION = st.floats(0, 1)
+
+
+@given(VALUES, FRACTION, FRACTION)
+def test_a_quantile_is_numpy_s_lies_within_the_values_and_rises_with_its_fraction(values, one, other):
+    low, high = (quantile(values, fraction) for fraction in sorted((one, other)))
+    slack = 1e-9 * max(map(abs, values))
+    assert min(values) - slack <= low <= high + slack
+    assert high <= max(values) + slack
+    assert quantile(values, one) == pytest.approx(float(np.quantile(values, one)), rel=1e-9, abs=slack)
+
+
+@given(VALUES, FRACTION, st.randoms())
+def test_a_quantile_does_not_depend_on_the_order_and_turns_with_the_sign(values, fraction, random):
+    shuffled = random.sample(values, len(values))
+    assert quantile(shuffled, fraction) == quantile(values, fraction)
+    turned = quantile([-value for value in values], 1 - fraction)
+    assert turned == pytest.approx(-quantile(values, fraction), rel=1e-9, abs=1e-9 * max(1, *map(abs, values), 1))
+
+
+@given(st.lists(st.integers(-100, 100), min_size=6, max_size=60), st.integers(-100, 100))
+def test_an_interval_of_the_median_holds_the_median_and_widens_with_its_level(values, shift):
+    low, high = median_interval(values)
+    assert low <= median(values) <= high
+    moved = median_interval([value + shift for value in values])
+    assert moved == (low + shift, high + shift)
+    wider = median_interval(values, 0.99)
+    assert wider is None or (wider[0] <= low and high <= wider[1])

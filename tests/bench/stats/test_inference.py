@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from bench.stats.inference import (
@@ -17,7 +19,6 @@ from bench.stats.inference import (
     holm,
     least_effect,
     leaves_out_zero,
-    non_inferior,
     paired_t,
     pareto,
     pseudovalues,
@@ -247,14 +248,6 @@ def test_equivalence_is_two_one_sided_tests():
         tost(found, 0.0)
 
 
-def test_non_inferiority_looks_to_one_side():
-    values = [0.03, 0.05, 0.01, 0.04]
-    found, error = paired_t(values), stats.sem(values)
-    assert non_inferior(found, 0.01) == pytest.approx(stats.t.sf((np.mean(values) + 0.01) / error, 3), rel=1e-5)
-    assert non_inferior(found, 0.01, higher=False) == 1.0
-    assert non_inferior(paired_t([-v for v in values]), 0.01, higher=False) == pytest.approx(non_inferior(found, 0.01))
-
-
 def test_holm_s_procedure():
     # Holm 1979's steps at 5 %: 0.0125, 0.0167, 0.025; 0.03 stands, and so does 0.04 behind it
     told = holm({"a": 0.03, "b": 0.005, "c": 0.04, "d": 0.016})
@@ -314,3 +307,58 @@ def test_student_with_two_sources_reaches_by_their_squares():
     found = crossed(draw.mean(axis=1).tolist(), draw)
     alone = [Student(0.0, (source,)).interval(0.95)[1] for source in found.sources]
     assert found.interval(0.95)[1] - found.value == pytest.approx(math.hypot(*alone))
+
+
+P_VALUES = st.dictionaries(st.integers(0, 9), st.floats(0, 1), max_size=8)
+
+
+@given(P_VALUES, st.floats(0.8, 0.999))
+def test_holm_rejects_the_least_p_values_between_bonferroni_and_no_correction(p_values: dict[int, float], level: float):
+    decisions = holm(p_values, level)
+    assert list(decisions) == list(p_values)
+    rejected = [p_values[key] for key, (yes, _) in decisions.items() if yes]
+    standing = [p_values[key] for key, (yes, _) in decisions.items() if not yes]
+    assert max(rejected, default=0) <= min(standing, default=1)
+    alpha = 1 - level
+    assert all(p <= alpha for p in rejected)
+    assert all(p > alpha / len(p_values) for p in standing)
+    assert all((p_values[key] <= 1 - each) == yes for key, (yes, each) in decisions.items() if yes)
+
+
+@given(P_VALUES, st.integers(0, 9))
+def test_holm_s_rejections_grow_when_a_p_value_falls(p_values: dict[int, float], key: int):
+    if key in p_values:
+        before, after = holm(p_values), holm({**p_values, key: p_values[key] / 2})
+        assert all(after[other][0] or not rejected for other, (rejected, _) in before.items())
+
+
+POINTS = st.dictionaries(st.integers(0, 30), st.tuples(st.integers(-3, 3), st.integers(-3, 3)), max_size=12)
+
+
+@given(POINTS, st.tuples(*[st.sampled_from(["higher", "lower"])] * 2))
+def test_whatever_is_not_on_the_front_is_dominated_by_a_point_on_it(points, better):
+    front = pareto(points, better)
+    assert bool(front) == bool(points)
+    assert pareto({key: points[key] for key in front}, better) == front
+    for key in points.keys() - set(front):
+        assert pareto({"it": points[key], **{other: points[other] for other in front}}, better).count("it") == 0
+    turned = {key: tuple(-value for value in point) for key, point in points.items()}
+    assert pareto(turned, [{"higher": "lower", "lower": "higher"}[each] for each in better]) == front
+
+
+@given(st.lists(st.integers(-50, 50), min_size=2, max_size=40), st.data())
+def test_the_mean_of_a_mean_s_pseudovalues_is_the_mean_of_equal_blocks(values: list[int], data):
+    count = len(values)
+    blocks = data.draw(st.sampled_from([n for n in range(2, count + 1) if count % n == 0]))
+    array = np.array(values, dtype=float)
+    contributions = pseudovalues(lambda units: float(array[units].mean()), count, blocks)
+    assert contributions == pytest.approx(array.reshape(blocks, -1).mean(axis=1), abs=1e-9)
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=8), st.floats(0.5, 0.99), st.floats(-10, 10))
+def test_a_paired_interval_moves_with_its_values_and_widens_with_its_level(values, level, shift):
+    low, high = paired_t(values).interval(level)
+    wider = paired_t(values).interval(level + 0.005)
+    assert wider[0] <= low <= high <= wider[1]
+    moved = paired_t([value + shift for value in values]).interval(level)
+    assert moved == pytest.approx((low + shift, high + shift), rel=1e-6, abs=1e-6)
