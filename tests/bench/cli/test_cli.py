@@ -41,7 +41,7 @@ def test_from_an_ablation_to_a_report_to_a_gate(bench, tmp_path):
     assert {row["status"] for row in planned} == {"due"}
     assert not (tmp_path / "results").exists(), "planning wrote something"
     done = bench("run", "ablations/easy.yaml")
-    assert done.stdout.strip() == "reports/easy/index.html"
+    assert done.stdout.strip() == "reports/site/easy/index.html"
     assert (tmp_path / "reports" / "easy" / "index.md").exists()
     assert {row["status"] for row in rows(bench("plan", "easy", "--json"))} == {"cached"}
     told = rows(bench("table", "easy", "--format", "json"))
@@ -69,7 +69,7 @@ def test_the_gate_s_exit_status_tells_what_happened(bench, tmp_path, old, new, c
     file.write_text(file.read_text().replace(old, new))
     done = bench("gate", "easy", code=code)
     assert told in done.stdout
-    assert "to accept: bench accept easy" in done.stderr
+    assert "to accept what is right: bench accept easy" in done.stderr
     assert {row["status"] for row in rows(bench("gate", "easy", "--json", code=code))} >= {told}
 
 
@@ -149,7 +149,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path, plugin):
         ("1", "note: one seed has no spread: no difference of scores can reach 95 %; at least 2 are needed"),
         (
             "3",
-            "note: with 3 seeds a difference among 2 comparisons counts from 3.6 standard deviations of its seeds on",
+            "note: with 3 seeds, a difference among 2 comparisons is significant from 3.6 standard deviations on",
         ),
     ],
 )
@@ -158,4 +158,4 @@ def test_what_so_many_seeds_can_tell_is_said_before_a_run(bench, tmp_path, seeds
     (tmp_path / "ablations" / "trained.yaml").write_text(text)
     for command in (["plan", "trained"], ["run", "trained", "--dry-run"]):
         assert told in bench(*command, "--seeds", seeds).stderr
-    assert "seeds a difference" not in bench("plan", "easy").stderr
+    assert "a difference" not in bench("plan", "easy").stderr
