@@ -18,12 +18,11 @@ def bundle_of(ablation: Ablation, store: Store, data: Path | None) -> tuple[Bund
     """
     requests = plan(ablation, store, data, reading=True).requests
     stored = stored_of(ablation, requests, store, None)
-    note = store.note(ablation.name)
     bundle = Bundle(
         name=ablation.name,
         records=stored.records,
         evaluations=stored.evaluations,
         signatures=stored.signatures,
-        notes=(note,) if note else (),
+        notes=stored.notes,
     )
     return bundle, len(requests) - len(stored.records)

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from bench.registry import text_of
 from bench.results.keys import Request, networks
-from bench.results.loading import kept_signatures
+from bench.results.loading import stored_signatures
 from bench.results.signature import Signature
 from bench.results.store import Store
 from bench.spec.variant import Variant
@@ -47,7 +47,7 @@ def check_effects(plan: Plan, store: Store, executor: Executor, options: Options
 
 def known_twins(plan: Plan, store: Store) -> str:
     """What `run` would refuse, as far as earlier runs looked at these networks; empty where nothing is known."""
-    known = kept_signatures(plan.ablation, store)
+    known = stored_signatures(plan.ablation, store)
     twins = alike({variant: found for variant, found in known.items() if found.values})
     return told(twins, plan.ablation.path) if twins else ""
 

@@ -14,7 +14,9 @@ OPTIMA |= {"miou@chance_from": 0.2, "miou@chance_to": 0.3, "boundary_iou@8": 0.4
 
 
 def with_optima(results: Results, optima: dict[str, float]) -> Results:
-    evaluations = {k: dataclasses.replace(e, facts={**e.facts, "optimum": optima}) for k, e in results.evaluations.items()}
+    evaluations = {
+        k: dataclasses.replace(e, facts={**e.facts, "optimum": optima}) for k, e in results.evaluations.items()
+    }
     return dataclasses.replace(results, evaluations=evaluations)
 
 
@@ -35,7 +37,9 @@ def test_the_bound_of_a_variant_is_the_least_that_holds_for_it(synthetic: Result
     first, second, third = synthetic.variants[:3]
     results = with_strides(with_optima(synthetic, OPTIMA), {first: 32, second: 16, third: 1})
     summary = summarise(results)
-    assert bound(summary, first, "miou") == Bound(1.0)  # no optimum for stride 32, and its receptive field is off centre
+    assert bound(summary, first, "miou") == Bound(
+        1.0
+    )  # no optimum for stride 32, and its receptive field is off centre
     assert bound(summary, second, "miou") == Bound(0.6, "stride 16")
     assert bound(summary, third, "miou") == Bound(0.7, "receptive field of 404 px")
     assert bound(summary, third, "pixel_accuracy") is None
