@@ -27,6 +27,9 @@ from bench.spec.workload import Workload
 
 Fingerprint = Mapping[str, str]
 
+KINDS = ("static", "speed", "accuracy")
+"""Kinds of metrics, in the order in which they are measured."""
+
 CONTRIBUTIONS = "jackknife of blocks, 1"
 """How contributions are computed; a new method makes the scores that have them due."""
 
@@ -62,7 +65,7 @@ def requests(ablation: Ablation, fingerprint: Fingerprint) -> Iterator[Request]:
     `fingerprint` maps each split of the dataset to a digest of its data; empty where none is used.
     """
     maker = _Maker(ablation, fingerprint)
-    for kind in ("static", "speed", "accuracy"):
+    for kind in KINDS:
         metrics = [m for m in ablation.metrics if m.kind == kind]
         for variant in ablation.variants if metrics else ():
             for seed in ablation.seeds if kind == "accuracy" else (None,):

@@ -19,7 +19,7 @@ from bench.registry.catalogue import declarations
 from bench.results.bundle import FOLDER, Bundle, read
 from bench.results.conditions import conditions_of, differences, stated
 from bench.results.frame import frame_of
-from bench.results.keys import Request, networks
+from bench.results.keys import KINDS, Request, networks
 from bench.results.measurement import Evaluation, Record
 from bench.results.results import Results
 from bench.results.signature import Signature
@@ -134,7 +134,7 @@ def _other_settings(request: Request, record: Record) -> Iterator[str]:
 
 
 def _origin(fitting: Sequence[Record], other: Sequence[list[str]], place: Path) -> Iterator[str]:
-    kinds = list(dict.fromkeys(record.kind for record in fitting))
+    kinds = [kind for kind in KINDS if any(record.kind == kind for record in fitting)]
     if kinds:
         dates = sorted(record.created[:10] for record in fitting)
         when = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
