@@ -84,7 +84,8 @@ def _joined(local: Stored, committed: Stored) -> Stored:
 
 def _of_store(ablation: Ablation, requests: Sequence[Request], store: Store) -> Stored:
     variants = {request.key: request.variant for request in requests}
-    records = [_renamed(record, variants[record.measurement.key]) for record in store.records(variants)]
+    stored = {record.measurement.key: record for record in store.records(variants)}
+    records = [_renamed(stored[key], variant) for key, variant in variants.items() if key in stored]
     note = store.note(ablation.name)
     signatures = stored_signatures(ablation, store)
     return Stored(tuple(records), _evaluations(requests, store), signatures, notes=(note,) if note else ())

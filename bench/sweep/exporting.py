@@ -35,7 +35,7 @@ def add_bundle(bundle: Bundle, store: Store) -> tuple[int, int]:
     bundle records, so that its scores can be read where the dataset is absent.
     """
     keyed = [record for record in bundle.records if record.measurement.key]
-    added = store.add([(record.measurement, record.kind, dict(record.conditions)) for record in keyed])
+    added = store.add_records(keyed)
     prints = {
         dataset_name(record.measurement.workload): fingerprint_text(record.conditions["fingerprint"])
         for record in keyed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,9 +84,7 @@ def fill(store: Store, ablation: Ablation, kinds: tuple[str, ...] = ("static", "
     """Put what `bundle_of` has into the store, under the same keys."""
     for request in requests(ablation, FINGERPRINT):
         if request.kind in kinds:
-            store.add(
-                [(record_of(request).measurement, request.kind, json.loads(json.dumps(request.parts, default=list)))]
-            )
+            store.add_records([record_of(request)])
         if request.training_run and "accuracy" in kinds:
             store.add_evaluation(request.training_run, evaluation(request.seed or 0))
 

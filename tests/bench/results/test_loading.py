@@ -26,7 +26,7 @@ def ablation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.fixture
-def asked(ablation: Any) -> list[Any]:
+def every_request(ablation: Any) -> list[Any]:
     return list(requests(ablation, FINGERPRINT))
 
 
@@ -34,11 +34,11 @@ def place(ablation: Any) -> Path:
     return Path("results") / "reference" / ablation.name
 
 
-def test_every_number_that_a_table_shows_is_the_same_from_the_store_and_from_its_bundle(ablation, asked, store):
+def test_every_number_that_a_table_shows_is_the_same_from_the_store_and_from_its_bundle(ablation, every_request, store):
     fill(store, ablation)
-    local = load_results(ablation, asked, store)
+    local = load_results(ablation, every_request, store)
     bundle = write(bundle_of(ablation), place(ablation))
-    committed = load_results(ablation, asked, None, bundle)
+    committed = load_results(ablation, every_request, None, bundle)
     assert table(committed, "json") == table(local, "json")
     assert '"interval_of_evaluation": [' in table(local, "json")
     assert table(committed, "md") == table(local, "md")
@@ -51,20 +51,20 @@ def test_every_number_that_a_table_shows_is_the_same_from_the_store_and_from_its
 
 
 @pytest.mark.parametrize("kinds", [("static",), ("speed",), ("accuracy",), ("static", "speed"), ()])
-def test_each_kind_of_metric_comes_from_one_place(ablation, asked, store, kinds):
+def test_each_kind_of_metric_comes_from_one_place(ablation, every_request, store, kinds):
     fill(store, ablation, kinds)
     write(shifted(bundle_of(ablation), 1000.0), place(ablation))
-    frame = load_results(ablation, asked, store).frame
+    frame = load_results(ablation, every_request, store).frame
     by_kind = frame.groupby("kind")["value"].apply(lambda values: bool((values > 999).all()))
     assert by_kind.to_dict() == {kind: kind not in kinds for kind in ("static", "speed", "accuracy")}
 
 
-def test_one_measurement_in_the_store_keeps_the_bundle_s_measurements_of_its_kind_out(ablation, asked, store):
+def test_one_measurement_in_the_store_keeps_the_bundle_s_measurements_of_its_kind_out(ablation, every_request, store):
     """Times of two machines never share a column."""
     fill(store, ablation)
     store._open().execute("DELETE FROM measurement WHERE kind = 'speed' AND variant LIKE '%stride=16%'")
     write(shifted(bundle_of(ablation), 1000.0), place(ablation))
-    results = load_results(ablation, asked, store)
+    results = load_results(ablation, every_request, store)
     speeds = results.frame[results.frame["kind"] == "speed"]
     assert (speeds["value"] < 1).all()
     assert speeds["variant"].nunique() == 1
@@ -100,43 +100,45 @@ def test_without_the_data_the_scores_of_a_bundle_are_read_though_their_fingerpri
     assert results.contributions.keys() == {(v, m, s) for v, m, s in results.expected if s is not None}
 
 
-def test_variants_are_named_as_the_ablation_names_them(ablation, asked, store):
+def test_variants_are_named_as_the_ablation_names_them(ablation, every_request, store):
     renamed = [replace(r, measurement=replace(m, variant=replace(m.variant, stated=())))
                for r in bundle_of(ablation).records for m in [r.measurement]]  # fmt: skip
     write(replace(bundle_of(ablation), records=tuple(renamed), evaluations={}), place(ablation))
-    assert set(load_results(ablation, asked, store).frame["variant"]) == set(v.name for v in ablation.variants)
+    assert set(load_results(ablation, every_request, store).frame["variant"]) == {v.name for v in ablation.variants}
 
 
-def test_a_named_folder_that_is_not_a_bundle_is_refused_and_an_absent_default_is_not(ablation, asked, store, tmp_path):
-    assert load_results(ablation, asked, store).frame.empty
+def test_a_named_folder_that_is_not_a_bundle_is_refused_and_an_absent_default_is_not(
+    ablation, every_request, store, tmp_path
+):
+    assert load_results(ablation, every_request, store).frame.empty
     with pytest.raises(BundleError, match="not a results bundle"):
-        load_results(ablation, asked, None, tmp_path)
+        load_results(ablation, every_request, None, tmp_path)
 
 
-def test_remarks_on_the_runs_come_with_the_numbers(ablation, asked, store):
+def test_remarks_on_the_runs_come_with_the_numbers(ablation, every_request, store):
     store.add_note(ablation.name, "variants that are the same network were allowed: a control")
     write(replace(bundle_of(ablation), notes=("twins of the bundle",)), place(ablation))
-    assert load_results(ablation, asked, store).notes[:2] == (
+    assert load_results(ablation, every_request, store).notes[:2] == (
         "variants that are the same network were allowed: a control",
         "twins of the bundle",
     )
     fill(store, ablation)
-    assert "twins of the bundle" not in load_results(ablation, asked, store).notes
+    assert "twins of the bundle" not in load_results(ablation, every_request, store).notes
 
 
-def test_contributions_that_do_not_vary_say_nothing_of_the_noise(ablation, asked):
+def test_contributions_that_do_not_vary_say_nothing_of_the_noise(ablation, every_request):
     flat = [replace(r, measurement=replace(m, contributions=(0.5,) * 9 if m.metric == "miou" else m.contributions))
             for r in bundle_of(ablation).records for m in [r.measurement]]  # fmt: skip
     write(replace(bundle_of(ablation), records=tuple(flat)), place(ablation))
-    parts = load_results(ablation, asked, None, place(ablation)).contributions
+    parts = load_results(ablation, every_request, None, place(ablation)).contributions
     assert {metric for _, metric, _ in parts} == {"pixel_accuracy"}
     np.testing.assert_array_equal([len(values) for values in parts.values()], 9)
 
 
-def test_the_store_reads_alone_where_it_lacks_nothing_even_beside_a_damaged_bundle(ablation, asked, store):
+def test_the_store_reads_alone_where_it_lacks_nothing_even_beside_a_damaged_bundle(ablation, every_request, store):
     fill(store, ablation)
     folder = write(bundle_of(ablation), place(ablation))
     (folder / "meta.json").write_text("{")
-    assert len(stored_of(ablation, asked, store, None).records) == len(asked)
+    assert len(stored_of(ablation, every_request, store, None).records) == len(every_request)
     with Store(folder.parent / "empty.sqlite") as empty, pytest.raises(BundleError, match="damaged"):
-        stored_of(ablation, asked, empty, None)
+        stored_of(ablation, every_request, empty, None)
