@@ -75,8 +75,10 @@ def report(names: tuple[str, ...], every: bool, out: Path, committed: bool, chec
     from bench.report.site import index, pages
     from bench.spec.ablation import names as all_names
 
+    if check and not committed:
+        raise click.UsageError("--check goes with --committed")
     if committed:
-        raise SystemExit(_committed(names, check))
+        raise SystemExit(_committed(names, check, options["plugins"]))
     if not names and not every:
         raise click.UsageError("name an ablation, or give --all")
     chosen = [read_results(name, quiet=every, **options) for name in names or all_names()]
@@ -87,27 +89,31 @@ def report(names: tuple[str, ...], every: bool, out: Path, committed: bool, chec
         click.echo(index([row_of(results) for results in filled], out))
 
 
-def _committed(names: Sequence[str], check: bool) -> int:
+def _committed(names: Sequence[str], check: bool, plugins: Sequence[str]) -> int:
     from bench.report.committed import differing, write
-    from bench.results.bundle import bundled_names
+    from bench.results.bundle import FOLDER, bundled_names
 
-    chosen = names or bundled_names()
+    bundled = bundled_names()
+    if missing := [name for name in names or ["any ablation"] if name not in bundled and (names or not bundled)]:
+        raise click.UsageError(f"{FOLDER} has no results bundle of {missing[0]}; write it with: bench export")
+    all_results = [_committed_results(name, plugins) for name in bundled]
+    pages = [results for results in all_results if not names or results.name in names]
     if not check:
-        for path in write(chosen, _committed_results):
+        for path in write(pages, all_results):
             click.echo(path)
         return 0
-    stale = differing(chosen, _committed_results)
+    stale = differing(pages, all_results)
     for path in stale:
         echo_error(f"{path} differs from what the bundles say; write it with: bench report --committed")
     return 1 if stale else 0
 
 
-def _committed_results(name: str) -> Results:
+def _committed_results(name: str, plugins: Sequence[str]) -> Results:
     """The results in an ablation's committed bundle, and nothing else."""
     from bench import load
     from bench.results.bundle import FOLDER
 
-    return load(name, source=FOLDER / name).results
+    return load(name, source=FOLDER / name, plugins=plugins).results
 
 
 @click.command()
@@ -202,7 +208,7 @@ def _print_checks(checks: Iterable[Check]) -> None:
 @click.option(
     "--to", type=click.Path(path_type=Path, file_okay=False), help="Folder. Default: results/reference/ABLATION."
 )
-def export(name: str, to: Path | None, store: Path, data: Path | None, **asked: Any) -> None:
+def export(name: str, to: Path | None, store: Path, data: Path | None, **options: Any) -> None:
     """Write what is stored of ABLATION as a results bundle, which can be committed and read anywhere.
 
     A bundle is text and small arrays, at most 1 MB. Reading it needs neither the dataset nor torch."""
@@ -211,7 +217,7 @@ def export(name: str, to: Path | None, store: Path, data: Path | None, **asked: 
     from bench.results.store import Store
     from bench.sweep.exporting import bundle_of
 
-    ablation = load_ablation(name, **asked)
+    ablation = load_ablation(name, **options)
     with Store(store) as stored:
         bundle, missing = bundle_of(ablation, stored, data)
     if missing:
@@ -228,9 +234,9 @@ def import_command(folder: Path, store: Path) -> None:
     What the store has is left as it is. Measurements without a key in the bundle are skipped and counted."""
     from bench.results.bundle import read
     from bench.results.store import Store
+    from bench.sweep.exporting import add_bundle
 
-    records = read(folder).records
-    keyed = [record for record in records if record.measurement.key]
+    bundle = read(folder)
     with Store(store) as stored:
-        added = stored.add([(record.measurement, record.kind, dict(record.conditions)) for record in keyed])
-    click.echo(f"{added} of {len(records)} measurements added to {store}; {len(records) - len(keyed)} have no key")
+        added, without_key = add_bundle(bundle, stored)
+    click.echo(f"{added} of {len(bundle.records)} measurements added to {store}; {without_key} have no key")

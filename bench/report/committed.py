@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.report.index import IndexRow, markdown_index, row_of
@@ -31,22 +31,18 @@ writes this page; `bench report --all` builds the whole site with every figure.
 
 """
 
-Read = Callable[[str], Results]
 
-
-def write(names: Sequence[str], read: Read) -> Iterator[Path]:
-    """Write the committed texts of these ablations, the index and the README's block; the paths."""
-    all_results = [read(name) for name in names]
-    for results in all_results:
+def write(pages: Sequence[Results], all_results: Sequence[Results]) -> Iterator[Path]:
+    """Write these pages, and the index and the README's block of all ablations; the paths."""
+    for results in pages:
         yield render_markdown(results, REPORTS)
     for path, text in _shared(all_results).items():
         yield written(path, text)
 
 
-def differing(names: Sequence[str], read: Read) -> list[Path]:
-    """The committed texts that differ from what the bundles say."""
-    all_results = [read(name) for name in names]
-    texts = {REPORTS / each.name / "index.md": markdown_of(with_few_figures(page_of(each))) for each in all_results}
+def differing(pages: Sequence[Results], all_results: Sequence[Results]) -> list[Path]:
+    """The committed texts that differ from the results: these pages, the index and the README's block."""
+    texts = {REPORTS / each.name / "index.md": markdown_of(with_few_figures(page_of(each))) for each in pages}
     texts |= _shared(all_results)
     return [path for path, text in texts.items() if not path.is_file() or path.read_text("utf-8") != text]
 

@@ -31,6 +31,11 @@ class Cell:
         return {axis: axis_text(results, self.aggregate.variant, axis) for axis in results.varied}
 
     @property
+    def seeded(self) -> bool:
+        """Whether the metric depends on a seed."""
+        return self.column.kind == "accuracy"
+
+    @property
     def inferred(self) -> Contrast | None:
         """The contrast with the baseline where it has a confidence interval."""
         return self.delta.contrast if self.delta and self.delta.interval else None
@@ -40,12 +45,14 @@ class Cell:
 class Field:
     """A named value of a cell. `suffixes` are its columns in CSV, after the metric's name; none: only JSON has it.
 
-    A value with two suffixes is a pair. None is an empty column in CSV, and null in JSON.
+    A value with two suffixes is a pair. None is an empty column in CSV, and null in JSON. `in_csv` says whether the
+    value is worth a column: a CSV table has no column in which every row would say the same.
     """
 
     name: str
     value: Callable[[Cell], Any]
     suffixes: tuple[str, ...] = ()
+    in_csv: Callable[[Cell], bool] = lambda cell: True
 
 
 FIELDS: Sequence[Field] = (
@@ -57,7 +64,7 @@ FIELDS: Sequence[Field] = (
     Field("better", lambda c: c.column.better),
     Field("kind", lambda c: c.column.kind),
     Field("words", lambda c: c.aggregate.words or None, ("_words",)),
-    Field("n", lambda c: c.aggregate.count, ("_n",)),
+    Field("n", lambda c: c.aggregate.count, ("_n",), lambda c: c.seeded),
     Field("spread", lambda c: number(c.aggregate.spread), ("_sd",)),
     Field("quartiles", lambda c: ends(c.aggregate.quartiles), ("_q1", "_q3")),
     Field("samples", lambda c: [number(value) for _, value in c.aggregate.samples]),
@@ -71,9 +78,9 @@ FIELDS: Sequence[Field] = (
     Field("interval_of_seeds", lambda c: ends(c.inferred.training()) if c.inferred else None),
     Field("interval_of_evaluation", lambda c: ends(c.inferred.evaluation()) if c.inferred else None),
     Field("basis", lambda c: c.inferred.basis if c.inferred else None),
-    Field("verdict", lambda c: c.delta.verdict if c.delta else None, ("_verdict",)),
-    Field("coverage", lambda c: c.aggregate.coverage, ("_coverage",)),
-    Field("status", lambda c: c.aggregate.status, ("_status",)),
+    Field("verdict", lambda c: c.delta.verdict if c.delta else None, ("_verdict",), lambda c: c.seeded),
+    Field("coverage", lambda c: c.aggregate.coverage, ("_coverage",), lambda c: c.aggregate.coverage < 1),
+    Field("status", lambda c: c.aggregate.status, ("_status",), lambda c: c.aggregate.status != "measured"),
     Field("error", lambda c: "; ".join(dict.fromkeys(m for _, m in c.aggregate.errors)) or None, ("_error",)),
     Field("errors", lambda c: [{"seed": seed, "error": message} for seed, message in c.aggregate.errors]),
     Field("not_measured", lambda c: list(c.aggregate.missing)),
@@ -103,7 +110,7 @@ def csv_values(cell: Cell) -> Mapping[str, Any]:
     """Column -> value, of the fields of a cell that CSV has; what is None is left out."""
     values: dict[str, Any] = {}
     for field in FIELDS:
-        value = field.value(cell) if field.suffixes else None
+        value = field.value(cell) if field.suffixes and field.in_csv(cell) else None
         parts = value if len(field.suffixes) > 1 and value is not None else [value] * len(field.suffixes)
         values |= {f"{cell.column.metric}{suffix}": part for suffix, part in zip(field.suffixes, parts, strict=True)}
     return {name: value for name, value in values.items() if value is not None}

@@ -180,7 +180,10 @@ def as_frame(results: Results) -> pd.DataFrame:
     """The table as a DataFrame, a row per variant: the columns of the CSV form, numbers as numbers."""
     import pandas as pd
 
-    return pd.read_csv(io.StringIO(csv_text(summarise(results)))).set_index("variant")
+    text = io.StringIO(csv_text(summarise(results)))
+    exactly: dict[str, Any] = {"float_precision": "round_trip", "keep_default_na": False, "na_values": [""]}
+    frame: pd.DataFrame = pd.read_csv(text, **exactly)
+    return frame.set_index("variant")
 
 
 def json_lines(summary: Summary) -> str:

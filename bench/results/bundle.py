@@ -17,6 +17,8 @@ import io
 import json
 import shutil
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -37,7 +39,7 @@ LIMIT = 1_000_000
 
 COLUMNS = (
     "id", "variant", "metric", "seed", "value", "n", "mean", "sd", "q1", "q3", "unit", "better", "kind", "exact",
-    "error", "duration", "created", "key", "settings", "environment",
+    "error", "duration", "created", "key", "settings", "workload", "environment",
 )  # fmt: skip
 
 
@@ -62,7 +64,11 @@ def bundled_names(folder: Path = FOLDER) -> list[str]:
 
 
 def write(bundle: Bundle, folder: Path) -> Path:
-    """Write the bundle in place of what is there, in one step. Raises BundleError where it is larger than 1 MB."""
+    """Write the bundle in place of an earlier one, in one step.
+
+    Raises BundleError where it is empty or larger than 1 MB, or where the folder holds something else than a bundle.
+    """
+    _check(bundle, folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
@@ -78,47 +84,58 @@ def write(bundle: Bundle, folder: Path) -> Path:
     return folder
 
 
+def _check(bundle: Bundle, folder: Path) -> None:
+    if not bundle.records:
+        raise BundleError(f"nothing is stored of {bundle.name}; measure it with: bench run {bundle.name}")
+    if folder.exists() and not (folder / "meta.json").is_file() and any(folder.iterdir()):
+        raise BundleError(f"{folder}: not overwritten, since it is not empty and not a results bundle")
+    places = [(r.measurement.variant, r.measurement.metric, r.measurement.seed) for r in bundle.records]
+    if len(set(places)) < len(places):
+        raise BundleError(f"{bundle.name}: two measurements of one variant, metric and seed")
+
+
 def _fill(bundle: Bundle, folder: Path) -> None:
     variants = _variants(bundle)
-    settings, environments = _Index(), _Index()
-    rows = [_row(record, variants, settings, environments) for record in bundle.records]
-    rows.sort(key=lambda row: str(row["id"]))
-    _save(folder / "measurements.csv", _csv(rows))
-    named = {_id(record.measurement, variants): record.measurement for record in bundle.records}
-    samples = {name: m.samples for name, m in sorted(named.items()) if len(m.samples) > 1}
-    details = {name: dict(m.detail) for name, m in sorted(named.items()) if m.detail}
+    records = sorted(bundle.records, key=lambda record: _order(record.measurement, variants))
+    tables = {name: _Index() for name in ("settings", "workloads", "environments")}
+    _save(folder / "measurements.csv", _csv(_row(record, variants, tables) for record in records))
+    named = {_id(record.measurement, variants): record.measurement for record in records}
+    samples = {name: m.samples for name, m in named.items() if len(m.samples) > 1}
+    details = {name: dict(m.detail) for name, m in named.items() if m.detail}
     _save(folder / "samples.json", _lines({"samples": samples, "details": details}))
-    _arrays(folder / "contributions.npz", {n: m.contributions for n, m in sorted(named.items()) if m.contributions})
+    _arrays(folder / "contributions.npz", {name: m.contributions for name, m in named.items() if m.contributions})
     runs = {(variants.index(variant), seed): each for (variant, seed), each in bundle.evaluations.items()}
     _arrays(folder / "curves.npz", dict(_curves(runs)))
+    pictures = write_pictures(folder / "pictures", _firsts(runs))
+    meta = _meta(bundle, variants, runs) | {name: index.items for name, index in tables.items()}
+    _save(folder / "meta.json", _entries({**meta, "pictures": pictures}))
+
+
+def _meta(bundle: Bundle, variants: Sequence[Variant], runs: Mapping[tuple[int, int], Evaluation]) -> dict[str, Any]:
     first = _firsts(runs)
-    pictures = write_pictures(folder / "pictures", first)
-    meta = {
+    return {
         "layout": LAYOUT,
         "name": bundle.name,
         "notes": list(bundle.notes),
         "variants": [{**asdict(v), "axes": [list(axis) for axis in v.axes]} for v in variants],
-        "settings": settings.items,
-        "environments": environments.items,
-        "workload": asdict(bundle.records[0].measurement.workload) if bundle.records else None,
         "signatures": {str(variants.index(v)): asdict(s) for v, s in bundle.signatures.items() if v in variants},
         "training_runs": [_facts(place, run, place in first) for place, run in sorted(runs.items())],
-        "pictures": pictures,
     }
-    _save(folder / "meta.json", _entries(meta))
 
 
 class _Index:
     """Distinct JSON values, each stored once and referred to by its position."""
 
     def __init__(self) -> None:
-        self.items: list[Any] = []
+        self._positions: dict[str, int] = {}
+
+    @property
+    def items(self) -> list[Any]:
+        return [json.loads(text) for text in self._positions]
 
     def of(self, value: Any) -> int:
-        plain = json.loads(json.dumps(value, default=list))
-        if plain not in self.items:
-            self.items.append(plain)
-        return self.items.index(plain)
+        text = json.dumps(value, default=list, sort_keys=True)
+        return self._positions.setdefault(text, len(self._positions))
 
 
 def _variants(bundle: Bundle) -> list[Variant]:
@@ -127,12 +144,16 @@ def _variants(bundle: Bundle) -> list[Variant]:
     return list(variants)
 
 
+def _order(m: Measurement, variants: Sequence[Variant]) -> tuple[int, str, int]:
+    return variants.index(m.variant), m.metric, -1 if m.seed is None else m.seed
+
+
 def _id(m: Measurement, variants: Sequence[Variant]) -> str:
     """A name of the measurement within its bundle: `03/miou/1`."""
     return f"{variants.index(m.variant):02d}/{m.metric}" + ("" if m.seed is None else f"/{m.seed}")
 
 
-def _row(record: Record, variants: Sequence[Variant], settings: _Index, environments: _Index) -> dict[str, Any]:
+def _row(record: Record, variants: Sequence[Variant], tables: Mapping[str, _Index]) -> dict[str, Any]:
     m = record.measurement
     several = len(m.samples) > 1
     return {
@@ -151,11 +172,12 @@ def _row(record: Record, variants: Sequence[Variant], settings: _Index, environm
         "kind": record.kind,
         "exact": int(m.exact),
         "error": m.error,
-        "duration": f"{m.duration:.6g}",
+        "duration": repr(m.duration),
         "created": record.created,
         "key": m.key,
-        "settings": settings.of(record.conditions),
-        "environment": environments.of(m.environment),
+        "settings": tables["settings"].of(record.conditions),
+        "workload": tables["workloads"].of(asdict(m.workload)),
+        "environment": tables["environments"].of(m.environment),
     }
 
 
@@ -187,7 +209,7 @@ def _entries(meta: Mapping[str, Any]) -> str:
 
 
 POINTS = 200
-"""Points of a training curve that are kept: more than a figure can show."""
+"""Points of a training curve that a bundle has: more than a figure can show."""
 
 
 def _curves(runs: Mapping[tuple[int, int], Evaluation]) -> Iterator[tuple[str, Any]]:
@@ -243,8 +265,15 @@ def read(folder: Path) -> Bundle:
         return _read(folder, meta)
     except FileNotFoundError as error:
         raise BundleError(f"{folder}: not a results bundle ({Path(error.filename).name} is missing)") from None
-    except (KeyError, ValueError, csv.Error, EOFError) as error:
-        raise BundleError(f"{folder}: a damaged results bundle ({type(error).__name__}: {error})") from None
+    except DAMAGE as error:
+        raise BundleError(f"{folder}: a damaged results bundle ({type(error).__name__}: {error})") from error
+
+
+DAMAGE = (
+    OSError, KeyError, IndexError, ValueError, TypeError, AttributeError, EOFError, csv.Error, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
+"""What reading files that are not a bundle's raises: missing keys, wrong types, truncated archives and pictures."""
 
 
 def _read(folder: Path, meta: Mapping[str, Any]) -> Bundle:
@@ -275,7 +304,7 @@ def _record(
     measurement = Measurement(
         key=row["key"],
         variant=variants[int(name.split("/")[0])],
-        workload=Workload(**{k: tuples(v) for k, v in meta["workload"].items()}),
+        workload=Workload(**{k: tuples(v) for k, v in meta["workloads"][int(row["workload"])].items()}),
         metric=row["metric"],
         unit=row["unit"],
         better=row["better"] or None,  # type: ignore[arg-type]
@@ -298,7 +327,7 @@ def _number(text: str) -> float:
 def _load(path: Path) -> dict[str, Any]:
     import numpy as np
 
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
 
 

@@ -11,14 +11,14 @@ from typing import Any, Literal
 
 from bench.registry import suggestion
 from bench.results.bundle import read as read_bundle
-from bench.results.conditions import OF_A_PLACE, differences
+from bench.results.conditions import differences, missing_on_one_side
 from bench.results.measurement import Record
 from bench.results.store import Store
 from bench.stats.descriptive import mean
 
-Status = Literal["same", "differs", "only in A", "only in B", "error", "not measured"]
+Status = Literal["same", "differs", "only in A", "only in B", "other seeds", "error", "not measured"]
 Place = tuple[str, str, str]
-"""(variant, metric, conditions as JSON)."""
+"""(variant, metric, conditions as JSON; of a table, which does not record them, the empty object)."""
 
 
 class CompareError(ValueError):
@@ -69,8 +69,7 @@ def numbers_of(records: Iterable[Record]) -> Numbers:
     groups: dict[Place, dict[int | None, Record]] = {}
     for record in records:
         m = record.measurement
-        conditions = {name: value for name, value in record.conditions.items() if name not in OF_A_PLACE}
-        place = (m.variant.name, m.metric, json.dumps(conditions, sort_keys=True))
+        place = (m.variant.name, m.metric, json.dumps(record.conditions, sort_keys=True))
         groups.setdefault(place, {})[m.seed] = record
     return {place: _number([r.measurement for r in by_seed.values()]) for place, by_seed in groups.items()}
 
@@ -109,7 +108,7 @@ def _line(place: Place, a: Numbers, b: Numbers) -> Line:
         return _unmatched(place, left, right, _nearest(place, b if right is None else a))
     if left.seeds != right.seeds:
         note = f"other seeds: {_listed(left.seeds)} in A, {_listed(right.seeds)} in B"
-        return Line(*place[:2], "not measured", left.value, right.value, None, left.error or right.error, note)
+        return Line(*place[:2], "other seeds", left.value, right.value, None, left.error or right.error, note)
     if left.value is None or right.value is None:
         error = left.error or right.error
         return Line(*place[:2], "error" if error else "not measured", left.value, right.value, None, error)
@@ -127,9 +126,16 @@ def _unmatched(place: Place, left: Number | None, right: Number | None, note: st
 def _nearest(place: Place, others: Numbers) -> str:
     """How the same variant and metric were measured on the other side, where only the conditions differ."""
     mine = json.loads(place[2])
-    notes = [list(differences(mine, json.loads(each[2]))) for each in others if each[:2] == place[:2]]
-    nearest: list[str] = min(notes, key=len) if notes else []
+    candidates = [json.loads(each[2]) for each in others if each[:2] == place[:2]]
+    notes: list[list[str]] = [_differing(mine, other) for other in candidates]
+    nearest = min(notes, key=len, default=[])
     return "; ".join(nearest)
+
+
+def _differing(mine: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    if not mine or not other:
+        return ["the conditions of one side are not recorded"]
+    return [*differences(mine, other), *missing_on_one_side(mine, other)]
 
 
 def _listed(seeds: Iterable[int | None]) -> str:

@@ -36,3 +36,13 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = 
             yield from differences(first, second, f"{prefix}{name}.")
         elif first != second:
             yield f"{prefix}{name}: {json.dumps(first)}, not {json.dumps(second)}"
+
+
+def missing_on_one_side(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Each setting that only one of the two records, as `recipe.warmup: recorded on one side only`."""
+    for name in sorted({*one, *other}):
+        first, second = one.get(name), other.get(name)
+        if isinstance(first, Mapping) and isinstance(second, Mapping):
+            yield from missing_on_one_side(first, second, f"{prefix}{name}.")
+        elif (name in one) != (name in other):
+            yield f"{prefix}{name}: recorded on one side only"

@@ -19,7 +19,7 @@ from bench.registry.catalogue import declarations
 from bench.results.bundle import FOLDER, Bundle, read
 from bench.results.conditions import conditions_of, differences, stated
 from bench.results.frame import frame_of
-from bench.results.keys import Request, networks
+from bench.results.keys import KINDS, Request, networks
 from bench.results.measurement import Evaluation, Record
 from bench.results.results import Results
 from bench.results.signature import Signature
@@ -32,12 +32,16 @@ Runs = Mapping[tuple[Variant, int], Evaluation]
 
 @dataclass(frozen=True)
 class Stored:
-    """What is stored of an ablation's requests; `origin` says in words what does not come from the local store."""
+    """What is stored of an ablation's requests.
+
+    `origin` says in words what does not come from the local store; `notes` are what a person remarked on the runs.
+    """
 
     records: tuple[Record, ...]
     evaluations: Runs = field(default_factory=dict)
     signatures: Mapping[Variant, Signature] = field(default_factory=dict)
     origin: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def load_results(
@@ -53,8 +57,8 @@ def load_results(
     one. Raises BundleError for a folder that is named and is no bundle.
     """
     stored = stored_of(ablation, requests, store, bundle)
-    said = (store.note(ablation.name) if store else "", *notes, *stored.origin)
-    return results_of(ablation, requests, stored, tuple(note for note in said if note))
+    remarks = (*stored.notes, *notes, *stored.origin)
+    return results_of(ablation, requests, stored, tuple(dict.fromkeys(remark for remark in remarks if remark)))
 
 
 def stored_of(ablation: Ablation, requests: Sequence[Request], store: Store | None, folder: Path | None) -> Stored:
@@ -74,13 +78,17 @@ def _joined(local: Stored, committed: Stored) -> Stored:
         {**committed.evaluations, **local.evaluations},
         {**committed.signatures, **local.signatures},
         committed.origin,
+        (*local.notes, *(committed.notes if committed.records else ())),
     )
 
 
 def _of_store(ablation: Ablation, requests: Sequence[Request], store: Store) -> Stored:
     variants = {request.key: request.variant for request in requests}
-    records = [_renamed(record, variants[record.measurement.key]) for record in store.records(variants)]
-    return Stored(tuple(records), _evaluations(requests, store), kept_signatures(ablation, store))
+    stored = {record.measurement.key: record for record in store.records(variants)}
+    records = [_renamed(stored[key], variant) for key, variant in variants.items() if key in stored]
+    note = store.note(ablation.name)
+    signatures = stored_signatures(ablation, store)
+    return Stored(tuple(records), _evaluations(requests, store), signatures, notes=(note,) if note else ())
 
 
 def _renamed(record: Record, variant: Variant) -> Record:
@@ -93,7 +101,7 @@ def _evaluations(requests: Sequence[Request], store: Store) -> dict[tuple[Varian
     return {run: evaluation for run, evaluation in evaluations if evaluation is not None}
 
 
-def kept_signatures(ablation: Ablation, store: Store) -> dict[Variant, Signature]:
+def stored_signatures(ablation: Ablation, store: Store) -> dict[Variant, Signature]:
     """What earlier runs recorded of the ablation's networks; a variant that was never recorded is left out."""
     requests = networks(ablation)
     facts = store.signatures(request.key for request in requests)
@@ -102,8 +110,8 @@ def kept_signatures(ablation: Ablation, store: Store) -> dict[Variant, Signature
 
 def _of_bundle(bundle: Bundle, requests: Sequence[Request], place: Path) -> Stored:
     """The bundle's records of these requests that were measured under the settings that the requests state."""
-    asked = {(request.variant, request.metric, request.seed): request for request in requests}
-    pairs = [(record, asked[_what(record)]) for record in bundle.records if _what(record) in asked]
+    by_place = {(request.variant, request.metric, request.seed): request for request in requests}
+    pairs = [(record, by_place[_place(record)]) for record in bundle.records if _place(record) in by_place]
     other = [list(_other_settings(request, record)) for record, request in pairs]
     fits = [not settings for settings in other]
     fitting = [_renamed(record, request.variant) for (record, request), fit in zip(pairs, fits, strict=True) if fit]
@@ -113,11 +121,12 @@ def _of_bundle(bundle: Bundle, requests: Sequence[Request], place: Path) -> Stor
         tuple(fitting),
         {(names[v], seed): each for (v, seed), each in bundle.evaluations.items() if v in trained},
         {names[v]: each for v, each in bundle.signatures.items() if v in names},
-        tuple(_origin(fitting, other, place)) + bundle.notes,
+        tuple(_origin(fitting, other, place)),
+        bundle.notes,
     )
 
 
-def _what(record: Record) -> tuple[Variant, str, int | None]:
+def _place(record: Record) -> tuple[Variant, str, int | None]:
     return record.measurement.variant, record.measurement.metric, record.measurement.seed
 
 
@@ -126,7 +135,7 @@ def _other_settings(request: Request, record: Record) -> Iterator[str]:
 
 
 def _origin(fitting: Sequence[Record], other: Sequence[list[str]], place: Path) -> Iterator[str]:
-    kinds = list(dict.fromkeys(record.kind for record in fitting))
+    kinds = [kind for kind in KINDS if any(record.kind == kind for record in fitting)]
     if kinds:
         dates = sorted(record.created[:10] for record in fitting)
         when = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"

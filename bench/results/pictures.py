@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,9 @@ def write_pictures(folder: Path, runs: Mapping[Run, Evaluation]) -> list[dict[st
     """
     written = []
     for (variant, seed), evaluation in sorted(runs.items()):
-        for name, values in evaluation.samples.items() if evaluation.facts.get("publishable") is True else ():
-            file = f"{variant:02d}_{seed}_{name.replace(':', '.')}.png"
+        shown = evaluation.samples if evaluation.facts.get("publishable") is True else {}
+        for number, (name, values) in enumerate(shown.items()):
+            file = f"{variant:02d}_{seed}_{number}_{re.sub('[^A-Za-z0-9]+', '_', name)}.png"
             folder.mkdir(exist_ok=True)
             _sheet(values).save(folder / file, optimize=True)
             entry = {"file": file, "variant": variant, "seed": seed, "name": name}
@@ -37,22 +39,30 @@ def _sheet(values: np.ndarray) -> Any:
     import numpy as np
     from PIL import Image
 
-    data = np.ascontiguousarray(values).view(np.uint8) if values.dtype != np.uint8 else values
-    if values.dtype == np.uint8 and values.ndim >= 3 and values.shape[-1] == 3:
-        return Image.fromarray(data.reshape(-1, data.shape[-2], 3))
-    rows = max(1, math.prod(data.shape[:-1]))
-    return Image.fromarray(data.reshape(rows, -1) if data.ndim else data.reshape(1, 1))
+    shape = values.shape
+    data = np.frombuffer(np.ascontiguousarray(values).tobytes() or b"\0", np.uint8)
+    if values.dtype == np.uint8 and values.size and len(shape) >= 3 and shape[-1] == 3:
+        return Image.fromarray(data.reshape(-1, shape[-2], 3))
+    inner = shape[:-1] if len(shape) >= 3 and shape[-1] == 1 else shape
+    rows = max(1, math.prod(inner[:-1])) if values.size else 1
+    return Image.fromarray(data.reshape(rows, -1))
 
 
 def read_pictures(folder: Path, entries: Iterable[Mapping[str, Any]]) -> dict[Run, dict[str, np.ndarray]]:
-    """The arrays of each run by name, as they were given to `write_pictures`."""
+    """The arrays of each run by name, as `write_pictures` received them.
+
+    Raises ValueError where an entry names a file of another folder, or where the picture does not fit its entry.
+    """
     import numpy as np
     from PIL import Image
 
     runs: dict[Run, dict[str, np.ndarray]] = {}
     for entry in entries:
+        if Path(entry["file"]).name != entry["file"]:
+            raise ValueError(f"the picture {entry['file']} is not in the bundle's folder")
         with Image.open(folder / entry["file"], formats=["PNG"]) as picture:
-            data = np.ascontiguousarray(np.asarray(picture))
-        values = data.reshape(-1).view(np.dtype(entry["dtype"])).reshape(entry["shape"])
+            data = np.asarray(picture).tobytes()
+        count = math.prod(entry["shape"])
+        values = np.frombuffer(data, np.dtype(entry["dtype"]), count).reshape(entry["shape"]).copy()
         runs.setdefault((entry["variant"], entry["seed"]), {})[entry["name"]] = values
     return runs

@@ -1,7 +1,7 @@
-"""The results store: one SQLite file, every measurement kept for good, one live row for each key.
+"""The results store: one SQLite file, every measurement stays, one live row for each key.
 
 Write-ahead log, full synchronisation: what was acknowledged survives `kill -9`. Only the driver of
-a run writes; any number of readers and other runs may stand beside it. Not for network drives.
+a run writes; other runs and any number of readers may use it at the same time. Not for network drives.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class StoreError(RuntimeError):
 
 @dataclass(frozen=True)
 class Row:
-    """What planning needs to know of a measured cell."""
+    """What planning needs of a stored measurement; `duration` in seconds."""
 
     key: str
     error: str | None
@@ -131,9 +131,9 @@ class Store:
         return {row[0]: Row(*row) for row in self._chosen("key, error, duration", keys)}
 
     def _chosen(self, columns: str, keys: Iterable[str]) -> Iterator[tuple[Any, ...]]:
-        wanted = list(dict.fromkeys(keys))
-        for start in range(0, len(wanted), 500):
-            chunk = wanted[start : start + 500]
+        unique = list(dict.fromkeys(keys))
+        for start in range(0, len(unique), 500):
+            chunk = unique[start : start + 500]
             marks = ",".join("?" * len(chunk))
             yield from self._read(f"SELECT {columns} FROM measurement WHERE live = 1 AND key IN ({marks})", chunk)
 
@@ -142,20 +142,34 @@ class Store:
         measurements: Iterable[tuple[Measurement, str, Mapping[str, Any]]],
         replace: bool = False,
     ) -> int:
-        """Keep measurements, each with its metric's kind and the parts of its key; how many were new.
+        """Store measurements, each with its metric's kind and the parts of its key; how many were new.
 
-        A key that has a live row keeps it, so nothing is doubled; with `replace` the old row stays as
+        A live row stays, so that nothing is doubled; with `replace` the old row stays as
         history and the new one becomes the live one.
         """
+        created = datetime.now(UTC).isoformat(timespec="seconds")
         added = 0
         with self._transaction() as connection:
             for measurement, kind, parts in measurements:
                 if replace:
                     connection.execute("UPDATE measurement SET live = NULL WHERE key = ?", (measurement.key,))
-                cursor = connection.execute(_INSERT, _columns(measurement, kind, parts, self._environment(measurement)))
-                added += cursor.rowcount
-                connection.execute("DELETE FROM claim WHERE key = ?", (measurement.key,))
+                added += self._insert(connection, measurement, kind, parts, created)
         return added
+
+    def add_records(self, records: Iterable[Record]) -> int:
+        """Add records of another store or a bundle with their dates; how many were new. Existing rows stay.
+
+        Of their keys' parts only the conditions are recorded.
+        """
+        with self._transaction() as connection:
+            return sum(self._insert(connection, r.measurement, r.kind, r.conditions, r.created) for r in records)
+
+    def _insert(
+        self, connection: sqlite3.Connection, m: Measurement, kind: str, parts: Mapping[str, Any], created: str
+    ) -> int:
+        cursor = connection.execute(_INSERT, _columns(m, kind, parts, self._environment(m), created))
+        connection.execute("DELETE FROM claim WHERE key = ?", (m.key,))
+        return cursor.rowcount
 
     def _environment(self, measurement: Measurement) -> int:
         facts = _json(measurement.environment)
@@ -182,9 +196,9 @@ class Store:
     def claim(self, keys: Sequence[str], owner: str, alive: Callable[[str], bool]) -> set[str]:
         """The keys that `owner` may measure now: those that no other living run has claimed."""
         with self._transaction() as connection:
-            held = dict(connection.execute("SELECT key, owner FROM claim").fetchall())
-            living = {o: o == owner or alive(o) for o in set(held.values())}
-            free = {k for k in keys if k not in held or held[k] == owner or not living[held[k]]}
+            owners = dict(connection.execute("SELECT key, owner FROM claim").fetchall())
+            living = {each: each == owner or alive(each) for each in set(owners.values())}
+            free = {key for key in keys if owners.get(key, owner) == owner or not living[owners[key]]}
             connection.executemany("INSERT OR REPLACE INTO claim VALUES (?, ?)", [(k, owner) for k in sorted(free)])
         return free
 
@@ -195,18 +209,18 @@ class Store:
 
     def signatures(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
         """What was recorded of the networks of those keys."""
-        wanted = set(keys)
+        requested = set(keys)
         rows = self._read("SELECT key, facts FROM signature")
-        return {key: json.loads(facts) for key, facts in rows if key in wanted}
+        return {key: json.loads(facts) for key, facts in rows if key in requested}
 
-    def add_signatures(self, found: Mapping[str, Mapping[str, Any]]) -> None:
+    def add_signatures(self, signatures: Mapping[str, Mapping[str, Any]]) -> None:
         """Keep what networks are, by key."""
         with self._transaction() as connection:
-            rows = [(key, _json(facts)) for key, facts in found.items()]
+            rows = [(key, _json(facts)) for key, facts in signatures.items()]
             connection.executemany("INSERT OR REPLACE INTO signature VALUES (?, ?)", rows)
 
     def note(self, ablation: str) -> str:
-        """What a person said about this ablation's run (`--allow-noop`), or nothing."""
+        """A person's remark on this ablation's run (`--allow-noop`); empty where there is none."""
         rows = self._read("SELECT text FROM note WHERE ablation = ?", (ablation,))
         return rows[0][0] if rows else ""
 
@@ -261,11 +275,10 @@ def _json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def _columns(m: Measurement, kind: str, parts: Mapping[str, Any], environment: int) -> tuple[Any, ...]:
+def _columns(m: Measurement, kind: str, parts: Mapping[str, Any], environment: int, created: str) -> tuple[Any, ...]:
     variant, workload = m.variant, _json(asdict(m.workload))
     head = (m.key, 1, variant.architecture, variant.name, _json(variant.axes), _json(variant.stated), workload)
     value = (m.metric, kind, m.unit, m.better, m.seed, _json(m.samples), int(m.exact), m.error, _json(dict(m.detail)))
-    created = datetime.now(UTC).isoformat(timespec="seconds")
     return (*head, *value, _json(m.contributions), m.duration, _json(parts), environment, created)
 
 

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.results.keys import Request
+from bench.results.keys import KINDS, Request
 from bench.results.measurement import Measurement
 from bench.results.owner import running, this_run
 from bench.results.store import Row, Store
@@ -70,7 +70,7 @@ class _Run:
         mine = self._claimed([key for key in self.by_key if key not in self.done])
         if not self.options.replace:
             self._found(self.store.measured(mine))
-        for kind in ("static", "speed", "accuracy"):
+        for kind in KINDS:
             self._phase([c for c in self.plan.due if c.kind == kind and c.key in mine and c.key not in self.done])
 
     def _claimed(self, keys: Sequence[str]) -> set[str]:

@@ -1,4 +1,4 @@
-"""From the store to a results bundle."""
+"""From the store to a results bundle, and back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bench.results.bundle import Bundle
 from bench.results.loading import stored_of
 from bench.results.store import Store
 from bench.spec.ablation import Ablation
-from bench.sweep.plan import plan
+from bench.sweep.plan import dataset_name, fingerprint_text, plan
 
 
 def bundle_of(ablation: Ablation, store: Store, data: Path | None) -> tuple[Bundle, int]:
@@ -18,12 +18,30 @@ def bundle_of(ablation: Ablation, store: Store, data: Path | None) -> tuple[Bund
     """
     requests = plan(ablation, store, data, reading=True).requests
     stored = stored_of(ablation, requests, store, None)
-    note = store.note(ablation.name)
     bundle = Bundle(
         name=ablation.name,
         records=stored.records,
         evaluations=stored.evaluations,
         signatures=stored.signatures,
-        notes=(note,) if note else (),
+        notes=stored.notes,
     )
     return bundle, len(requests) - len(stored.records)
+
+
+def add_bundle(bundle: Bundle, store: Store) -> tuple[int, int]:
+    """Add the bundle's measurements to the store; (how many were new, how many have no key and were skipped).
+
+    What the store has is left as it is. A dataset that the store never met is remembered with the fingerprint that the
+    bundle records, so that its scores can be read where the dataset is absent.
+    """
+    keyed = [record for record in bundle.records if record.measurement.key]
+    added = store.add_records(keyed)
+    prints = {
+        dataset_name(record.measurement.workload): fingerprint_text(record.conditions["fingerprint"])
+        for record in keyed
+        if record.conditions.get("fingerprint")
+    }
+    for name, text in prints.items():
+        if store.fingerprint(name) is None:
+            store.remember_fingerprint(name, text)
+    return added, len(bundle.records) - len(keyed)

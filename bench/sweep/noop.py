@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from bench.registry import text_of
 from bench.results.keys import Request, networks
-from bench.results.loading import kept_signatures
+from bench.results.loading import stored_signatures
 from bench.results.signature import Signature
 from bench.results.store import Store
 from bench.spec.variant import Variant
@@ -45,7 +45,7 @@ def check_effects(plan: Plan, store: Store, executor: Executor, options: Options
 
 def stored_twins(plan: Plan, store: Store) -> str:
     """Why `run` would refuse the plan, by the signatures that earlier runs stored; empty where they show no reason."""
-    signatures = kept_signatures(plan.ablation, store)
+    signatures = stored_signatures(plan.ablation, store)
     twins = alike({variant: signature for variant, signature in signatures.items() if signature.values})
     return refusal(twins, plan.ablation.path) if twins else ""
 

@@ -13,6 +13,7 @@ from bench.registry.catalogue import declarations, live
 from bench.results.keys import KINDS, Request, requests
 from bench.results.store import Row, Store
 from bench.spec.ablation import Ablation
+from bench.spec.workload import Workload
 
 ERRORS = ("failed", "oom", "timeout", "died", "diverged")
 """Kinds of errors; `--rerun failed` means all of them."""
@@ -88,7 +89,7 @@ def _fingerprint(ablation: Ablation, store: Store, data: Path | None, reading: b
     from bench.data.fingerprint import fingerprint
 
     work = ablation.workload
-    name = f"{work.dataset}{dict(work.dataset_axes)}{work.shape}"
+    name = dataset_name(work)
     dataset = live(declarations(ablation.plugins).datasets.get(work.dataset), ablation.plugins)
     try:
         prints = {s: fingerprint(dataset, data, s, work.shape, dict(work.dataset_axes)) for s in dataset.splits[:2]}
@@ -97,8 +98,18 @@ def _fingerprint(ablation: Ablation, store: Store, data: Path | None, reading: b
             raise
         return _remembered(store.fingerprint(name), work.dataset)
     if not reading:
-        store.remember_fingerprint(name, ",".join(f"{split}={digest}" for split, digest in prints.items()))
+        store.remember_fingerprint(name, fingerprint_text(prints))
     return prints, ""
+
+
+def dataset_name(work: Workload) -> str:
+    """The dataset with its axes and the shape of its images: what a fingerprint is remembered under."""
+    return f"{work.dataset}{dict(work.dataset_axes)}{work.shape}"
+
+
+def fingerprint_text(prints: Mapping[str, str]) -> str:
+    """A fingerprint as the store remembers it."""
+    return ",".join(f"{split}={digest}" for split, digest in prints.items())
 
 
 def _remembered(text: str | None, dataset: str) -> tuple[dict[str, str], str]:

@@ -19,7 +19,7 @@ TABLE = {
 
 
 def answers(results) -> list[str]:
-    return [finding.answer for finding in summarise(results).claims]
+    return [claim.answer for claim in summarise(results).claims]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_more_claims_need_stronger_evidence(results_of):
 
 
 def test_exact_claims_cost_the_others_nothing(results_of):
-    (step,) = summarise(results_of(TABLE, ("miou[a=1] > miou", "macs[a=1] < macs"))).claims[0].steps
+    (step,) = summarise(results_of(TABLE, ("miou[a=1] > miou", "macs[a=1] < macs"))).claims[0].comparisons
     assert step.level == 0.95
 
 
@@ -69,7 +69,7 @@ def test_images_count_too(results_of):
     parts = {(variant, "miou", seed): of_images[variant] for variant in TABLE for seed in range(3)}
     claim = ("miou[a=1] > miou",)
     assert answers(results_of(TABLE, claim)) == ["reproduced"]
-    assert answers(results_of(TABLE, claim, units=parts)) == ["inconclusive"]
+    assert answers(results_of(TABLE, claim, contributions=parts)) == ["inconclusive"]
 
 
 def test_what_is_missing_or_failed_is_not_evaluated_with_the_reason(results_of):
@@ -82,11 +82,11 @@ def test_what_is_missing_or_failed_is_not_evaluated_with_the_reason(results_of):
     )
     gone = Statement("miou[a=7] > miou", "Table 1", problem="no variant here has a=7")
     results = dataclasses.replace(results, claims=(*results.claims, gone))
-    found = summarise(results).claims
-    assert [each.answer for each in found] == [*["not evaluated"] * 2, "reproduced", *["not evaluated"] * 2]
-    assert found[0].reason == "miou of net(a=2) (seed 2) failed: diverged: nan"
-    assert found[1].reason == "latency of net(a=2) failed: out of memory"
-    assert found[4].reason == "no variant here has a=7"
+    outcomes = summarise(results).claims
+    assert [each.answer for each in outcomes] == [*["not evaluated"] * 2, "reproduced", *["not evaluated"] * 2]
+    assert outcomes[0].reason == "miou of net(a=2) (seed 2) failed: diverged: nan"
+    assert outcomes[1].reason == "latency of net(a=2) failed: out of memory"
+    assert outcomes[4].reason == "no variant here has a=7"
 
 
 def test_one_seed_leaves_every_claim_open(results_of):
@@ -100,7 +100,7 @@ def test_a_claim_in_words(results_of):
     first, second, third = claim_texts(summarise(results))
     assert (first.answer, first.numbers) == ("reproduced", ("0.611 against 0.510",))
     assert first.differences[0].startswith("+0.101 [+0.09")
-    assert first.basis == ("95 % interval from 3 seeds",)  # the last step of Holm: latency was the first
+    assert first.basis == ("95 % confidence interval from 3 seeds",)  # the last step of Holm: latency was the first
     assert (second.differences, second.basis) == (("−40",), ("exact",))
     assert "one machine" in third.basis[0]
     assert third.numbers == ("8.95 against 10.95 ms",)
@@ -125,9 +125,9 @@ def test_claims_stand_under_the_table(results_of, form: str):
 
 def test_claims_in_json_have_the_keys_of_every_line(results_of):
     lines = rendered(results_of(TABLE, ("miou[a=1] > miou[a=2] > miou",)), "json").splitlines()
-    found = [json.loads(line) for line in lines if json.loads(line)["status"] == "claim"]
-    assert [line["verdict"] for line in found] == ["inconclusive", "inconclusive"]
-    for line in found:
+    objects = [json.loads(line) for line in lines if json.loads(line)["status"] == "claim"]
+    assert [line["verdict"] for line in objects] == ["inconclusive", "inconclusive"]
+    for line in objects:
         assert {"variant", "metric", "value", "unit", "better", "samples", "error"} <= line.keys()
         assert line["interval"][0] < line["value"] < line["interval"][1]
         assert line["value"] == pytest.approx(line["left"] - line["right"])

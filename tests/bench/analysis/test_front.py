@@ -14,25 +14,25 @@ def seeds(mean: float, noise: float) -> list[float]:
     return [mean - noise, mean, mean + noise, mean + noise, mean - noise]
 
 
-def test_front_behind_and_surely_dominated(results_of):
+def test_the_front_the_inconclusive_and_the_dominated(results_of):
     table = {
         "net(a=0)": {"macs": 10, "miou": seeds(0.50, 0.001)},
         "net(a=1)": {"macs": 20, "miou": seeds(0.60, 0.002)},
-        "net(a=2)": {"macs": 30, "miou": seeds(0.40, -0.002)},  # surely worse than net, which costs less
+        "net(a=2)": {"macs": 30, "miou": seeds(0.40, -0.002)},  # significantly worse than net, which costs less
         "net(a=3)": {"macs": 30, "miou": seeds(0.59, 0.300)},  # worse than net(a=1) by its mean
         "net(a=4)": {"macs": 10, "miou": seeds(0.50, 0.001)},  # the equal of net
     }
-    (found,) = standings(results_of(table))
-    assert [*found.values()] == ["front", "front", "dominated", "inconclusive", "front"]
+    (by_variant,) = standings(results_of(table))
+    assert [*by_variant.values()] == ["front", "front", "dominated", "inconclusive", "front"]
 
 
-def test_a_cost_that_is_not_surely_lower_dominates_nobody(results_of):
+def test_a_cost_that_is_not_significantly_lower_dominates_nothing(results_of):
     fast, slow, hardly = ([start + i / 10 for i in range(30)] for start in (1, 9, 1.1))
     table = {"net(a=0)": {"latency": fast, "miou": seeds(0.6, 0.001)}}
     table["net(a=1)"] = {"latency": slow, "miou": seeds(0.5, 0.002)}
     table["net(a=2)"] = {"latency": hardly, "miou": seeds(0.5, -0.001)}
-    (found,) = standings(results_of(table))
-    assert [*found.values()] == ["front", "dominated", "inconclusive"]
+    (by_variant,) = standings(results_of(table))
+    assert [*by_variant.values()] == ["front", "dominated", "inconclusive"]
 
 
 def test_all_costs_together_leave_more_on_the_front(results_of):
@@ -47,14 +47,14 @@ def test_all_costs_together_leave_more_on_the_front(results_of):
     assert [*together.values()] == ["front", "front", "dominated"]
 
 
-def test_without_seeds_to_infer_from_what_is_behind_stays_undecided(results_of):
+def test_without_seeds_to_infer_from_what_is_off_the_front_is_inconclusive(results_of):
     table = {
         "net(a=0)": {"macs": 10, "miou": [0.9]},
         "net(a=1)": {"macs": 20, "miou": [0.1]},
         "net(a=2)": {"macs": 5, "miou": [None]},
     }
-    (found,) = standings(results_of(table))
-    assert found == {"net(a=0)": "front", "net(a=1)": "inconclusive"}
+    (by_variant,) = standings(results_of(table))
+    assert by_variant == {"net(a=0)": "front", "net(a=1)": "inconclusive"}
 
 
 @pytest.mark.parametrize("metric", ["macs", "miou"])

@@ -1,6 +1,6 @@
 import pytest
 
-from bench.gate.expectations import ExpectationError, exit_code, gate, read, written
+from bench.gate.expectations import ExpectationError, compared, exit_code, read, written
 from bench.results.measurement import Measurement
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload
@@ -15,15 +15,15 @@ def number(value, metric="macs", better="lower", error=None, variant=1, **detail
 
 
 def judged(expected, *measured):
-    return {(v.metric, v.status) for v in gate(read(written(expected), "e.csv"), measured)}
+    return {(check.metric, check.verdict) for check in compared("net", read(written(expected), "e.csv"), measured)}
 
 
 def code(expected, *measured):
-    return exit_code(gate(read(written(expected), "e.csv"), measured))
+    return exit_code(compared("net", read(written(expected), "e.csv"), measured))
 
 
 @pytest.mark.parametrize(
-    ("measured", "status", "exit"),
+    ("measured", "verdict", "exit"),
     [
         ([number(100)], "same", 0),
         ([number(101)], "worse", 1),
@@ -32,8 +32,8 @@ def code(expected, *measured):
         ([number(0, error="oom: x")], "broken", 4),
     ],
 )
-def test_a_number_is_held_to_its_expectation_exactly(measured, status, exit):
-    assert judged([number(100)], *measured) == {("macs", status)}
+def test_a_number_is_compared_with_its_expectation_exactly(measured, verdict, exit):
+    assert judged([number(100)], *measured) == {("macs", verdict)}
     assert code([number(100)], *measured) == exit
 
 
@@ -42,10 +42,10 @@ def test_higher_is_better_where_the_metric_says_so():
     assert judged([number(1, better=None)], number(2, better=None)) == {("macs", "changed")}
 
 
-def test_parts_of_the_detail_are_held_too():
+def test_parts_of_the_detail_are_compared_too():
     expected = number(404, "receptive_field", None, paths={"pool4": 100, "pool3": 44})
-    found = number(404, "receptive_field", None, paths={"pool4": 101, "new": 1})
-    assert judged([expected], found) == {
+    actual = number(404, "receptive_field", None, paths={"pool4": 101, "new": 1})
+    assert judged([expected], actual) == {
         ("receptive_field", "same"),
         ("receptive_field/paths/pool4", "changed"),
         ("receptive_field/paths/pool3", "missing"),
@@ -68,23 +68,23 @@ def test_the_gravest_verdict_decides():
 def test_expectations_are_sorted_text_that_reads_back_exactly():
     text = written([number(2.5, variant=2), number(0.1 + 0.2, variant=1)])
     assert text == "variant,metric,value\nnet(a=1),macs,0.30000000000000004\nnet(a=2),macs,2.5\n"
-    assert gate(read(text, "e.csv"), [number(0.3, variant=1), number(2.5, variant=2)])[0].status == "better"
+    assert compared("net", read(text, "e.csv"), [number(0.3, variant=1), number(2.5, variant=2)])[0].verdict == "better"
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "e.csv:1"),
         ("a,b\n", "e.csv:1"),
         ("variant,metric,value\nx,y\n", "e.csv:2"),
-        ("variant,metric,value\nx,y,1\nx,y,2\n", "e.csv:3.*second time"),
+        ("variant,metric,value\nx,y,1\nx,y,2\n", "e.csv:3.*listed twice"),
     ],
 )
-def test_a_spoilt_file_is_refused_with_its_line(text, told):
-    with pytest.raises(ExpectationError, match=told):
+def test_a_spoilt_file_is_refused_with_its_line(text, message):
+    with pytest.raises(ExpectationError, match=message):
         read(text, "e.csv")
 
 
-def test_what_is_no_finite_number_is_a_change_and_never_a_win():
+def test_a_number_that_is_not_finite_is_a_change_and_never_a_win():
     assert judged([number(3.0)], number(float("nan"))) == {("macs", "changed")}
     assert judged([number(float("inf"))], number(1.0)) == {("macs", "changed")}

@@ -11,8 +11,7 @@ import sys
 import pandas as pd
 import pytest
 
-from bench.analysis.summary import shared_words, short_name, stated_axes, summarise
-from bench.display.numbers import brief, coverage_text, fixed, scale_of
+from bench.analysis.summary import summarise
 from bench.report.table import latex_text, markdown_text, table
 from bench.results.results import Results
 from bench.stats.descriptive import deviation, mean
@@ -33,11 +32,11 @@ def test_markdown_shows_every_expected_cell(synthetic: Results):
     aggregates, summary = markdown_cells(synthetic), summarise(synthetic)
     for variant, metric, _ in synthetic.expected:
         text, status = aggregates[variant, metric], summary.aggregates[variant, metric].status
-        wanted = {"measured": r"\d", "partial": r"\d.*of 3 seeds", "error": "error: ", "not measured": "not measured"}
-        assert re.search(wanted[status], text), (variant, metric, text)
+        patterns = {"measured": r"\d", "partial": r"\d.*of 3 seeds", "error": "error: ", "not measured": "not measured"}
+        assert re.search(patterns[status], text), (variant, metric, text)
 
 
-def test_rows_stand_in_the_ablation_s_order(synthetic: Results):
+def test_rows_have_the_ablation_s_order(synthetic: Results):
     rows = [columns_of(line)[0] for line in table(synthetic, "md").splitlines()[2:] if line.startswith("|")]
     assert rows == [f"{synthetic.baseline} (baseline)", *synthetic.variants[1:]]
 
@@ -61,7 +60,6 @@ def test_numbers_are_shown_scaled_with_spread_and_difference(synthetic: Results)
 def test_a_count_that_covers_less_than_all_says_so(synthetic: Results):
     assert "covers 97.3 % of operators" in markdown_cells(synthetic)[synthetic.variants[-1], "macs"]
     assert "covers" not in markdown_cells(synthetic)[synthetic.baseline, "macs"]
-    assert coverage_text(0.99999) == "covers 99.9 % of operators"
 
 
 def test_csv_is_exact_and_reads_back(synthetic: Results):
@@ -71,8 +69,8 @@ def test_csv_is_exact_and_reads_back(synthetic: Results):
     summary = summarise(synthetic)
     assert [*read.index] == [*synthetic.variants, "fcn(stride=32,skips=true)"]
     for (variant, metric), aggregate in summary.aggregates.items():
-        held = exact[variant][metric]
-        assert held == "" if aggregate.value is None else float(held) == aggregate.value
+        text = exact[variant][metric]
+        assert text == "" if aggregate.value is None else float(text) == aggregate.value
         status = read.loc[variant].get(f"{metric}_status")
         assert pd.isna(status) == (aggregate.status == "measured")
     assert read.loc["fcn(stride=32,skips=true)", "excluded"] == "there is nothing to fuse at stride 32 | <i>"
@@ -91,16 +89,16 @@ def test_csv_differences_are_paired(synthetic: Results):
 def test_csv_and_json_have_intervals_and_verdicts(synthetic: Results):
     read = pd.read_csv(io.StringIO(table(synthetic, "csv"))).set_index("variant")
     objects = [json.loads(line) for line in table(synthetic, "json").splitlines()]
-    found = {(o["variant"], o["metric"]): o for o in objects}
+    by_pair = {(o["variant"], o["metric"]): o for o in objects}
     for (variant, metric), delta in summarise(synthetic).deltas.items():
-        row, told = read.loc[variant], found[variant, metric]
-        assert told["verdict"] == delta.verdict
-        assert told["interval"] == (list(delta.interval) if delta.interval else None)
+        row, fields = read.loc[variant], by_pair[variant, metric]
+        assert fields["verdict"] == delta.verdict
+        assert fields["interval"] == (list(delta.interval) if delta.interval else None)
         if delta.interval:
             ends = [row[f"{metric}_difference_low"], row[f"{metric}_difference_high"]]
             assert ends == pytest.approx(delta.interval, rel=1e-14)
-            low, high = told["interval_of_seeds"]
-            assert delta.interval[0] <= low <= told["difference"] <= high <= delta.interval[1]
+            low, high = fields["interval_of_seeds"]
+            assert delta.interval[0] <= low <= fields["difference"] <= high <= delta.interval[1]
             assert row[f"{metric}_verdict"] == delta.verdict
     assert read.loc["fcn(stride=8,skips=[pool4])", "miou_verdict"] == "broken"
     assert read.loc["fcn(stride=8,skips=true)", "boundary_iou_verdict"] == "missing"
@@ -112,13 +110,13 @@ def test_json_has_one_object_a_line_for_every_cell(synthetic: Results):
     assert len(every) == len(objects) + len(synthetic.claims)
     for o in every:
         assert {"variant", "metric", "value", "unit", "better", "samples", "error"} <= o.keys()
-    found = {(o["variant"], o["metric"]): o for o in objects}
-    assert len(found) == len(objects)
-    assert {(v, m) for v, m, _ in synthetic.expected} <= found.keys()
+    by_pair = {(o["variant"], o["metric"]): o for o in objects}
+    assert len(by_pair) == len(objects)
+    assert {(v, m) for v, m, _ in synthetic.expected} <= by_pair.keys()
     for pair, aggregate in summarise(synthetic).aggregates.items():
-        assert found[pair]["value"] == aggregate.value
-        assert list(zip(found[pair]["seeds"], found[pair]["samples"], strict=True)) == [*aggregate.samples]
-        assert found[pair]["status"] == aggregate.status
+        assert by_pair[pair]["value"] == aggregate.value
+        assert list(zip(by_pair[pair]["seeds"], by_pair[pair]["samples"], strict=True)) == [*aggregate.samples]
+        assert by_pair[pair]["status"] == aggregate.status
     excluded = [o for o in objects if o["status"] == "excluded"]
     assert {o["because"] for o in excluded} == {"there is nothing to fuse at stride 32 | <i>"}
 
@@ -176,13 +174,13 @@ def changed(results: Results, metric: str, **columns: object) -> Results:
     return dataclasses.replace(results, frame=frame)
 
 
-def test_a_result_without_a_number_is_said_in_words(synthetic: Results):
+def test_a_result_without_a_number_is_shown_in_words(synthetic: Results):
     whole = changed(synthetic, "receptive_field", value=float("nan"), detail={"global": True})
     assert markdown_cells(whole)[synthetic.baseline, "receptive_field"] == "global"
     assert markdown_cells(whole)["fcn(stride=8,skips=false)", "receptive_field"] == "not measured"
     objects = [json.loads(line) for line in table(whole, "json").splitlines()]
-    found = next(o for o in objects if (o["variant"], o["metric"]) == (synthetic.baseline, "receptive_field"))
-    assert (found["value"], found["words"], found["status"]) == (None, "global", "measured")
+    row = next(o for o in objects if (o["variant"], o["metric"]) == (synthetic.baseline, "receptive_field"))
+    assert (row["value"], row["words"], row["status"]) == (None, "global", "measured")
     assert ",global," in table(whole, "csv")
 
 
@@ -198,50 +196,6 @@ def test_a_hash_is_compared_not_subtracted(synthetic: Results):
 def test_nothing_measured_yet(synthetic: Results, form):
     text = table(dataclasses.replace(synthetic, frame=synthetic.frame.iloc[:0]), form)
     assert text.count("not measured") >= len({(v, m) for v, m, _ in synthetic.expected})
-
-
-@pytest.mark.parametrize(
-    ("value", "unit", "shown", "factor"),
-    [
-        (134_260_544, "parameters", "M parameters", 1e6),
-        (99_999, "px", "px", 1),
-        (125e9, "MACs", "G MACs", 1e9),
-        (0.0123, "s", "ms", 1e-3),
-        (0.000012, "s", "\N{MICRO SIGN}s", 1e-6),
-        (2.5, "s", "s", 1),
-        (3 * 1024**2, "B", "MiB", 1024**2),
-        (0.5, "1", "", 1),
-        (float("inf"), "dB", "dB", 1),
-    ],
-)
-def test_units(value: float, unit: str, shown: str, factor: float):
-    assert (scale_of([value, 0], unit).unit, scale_of([value, 0], unit).factor) == (shown, factor)
-
-
-def test_fixed_has_a_real_minus_and_no_negative_zero():
-    assert fixed(-0.25, 2) == "\N{MINUS SIGN}0.25"
-    assert fixed(-0.001, 2) == "0.00"
-    assert fixed(0.5, 1, sign=True) == "+0.5"
-
-
-def test_long_errors_are_cut_to_their_first_line():
-    assert brief("error: no\nsecond") == "no"
-    assert len(brief("x" * 200)) == 60
-
-
-def test_short_names_leave_out_what_all_share(synthetic: Results):
-    names = ("net(a=1,b=[1,2],c=x)", "net(a=2,b=[1,2],c=x)")
-    pair = dataclasses.replace(synthetic, variants=names, baseline=names[0])
-    assert [short_name(pair, name) for name in names] == ["net(a=1,…)", "net(a=2,…)"]
-    assert shared_words(pair) == "… in a variant's name: b=[1,2], c=x"
-    alone = dataclasses.replace(synthetic, variants=names[:1], baseline=names[0])
-    assert (short_name(alone, names[0]), shared_words(alone)) == (names[0], "")
-    assert short_name(synthetic, synthetic.baseline) == synthetic.baseline
-
-
-def test_axes_in_a_name():
-    assert stated_axes("aspp(rates=[1,2],pool=true)") == [("rates", "[1,2]"), ("pool", "true")]
-    assert stated_axes("fcn") == []
 
 
 def test_tables_do_not_import_torch():

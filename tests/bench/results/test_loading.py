@@ -1,77 +1,144 @@
+"""From the store and the results bundle to the results that tables read: which numbers come from where."""
+
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from bench.metrics.miou import miou
-from bench.metrics.pixel_accuracy import pixel_accuracy
-from bench.results.loading import contributions
-from bench.results.measurement import Evaluation, Reading
+from bench.analysis.summary import summarise
+from bench.report.table import table
+from bench.results.bundle import BundleError, write
+from bench.results.keys import requests
+from bench.results.loading import load_results, stored_of
+from bench.results.store import Store
+from tests.bench.bundled import FINGERPRINT, ablation_in, bundle_of, fill, shifted
 
 
-@pytest.fixture(scope="module")
-def evaluation() -> Evaluation:
-    random = np.random.default_rng(0)
-    confusion = random.integers(1, 50, size=(12, 3, 3)) + 200 * np.eye(3, dtype=int)
-    return Evaluation("segmentation", {"confusion": confusion, "boundary": np.ones((12, 3, 2))}, ("a", "b", "c"))
+@pytest.fixture
+def ablation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FOVBENCH_DATA", raising=False)
+    return ablation_in(tmp_path)
 
 
-def test_contributions_are_jackknife_pseudovalues_of_the_metric_itself(evaluation: Evaluation):
-    found = contributions(miou, evaluation)
-    rest = {name: values[4:] for name, values in evaluation.units.items()}
-    whole, without = miou(evaluation).value, miou(dataclasses.replace(evaluation, units=rest)).value
-    assert len(found) == 3
-    assert found[0] == pytest.approx(3 * whole - 2 * without)  # the first block has 4 of the 12 images
-    assert found.mean() == pytest.approx(whole, abs=0.005)
+@pytest.fixture
+def every_request(ablation: Any) -> list[Any]:
+    return list(requests(ablation, FINGERPRINT))
 
 
-def test_a_share_of_pixels_has_contributions_that_add_up_to_its_error(evaluation: Evaluation):
-    """The ratio estimator's standard error in closed form: Cochran 1977, Sampling Techniques, section 6.4."""
-    requests = np.random.default_rng(1).integers(1, 50, size=(16, 3, 3))
-    found = contributions(pixel_accuracy, dataclasses.replace(evaluation, units={"confusion": requests}))
-    right, pixels = (
-        part.reshape(4, 4).sum(axis=1) for part in (np.trace(requests, axis1=1, axis2=2), requests.sum((1, 2)))
+def place(ablation: Any) -> Path:
+    return Path("results") / "reference" / ablation.name
+
+
+def test_every_number_that_a_table_shows_is_the_same_from_the_store_and_from_its_bundle(ablation, every_request, store):
+    fill(store, ablation)
+    local = load_results(ablation, every_request, store)
+    bundle = write(bundle_of(ablation), place(ablation))
+    committed = load_results(ablation, every_request, None, bundle)
+    assert table(committed, "json") == table(local, "json")
+    assert '"interval_of_evaluation": [' in table(local, "json")
+    assert table(committed, "md") == table(local, "md")
+    assert local.notes == ()
+    assert committed.notes == (
+        "static, speed and accuracy measurements read from results/reference/absent (measured 2026-01-02)",
     )
-    residual = right - right.sum() / pixels.sum() * pixels
-    assert found.std(ddof=1) == pytest.approx(residual.std(ddof=1) / pixels.mean(), rel=0.03)
+    assert committed.missing == local.missing == 0
+    assert summarise(committed).claims[0].answer == summarise(local).claims[0].answer == "reproduced"
 
 
-def test_joints_of_one_image_stay_together():
-    image = np.repeat(np.arange(9), 4)
-    right = np.random.default_rng(2).random(36)
-    seen = []
-
-    def share(asked: Evaluation) -> Reading:
-        seen.append(np.bincount(asked.units["image"], minlength=9))
-        return Reading(float(asked.units["right"].mean()))
-
-    found = contributions(share, Evaluation("pose", {"image": image, "right": right}))
-    assert found == pytest.approx(right.reshape(3, 12).mean(axis=1))
-    assert {int(n) for counts in seen for n in counts} == {0, 4}
+@pytest.mark.parametrize("kinds", [("static",), ("speed",), ("accuracy",), ("static", "speed"), ()])
+def test_each_kind_of_metric_comes_from_one_place(ablation, every_request, store, kinds):
+    fill(store, ablation, kinds)
+    write(shifted(bundle_of(ablation), 1000.0), place(ablation))
+    frame = load_results(ablation, every_request, store).frame
+    by_kind = frame.groupby("kind")["value"].apply(lambda values: bool((values > 999).all()))
+    assert by_kind.to_dict() == {kind: kind not in kinds for kind in ("static", "speed", "accuracy")}
 
 
-def test_without_units_of_one_length_there_are_none(evaluation: Evaluation):
-    assert contributions(miou, dataclasses.replace(evaluation, units={})) is None
-    uneven = {**evaluation.units, "joints": np.ones((5, 2))}
-    assert contributions(miou, dataclasses.replace(evaluation, units=uneven)) is None
+def test_one_measurement_in_the_store_keeps_the_bundle_s_measurements_of_its_kind_out(ablation, every_request, store):
+    """Times of two machines never share a column."""
+    fill(store, ablation)
+    store._open().execute("DELETE FROM measurement WHERE kind = 'speed' AND variant LIKE '%stride=16%'")
+    write(shifted(bundle_of(ablation), 1000.0), place(ablation))
+    results = load_results(ablation, every_request, store)
+    speeds = results.frame[results.frame["kind"] == "speed"]
+    assert (speeds["value"] < 1).all()
+    assert speeds["variant"].nunique() == 1
+    assert results.missing == 1
+    assert results.notes == ()
 
 
-def test_a_metric_that_fails_on_fewer_units_has_none(evaluation: Evaluation):
-    def picky(asked: Evaluation) -> Reading:
-        return Reading(1.0) if len(asked.units["boundary"]) == 12 else Reading(None, error="too few")
+@pytest.mark.parametrize(
+    ("setting", "stated"),
+    [
+        ("train.steps=7", "recipe.steps: 7, not 5"),
+        ("workload.shape=[3, 96, 96]", "shape: [3, 96, 96], not [3, 64, 64]"),
+    ],
+)
+def test_a_bundle_measured_under_other_settings_is_not_used_and_the_setting_is_named(
+    ablation, store, tmp_path, setting, stated
+):
+    write(bundle_of(ablation), place(ablation))
+    other = ablation_in(tmp_path, setting)
+    results = load_results(other, list(requests(other, {})), store)
+    assert "accuracy" not in set(results.frame["kind"])
+    assert results.evaluations == {}
+    assert results.notes[-1].endswith(f"of results/reference/absent are not used: other settings ({stated})")
+    assert results.notes[-1].startswith("12 " if "steps" in setting else "18 ")
 
-    assert contributions(picky, evaluation) is None
+
+def test_without_the_data_the_scores_of_a_bundle_are_read_though_their_fingerprint_is_unknown(ablation, store):
+    write(bundle_of(ablation), place(ablation))
+    results = load_results(ablation, list(requests(ablation, {})), store)
+    assert results.missing == 0
+    assert {len(run.curves["loss"]) for run in results.evaluations.values()} == {200}
+    assert all(len(parts) == 9 for parts in results.contributions.values())
+    assert results.contributions.keys() == {(v, m, s) for v, m, s in results.expected if s is not None}
 
 
-def test_a_metric_that_reads_no_units_is_asked_once():
-    calls = []
+def test_variants_are_named_as_the_ablation_names_them(ablation, every_request, store):
+    renamed = [replace(r, measurement=replace(m, variant=replace(m.variant, stated=())))
+               for r in bundle_of(ablation).records for m in [r.measurement]]  # fmt: skip
+    write(replace(bundle_of(ablation), records=tuple(renamed), evaluations={}), place(ablation))
+    assert set(load_results(ablation, every_request, store).frame["variant"]) == {v.name for v in ablation.variants}
 
-    def distance(asked: Evaluation) -> Reading:
-        calls.append("bits" in asked.units and len(asked.units))
-        return Reading(float(asked.samples["features"].mean()))
 
-    held = Evaluation("generation", {"bits": np.ones(100)}, samples={"features": np.ones((4, 2))})
-    assert contributions(distance, held) is None
-    assert calls == [1]
+def test_a_named_folder_that_is_not_a_bundle_is_refused_and_an_absent_default_is_not(
+    ablation, every_request, store, tmp_path
+):
+    assert load_results(ablation, every_request, store).frame.empty
+    with pytest.raises(BundleError, match="not a results bundle"):
+        load_results(ablation, every_request, None, tmp_path)
+
+
+def test_remarks_on_the_runs_come_with_the_numbers(ablation, every_request, store):
+    store.add_note(ablation.name, "variants that are the same network were allowed: a control")
+    write(replace(bundle_of(ablation), notes=("twins of the bundle",)), place(ablation))
+    assert load_results(ablation, every_request, store).notes[:2] == (
+        "variants that are the same network were allowed: a control",
+        "twins of the bundle",
+    )
+    fill(store, ablation)
+    assert "twins of the bundle" not in load_results(ablation, every_request, store).notes
+
+
+def test_contributions_that_do_not_vary_say_nothing_of_the_noise(ablation, every_request):
+    flat = [replace(r, measurement=replace(m, contributions=(0.5,) * 9 if m.metric == "miou" else m.contributions))
+            for r in bundle_of(ablation).records for m in [r.measurement]]  # fmt: skip
+    write(replace(bundle_of(ablation), records=tuple(flat)), place(ablation))
+    parts = load_results(ablation, every_request, None, place(ablation)).contributions
+    assert {metric for _, metric, _ in parts} == {"pixel_accuracy"}
+    np.testing.assert_array_equal([len(values) for values in parts.values()], 9)
+
+
+def test_the_store_reads_alone_where_it_lacks_nothing_even_beside_a_damaged_bundle(ablation, every_request, store):
+    fill(store, ablation)
+    folder = write(bundle_of(ablation), place(ablation))
+    (folder / "meta.json").write_text("{")
+    assert len(stored_of(ablation, every_request, store, None).records) == len(every_request)
+    with Store(folder.parent / "empty.sqlite") as empty, pytest.raises(BundleError, match="damaged"):
+        stored_of(ablation, every_request, empty, None)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench.results.frame import load
-from bench.results.measurement import Evaluation, Measurement
+from bench.results.measurement import Evaluation, Measurement, Record
 from bench.results.owner import running, this_run
 from bench.results.store import Store, StoreError
 from bench.spec.variant import Variant
@@ -37,6 +37,18 @@ def test_a_key_has_one_live_row_and_a_history(store):
     assert keep(store, replace(ONE, samples=(0.9,)), replaced=True) == 1
     assert [record.measurement.samples for record in store.records()] == [(0.9,)]
     assert len(store.parts("net", "miou")) == 2
+
+
+def test_records_of_another_store_come_with_their_dates_and_replace_nothing(store, tmp_path):
+    keep(store, ONE)
+    conditions = {"shape": [3, 8, 8]}
+    other = Record(
+        replace(ONE, key="k2", contributions=(1 / 3, 2.0)), "accuracy", "2020-01-01T00:00:00+00:00", conditions
+    )
+    changed = Record(replace(ONE, samples=(0.9,)), "accuracy", "2020-01-01T00:00:00+00:00", conditions)
+    assert store.add_records([other, changed]) == 1
+    assert store.records(["k2"]) == [other]
+    assert store.records(["k1"])[0].measurement == ONE
 
 
 def test_a_missing_store_reads_as_empty_and_is_not_made(tmp_path):

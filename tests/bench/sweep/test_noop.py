@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-from bench.analysis.side_effects import ledger
+from bench.analysis.side_effects import side_effects
 from bench.results.signature import Signature
 from bench.spec import ablation as ablations
 from bench.spec.variant import Variant
@@ -144,9 +144,9 @@ def test_a_network_that_cannot_be_recorded_is_stored_as_unchecked(attempt, store
     assert '"error":null' not in rows[0][0]
 
 
-def test_the_side_effects_of_each_variant():
+def test_side_effects_are_relative_to_the_baseline():
     base, other, odd = (Variant("net", (("a", n),), ("a",)) for n in range(3))
-    lines = ledger(
+    lines = side_effects(
         {
             base: Signature("0", "g", params=100, macs=1000.0, field=7),
             other: Signature("1", "h", params=150, macs=900.0, field=None),
@@ -158,6 +158,6 @@ def test_the_side_effects_of_each_variant():
     assert (first.params_change, first.macs_change) == (0.0, 0.0)
     assert second.params_change == pytest.approx(0.5)
     assert second.macs_change == pytest.approx(-0.1)
-    assert second.field is None
+    assert second.receptive_field is None
     assert third.note == "not checked: asks for data"
     assert third.params_change is None

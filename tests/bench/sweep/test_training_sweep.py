@@ -3,11 +3,11 @@
 import pytest
 
 from bench.results.frame import load
-from bench.results.loading import gather
 from bench.spec import ablation as ablations
 from bench.sweep import driver as sweep
 from bench.sweep import plan as planning
 from bench.sweep.executors.local import LocalExecutor
+from bench.sweep.reading import read_results
 from bench.sweep.settings import Options
 
 TEXT = """
@@ -71,9 +71,9 @@ def test_a_training_that_diverges_is_an_error_row_for_each_of_its_metrics(train,
     assert all(error.startswith("diverged: ") for error in load(store.path)["error"])
 
 
-def test_what_was_trained_can_be_gathered_for_a_report(train, store):
+def test_what_was_trained_can_be_read_for_a_report(train, store):
     plan, _ = train()
-    results = gather(plan.ablation, plan.requests, store, plan.note)
+    results = read_results(plan.ablation, store)
     assert len(results.frame) == 4
     assert len(results.evaluations) == 2
     assert {signature.field for signature in results.signatures.values()} == {404}

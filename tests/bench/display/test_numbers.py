@@ -1,0 +1,40 @@
+"""Numbers as text: scales, decimals, signs, long errors."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.display.numbers import brief, coverage_text, fixed, scale_of
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "shown", "factor"),
+    [
+        (134_260_544, "parameters", "M parameters", 1e6),
+        (99_999, "px", "px", 1),
+        (125e9, "MACs", "G MACs", 1e9),
+        (0.0123, "s", "ms", 1e-3),
+        (0.000012, "s", "\N{MICRO SIGN}s", 1e-6),
+        (2.5, "s", "s", 1),
+        (3 * 1024**2, "B", "MiB", 1024**2),
+        (0.5, "1", "", 1),
+        (float("inf"), "dB", "dB", 1),
+    ],
+)
+def test_units(value: float, unit: str, shown: str, factor: float):
+    assert (scale_of([value, 0], unit).unit, scale_of([value, 0], unit).factor) == (shown, factor)
+
+
+def test_fixed_has_a_real_minus_and_no_negative_zero():
+    assert fixed(-0.25, 2) == "\N{MINUS SIGN}0.25"
+    assert fixed(-0.001, 2) == "0.00"
+    assert fixed(0.5, 1, sign=True) == "+0.5"
+
+
+def test_long_errors_are_cut_to_their_first_line():
+    assert brief("error: no\nsecond") == "no"
+    assert len(brief("x" * 200)) == 60
+
+
+def test_a_coverage_below_one_is_never_rounded_up_to_all():
+    assert coverage_text(0.99999) == "covers 99.9 % of operators"
