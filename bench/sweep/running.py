@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.hardware.environment import device_kind
@@ -81,15 +81,20 @@ def _run_one(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: 
 
 
 def measure_static(ablations: Sequence[Ablation], store: Store, workers: int | None = None) -> list[Plan]:
-    """Measure what is missing of the static metrics; each ablation planned anew. Needs no data and trains nothing."""
+    """Measure what is missing of the static metrics; each ablation planned anew. Needs no data and trains nothing.
+
+    All ablations are measured together, since starting a process costs more than most of their measurements.
+    """
     plans = [plan(ablation, store, kinds=("static",)) for ablation in ablations]
-    if not any(each.due for each in plans):
+    due = {planned.request.key: planned for each in plans for planned in each.planned if planned.status == "due"}
+    if not due:
         return plans
+    plugins = tuple(dict.fromkeys(plugin for each in ablations for plugin in each.plugins))
+    together = Plan(replace(ablations[0], plugins=plugins), tuple(due.values()), None)
     count = workers or workers_for(plans)
-    executor = LocalExecutor(count, preload([each for each in plans if each.due]))
+    executor = LocalExecutor(count, preload([together]))
     try:
-        for each in plans:
-            run(each, store, executor, Options(workers=count, check_noop=False))
+        run(together, store, executor, Options(workers=count, check_noop=False))
     finally:
         executor.stop()
     return [plan(ablation, store, kinds=("static",)) for ablation in ablations]
