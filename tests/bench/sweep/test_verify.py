@@ -171,7 +171,13 @@ def test_what_cannot_be_measured_is_broken_with_the_reason_and_spares_the_rest(p
     )
     assert code == 4
     assert [r["status"] for r in rows] == [*7 * ["broken"], "reproduced"]
-    reasons = ("did you mean 'buffers'", "no axis 'w'", "did you mean 'params'", "no such network", "no single number")
+    reasons = (
+        "did you mean 'buffers'",
+        "no axis 'w'",
+        "did you mean 'params'",
+        "no such network",
+        "not a single number",
+    )
     for row, reason in zip(rows, (*reasons, "depends on the machine", "did you mean 'mmcv"), strict=False):
         assert reason in row["error"]
         assert row["measured"] is None
