@@ -204,6 +204,7 @@ class CPM(nn.Module):
 @architecture(
     task="pose",
     source=PAPER,
+    small={"stages": 3, "centre": False, "width": 0.125, "joints": 4},
     constraints=(
         Constraint(
             {"loss": "cross_entropy", "background": True},

@@ -268,6 +268,7 @@ class GAN(nn.Module):
 @architecture(
     task="generation",
     source=PAPER,
+    small={"width": 0.125, "size": 16},
     constraints=(
         Constraint(
             {"loss": "wasserstein", "norm": "batch"},

@@ -18,7 +18,7 @@ from architectures.layers.blocks import Norm, convolution, he_initialise, scaled
 from architectures.layers.heatmaps import staged
 from architectures.layers.pretrained import check_timm
 from architectures.layers.resnet import UNITS, ResNet
-from bench.registry import Bounds, Published, RegistryError, architecture, facts
+from bench.registry import Bounds, Examples, Published, RegistryError, architecture, facts
 
 PAPER = "Toshev & Szegedy 2014, arXiv:1312.4659"
 CELLS = 6
@@ -198,14 +198,15 @@ class SquaredDistance(nn.Module):
 @architecture(
     task="pose",
     source=PAPER,
+    small={"side": 64, "crop": 64, "width": 0.125, "joints": 4},
 )
 def deeppose(
     *,
-    backbone: str = "alexnet",
+    backbone: Annotated[str, Examples("resnet26", "timm:resnet18")] = "alexnet",
     stages: Annotated[int, Bounds(1, 3)] = 1,
     side: Annotated[int, Bounds(64, 512)] | None = 220,
     crop: Annotated[int, Bounds(32, 512)] = 220,
-    torso: tuple[int, ...] = (),
+    torso: Annotated[tuple[int, ...], Examples((0, 1))] = (),
     sigma: Annotated[float, Bounds(0.25, 4)] = 2.0,
     width: Annotated[float, Bounds(0.03125, 2)] = 1.0,
     norm: Literal["none", "batch"] = "none",

@@ -67,6 +67,7 @@ class DilatedStack(nn.Module):
 @architecture(
     task="segmentation",
     source=PAPER,
+    small={"width": 4, "classes": 3},
 )
 def dilated_stack(
     *,

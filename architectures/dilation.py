@@ -24,7 +24,7 @@ from architectures.layers.atrous import (
 )
 from architectures.layers.blocks import Norm, he_initialise, scaled
 from architectures.layers.pretrained import no_weights
-from bench.registry import Bounds, Published, RegistryError, architecture, facts
+from bench.registry import Bounds, Examples, Published, RegistryError, architecture, facts
 
 PAPER = "Yu & Koltun 2016, arXiv:1511.07122"
 STRIDE = 8
@@ -195,13 +195,14 @@ def _front_end(
 @architecture(
     task="segmentation",
     source=PAPER,
+    small={"padding": "same", "width": 0.125, "fc_channels": 128, "classes": 3},
 )
 def dilation(
     *,
     context: Literal["none", "basic", "large"] = "basic",
     initial: Literal["identity", "he"] = "identity",
     padding: Literal["paper", "same"] = "paper",
-    backbone: str = "vgg16",
+    backbone: Annotated[str, Examples("timm:resnet18")] = "vgg16",
     pretrained: str = "none",
     width: Annotated[float, Bounds(0.01, 4)] = 1.0,
     fc_channels: Annotated[int, Bounds(2, 16384)] = 4096,

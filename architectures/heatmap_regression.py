@@ -110,6 +110,7 @@ class HeatmapRegression(nn.Module):
 @architecture(
     task="pose",
     source=PAPER,
+    small={"width": 0.125, "joints": 4},
 )
 def heatmap_regression(
     *,

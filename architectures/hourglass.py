@@ -230,6 +230,7 @@ def _projection(channels: int) -> nn.Sequential:
 @architecture(
     task="pose",
     source=PAPER,
+    small={"stacks": 2, "width": 0.125, "joints": 4},
 )
 def hourglass(
     *,
@@ -265,6 +266,7 @@ def hourglass(
 @architecture(
     task="pose",
     source="Law & Deng 2018, arXiv:1808.01244; as pose network in open-mmlab/mmpose",
+    small={"stacks": 2, "width": 0.125, "joints": 4},
 )
 def hourglass_strided(
     *,

@@ -19,7 +19,7 @@ from architectures.layers.classifiers import BACKBONES
 from architectures.layers.classifiers import Style as Classifier
 from architectures.layers.heatmaps import gaussians, staged
 from architectures.layers.pyramid import TimmPyramid
-from bench.registry import Bounds, Constraint, RegistryError, architecture, suggestion
+from bench.registry import Bounds, Constraint, Examples, RegistryError, architecture, suggestion
 
 PAPER = "Carreira et al. 2016, arXiv:1507.06550"
 DRAWN = 0.04
@@ -174,6 +174,7 @@ class IterativeErrorFeedback(nn.Module):
 @architecture(
     task="pose",
     source=PAPER,
+    small={"width": 0.125, "joints": 4},
     constraints=(
         Constraint({"feedback": False, "steps": (2, 3, 4)}, "a network that is not shown its answer repeats it"),
     ),
@@ -185,7 +186,7 @@ def iterative_error_feedback(
     predict: Literal["correction", "pose"] = "correction",
     path: Literal["fixed", "own"] = "fixed",
     bound: Annotated[float, Bounds(0.001, 2)] = 0.0893,
-    backbone: str = "googlenet",
+    backbone: Annotated[str, Examples("small", "timm:resnet18")] = "googlenet",
     cells: Annotated[int, Bounds(1, 8)] = 1,
     norm: Literal["none", "batch"] = "none",
     dropout: Annotated[float, Bounds(0, 0.95)] = 0.0,

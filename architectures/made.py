@@ -134,7 +134,7 @@ class MADE(Autoregressive):
         return (channel * self.head.numbers + torch.arange(self.head.numbers, device=self.inputs.device)) * area + pixel
 
 
-@architecture(task="generation", source=PAPER)
+@architecture(task="generation", source=PAPER, small={"layers": 3, "width": 0.125, "size": 16})
 def made(
     *,
     layers: Annotated[int, Bounds(1, 16)] = 2,

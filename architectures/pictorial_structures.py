@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from architectures.layers.blocks import Norm, convolution, he_initialise, scaled
 from architectures.layers.distance_transform import softly_transformed, transformed
 from architectures.layers.heatmaps import staged
-from bench.registry import Bounds, RegistryError, architecture
+from bench.registry import Bounds, Examples, RegistryError, architecture
 
 PAPER = "Felzenszwalb & Huttenlocher 2005, IJCV 61"
 STRIDE = 4
@@ -273,12 +273,12 @@ def _parents(tree: str, parents: Sequence[int], joints: int) -> tuple[int, ...]:
     return tuple(-1 if joint == root else root for joint in range(joints))
 
 
-@architecture(task="pose", source=PAPER)
+@architecture(task="pose", source=PAPER, small={"width": 0.125, "joints": 4})
 def pictorial_structures(
     *,
     springs: bool = True,
     tree: Literal["skeleton", "star"] = "skeleton",
-    parents: tuple[int, ...] = (),
+    parents: Annotated[tuple[int, ...], Examples((-1, 0, 1, 2))] = (),
     deformation: Literal["learned", "measured"] = "learned",
     inference: Literal["max", "marginal"] = "max",
     reach: Annotated[int, Bounds(1, 4096)] | None = 16,

@@ -268,6 +268,7 @@ class Memory:
 @architecture(
     task="generation",
     source=PAPER,
+    small={"layers": 3, "width": 0.125, "size": 16},
 )
 def pixelcnn(
     *,

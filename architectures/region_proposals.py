@@ -28,7 +28,7 @@ from architectures.layers.pretrained import no_weights
 from architectures.layers.pyramid import TimmPyramid
 from architectures.layers.regions import CONTEXT, Merging, operator, oracle, shares_along
 from architectures.layers.vgg import CHANNELS, vgg_trunk
-from bench.registry import Bounds, Constraint, Published, RegistryError, architecture, facts
+from bench.registry import Bounds, Constraint, Examples, Published, RegistryError, architecture, facts
 
 PAPER = "Girshick et al. 2014, arXiv:1311.2524, section 5; Hariharan et al. 2014, arXiv:1407.1808"
 VOID = 255
@@ -226,6 +226,7 @@ def _counted(ids: np.ndarray, labels: np.ndarray, known: np.ndarray, cells: tupl
 @architecture(
     task="segmentation",
     source=PAPER,
+    small={"width": 0.125, "fc_channels": 128, "classes": 3},
     constraints=(
         Constraint({"proposals": ("grid", "superpixels"), "levels": (2, 3, 4)}, "only a hierarchy has several levels"),
         Constraint(
@@ -242,7 +243,7 @@ def region_proposals(
     similarity: Literal["ward", "selective_search"] = "ward",
     strategy: Literal["full", "fg", "full+fg"] = "full+fg",
     stride: Literal[4, 8, 16] = 16,
-    backbone: str = "vgg16",
+    backbone: Annotated[str, Examples("vgg11", "timm:resnet18")] = "vgg16",
     pretrained: str = "none",
     width: Annotated[float, Bounds(0.01, 4)] = 1.0,
     fc_channels: Annotated[int, Bounds(2, 16384)] = 4096,

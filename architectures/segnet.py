@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from architectures.layers.blocks import Norm, convolution, he_initialise, scaled
 from architectures.layers.decoding import Pool, Size, Trunk, Upsampling, he_initialise_transposed, upsampling_to
 from architectures.layers.vgg import mirrored_widths, vgg_trunk
-from bench.registry import Bounds, Published, architecture, facts
+from bench.registry import Bounds, Examples, Published, architecture, facts
 
 PAPER = "Badrinarayanan et al. 2017, arXiv:1511.00561"
 CONTEXT = 4
@@ -44,11 +44,12 @@ class SegNet(nn.Module):
 @architecture(
     task="segmentation",
     source=PAPER,
+    small={"width": 0.125, "classes": 3},
 )
 def segnet(
     *,
     upsampling: Literal["unpooling", "deconvolution", "bilinear"] = "unpooling",
-    backbone: str = "vgg16",
+    backbone: Annotated[str, Examples("vgg11")] = "vgg16",
     width: Annotated[float, Bounds(0.01, 4)] = 1.0,
     norm: Literal["batch", "none"] = "batch",
     classes: Annotated[int, Bounds(1, 65536)] = 11,
@@ -149,6 +150,7 @@ class SegNetBasic(nn.Module):
 @architecture(
     task="segmentation",
     source=PAPER,
+    small={"width": 0.125, "classes": 3},
 )
 def segnet_basic(
     *,

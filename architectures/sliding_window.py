@@ -72,6 +72,7 @@ def _window(layers: Iterable[nn.Module]) -> int:
 @architecture(
     task="segmentation",
     source=PAPER,
+    small={"width": 0.125, "fc_channels": 128, "classes": 3},
 )
 def sliding_window(
     *,

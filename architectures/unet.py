@@ -18,7 +18,7 @@ from architectures.layers.blocks import Norm, convolution, he_initialise, scaled
 from architectures.layers.decoding import he_initialise_transposed
 from architectures.layers.pretrained import no_weights
 from architectures.layers.pyramid import TimmPyramid
-from bench.registry import Bounds, Published, RegistryError, architecture, facts
+from bench.registry import Bounds, Examples, Published, RegistryError, architecture, facts
 
 PAPER = "Ronneberger et al. 2015, arXiv:1505.04597"
 Skip = Literal["none", "sum", "concat"]
@@ -197,6 +197,7 @@ def _encoder(backbone: str, channels: int, depth: int, style: Style, pretrained:
 @architecture(
     task="segmentation",
     source=PAPER,
+    small={"depth": 2, "width": 0.125, "classes": 3},
 )
 def unet(
     *,
@@ -208,7 +209,7 @@ def unet(
     norm: Literal["none", "batch"] = "none",
     upsampling: Literal["deconvolution", "bilinear"] = "deconvolution",
     dropout: Annotated[float, Bounds(0, 0.95)] = 0.5,
-    backbone: str = "unet",
+    backbone: Annotated[str, Examples("timm:resnet18")] = "unet",
     pretrained: str = "none",
     channels: Annotated[int, Bounds(1, 4096)] = 3,
     classes: Annotated[int, Bounds(1, 65536)] = 21,

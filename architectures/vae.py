@@ -371,6 +371,7 @@ def _tanh_layers(inputs: int, hidden: int) -> tuple[nn.Module, ...]:
 @architecture(
     task="generation",
     source="Kingma & Welling 2014, arXiv:1312.6114",
+    small={"width": 0.125, "size": 16},
 )
 def vae(
     *,
