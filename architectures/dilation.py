@@ -96,7 +96,7 @@ class TimmFrontEnd(nn.Module):
 
 
 class Context(nn.Sequential):
-    """The context module: (N, classes, h, w) -> (N, classes, h, w), with 67x67 cells in each cell's field.
+    """The context module: (N, classes, h, w) -> (N, classes, h, w), with a receptive field of 67x67 cells.
 
     `zeros_first`: all padding stands before the first layer, as in the published network file; else each
     layer pads for itself.
@@ -146,7 +146,7 @@ def initialise_identity(layer: nn.Conv2d, classes: int, noise: float = 0.01) -> 
 class Dilation(nn.Module):
     """Front end, context module, and scores brought to the image: (N, 3, H, W) -> logits (N, classes, H, W).
 
-    VGG-16's cells tile the image, eight pixels each; those of a timm network are taken to stand at pixels 8i.
+    VGG-16's cells tile the image, eight pixels each; those of a timm network are assumed at pixels 8i.
     """
 
     def __init__(self, front_end: FrontEnd | TimmFrontEnd, context: Context | None) -> None:

@@ -205,8 +205,8 @@ def _encoder(backbone: str, style: Style, pretrained: str) -> Trunk | TimmEncode
     kind, _, name = backbone.partition(":")
     if kind == "timm":
         own = {"width": 1, "fc_channels": 4096, "norm": "none"}
-        if given := [f"'{axis}' at {value}" for axis, value in own.items() if getattr(style, axis) != value]:
-            raise RegistryError(f"backbone '{backbone}' has its own layers: leave {', '.join(given)}")
+        if changed := [f"'{axis}' at {value}" for axis, value in own.items() if getattr(style, axis) != value]:
+            raise RegistryError(f"backbone '{backbone}' has its own layers: leave {', '.join(changed)}")
         return TimmEncoder(name, style.padding, style.dropout, pretrained)
     no_weights(backbone, pretrained)
     if backbone not in BACKBONES:

@@ -144,11 +144,11 @@ class StackedHourglass(nn.Module):
         }
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        x, found = self.stem(image), []
+        x, heatmaps = self.stem(image), []
         for hourglass, prediction in zip(self.hourglasses, self.predictions, strict=True):
             scores, x = prediction(x, hourglass(x))
-            found += [] if scores is None else [scores]
-        return staged(found, every=self.supervision or not self.training)
+            heatmaps += [] if scores is None else [scores]
+        return staged(heatmaps, every=self.supervision or not self.training)
 
 
 class BasicBlock(nn.Module):

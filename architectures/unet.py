@@ -1,4 +1,4 @@
-"""U-Net: a contracting path, and an expanding one that is given the maps of the same resolution.
+"""U-Net: a contracting path, and an expanding one that reads the maps of the same resolution.
 
 Ronneberger, Fischer & Brox, MICCAI 2015 (arXiv:1505.04597). Level l of the network has stride 2^l.
 """
@@ -38,7 +38,7 @@ def mirrored(image: Tensor, before: int, after: Sequence[int]) -> Tensor:
         # By at most a whole side: then the new border is a mirror line of the endless pattern too.
         step = [min(pixels, side - 1) for pixels, side in zip(due, (width, width, height, height), strict=True)]
         image = F.pad(image, step, mode="reflect")
-        due = [pixels - taken for pixels, taken in zip(due, step, strict=True)]
+        due = [pixels - added for pixels, added in zip(due, step, strict=True)]
     return image
 
 

@@ -1,4 +1,4 @@
-"""`bench verify`: every published fact measured anew, and by how much it is off where it is not reproduced."""
+"""`bench verify`: every published fact is measured again and compared with the published number."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class _Question:
         return self.fact.shape or SHAPE
 
 
-Cells = dict[tuple[Variant, tuple[int, ...], str], Measurement]
+Measurements = dict[tuple[Variant, tuple[int, ...], str], Measurement]
 
 
 def verify(target: str = "", plugins: Sequence[str] = ()) -> list[Check]:
@@ -86,8 +86,8 @@ def verify(target: str = "", plugins: Sequence[str] = ()) -> list[Check]:
     if not questions:
         raise RegistryError(f"no published number is known of {target or 'any architecture'}")
     answerable = [q for q in questions if q.metric is not None]
-    found = _measured(answerable, tuple(plugins)) if answerable else {}
-    return [_answer(question, found) for question in questions]
+    measurements = _measured(answerable, tuple(plugins)) if answerable else {}
+    return [_answer(question, measurements) for question in questions]
 
 
 def exit_code(checks: Iterable[Check]) -> int:
@@ -141,8 +141,8 @@ def _question(entry: Architecture, fact: Fact, plugins: tuple[str, ...]) -> _Que
     return _Question(entry, fact, variant, metric, part)
 
 
-def _measured(questions: Sequence[_Question], plugins: tuple[str, ...]) -> Cells:
-    """All measurements in one run on all cores, kept in a store that is gone afterwards."""
+def _measured(questions: Sequence[_Question], plugins: tuple[str, ...]) -> Measurements:
+    """All measurements in one run on all cores, in a temporary store."""
     whole = _plan(questions, plugins)
     workers = workers_for([whole])
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "store.sqlite") as store:
@@ -152,22 +152,24 @@ def _measured(questions: Sequence[_Question], plugins: tuple[str, ...]) -> Cells
         finally:
             executor.stop()
             reporter.close()
-        kept = [m for m, _, _ in store.measurements(whole.keys)]
-    return {(m.variant, m.workload.shape, m.metric): m for m in kept}
+        measurements = [m for m, _, _ in store.measurements(whole.keys)]
+    return {(m.variant, m.workload.shape, m.metric): m for m in measurements}
 
 
 def _plan(questions: Sequence[_Question], plugins: tuple[str, ...]) -> Plan:
-    """One plan of the measurements that are asked for, over all architectures and input sizes.
+    """One plan of the needed measurements, over all architectures and input sizes.
 
-    It holds measurements and no variants: that two facts are of the same network is no fault here.
+    It has measurements and no variants: two facts may be of the same network.
     """
-    wanted = {(q.variant, q.shape, q.metric.name) for q in questions if q.metric is not None}
-    asked = [_ablation([q for q in questions if q.shape == s], s, plugins) for s in {q.shape: None for q in questions}]
+    needed = {(q.variant, q.shape, q.metric.name) for q in questions if q.metric is not None}
+    ablations = [
+        _ablation([q for q in questions if q.shape == s], s, plugins) for s in {q.shape: None for q in questions}
+    ]
     due = [
         Planned(request, "due")
-        for ablation in asked
+        for ablation in ablations
         for request in requests(ablation, {})
-        if (request.variant, request.workload.shape, request.metric) in wanted
+        if (request.variant, request.workload.shape, request.metric) in needed
     ]
     return Plan(_ablation([], SHAPE, plugins), tuple(due), None)
 
@@ -192,10 +194,10 @@ def _ablation(questions: Sequence[_Question], shape: tuple[int, ...], plugins: t
     )
 
 
-def _answer(question: _Question, found: Cells) -> Check:
+def _answer(question: _Question, measurements: Measurements) -> Check:
     fact, value, error = question.fact, None, question.error
     if question.metric is not None:
-        value, error = _value(question, found.get((question.variant, question.shape, question.metric.name)))
+        value, error = _value(question, measurements.get((question.variant, question.shape, question.metric.name)))
     status: Status = "broken"
     off = None
     if value is not None:
@@ -260,13 +262,13 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _row(check: Check) -> tuple[str, ...]:
-    """Status, network and input, quantity, published, measured, and what else there is to say."""
+    """Status, network and input, quantity, published, measured, remarks."""
     size = "" if check.shape in (None, SHAPE) else " at " + "x".join(map(str, check.shape[1:]))
     quantity = f"{check.quantity} ({check.convention})" if check.convention else check.quantity
-    said = [check.error] if check.error else []
+    remarks = [check.error] if check.error else []
     if check.off:
-        said += [f"off by {_off_text(check)}", *([check.note] if check.note else [])]
-    return check.status, check.variant + size, quantity, check.printed, _measured_text(check), "; ".join(said)
+        remarks += [f"off by {_off_text(check)}", *([check.note] if check.note else [])]
+    return check.status, check.variant + size, quantity, check.printed, _measured_text(check), "; ".join(remarks)
 
 
 def _measured_text(check: Check) -> str:
@@ -279,7 +281,7 @@ def _off_text(check: Check) -> str:
 
 
 def _number(value: float, check: Check, form: str) -> str:
-    """With three digits more than were printed, so that it shows how near it came; whole numbers as they are."""
+    """With three more digits than were printed; whole numbers as they are."""
     if check.digits is None:
         return f"{int(value) if float(value).is_integer() else value:{form}}"
     return f"{value:{form}.{check.digits + 3}f}"
@@ -288,5 +290,5 @@ def _number(value: float, check: Check, form: str) -> str:
 def summary(checks: Iterable[Check]) -> str:
     """`75 facts: 74 reproduced, 1 disputed`."""
     counted = Counter(check.status for check in checks)
-    told = ", ".join(f"{counted[s]} {s}" for s in ("reproduced", "disputed", "off", "broken") if counted[s])
-    return f"{counted.total()} facts: {told}"
+    parts = ", ".join(f"{counted[s]} {s}" for s in ("reproduced", "disputed", "off", "broken") if counted[s])
+    return f"{counted.total()} facts: {parts}"
