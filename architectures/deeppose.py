@@ -220,8 +220,8 @@ def deeppose(
     - `backbone`: the paper's alexnet; resnet26, resnet50, resnet101, resnet152 with average pooling and one linear
       layer, as in mmpose; or timm:NAME, untrained.
     - `stages`: 1 is direct regression; each further one adds, joint by joint, a displacement predicted from a crop
-      of the original image about the estimate before. All stages are trained together; a crop's place has no gradient. The
-      paper trains them in turn, on crops displaced at random.
+      of the original image about the estimate before. All stages are trained together; a crop's place has no gradient.
+      The paper trains them in turn, on crops displaced at random.
     - `side`: the image is resized to a square of so many px first; none takes it as it is, and AlexNet then averages
       its last map to 6 x 6 cells. `crop`: px of the crops (64 or more for AlexNet).
     - `sigma` times the pose's diameter is the side of a crop: 2 for LSP in the paper. The diameter is the distance of
