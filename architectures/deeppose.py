@@ -18,7 +18,7 @@ from architectures.layers.blocks import Norm, convolution, he_initialise, scaled
 from architectures.layers.heatmaps import staged
 from architectures.layers.pretrained import check_timm
 from architectures.layers.resnet import UNITS, ResNet
-from bench.registry import Bounds, Published, RegistryError, architecture, facts
+from bench.registry import Bounds, Examples, Published, RegistryError, architecture, facts
 
 PAPER = "Toshev & Szegedy 2014, arXiv:1312.4659"
 CELLS = 6
@@ -117,7 +117,7 @@ def _timm(name: str, outputs: int, width: float) -> tuple[nn.Module, nn.Linear]:
 
 
 class DeepPose(nn.Module):
-    """A regressor of all joints, and for each later stage one that sees a crop about each joint's estimate.
+    """A regressor of all joints, and for each later stage one for crops about each joint's estimate.
 
     (N, 3, H, W) -> coordinates (N, K, 2); of several stages a mapping: `out` is the last, `stage1`, .. those before.
     """
@@ -136,7 +136,7 @@ class DeepPose(nn.Module):
         return estimates[0] if len(estimates) == 1 else staged(estimates)
 
     def _refined(self, stage: nn.Module, image: Tensor, before: Tensor) -> Tensor:
-        """`before` plus each joint's displacement, as the stage sees it in the crop about that joint.
+        """`before` plus each joint's displacement, which the stage predicts from the crop about that joint.
 
         As in the paper, a stage has one network for all joints, with an output for each of them.
         """
@@ -184,7 +184,7 @@ class SquaredDistance(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        # A buffer, so that networks that differ in their loss alone are not taken for twins.
+        # A buffer, so that the no-op check distinguishes networks that differ in their loss alone.
         self.register_buffer("power", torch.tensor(2.0))
 
     def forward(self, outputs: Tensor | Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
@@ -198,14 +198,15 @@ class SquaredDistance(nn.Module):
 @architecture(
     task="pose",
     source=PAPER,
+    small={"side": 64, "crop": 64, "width": 0.125, "joints": 4},
 )
 def deeppose(
     *,
-    backbone: str = "alexnet",
+    backbone: Annotated[str, Examples("resnet26", "timm:resnet18")] = "alexnet",
     stages: Annotated[int, Bounds(1, 3)] = 1,
     side: Annotated[int, Bounds(64, 512)] | None = 220,
     crop: Annotated[int, Bounds(32, 512)] = 220,
-    torso: tuple[int, ...] = (),
+    torso: Annotated[tuple[int, ...], Examples((0, 1))] = (),
     sigma: Annotated[float, Bounds(0.25, 4)] = 2.0,
     width: Annotated[float, Bounds(0.03125, 2)] = 1.0,
     norm: Literal["none", "batch"] = "none",
@@ -214,13 +215,13 @@ def deeppose(
     loss: Literal["l2", "l1"] = "l2",
     joints: Annotated[int, Bounds(1, 64)] = 14,
 ) -> nn.Module:
-    """A network that gives coordinates, and a cascade of such networks that see a crop about each joint.
+    """A network that gives coordinates, and a cascade of such networks on crops about each joint.
 
     - `backbone`: the paper's alexnet; resnet26, resnet50, resnet101, resnet152 with average pooling and one linear
       layer, as in mmpose; or timm:NAME, untrained.
-    - `stages`: 1 is direct regression; each further one adds, joint by joint, a displacement seen in a crop of the
-      original image about the estimate before. All stages are trained together; a crop's place has no gradient. The
-      paper trains them in turn, on crops displaced at random.
+    - `stages`: 1 is direct regression; each further one adds, joint by joint, a displacement predicted from a crop
+      of the original image about the estimate before. All stages are trained together; a crop's place has no gradient.
+      The paper trains them in turn, on crops displaced at random.
     - `side`: the image is resized to a square of so many px first; none takes it as it is, and AlexNet then averages
       its last map to 6 x 6 cells. `crop`: px of the crops (64 or more for AlexNet).
     - `sigma` times the pose's diameter is the side of a crop: 2 for LSP in the paper. The diameter is the distance of

@@ -2,7 +2,7 @@
 
 After the context module of Yu & Koltun, ICLR 2016 (arXiv:1511.07122), on the image itself: no pooling, no stride,
 so the field is a square around its pixel that reaches the sum of the rates to every side, and rates change neither
-parameters nor operations. Pooling levels (Zhao et al., CVPR 2017, arXiv:1612.01105) may stand behind it.
+parameters nor operations. Pooling levels (Zhao et al., CVPR 2017, arXiv:1612.01105) can follow it.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ class DilatedStack(nn.Module):
 @architecture(
     task="segmentation",
     source=PAPER,
+    small={"width": 4, "classes": 3},
 )
 def dilated_stack(
     *,

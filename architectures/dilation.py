@@ -24,7 +24,7 @@ from architectures.layers.atrous import (
 )
 from architectures.layers.blocks import Norm, he_initialise, scaled
 from architectures.layers.pretrained import no_weights
-from bench.registry import Bounds, Published, RegistryError, architecture, facts
+from bench.registry import Bounds, Examples, Published, RegistryError, architecture, facts
 
 PAPER = "Yu & Koltun 2016, arXiv:1511.07122"
 STRIDE = 8
@@ -96,7 +96,7 @@ class TimmFrontEnd(nn.Module):
 
 
 class Context(nn.Sequential):
-    """The context module: (N, classes, h, w) -> (N, classes, h, w), with 67x67 cells in each cell's field.
+    """The context module: (N, classes, h, w) -> (N, classes, h, w), with a receptive field of 67x67 cells.
 
     `zeros_first`: all padding stands before the first layer, as in the published network file; else each
     layer pads for itself.
@@ -146,7 +146,7 @@ def initialise_identity(layer: nn.Conv2d, classes: int, noise: float = 0.01) -> 
 class Dilation(nn.Module):
     """Front end, context module, and scores brought to the image: (N, 3, H, W) -> logits (N, classes, H, W).
 
-    VGG-16's cells tile the image, eight pixels each; those of a timm network are taken to stand at pixels 8i.
+    VGG-16's cells tile the image, eight pixels each; those of a timm network are assumed at pixels 8i.
     """
 
     def __init__(self, front_end: FrontEnd | TimmFrontEnd, context: Context | None) -> None:
@@ -195,13 +195,14 @@ def _front_end(
 @architecture(
     task="segmentation",
     source=PAPER,
+    small={"padding": "same", "width": 0.125, "fc_channels": 128, "classes": 3},
 )
 def dilation(
     *,
     context: Literal["none", "basic", "large"] = "basic",
     initial: Literal["identity", "he"] = "identity",
     padding: Literal["paper", "same"] = "paper",
-    backbone: str = "vgg16",
+    backbone: Annotated[str, Examples("timm:resnet18")] = "vgg16",
     pretrained: str = "none",
     width: Annotated[float, Bounds(0.01, 4)] = 1.0,
     fc_channels: Annotated[int, Bounds(2, 16384)] = 4096,

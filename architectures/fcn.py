@@ -25,7 +25,7 @@ from architectures.layers.classifiers import (
     convolutionalise,
 )
 from architectures.layers.pretrained import check_timm, no_weights, timm_encoder
-from bench.registry import Bounds, Constraint, Published, RegistryError, architecture, facts
+from bench.registry import Bounds, Constraint, Examples, Published, RegistryError, architecture, facts
 
 PAPER = "Long et al. 2015, arXiv:1411.4038"
 STRIDES = (8, 16, 32)
@@ -205,8 +205,8 @@ def _encoder(backbone: str, style: Style, pretrained: str) -> Trunk | TimmEncode
     kind, _, name = backbone.partition(":")
     if kind == "timm":
         own = {"width": 1, "fc_channels": 4096, "norm": "none"}
-        if given := [f"'{axis}' at {value}" for axis, value in own.items() if getattr(style, axis) != value]:
-            raise RegistryError(f"backbone '{backbone}' has its own layers: leave {', '.join(given)}")
+        if changed := [f"'{axis}' at {value}" for axis, value in own.items() if getattr(style, axis) != value]:
+            raise RegistryError(f"backbone '{backbone}' has its own layers: leave {', '.join(changed)}")
         return TimmEncoder(name, style.padding, style.dropout, pretrained)
     no_weights(backbone, pretrained)
     if backbone not in BACKBONES:
@@ -225,13 +225,14 @@ def load_classifier(network: FCN, classifier: nn.Sequential) -> None:
 @architecture(
     task="segmentation",
     source=PAPER,
+    small={"padding": "same", "width": 0.125, "fc_channels": 128, "classes": 3},
     constraints=(Constraint({"stride": 32, "skips": "pool4"}, "at stride 32 there is nothing to fuse"),),
 )
 def fcn(
     *,
     stride: Literal[32, 16, 8] = 8,
     skips: Literal[True, False, "pool4"] = True,
-    backbone: str = "vgg16",
+    backbone: Annotated[str, Examples("alexnet", "timm:resnet18")] = "vgg16",
     pretrained: str = "none",
     upsampling: Literal["fixed", "learned"] = "fixed",
     padding: Literal["paper", "same"] = "paper",

@@ -1,7 +1,7 @@
 """Heatmaps by banks of convolutions at several resolutions, with a model of where joints lie to each other.
 
 Tompson, Jain, LeCun & Bregler 2014 (arXiv:1406.2984). A bank slides a window of 64 px over its image; the bank of
-the image at half its size sees 128 px of it, that at a quarter 256.
+the image at half its size has a receptive field of 128 px, at a quarter 256 px.
 """
 
 from __future__ import annotations
@@ -87,10 +87,10 @@ class HeatmapRegression(nn.Module):
         self.loss = loss_of(loss, STRIDE)
 
     def forward(self, image: Tensor) -> Tensor | dict[str, Tensor]:
-        found = self._maps(image)
+        heatmaps = self._maps(image)
         if self.spatial is None:
-            return found
-        return staged([found, self._agreed(found, self.spatial)])
+            return heatmaps
+        return staged([heatmaps, self._agreed(heatmaps, self.spatial)])
 
     def _maps(self, image: Tensor) -> Tensor:
         features = self.banks[0](image)
@@ -100,16 +100,17 @@ class HeatmapRegression(nn.Module):
             features = features + coarse[..., : features.shape[-2], : features.shape[-1]]
         return self.scores(self.join(features))
 
-    def _agreed(self, found: Tensor, spatial: SpatialModel) -> Tensor:
+    def _agreed(self, heatmaps: Tensor, spatial: SpatialModel) -> Tensor:
         if self.loss is None:
-            return found + spatial(found.flatten(2).softmax(-1).view_as(found))
-        heights = F.relu(found)
+            return heatmaps + spatial(heatmaps.flatten(2).softmax(-1).view_as(heatmaps))
+        heights = F.relu(heatmaps)
         return heights * spatial(heights).exp()
 
 
 @architecture(
     task="pose",
     source=PAPER,
+    small={"width": 0.125, "joints": 4},
 )
 def heatmap_regression(
     *,
@@ -123,7 +124,7 @@ def heatmap_regression(
 ) -> nn.Module:
     """Tompson's part detector: banks at one, two or three resolutions; with or without the spatial model.
 
-    - `banks`: 1 sees the image, 2 also at half, 3 also at a quarter of its size. The banks' features are upsampled by
+    - `banks`: 1 reads the image, 2 also half its size, 3 also a quarter. The banks' features are upsampled by
       repetition and summed.
     - `spatial`: the model of section 3.2, trained together with the detector, whose own maps are supervised too.
       `spatial_kernel` is the side, odd, of its maps in cells (the paper's are as large as twice the heatmap).

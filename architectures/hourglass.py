@@ -144,11 +144,11 @@ class StackedHourglass(nn.Module):
         }
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        x, found = self.stem(image), []
+        x, heatmaps = self.stem(image), []
         for hourglass, prediction in zip(self.hourglasses, self.predictions, strict=True):
             scores, x = prediction(x, hourglass(x))
-            found += [] if scores is None else [scores]
-        return staged(found, every=self.supervision or not self.training)
+            heatmaps += [] if scores is None else [scores]
+        return staged(heatmaps, every=self.supervision or not self.training)
 
 
 class BasicBlock(nn.Module):
@@ -230,6 +230,7 @@ def _projection(channels: int) -> nn.Sequential:
 @architecture(
     task="pose",
     source=PAPER,
+    small={"stacks": 2, "width": 0.125, "joints": 4},
 )
 def hourglass(
     *,
@@ -265,6 +266,7 @@ def hourglass(
 @architecture(
     task="pose",
     source="Law & Deng 2018, arXiv:1808.01244; as pose network in open-mmlab/mmpose",
+    small={"stacks": 2, "width": 0.125, "joints": 4},
 )
 def hourglass_strided(
     *,

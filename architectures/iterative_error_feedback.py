@@ -1,4 +1,4 @@
-"""Iterative error feedback: a network that is shown its own current answer, drawn on the image, and corrects it.
+"""Iterative error feedback: a network corrects its own estimate, which is drawn on the image.
 
 Carreira, Agrawal, Fragkiadaki & Malik, CVPR 2016 (arXiv:1507.06550). Poses are coordinates (N, K, 2) in -1 to 1,
 the outer edges of the image.
@@ -19,7 +19,7 @@ from architectures.layers.classifiers import BACKBONES
 from architectures.layers.classifiers import Style as Classifier
 from architectures.layers.heatmaps import gaussians, staged
 from architectures.layers.pyramid import TimmPyramid
-from bench.registry import Bounds, Constraint, RegistryError, architecture, suggestion
+from bench.registry import Bounds, Constraint, Examples, RegistryError, architecture, suggestion
 
 PAPER = "Carreira et al. 2016, arXiv:1507.06550"
 DRAWN = 0.04
@@ -92,9 +92,9 @@ def _small(inputs: int, width: float, norm: Norm) -> dict[str, nn.Module]:
 class IterativeErrorFeedback(nn.Module):
     """Poses, one after the other: (N, 3, H, W) -> {out, stage1, ...}, coordinates (N, K, 2) in -1 to 1.
 
-    In training it gives what `loss` reads: `poses` (N, T, K, 2) that were shown, and `predicted` (N, T, K, 2),
+    In training it gives what `loss` reads: `poses` (N, T, K, 2) that were drawn, and `predicted` (N, T, K, 2),
     what was made of them. Those of the fixed path need the targets: then only the first step is among them, and
-    `image` goes along for `loss` to run the others. `start` is the pose shown first; its own part of
+    `image` goes along for `loss` to run the others. `start` is the first drawn pose; its own part of
     the loss, |start - truth|, makes it the median of the training poses, as in the paper.
     """
 
@@ -129,8 +129,8 @@ class IterativeErrorFeedback(nn.Module):
             pose = pose.detach() if self.training else pose
         if not self.training:
             return staged([*poses[1:], pose])
-        found = {"predicted": torch.stack(predicted, 1), "poses": torch.stack(poses, 1)}
-        return found | ({"image": image} if self.path == "fixed" else {})
+        outputs = {"predicted": torch.stack(predicted, 1), "poses": torch.stack(poses, 1)}
+        return outputs | ({"image": image} if self.path == "fixed" else {})
 
     def predicted(self, image: Tensor, pose: Tensor) -> Tensor:
         """What the network says of an image (N, 3, H, W) with a pose drawn on it: (N, K, 2), in bounds."""
@@ -145,37 +145,38 @@ class IterativeErrorFeedback(nn.Module):
             return pose + limited(predicted * self.bound, self.bound)
         return self.start.detach() + predicted * self.bound
 
-    def wanted(self, pose: Tensor, truth: Tensor) -> Tensor:
-        """What should be predicted where `pose` is shown, in bounds."""
+    def target(self, pose: Tensor, truth: Tensor) -> Tensor:
+        """The right prediction where `pose` is drawn, in bounds."""
         if self.predict == "correction":
             return limited(truth - pose, self.bound) / self.bound
         return (truth - self.start.detach()).expand_as(pose) / self.bound
 
     def loss(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
-        """Squared distance of predictions from what is wanted, in bounds, averaged over annotated joints and steps."""
-        truth, known = annotated(targets)
+        """Squared distance of predictions from the right ones, in bounds, averaged over annotated joints and steps."""
+        truth, is_annotated = annotated(targets)
         poses, predicted = outputs["poses"], outputs["predicted"]
         if "image" in outputs:
-            rest = self._fixed_path(poses[:, 0], truth, known)
+            rest = self._fixed_path(poses[:, 0], truth, is_annotated)
             poses = torch.stack([poses[:, 0], *rest], 1)
             predicted = torch.cat([predicted, *(self.predicted(outputs["image"], pose)[:, None] for pose in rest)], 1)
-        errors = (predicted - self.wanted(poses, truth[:, None])).square().sum(-1).mean(1)
+        errors = (predicted - self.target(poses, truth[:, None])).square().sum(-1).mean(1)
         errors = errors + (self.start - truth).abs().sum(-1)
-        return (errors * known).sum() / known.sum().clamp(min=1)
+        return (errors * is_annotated).sum() / is_annotated.sum().clamp(min=1)
 
-    def _fixed_path(self, pose: Tensor, truth: Tensor, known: Tensor) -> list[Tensor]:
-        """The poses of the later steps, had each correction been right; joints that are not known stay."""
+    def _fixed_path(self, pose: Tensor, truth: Tensor, is_annotated: Tensor) -> list[Tensor]:
+        """The poses of the later steps, had each correction been right; joints without annotation stay."""
         path = [pose]
         for _ in range(self.steps - 1):
-            path.append(path[-1] + limited(truth - path[-1], self.bound) * known[..., None])
+            path.append(path[-1] + limited(truth - path[-1], self.bound) * is_annotated[..., None])
         return path[1:]
 
 
 @architecture(
     task="pose",
     source=PAPER,
+    small={"width": 0.125, "joints": 4},
     constraints=(
-        Constraint({"feedback": False, "steps": (2, 3, 4)}, "a network that is not shown its answer repeats it"),
+        Constraint({"feedback": False, "steps": (2, 3, 4)}, "without its estimate as input a network repeats it"),
     ),
 )
 def iterative_error_feedback(
@@ -185,7 +186,7 @@ def iterative_error_feedback(
     predict: Literal["correction", "pose"] = "correction",
     path: Literal["fixed", "own"] = "fixed",
     bound: Annotated[float, Bounds(0.001, 2)] = 0.0893,
-    backbone: str = "googlenet",
+    backbone: Annotated[str, Examples("small", "timm:resnet18")] = "googlenet",
     cells: Annotated[int, Bounds(1, 8)] = 1,
     norm: Literal["none", "batch"] = "none",
     dropout: Annotated[float, Bounds(0, 0.95)] = 0.0,

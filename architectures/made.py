@@ -57,8 +57,8 @@ def pixel_order(order: Order, side: int) -> Tensor:
 class MADE(Autoregressive):
     """Masked linear layers: (N, C, S, S) -> (N, C * numbers, S, S).
 
-    An input's degree is its place in the order, 1 to C * S * S. A hidden unit of degree m sees what has a degree of
-    at most m, an output that of place m what has less; degrees of hidden units are spread evenly.
+    An input's degree is its place in the order, 1 to C * S * S. A hidden unit of degree m has inputs of degrees
+    up to m, an output of place m those of lower degrees; degrees of hidden units are spread evenly.
     """
 
     ranks: Tensor
@@ -90,10 +90,10 @@ class MADE(Autoregressive):
                 f"this network takes images of {self.shape}, not {tuple(images.shape[1:])}: state its size"
             )
         x = images.flatten(1)
-        found = self.score(self.hidden(x))
+        outputs = self.score(self.hidden(x))
         if self.direct is not None:
-            found = found + self.direct(x)
-        return found.unflatten(1, (-1, *self.shape[1:]))
+            outputs = outputs + self.direct(x)
+        return outputs.unflatten(1, (-1, *self.shape[1:]))
 
     def conditioning_order(self, height: int, width: int) -> Tensor:
         """The place of every pixel in the order, int64 (H, W): 0 for the one that comes first."""
@@ -103,7 +103,7 @@ class MADE(Autoregressive):
 
     @torch.no_grad()
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """Levels uint8 (count, C, S, S). Each hidden unit is computed once, when all that it sees is drawn.
+        """Levels uint8 (count, C, S, S). Each hidden unit is computed once, when all of its inputs are drawn.
 
         The same as `sample_naively` gives for the same generator, up to the rounding of sums.
         """
@@ -134,7 +134,7 @@ class MADE(Autoregressive):
         return (channel * self.head.numbers + torch.arange(self.head.numbers, device=self.inputs.device)) * area + pixel
 
 
-@architecture(task="generation", source=PAPER)
+@architecture(task="generation", source=PAPER, small={"layers": 3, "width": 0.125, "size": 16})
 def made(
     *,
     layers: Annotated[int, Bounds(1, 16)] = 2,

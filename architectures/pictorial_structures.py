@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from architectures.layers.blocks import Norm, convolution, he_initialise, scaled
 from architectures.layers.distance_transform import softly_transformed, transformed
 from architectures.layers.heatmaps import staged
-from bench.registry import Bounds, RegistryError, architecture
+from bench.registry import Bounds, Examples, RegistryError, architecture
 
 PAPER = "Felzenszwalb & Huttenlocher 2005, IJCV 61"
 STRIDE = 4
@@ -45,12 +45,12 @@ def levels(parents: Sequence[int]) -> list[list[int]]:
     roots = [joint for joint, parent in enumerate(parents) if parent == -1]
     if len(roots) != 1 or not all(-1 <= parent < len(parents) for parent in parents):
         raise RegistryError(f"parents name one root (-1) and joints 0 to {len(parents) - 1}, not {list(parents)}")
-    found = [roots]
-    while below := [joint for joint, parent in enumerate(parents) if parent in found[-1]]:
-        found.append(below)
-    if sum(map(len, found)) != len(parents):
+    by_depth = [roots]
+    while below := [joint for joint, parent in enumerate(parents) if parent in by_depth[-1]]:
+        by_depth.append(below)
+    if sum(map(len, by_depth)) != len(parents):
         raise RegistryError(f"parents {list(parents)} are no tree: not every joint hangs from the root")
-    return found
+    return by_depth
 
 
 def beliefs(scores: Tensor, parents: Sequence[int], curvature: Tensor, offset: Tensor, message: Message) -> Tensor:
@@ -96,7 +96,7 @@ class LearnedSprings(nn.Module):
 
 
 class MeasuredSprings(nn.Module):
-    """The same from the mean and the variance of the offsets seen in training: a = 1 / (2 variance)."""
+    """The same from the mean and the variance of the offsets in training: a = 1 / (2 variance)."""
 
     count: Tensor
     total: Tensor
@@ -104,7 +104,7 @@ class MeasuredSprings(nn.Module):
 
     def __init__(self, joints: int) -> None:
         super().__init__()
-        # One offset of the prior's variance is taken as seen, so that there is something to begin with.
+        # The sums begin with one offset of the prior's variance, so that the first variance is defined.
         self.register_buffer("count", torch.ones(joints, 1))
         self.register_buffer("total", torch.zeros(joints, 2))
         self.register_buffer("squares", torch.full((joints, 2), SLACK**2))
@@ -115,9 +115,9 @@ class MeasuredSprings(nn.Module):
         return 1 / (2 * variance), mean
 
     @torch.no_grad()
-    def measure(self, offsets: Tensor, known: Tensor) -> None:
-        """Take in offsets (N, K, 2) in cells, those that are `known` (N, K)."""
-        seen = known[..., None].to(offsets.dtype)
+    def measure(self, offsets: Tensor, annotated: Tensor) -> None:
+        """Add offsets (N, K, 2) in cells to the sums, those that are `annotated` (N, K)."""
+        seen = annotated[..., None].to(offsets.dtype)
         self.count += seen.sum(0)
         self.total += (offsets * seen).sum(0)
         self.squares += (offsets**2 * seen).sum(0)
@@ -200,7 +200,7 @@ def _scorer(features: str, depth: int, width: float, norm: Norm, joints: int) ->
 
 
 def cell_error(maps: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-    """Negative log-likelihood of the joints' places under softmax(maps), in nats, averaged over known joints.
+    """Negative log-likelihood of the joints' places under softmax(maps), in nats, averaged over annotated joints.
 
     A place is shared between its four nearest cells as bilinear interpolation does.
     """
@@ -209,13 +209,13 @@ def cell_error(maps: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
     for axis, side in ((0, maps.shape[-1]), (1, maps.shape[-2])):
         at = cells[..., axis, None].clamp(min=0, max=side - 1)
         tents.append((1 - (torch.arange(side, device=maps.device) - at).abs()).clamp(min=0))
-    wanted = tents[1][..., :, None] * tents[0][..., None, :]
-    errors = -(wanted.flatten(2) * maps.float().flatten(2).log_softmax(-1)).sum(-1)
-    known = _known(targets)
-    return (errors * known).sum() / known.sum().clamp(min=1)
+    ideal = tents[1][..., :, None] * tents[0][..., None, :]
+    errors = -(ideal.flatten(2) * maps.float().flatten(2).log_softmax(-1)).sum(-1)
+    annotated = _annotated(targets)
+    return (errors * annotated).sum() / annotated.sum().clamp(min=1)
 
 
-def _known(targets: Mapping[str, Tensor]) -> Tensor:
+def _annotated(targets: Mapping[str, Tensor]) -> Tensor:
     joints, size = targets["joints"], targets["size"][:, None]
     return (targets["visible"] > 0) & ((joints >= -0.5) & (joints <= size - 0.5)).all(-1)
 
@@ -256,29 +256,29 @@ class PictorialStructures(nn.Module):
     def loss(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
         """Negative log-likelihood of each joint's place, averaged; measured springs take in the offsets."""
         if isinstance(self.springs, MeasuredSprings) and self.training:
-            joints, known = targets["joints"] / STRIDE, _known(targets)
+            joints, annotated = targets["joints"] / STRIDE, _annotated(targets)
             parents = [max(parent, 0) for parent in self.parents]
-            self.springs.measure(joints - joints[:, parents], known & known[:, parents])
+            self.springs.measure(joints - joints[:, parents], annotated & annotated[:, parents])
         return cell_error(outputs["out"], targets)
 
 
 def _parents(tree: str, parents: Sequence[int], joints: int) -> tuple[int, ...]:
-    """The tree's parents. Raises RegistryError where given ones don't fit."""
+    """The tree's parents. Raises RegistryError where stated ones do not fit the joints."""
     if parents and len(parents) != joints:
         raise RegistryError(f"{len(parents)} parents for {joints} joints")
-    found = tuple(parents) or SKELETONS.get(joints, (-1, *[0] * (joints - 1)))
+    chosen_parents = tuple(parents) or SKELETONS.get(joints, (-1, *[0] * (joints - 1)))
     if tree == "skeleton":
-        return found
-    root = levels(found)[0][0]
+        return chosen_parents
+    root = levels(chosen_parents)[0][0]
     return tuple(-1 if joint == root else root for joint in range(joints))
 
 
-@architecture(task="pose", source=PAPER)
+@architecture(task="pose", source=PAPER, small={"width": 0.125, "joints": 4})
 def pictorial_structures(
     *,
     springs: bool = True,
     tree: Literal["skeleton", "star"] = "skeleton",
-    parents: tuple[int, ...] = (),
+    parents: Annotated[tuple[int, ...], Examples((-1, 0, 1, 2))] = (),
     deformation: Literal["learned", "measured"] = "learned",
     inference: Literal["max", "marginal"] = "max",
     reach: Annotated[int, Bounds(1, 4096)] | None = 16,
@@ -305,8 +305,8 @@ def pictorial_structures(
     Raises RegistryError for parents that are no tree.
     """
     scorer = _scorer(features, depth, width, norm, joints)
-    found = _parents(tree, parents, joints)
-    levels(found)
+    tree_parents = _parents(tree, parents, joints)
+    levels(tree_parents)
     kinds: dict[str, type[LearnedSprings | MeasuredSprings]] = {"learned": LearnedSprings, "measured": MeasuredSprings}
     chosen = kinds[deformation](joints) if springs else None
-    return PictorialStructures(scorer, chosen, found, best=inference == "max", reach=reach)
+    return PictorialStructures(scorer, chosen, tree_parents, best=inference == "max", reach=reach)

@@ -1,4 +1,4 @@
-"""PixelCNN: an image's likelihood as a product over its pixels, by convolutions that see only the pixels before.
+"""PixelCNN: an image's likelihood as a product over its pixels, by convolutions over the pixels before.
 
 Van den Oord, Kalchbrenner & Kavukcuoglu, ICML 2016 (arXiv:1601.06759): one stack of masked convolutions, which
 leaves a blind spot. Van den Oord et al., NIPS 2016 (arXiv:1606.05328): gated units, and two stacks without a
@@ -154,11 +154,11 @@ class Layer(nn.Module):
         return None if self.vertical is None else convolve(self.vertical, x)
 
     def across(self, x: Tensor, rows: Tensor | None, convolve: Convolve) -> Tensor:
-        found = convolve(self.convolution, self.reduce(x))
+        residual = convolve(self.convolution, self.reduce(x))
         if self.link is not None:
-            found = found + self.link(rows)
-        found = self.expand(found)
-        return found if self.first else x + found
+            residual = residual + self.link(rows)
+        residual = self.expand(residual)
+        return residual if self.first else x + residual
 
 
 class PixelCNN(Autoregressive):
@@ -191,11 +191,11 @@ class PixelCNN(Autoregressive):
 
     def _down(self, x: Tensor, convolve: Convolve) -> list[Tensor | None]:
         """What the vertical stack has for each layer of the horizontal one."""
-        found = []
+        maps = []
         for layer in self.layers:
-            found.append(layer.down(x, convolve))
-            x = x if found[-1] is None else layer.unit(found[-1])
-        return found
+            maps.append(layer.down(x, convolve))
+            x = x if maps[-1] is None else layer.unit(maps[-1])
+        return maps
 
     def _across(self, x: Tensor, rows: list[Tensor | None], convolve: Convolve) -> Tensor:
         for layer, seen in zip(self.layers, rows, strict=True):
@@ -268,6 +268,7 @@ class Memory:
 @architecture(
     task="generation",
     source=PAPER,
+    small={"layers": 3, "width": 0.125, "size": 16},
 )
 def pixelcnn(
     *,

@@ -16,7 +16,7 @@ from architectures.layers.atrous import TimmTrunk, atrous_convolution, initialis
 from architectures.layers.blocks import he_initialise, scaled
 from architectures.layers.pretrained import no_weights
 from architectures.layers.resnet import ResNet
-from bench.registry import Bounds, Published, RegistryError, architecture, facts
+from bench.registry import Bounds, Examples, Published, RegistryError, architecture, facts
 
 PAPER = "Zhao et al. 2017, arXiv:1612.01105"
 VOID = 255
@@ -122,6 +122,7 @@ def cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
 @architecture(
     task="segmentation",
     source=PAPER,
+    small={"backbone": "resnet26", "width": 0.125, "classes": 3},
 )
 def pspnet(
     *,
@@ -130,7 +131,7 @@ def pspnet(
     reduction: bool = True,
     auxiliary: Annotated[float, Bounds(0, 4)] = 0.4,
     output_stride: Literal[8, 16, 32] = 8,
-    backbone: str = "resnet50",
+    backbone: Annotated[str, Examples("resnet26", "timm:resnet18")] = "resnet50",
     pretrained: str = "none",
     stem: Literal["64-64-128", "32-32-64", "7x7"] = "64-64-128",
     layout: Literal["caffe", "dilated", "torchvision", "slim"] = "caffe",

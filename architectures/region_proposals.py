@@ -28,7 +28,7 @@ from architectures.layers.pretrained import no_weights
 from architectures.layers.pyramid import TimmPyramid
 from architectures.layers.regions import CONTEXT, Merging, operator, oracle, shares_along
 from architectures.layers.vgg import CHANNELS, vgg_trunk
-from bench.registry import Bounds, Constraint, Published, RegistryError, architecture, facts
+from bench.registry import Bounds, Constraint, Examples, Published, RegistryError, architecture, facts
 
 PAPER = "Girshick et al. 2014, arXiv:1311.2524, section 5; Hariharan et al. 2014, arXiv:1407.1808"
 VOID = 255
@@ -54,8 +54,8 @@ class Rectangles:
         """Means over all regions, or their context boxes: (N, C, h, w) -> (N, R, C)."""
         rows, columns = self.boxes if context else self.masks
         across = features @ columns.to(features).T
-        found = across.transpose(-1, -2) @ rows.to(features).T
-        return found.transpose(-1, -2).flatten(2).transpose(1, 2)
+        means = across.transpose(-1, -2) @ rows.to(features).T
+        return means.transpose(-1, -2).flatten(2).transpose(1, 2)
 
     def pasted(self, scores: Tensor) -> Tensor:
         """Every region's scores in its pixels: (N, R, classes) -> (N, classes, H, W)."""
@@ -146,9 +146,9 @@ class TimmTrunk(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
         padded = F.pad(image, (0, -width % self.pyramid.multiple, 0, -height % self.pyramid.multiple))
-        found = self.pyramid(padded)[-1]
-        assert found is not None
-        return found[..., : -(-height // self.stride), : -(-width // self.stride)]
+        deepest = self.pyramid(padded)[-1]
+        assert deepest is not None
+        return deepest[..., : -(-height // self.stride), : -(-width // self.stride)]
 
 
 class VGGTrunk(nn.Sequential):
@@ -156,7 +156,7 @@ class VGGTrunk(nn.Sequential):
 
     def __init__(self, backbone: str, stride: int, width: float, norm: Norm) -> None:
         count = stride.bit_length()
-        stages = list(vgg_trunk(backbone, width, norm, kept=False).stages.values())[:count]
+        stages = list(vgg_trunk(backbone, width, norm, keep_switches=False).stages.values())[:count]
         pools = [nn.MaxPool2d(2, ceil_mode=True) for _ in stages[1:]]
         named = {f"stage{n}": stage for n, stage in enumerate(stages, 1)}
         named |= {f"pool{n}": pool for n, pool in enumerate(pools, 1)}
@@ -186,18 +186,18 @@ class RegionNetwork(nn.Module):
         self.receptive_field_layers = {"features": "trunk"}
 
     def forward(self, image: Tensor) -> Tensor:
-        features, found = self.trunk(image), self.propose(image)
-        return found.pasted(self.head(torch.cat([found.pooled(features, c) for c in self.contexts], 2)))
+        features, proposals = self.trunk(image), self.propose(image)
+        return proposals.pasted(self.head(torch.cat([proposals.pooled(features, c) for c in self.contexts], 2)))
 
     def partition(self, images: Tensor) -> Tensor:
         """The finest region of every pixel of images (N, 3, H, W): int64 (N, H, W), on the CPU.
 
         Pixels of one region have the same scores, whatever the weights.
         """
-        found = self.propose(images)
-        if isinstance(found, Segments):
-            return found.ids.cpu()
-        ids = (found.rows[:, None] * found.size[1] + found.columns).cpu()
+        proposals = self.propose(images)
+        if isinstance(proposals, Segments):
+            return proposals.ids.cpu()
+        ids = (proposals.rows[:, None] * proposals.size[1] + proposals.columns).cpu()
         return ids.expand(len(images), -1, -1)
 
     def evaluation_units(self, images: Tensor, targets: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
@@ -208,24 +208,25 @@ class RegionNetwork(nn.Module):
         """
         classes, regions = self.head.score.out_features, self.propose.keywords["regions"]
         labels = targets["labels"].cpu().numpy()
-        known = labels < min(classes, VOID)
-        best = np.stack([oracle(*image, regions) for image in zip(labels, known, strict=True)])
+        labelled = labels < min(classes, VOID)
+        best = np.stack([oracle(*image, regions) for image in zip(labels, labelled, strict=True)])
         cells = (regions, classes)
         return {
-            name: np.stack([_counted(*image, cells) for image in zip(ids, labels, known, strict=True)])
+            name: np.stack([_counted(*image, cells) for image in zip(ids, labels, labelled, strict=True)])
             for name, ids in (("proposals", self.partition(images).numpy()), ("oracle", best))
         }
 
 
-def _counted(ids: np.ndarray, labels: np.ndarray, known: np.ndarray, cells: tuple[int, int]) -> np.ndarray:
-    """The known pixels of each class in each region of an image: uint32, of shape `cells` (regions, classes)."""
-    places = ids[known] * cells[1] + labels[known]
+def _counted(ids: np.ndarray, labels: np.ndarray, labelled: np.ndarray, cells: tuple[int, int]) -> np.ndarray:
+    """The labelled pixels of each class in each region of an image: uint32, of shape `cells` (regions, classes)."""
+    places = ids[labelled] * cells[1] + labels[labelled]
     return np.bincount(places, minlength=cells[0] * cells[1]).reshape(cells).astype(np.uint32)
 
 
 @architecture(
     task="segmentation",
     source=PAPER,
+    small={"width": 0.125, "fc_channels": 128, "classes": 3},
     constraints=(
         Constraint({"proposals": ("grid", "superpixels"), "levels": (2, 3, 4)}, "only a hierarchy has several levels"),
         Constraint(
@@ -242,7 +243,7 @@ def region_proposals(
     similarity: Literal["ward", "selective_search"] = "ward",
     strategy: Literal["full", "fg", "full+fg"] = "full+fg",
     stride: Literal[4, 8, 16] = 16,
-    backbone: str = "vgg16",
+    backbone: Annotated[str, Examples("vgg11", "timm:resnet18")] = "vgg16",
     pretrained: str = "none",
     width: Annotated[float, Bounds(0.01, 4)] = 1.0,
     fc_channels: Annotated[int, Bounds(2, 16384)] = 4096,
@@ -254,7 +255,7 @@ def region_proposals(
 
     - `proposals`: a `grid` of rectangles; `superpixels` of Felzenszwalb & Huttenlocher, the smallest joined to its
       most alike neighbour until few enough are left; a `hierarchy` of greedily merged superpixels. What an oracle
-      would propose is no variant, since a network is not told the truth: its ceiling stands in `proposal_ceiling`.
+      would propose is not a variant, since it needs the labels; `proposal_ceiling` measures it.
     - `regions`: at most so many of the finest level tile the image.
     - `levels` of the hierarchy, each with a quarter of the regions before; a pixel gets the largest score of the
       regions that hold it.

@@ -1,4 +1,4 @@
-"""SegNet and SegNet-Basic: decoders that are handed nothing of their encoder but the switches of its poolings.
+"""SegNet and SegNet-Basic: decoders that get nothing from their encoder but the switches of its poolings.
 
 Badrinarayanan, Kendall & Cipolla, PAMI 2017 (arXiv:1511.00561). The contrast normalisation of the input is left
 to the task, which prepares images for all networks alike.
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from architectures.layers.blocks import Norm, convolution, he_initialise, scaled
 from architectures.layers.decoding import Pool, Size, Trunk, Upsampling, he_initialise_transposed, upsampling_to
 from architectures.layers.vgg import mirrored_widths, vgg_trunk
-from bench.registry import Bounds, Published, architecture, facts
+from bench.registry import Bounds, Examples, Published, architecture, facts
 
 PAPER = "Badrinarayanan et al. 2017, arXiv:1511.00561"
 CONTEXT = 4
@@ -44,11 +44,12 @@ class SegNet(nn.Module):
 @architecture(
     task="segmentation",
     source=PAPER,
+    small={"width": 0.125, "classes": 3},
 )
 def segnet(
     *,
     upsampling: Literal["unpooling", "deconvolution", "bilinear"] = "unpooling",
-    backbone: str = "vgg16",
+    backbone: Annotated[str, Examples("vgg11")] = "vgg16",
     width: Annotated[float, Bounds(0.01, 4)] = 1.0,
     norm: Literal["batch", "none"] = "batch",
     classes: Annotated[int, Bounds(1, 65536)] = 11,
@@ -78,7 +79,7 @@ def segnet(
 
 
 def bare(inputs: int, outputs: int, kernel: int, norm: Norm, *, groups: int = 1, relu: bool = False) -> nn.Sequential:
-    """A convolution without bias that keeps the size, its norm, and a ReLU where asked for."""
+    """A convolution without bias that keeps the size, its norm, and a ReLU if `relu`."""
     layers: dict[str, nn.Module] = {
         "conv": nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=False)
     }
@@ -122,11 +123,17 @@ class SegNetBasic(nn.Module):
     """
 
     def __init__(
-        self, encoder: nn.ModuleList, decoder: nn.ModuleList, reduce: nn.Module, score: nn.Module, *, kept: bool
+        self,
+        encoder: nn.ModuleList,
+        decoder: nn.ModuleList,
+        reduce: nn.Module,
+        score: nn.Module,
+        *,
+        keep_switches: bool,
     ) -> None:
         super().__init__()
         self.encoder, self.decoder, self.reduce, self.score = encoder, decoder, reduce, score
-        self.pools = nn.ModuleList(Pool(kept) for _ in encoder)
+        self.pools = nn.ModuleList(Pool(keep_switches) for _ in encoder)
         self.added = [stage.added for stage in decoder][::-1]
         he_initialise(self)
         he_initialise_transposed(self)
@@ -135,7 +142,7 @@ class SegNetBasic(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         x, passed = image, []
         for layer, pool, added in zip(self.encoder, self.pools, self.added, strict=True):
-            behind = x if added == "behind" else None  # kept only where it is used: memory is the point here
+            behind = x if added == "behind" else None  # keep_switches only where it is used: memory is the point here
             x = layer(x)
             before, size = x if added == "before" else None, (x.shape[-2], x.shape[-1])
             x, switches = pool(x)
@@ -149,6 +156,7 @@ class SegNetBasic(nn.Module):
 @architecture(
     task="segmentation",
     source=PAPER,
+    small={"width": 0.125, "classes": 3},
 )
 def segnet_basic(
     *,
@@ -195,7 +203,7 @@ def segnet_basic(
         nn.ModuleList(stages),
         score if reduced else nn.Identity(),
         nn.Identity() if reduced else score,
-        kept=how == "unpooling",
+        keep_switches=how == "unpooling",
     )
 
 

@@ -17,7 +17,7 @@ from architectures.layers.blocks import scaled
 from architectures.layers.decoding import he_initialise_transposed
 from architectures.layers.heatmaps import loss_of
 from architectures.layers.resnet import ResNet
-from bench.registry import Bounds, Constraint, Published, RegistryError, architecture, facts
+from bench.registry import Bounds, Constraint, Examples, Published, RegistryError, architecture, facts
 
 PAPER = "Xiao et al. 2018, arXiv:1804.06208"
 STRIDE = 32
@@ -73,13 +73,14 @@ def mean_places(maps: Tensor, stride: int, image: Tensor) -> Tensor:
 @architecture(
     task="pose",
     source=PAPER,
+    small={"backbone": "resnet26", "width": 0.125, "joints": 4},
     constraints=(
         Constraint({"output": ("integral", "coordinates"), "loss": "mse"}, "coordinates have no maps to compare"),
     ),
 )
 def simple_baseline(
     *,
-    backbone: str = "resnet50",
+    backbone: Annotated[str, Examples("resnet26", "timm:resnet18")] = "resnet50",
     output: Literal["heatmaps", "integral", "coordinates"] = "heatmaps",
     deconvolutions: Annotated[int, Bounds(0, 3)] = 3,
     kernel: Literal[4, 3, 2] = 4,

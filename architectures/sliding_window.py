@@ -18,7 +18,7 @@ PAPER = "Long et al. 2015, arXiv:1411.4038"
 
 
 def _bare(classifier: nn.Sequential) -> nn.Sequential:
-    """The classifier without the padding of its layers: at the rim of a window it sees what it sees elsewhere."""
+    """The classifier without the padding of its layers, so that a window's rim is computed like its middle."""
     for module in classifier.modules():
         if isinstance(module, nn.Conv2d):
             module.padding = (0, 0)
@@ -72,6 +72,7 @@ def _window(layers: Iterable[nn.Module]) -> int:
 @architecture(
     task="segmentation",
     source=PAPER,
+    small={"width": 0.125, "fc_channels": 128, "classes": 3},
 )
 def sliding_window(
     *,

@@ -1,4 +1,4 @@
-"""U-Net: a contracting path, and an expanding one that is given the maps of the same resolution.
+"""U-Net: a contracting path, and an expanding one that reads the maps of the same resolution.
 
 Ronneberger, Fischer & Brox, MICCAI 2015 (arXiv:1505.04597). Level l of the network has stride 2^l.
 """
@@ -18,7 +18,7 @@ from architectures.layers.blocks import Norm, convolution, he_initialise, scaled
 from architectures.layers.decoding import he_initialise_transposed
 from architectures.layers.pretrained import no_weights
 from architectures.layers.pyramid import TimmPyramid
-from bench.registry import Bounds, Published, RegistryError, architecture, facts
+from bench.registry import Bounds, Examples, Published, RegistryError, architecture, facts
 
 PAPER = "Ronneberger et al. 2015, arXiv:1505.04597"
 Skip = Literal["none", "sum", "concat"]
@@ -38,7 +38,7 @@ def mirrored(image: Tensor, before: int, after: Sequence[int]) -> Tensor:
         # By at most a whole side: then the new border is a mirror line of the endless pattern too.
         step = [min(pixels, side - 1) for pixels, side in zip(due, (width, width, height, height), strict=True)]
         image = F.pad(image, step, mode="reflect")
-        due = [pixels - taken for pixels, taken in zip(due, step, strict=True)]
+        due = [pixels - added for pixels, added in zip(due, step, strict=True)]
     return image
 
 
@@ -197,6 +197,7 @@ def _encoder(backbone: str, channels: int, depth: int, style: Style, pretrained:
 @architecture(
     task="segmentation",
     source=PAPER,
+    small={"depth": 2, "width": 0.125, "classes": 3},
 )
 def unet(
     *,
@@ -208,7 +209,7 @@ def unet(
     norm: Literal["none", "batch"] = "none",
     upsampling: Literal["deconvolution", "bilinear"] = "deconvolution",
     dropout: Annotated[float, Bounds(0, 0.95)] = 0.5,
-    backbone: str = "unet",
+    backbone: Annotated[str, Examples("timm:resnet18")] = "unet",
     pretrained: str = "none",
     channels: Annotated[int, Bounds(1, 4096)] = 3,
     classes: Annotated[int, Bounds(1, 65536)] = 21,

@@ -325,7 +325,7 @@ def convolutional(
     """One convolution over overlapping patches and three layers, and their mirror image.
 
     `numbers` are those of the posterior, of the code, of the output's channels. Two convolutions of stride 2 cost
-    twice the arithmetic for as many parameters: in the same time they see half the images, and end at a worse bound.
+    twice the arithmetic for as many parameters: in the same time half as many images are used, and the bound is worse.
     The layer in the middle costs little, and a code of few numbers needs it.
     """
     channels, height, side = shape
@@ -371,6 +371,7 @@ def _tanh_layers(inputs: int, hidden: int) -> tuple[nn.Module, ...]:
 @architecture(
     task="generation",
     source="Kingma & Welling 2014, arXiv:1312.6114",
+    small={"width": 0.125, "size": 16},
 )
 def vae(
     *,
@@ -401,12 +402,12 @@ def vae(
         raise RegistryError(f"a convolutional vae has a stride of 4: its size is a multiple of that, not {size}")
     shape, flow = (channels, size, size), posterior == "flow"
     of_pixels = {"bernoulli": Bernoulli, "gaussian": lambda: Gaussian(levels), "logistic": lambda: Logistic(levels)}
-    found = of_pixels[likelihood]()
-    numbers = (2 * latent + flow * (2 * latent + 1), latent, channels * found.numbers)
+    pixel_likelihood = of_pixels[likelihood]()
+    numbers = (2 * latent + flow * (2 * latent + 1), latent, channels * pixel_likelihood.numbers)
     build = convolutional if network == "convolutional" else fully_connected
     encoder, decoder = build(shape, numbers, width)
     options = {"levels": levels, "flow": flow, "beta": beta, "warmup": warmup, "free_bits": free_bits}
-    return VAE(encoder, decoder, found, shape, latent, **options)
+    return VAE(encoder, decoder, pixel_likelihood, shape, latent, **options)
 
 
 burda = Published(

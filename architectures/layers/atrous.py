@@ -104,7 +104,7 @@ class TimmTrunk(nn.Module):
     """A timm network whose last strides are made atrous: (N, 3, H, W) -> maps (low, middle, deepest).
 
     `low` is the last map of stride 4 (None where there is none), `middle` the last but one, `deepest` has
-    stride `output_stride`. Their cells are taken to stand at pixels stride*i, as with symmetric padding.
+    stride `output_stride`. Their cells are assumed at pixels stride*i, as with symmetric padding.
     `pretrained`: see `timm_encoder`. Raises RegistryError for an unknown name, or a network that has no such
     output stride.
     """
@@ -149,11 +149,11 @@ def initialise_scores(layer: nn.Conv2d) -> None:
         nn.init.zeros_(layer.bias)
 
 
-def unknown_backbone(backbone: str, known: Sequence[str]) -> RegistryError:
-    """The error for a name that is neither known nor of timm."""
-    near = suggestion(backbone, list(known))
-    there = near if "mean" in near else f" (there is: {', '.join(known)}, timm:NAME)"
-    return RegistryError(f"no backbone is called '{backbone}'{there}")
+def unknown_backbone(backbone: str, names: Sequence[str]) -> RegistryError:
+    """The error for a name that is neither in `names` nor timm's."""
+    hint = suggestion(backbone, list(names))
+    ending = hint if "mean" in hint else f" (ending is: {', '.join(names)}, timm:NAME)"
+    return RegistryError(f"no backbone is called '{backbone}'{ending}")
 
 
 def running(layers: Mapping[str, nn.Module]) -> nn.Sequential:

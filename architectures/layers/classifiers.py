@@ -271,8 +271,8 @@ def window_classifier(
     """
     window = BACKBONES[backbone].window if backbone in BACKBONES else None
     if window is None:
-        known = [name for name, b in BACKBONES.items() if b.window is not None]
-        raise ValueError(f"no window classifier is called '{backbone}'{suggestion(backbone, known)}")
+        names = [name for name, b in BACKBONES.items() if b.window is not None]
+        raise ValueError(f"no window classifier is called '{backbone}'{suggestion(backbone, names)}")
     style = Style(width, "none", dropout=0.5, padding="classifier", fc_channels=fc_channels)
     layers, dense = BACKBONES[backbone].layers(style), OrderedDict[str, nn.Module]()
     for name, layer in layers.items():

@@ -21,18 +21,18 @@ class Pool(nn.Module):
     The switches say which pixel was the maximum; None where they are not `kept`.
     """
 
-    def __init__(self, kept: bool) -> None:
+    def __init__(self, keep_switches: bool) -> None:
         super().__init__()
-        self.kept = kept
+        self.keep_switches = keep_switches
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        if self.kept:
+        if self.keep_switches:
             pooled, switches = F.max_pool2d(x, 2, ceil_mode=True, return_indices=True)
             return pooled, switches
         return F.max_pool2d(x, 2, ceil_mode=True), None
 
     def extra_repr(self) -> str:
-        return f"switches={self.kept}"
+        return f"switches={self.keep_switches}"
 
 
 class Trunk(nn.Module):
@@ -41,10 +41,10 @@ class Trunk(nn.Module):
     With it come, stage by stage, the switches of the pooling (None where not kept) and the size before it.
     """
 
-    def __init__(self, stages: Mapping[str, nn.Module], kept: bool) -> None:
+    def __init__(self, stages: Mapping[str, nn.Module], keep_switches: bool) -> None:
         super().__init__()
         self.stages = nn.ModuleDict(OrderedDict(stages))
-        self.pools = nn.ModuleList(Pool(kept) for _ in stages)
+        self.pools = nn.ModuleList(Pool(keep_switches) for _ in stages)
 
     def forward(self, image: Tensor) -> tuple[Tensor, list[tuple[Tensor | None, Size]]]:
         x, pooled = image, []
@@ -109,9 +109,9 @@ def he_initialise_transposed(network: nn.Module) -> None:
 
     An output of a transposed convolution of stride s sums k*k / (s*s) taps of every input channel.
     """
-    kept = {id(m.up) for m in network.modules() if isinstance(m, Deconvolution)}
+    bilinear = {id(m.up) for m in network.modules() if isinstance(m, Deconvolution)}
     for layer in network.modules():
-        if isinstance(layer, nn.ConvTranspose2d) and id(layer) not in kept:
+        if isinstance(layer, nn.ConvTranspose2d) and id(layer) not in bilinear:
             taps = layer.weight[0, 0].numel() / math.prod(layer.stride)
             nn.init.normal_(layer.weight, std=math.sqrt(2 / (layer.in_channels * taps)))
             if layer.bias is not None:

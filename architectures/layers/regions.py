@@ -52,8 +52,8 @@ def superpixels(image: Array, smallest: int = SMALLEST) -> Array:
         raise MissingLibraryError(
             "superpixels and hierarchies need scikit-image: pip install scikit-image (or take proposals=grid)"
         ) from error
-    found: Array = felzenszwalb(image, scale=SCALE, sigma=SIGMA, min_size=smallest, channel_axis=-1)
-    return found.astype(np.int64)
+    numbered: Array = felzenszwalb(image, scale=SCALE, sigma=SIGMA, min_size=smallest, channel_axis=-1)
+    return numbered.astype(np.int64)
 
 
 # -- merging -------------------------------------------------------------------------------------------
@@ -138,11 +138,11 @@ def neighbours(ids: Array) -> list[set[int]]:
     pairs = np.concatenate([np.stack([a.ravel(), b.ravel()]) for a, b in _adjacent(ids)], 1)
     pairs = pairs[:, pairs[0] != pairs[1]]
     codes = np.unique(np.minimum(*pairs) * count + np.maximum(*pairs))
-    found: list[set[int]] = [set() for _ in range(count)]
+    adjacent: list[set[int]] = [set() for _ in range(count)]
     for one, other in zip((codes // count).tolist(), (codes % count).tolist(), strict=True):
-        found[one].add(other)
-        found[other].add(one)
-    return found
+        adjacent[one].add(other)
+        adjacent[other].add(one)
+    return adjacent
 
 
 def _adjacent(ids: Array) -> list[tuple[Array, Array]]:
@@ -185,8 +185,8 @@ def _renumbered(ids: Array, parents: Sequence[int]) -> Array:
     for number in reversed(range(len(roots))):
         roots[number] = roots[roots[number]]
     _, numbers = np.unique(np.array(roots)[ids], return_inverse=True)
-    found: Array = numbers.reshape(ids.shape)
-    return found
+    numbered: Array = numbers.reshape(ids.shape)
+    return numbered
 
 
 def level_counts(regions: int, levels: int) -> tuple[int, ...]:
@@ -209,20 +209,20 @@ def components(labels: Array) -> Array:
         from skimage.measure import label
     except ImportError as error:
         raise MissingLibraryError("an oracle's proposals need scikit-image: pip install scikit-image") from error
-    found: Array = label(labels.astype(np.int64) + 1, background=0, connectivity=1)
-    return found.astype(np.int64) - 1
+    numbered: Array = label(labels.astype(np.int64) + 1, background=0, connectivity=1)
+    return numbered.astype(np.int64) - 1
 
 
-def oracle(labels: Array, known: Array, regions: int) -> Array:
+def oracle(labels: Array, labelled: Array, regions: int) -> Array:
     """What one who knows the truth (H, W) would propose: its components, merged until `regions` are left.
 
-    By Ward's cost, on the truth in place of the image. Pixels that are not `known` (H, W) go to the nearest that are.
+    By Ward's cost, on the truth in place of the image. Other pixels than `labelled` (H, W) get the nearest one's.
     """
     from scipy.ndimage import distance_transform_edt
 
-    if not known.any():
+    if not labelled.any():
         return np.zeros(labels.shape, np.int64)
-    nearest = distance_transform_edt(~known, return_distances=False, return_indices=True)
+    nearest = distance_transform_edt(~labelled, return_distances=False, return_indices=True)
     present, truth = np.unique(labels[tuple(nearest)], return_inverse=True)
     truth = truth.reshape(labels.shape)
     return merged(components(truth), np.eye(len(present))[truth], (regions,), "ward")[0]
@@ -250,7 +250,7 @@ def weights_on_cells(ids: Array, count: int, stride: int) -> tuple[Array, Array]
 
 
 def shares_along(start: Array, stop: Array, stride: int, length: int, context: float = CONTEXT) -> Array:
-    """The shares (count, ceil(length / stride)) of an axis's cells in intervals, `context` times as long, clipped."""
+    """Fractions (count, ceil(length / stride)) of an axis's cells in intervals, `context` times as long, clipped."""
     middle, half = (start + stop) / 2, (stop - start) / 2 * context
     low, high = np.maximum(middle - half, 0)[:, None], np.minimum(middle + half, length)[:, None]
     edges = stride * np.arange(-(-length // stride) + 1)
@@ -279,8 +279,8 @@ def _propose(
     counts = level_counts(regions, levels)
     pictures = image.detach().permute(0, 2, 3, 1).float().cpu().numpy()
     kind = cast(Merging, merging)
-    found = [_of_image(picture, counts, kind, smallest, stride) for picture in pictures]
-    ids, members, masks, boxes = (torch.from_numpy(np.stack(p)).to(image.device) for p in zip(*found, strict=True))
+    by_image = [_of_image(picture, counts, kind, smallest, stride) for picture in pictures]
+    ids, members, masks, boxes = (torch.from_numpy(np.stack(p)).to(image.device) for p in zip(*by_image, strict=True))
     return ids, members, masks, boxes
 
 
@@ -306,7 +306,7 @@ SCHEMA = (
 
 @functools.cache
 def _library() -> Any:
-    """Torch's register of operators, with ours in it; asked for late, since importing a file must change nothing."""
+    """Torch's register of operators with ours, made at the first call: importing a file must have no effect."""
     library = torch.library.Library("fovbench", "FRAGMENT")
     if not hasattr(torch.ops.fovbench, "partition"):
         library.define(SCHEMA)
@@ -326,8 +326,8 @@ def operator(
     An image may have fewer regions than it may have; the last rows of a level are then zeros.
     """
     _library()
-    given = image.detach()
-    found: tuple[Tensor, Tensor, Tensor, Tensor] = torch.ops.fovbench.partition(
-        given, regions, levels, merging, SMALLEST, stride
+    pixels = image.detach()
+    parts: tuple[Tensor, Tensor, Tensor, Tensor] = torch.ops.fovbench.partition(
+        pixels, regions, levels, merging, SMALLEST, stride
     )
-    return found
+    return parts

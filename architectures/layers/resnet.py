@@ -68,20 +68,20 @@ def steps(
     From block 4 on the rate of unit i is multiplied by `multi_grid[i]`, repeated where the block has more units.
     Raises RegistryError where so many blocks do not reach the output stride.
     """
-    found, stride, rate = [], 4, 1
+    plan, stride, rate = [], 4, 1
     for block, count in enumerate(units):
-        found.append([])
+        plan.append([])
         for index in range(count):
             grid = multi_grid[index % len(multi_grid)] if block >= 3 else 1
             strided = _strided(layout, block, index, units)
             dropped = strided and stride == output_stride
             own = rate if layout.late else rate * (2 if dropped else 1)
-            found[-1].append(Step(2 if strided and not dropped else 1, own * grid))
+            plan[-1].append(Step(2 if strided and not dropped else 1, own * grid))
             rate *= 2 if dropped else 1
             stride *= 2 if strided and not dropped else 1
     if stride != output_stride:
         raise RegistryError(f"{len(units)} blocks have output stride {stride} at most, not {output_stride}")
-    return found
+    return plan
 
 
 def _strided(layout: Layout, block: int, index: int, units: Sequence[int]) -> bool:

@@ -24,7 +24,7 @@ CONVOLUTIONS: Mapping[str, tuple[int, ...]] = {
 """Convolutions in each stage, by configuration (A, B, D, E)."""
 
 
-def vgg_trunk(backbone: str, width: float, norm: Norm, kept: bool) -> Trunk:
+def vgg_trunk(backbone: str, width: float, norm: Norm, keep_switches: bool) -> Trunk:
     """The five stages of a VGG net, on RGB. Layers bear the names of the published network files."""
     stages: dict[str, nn.Module] = {}
     inputs = 3
@@ -35,7 +35,7 @@ def vgg_trunk(backbone: str, width: float, norm: Norm, kept: bool) -> Trunk:
             layers |= convolution(f"conv{number}_{index}", inputs, outputs, 3, padding=1, norm=norm)
             inputs = outputs
         stages[f"stage{number}"] = nn.Sequential(OrderedDict(layers))
-    return Trunk(stages, kept)
+    return Trunk(stages, keep_switches)
 
 
 def convolutions_of(backbone: str) -> tuple[int, ...]:
@@ -54,9 +54,9 @@ def mirrored_widths(backbone: str, width: float) -> list[list[tuple[int, int]]]:
     As many layers as the encoder's stage has, the last one narrowing (512, 512, 256 at stage 4).
     """
     widths = [scaled(channels, width) for channels in CHANNELS]
-    found = []
+    stages = []
     for stage in reversed(range(len(widths))):
         own, after = widths[stage], widths[max(stage - 1, 0)]
         count = convolutions_of(backbone)[stage]
-        found.append([(own, own)] * (count - 1) + [(own, after)])
-    return found
+        stages.append([(own, own)] * (count - 1) + [(own, after)])
+    return stages

@@ -25,7 +25,7 @@ class Fact:
     `quantity` is a metric's name, or `metric/part` for a named part of its detail
     (`receptive_field/pool4`). `value` is the exact integer, or the number as printed: with `digits`
     decimals, in units of `scale`. A `convention` of `bench.structure.conventions` counts in place of the
-    metric, as the table did that printed the number. A `disputed` one is known not to agree; `note` says why.
+    metric, as the table did that printed the number. A `disputed` one does not agree with our count; `note` says why.
     """
 
     quantity: str
@@ -57,7 +57,7 @@ class Published:
     """A source of published numbers, with what its facts have in common; calling it makes one `Fact`.
 
     `when`, `shape`, `convention` and `note` are as in `Fact` and hold for every number of this group; `disputed` says
-    why its numbers are known not to agree.
+    why its numbers do not agree with our count.
     """
 
     source: str
@@ -91,7 +91,7 @@ class Published:
         return replace(self, convention=convention)
 
     def disputed_because(self, reason: str) -> Published:
-        """The same source, of numbers that are known not to agree, and why."""
+        """The same source, of numbers that do not agree with our count, and why."""
         return replace(self, disputed=reason)
 
 

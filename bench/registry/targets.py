@@ -1,4 +1,4 @@
-"""What a user may name where an architecture is wanted.
+"""The names of architectures that a user may write: registered ones, networks of zoos, own functions.
 
 A registered name, `timm:NAME`, `torchvision:NAME` (classification or segmentation), or
 `file.py:callable` / `pkg.module:callable`, a function whose keyword-only parameters are its axes.
@@ -61,21 +61,21 @@ def _not_live() -> Any:
 def _callable(name: str, plugins: Sequence[str]) -> Architecture:
     where, _, function = name.rpartition(":")
     module = load(_file(where))
-    found = getattr(module, function, None)
-    if not callable(found):
-        known = [n for n, v in vars(module).items() if inspect.isfunction(v) and not n.startswith("_")]
-        raise RegistryError(f"'{where}' has no function '{function}'{suggestion(function, known)}")
-    if inspect.isfunction(found) and (loose := _loose(found)):
+    builder = getattr(module, function, None)
+    if not callable(builder):
+        names = [n for n, v in vars(module).items() if inspect.isfunction(v) and not n.startswith("_")]
+        raise RegistryError(f"'{where}' has no function '{function}'{suggestion(function, names)}")
+    if inspect.isfunction(builder) and (loose := _loose(builder)):
         raise RegistryError(f"{name}: an axis is a keyword-only parameter: write def {function}(*, {loose}=...)")
     try:
-        axes = axes_of(found)
+        axes = axes_of(builder)
     except TypeError as error:
         raise RegistryError(f"{name}: {error}") from None
-    return Architecture(name, found, module.__name__, axes, task="", source=where)
+    return Architecture(name, builder, module.__name__, axes, task="", source=where)
 
 
 def _timm_axes(name: str) -> tuple[Axis, ...]:
-    """None. A dot divides the name from that of weights (`resnet50.a1_in1k`); of older names timm itself is asked."""
+    """None. A dot divides the name from that of weights (`resnet50.a1_in1k`); for older names timm is imported."""
     if name.partition(".")[0] not in timm_models():
         import timm
 
@@ -85,7 +85,7 @@ def _timm_axes(name: str) -> tuple[Axis, ...]:
 
 
 def _near(name: str, known: Collection[str]) -> str:
-    """The nearest of so many names that one is always half alike: a hint only where it is more than that."""
+    """The most similar name as a hint, if it is similar enough: among so many names one always is to some degree."""
     near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.7)
     return f", did you mean '{near[0]}'?" if near else " (`timm.list_models()` names them)"
 
@@ -115,6 +115,6 @@ def _file(where: str) -> Source:
 
 
 def _loose(function: Callable[..., Any]) -> str:
-    """The first parameter that could be given by place, and so is no axis; empty where there is none."""
+    """The first parameter that is not keyword-only, and so is not an axis; empty where there is none."""
     loose = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return next((p.name for p in inspect.signature(function).parameters.values() if p.kind in loose), "")

@@ -47,8 +47,8 @@ def torchvision_axes(name: str) -> tuple[Axis, ...]:
     own = list(builder.args.kwonlyargs)
     if builder.args.kwarg is not None and isinstance(builder.returns, ast.Name):
         own += _constructor(module, builder.returns.id)
-    found = {axis.name: axis for argument in own for axis in _axis(argument)}
-    return tuple(found.values())
+    by_name = {axis.name: axis for argument in own for axis in _axis(argument)}
+    return tuple(by_name.values())
 
 
 def _constructor(module: ast.Module, name: str) -> list[ast.arg]:

@@ -94,7 +94,7 @@ def _torchvision(name: str) -> Iterator[Fact]:
 
 
 def _built_for_weights(name: str) -> dict[str, Any]:
-    """What a builder does when it is given weights, and its networks without weights lack or have.
+    """Axis values of the networks that the published weights are of, where they differ from the defaults.
 
     A segmentation network gets its auxiliary head, GoogLeNet loses both of its own.
     """

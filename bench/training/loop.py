@@ -52,7 +52,7 @@ class Task(Protocol):
 class Diverged(ArithmeticError):  # noqa: N818 - a name like StopIteration
     """A loss of the training, or a weight after it, is not finite."""
 
-    sort = "diverged"
+    kind = "diverged"
 
     def __init__(self, step: int, loss: float) -> None:
         super().__init__(f"diverged at step {step}: loss {loss}")

@@ -64,7 +64,8 @@ def test_what_the_centre_and_the_background_cost() -> None:
 
 
 def fields(**axes: Any) -> dict[str, Any]:
-    net = cpm(**NARROW | axes).eval()
+    """By layer, without the centre map, which depends on no pixel and takes most of the time here."""
+    net = cpm(**NARROW | {"centre": False} | axes).eval()
     layers = net.receptive_field_layers
     return {name: receptive_field(net, (3, 64, 64), sink=path).size for name, path in layers.items()}
 
@@ -77,6 +78,11 @@ def test_fields_are_those_of_figure_2_and_of_the_releases(axes: dict[str, Any]) 
     found = fields(**axes)
     assert published
     assert {name: found[name] for name in published} == published
+
+
+def test_the_centre_map_widens_no_field() -> None:
+    with_centre = cpm(stages=2, **NARROW).eval()
+    assert receptive_field(with_centre, (3, 64, 64)).size == fields(stages=2)["stage2"]
 
 
 @pytest.mark.parametrize(("evidence", "stride", "kernel", "refinements"), [(3, 2, 5, 3), (5, 4, 3, 2), (9, 8, 11, 1)])

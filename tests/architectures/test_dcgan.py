@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from arithmetic import bf16_gradient_tolerance
 from torch import Tensor, nn
 
 from architectures.dcgan import GAN, OBJECTIVES, Rules, SpectralConv2d, dcgan, halvings
@@ -258,7 +259,10 @@ def test_a_step_in_a_fast_mode_has_nearly_the_gradient_of_a_plain_one(loss: Any,
             total = net.loss(net(x), {})
         total.backward()
         found.append(torch.cat([g.flatten() for g in gradients(net) if g is not None]))
-    assert (found[1] - found[0]).norm() < 0.05 * found[0].norm()
+    # Generator and discriminator have three convolutions each: 2 * 6 * 3 roundings of 2^-8 are 14 %.
+    tolerance = bf16_gradient_tolerance(net.generator, net.discriminator)
+    assert tolerance == 36 / 256
+    assert (found[1] - found[0]).norm() < tolerance * found[0].norm()
 
 
 def test_spectral_normalisation_divides_by_the_largest_singular_value() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from test_contract import people
+from families import people
 from torch import nn
 
 from architectures.deeppose import DeepPose, SquaredDistance, alexnet_cells, crops, deeppose

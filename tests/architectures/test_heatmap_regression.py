@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from test_contract import people
+from families import people
 from torch.nn import functional as F
 
 from architectures.heatmap_regression import SpatialModel, heatmap_regression

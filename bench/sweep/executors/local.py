@@ -142,7 +142,7 @@ def described(error: BaseException) -> str:
     first = (str(error).splitlines() or [""])[0].strip()
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return f"oom: {first or 'out of memory'}"
-    kind = getattr(error, "sort", "")
+    kind = getattr(error, "kind", "")
     if kind:
         return f"{kind}: {first.removeprefix(kind).strip()}"
     return f"failed: {type(error).__name__}: {first}".rstrip(": ")
