@@ -2,59 +2,32 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-MOST_BYTES = 1 << 30
-"""Bytes of the largest variable, decompressed, that is read."""
-HEADER, ENDIAN, COMPRESSED = 128, 126, 15
-"""Of version 5: bytes of the header, the place of the mark of the byte order, the type of a compressed element."""
+from bench.data.matfile import check
 
 
 def variables(path: Path, **how: Any) -> dict[str, Any]:
     """The variables of a Matlab file by name; `how` goes to scipy's `loadmat`.
 
-    Raises ValueError, with the file, where it cannot be read or would take more than MOST_BYTES.
+    Raises ValueError, with the file, where it is malformed or too large (`bench.data.matfile`).
     """
     from scipy.io import loadmat
 
     try:
-        _refuse_large(path.read_bytes())
+        check(path.read_bytes())
         loaded: dict[str, Any] = loadmat(str(path), **how)
     except NotImplementedError:
         raise ValueError(f"{path}: a Matlab file of version 7.3 (HDF5) is not read: save it with '-v7'") from None
     except Exception as error:  # scipy raises errors of many types for broken files
         raise ValueError(
-            f"{path}: cannot be read as a Matlab file (version 4 to 7): {error or type(error).__name__}; fetch it again"
+            f"{path}: cannot be read as a Matlab file (version 5 to 7): {error or type(error).__name__}; fetch it again"
         ) from error
     return loaded
-
-
-def _refuse_large(content: bytes) -> None:
-    """Raises ValueError where a compressed variable of a file of version 5 is larger than MOST_BYTES."""
-    if not content:
-        raise ValueError("it is empty")
-    order = {b"IM": "<", b"MI": ">"}.get(content[ENDIAN:HEADER])
-    start = HEADER
-    while order and start + 8 <= len(content):
-        kind, size = struct.unpack_from(f"{order}II", content, start)
-        if kind == COMPRESSED:
-            _refuse_inflated(content[start + 8 : start + 8 + size])
-        start += 8 + size
-
-
-def _refuse_inflated(packed: bytes) -> None:
-    inflater, total = zlib.decompressobj(), 0
-    while packed and not inflater.eof:
-        total += len(inflater.decompress(packed, 1 << 20))
-        packed = inflater.unconsumed_tail
-        if total > MOST_BYTES:
-            raise ValueError(f"a variable takes more than {MOST_BYTES >> 20} MiB")
 
 
 def number(value: Any, name: str) -> float:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.io import savemat
 
-import bench.data.matlab
+import bench.data.matfile
 from bench.data import lsp, lspet, lspet128, mpii
 from bench.data.matlab import number, variables, whole_numbers
 
@@ -154,7 +154,7 @@ def test_version_seven_point_three_says_what_would_work(tmp_path):
 
 
 def test_a_variable_that_inflates_beyond_the_limit_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(bench.data.matlab, "MOST_BYTES", 4 << 20)
+    monkeypatch.setattr(bench.data.matfile, "MOST_BYTES", 4 << 20)
     packed = zlib.compress(b"\0" * (8 << 20))
     (tmp_path / "x.mat").write_bytes(valid()[:128] + struct.pack("<II", 15, len(packed)) + packed)
     with pytest.raises(ValueError, match=r"x\.mat: .*a variable takes more than 4 MiB"):

@@ -1,0 +1,163 @@
+"""The form of Matlab files of version 5 to 7: a walk over all elements, before a reader trusts the sizes they state.
+
+scipy's reader is compiled code that can end the process on a malformed file; one that passes this walk is well-formed.
+Source: MathWorks, "MAT-File Format", chapter 1, "MAT-File Level 5".
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+MOST_BYTES = 1 << 30
+"""Bytes of the largest variable, decompressed, that is read."""
+HEADER = 128
+ORDERS = {b"IM": "<", b"MI": ">"}
+"""The mark of the byte order at the end of the header."""
+VERSION_5, VERSION_73 = 0x0100, 0x0200
+INT32, UINT32, MATRIX, COMPRESSED = 5, 6, 14, 15
+ITEM_BYTES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8, 16: 1, 17: 2, 18: 4}
+"""Bytes of an item of each type of data."""
+NAMES = (1, 2, 16)
+"""The types of data that hold names."""
+CELL, STRUCT, TEXT = 1, 2, 4
+NUMBERS = range(6, 16)
+"""Classes of arrays: cell arrays, structs, text, and the ten classes of numbers."""
+COMPLEX = 0x0800
+MOST_DEPTH = 20
+"""Levels of structs in structs."""
+
+
+@dataclass(frozen=True)
+class Element:
+    """A piece of a file: the type of its data, and where these start and end."""
+
+    kind: int
+    start: int
+    end: int
+
+
+def check(content: bytes) -> None:
+    """Raises ValueError where the bytes are not a well-formed file of version 5 to 7, or a variable is too large.
+
+    Raises NotImplementedError for version 7.3.
+    """
+    order = ORDERS.get(content[HEADER - 2 : HEADER])
+    version = struct.unpack_from(f"{order}H", content, HEADER - 4)[0] if order else 0
+    if version == VERSION_73:
+        raise NotImplementedError
+    if order is None or version != VERSION_5:
+        raise ValueError("it is empty" if not content else "it has no header of version 5 to 7")
+    walk = _Walk(content, order)
+    for element in walk.elements(HEADER, len(content)):
+        if element.kind == COMPRESSED:
+            inflated = _inflated(content[element.start : element.end])
+            inner = _Walk(inflated, order)
+            inner.matrix(inner.element(0, len(inflated))[0])
+        else:
+            walk.matrix(element)
+
+
+def _inflated(packed: bytes) -> bytes:
+    inflater = zlib.decompressobj()
+    content = inflater.decompress(packed, MOST_BYTES)
+    if inflater.unconsumed_tail:
+        raise ValueError(f"a variable takes more than {MOST_BYTES >> 20} MiB")
+    return content
+
+
+class _Walk:
+    """The elements of some bytes in a byte order."""
+
+    def __init__(self, content: bytes, order: str) -> None:
+        self.content = content
+        self.tag = struct.Struct(f"{order}II")
+        self.whole = struct.Struct(f"{order}i")
+
+    def elements(self, start: int, end: int) -> Iterator[Element]:
+        """The elements between two places, one after the other."""
+        while start < end:
+            element, start = self.element(start, end)
+            yield element
+
+    def element(self, start: int, end: int) -> tuple[Element, int]:
+        """The element at `start`, and where the next one begins; `end` is that of the element around it."""
+        if start + 8 > end:
+            raise ValueError("it ends within an element")
+        kind, size = self.tag.unpack_from(self.content, start)
+        if kind >> 16:  # a small element: type and size in four bytes, data in the next four
+            if kind >> 16 > 4:
+                raise ValueError("a small element states more than 4 bytes")
+            return Element(kind & 0xFFFF, start + 4, start + 4 + (kind >> 16)), start + 8
+        if start + 8 + size > end:
+            raise ValueError("an element states more bytes than there are")
+        padding = 0 if kind == COMPRESSED else -size % 8
+        return Element(kind, start + 8, start + 8 + size), min(start + 8 + size + padding, end)
+
+    def matrix(self, element: Element, depth: int = 0) -> None:
+        """Raises ValueError where the element is not an array whose parts fit its shape."""
+        if element.kind != MATRIX or depth > MOST_DEPTH:
+            raise ValueError(f"there is an element of type {element.kind} where an array belongs")
+        if element.start == element.end:
+            return
+        parts = self.elements(element.start, element.end)
+        flags, shape, name = (next(parts, None) for _ in range(3))
+        if flags is None or shape is None or name is None or name.kind not in NAMES:
+            raise ValueError("an array has no flags, shape or name")
+        if (flags.kind, flags.end - flags.start) != (UINT32, 8):
+            raise ValueError("the flags of an array are not two numbers")
+        (bits, _) = self.tag.unpack_from(self.content, flags.start)
+        self.items(bits, self.count(shape), parts, depth)
+
+    def count(self, shape: Element) -> int:
+        """The number of items of an array of this shape."""
+        sides = range(shape.start, shape.end, 4)
+        if shape.kind != INT32 or (shape.end - shape.start) % 4 or not 2 <= len(sides) <= 32:
+            raise ValueError("the shape of an array is not two or more numbers")
+        lengths = [self.whole.unpack_from(self.content, side)[0] for side in sides]
+        if min(lengths) < 0 or math.prod(lengths) > MOST_BYTES:
+            raise ValueError(f"an array has the shape {' x '.join(map(str, lengths))}")
+        return math.prod(lengths)
+
+    def items(self, bits: int, count: int, parts: Iterator[Element], depth: int) -> None:
+        """Raises ValueError where what follows the name of an array does not fit its class and number of items."""
+        kind = bits & 0xFF
+        if kind in NUMBERS:
+            for _ in range(2 if bits & COMPLEX else 1):
+                self.numbers(next(parts, None), count)
+        elif kind == TEXT:
+            self.numbers(next(parts, None), None)
+        elif kind in (CELL, STRUCT):
+            self.children(count if kind == CELL else count * self.fields(parts), parts, depth)
+        else:
+            raise ValueError(f"arrays of class {kind} are not read")
+        if next(parts, None) is not None:
+            raise ValueError("an array holds more than its class and shape state")
+
+    def numbers(self, data: Element | None, count: int | None) -> None:
+        size = ITEM_BYTES.get(data.kind) if data is not None else None
+        if data is None or size is None or (data.end - data.start) % size:
+            raise ValueError("the data of an array have no type of numbers")
+        if count is not None and (data.end - data.start) // size != count:
+            raise ValueError(f"an array of {count} items holds {(data.end - data.start) // size}")
+
+    def fields(self, parts: Iterator[Element]) -> int:
+        """The number of fields of a struct."""
+        length, names = next(parts, None), next(parts, None)
+        if length is None or names is None or (length.kind, length.end - length.start) != (INT32, 4):
+            raise ValueError("a struct has no names of fields")
+        each = int(self.whole.unpack_from(self.content, length.start)[0])
+        size = names.end - names.start
+        if names.kind not in NAMES or each < 1 or size % each:
+            raise ValueError("the names of a struct's fields have no common length")
+        return size // each
+
+    def children(self, count: int, parts: Iterator[Element], depth: int) -> None:
+        for _ in range(count):
+            child = next(parts, None)
+            if child is None:
+                raise ValueError("a struct or cell array holds less than its shape states")
+            self.matrix(child, depth + 1)
