@@ -233,6 +233,7 @@ def variant_rows(axes: Axes, results: Results) -> dict[str, int]:
     axes.set_yticks(range(len(variants)), [texts[v] for v in variants])
     axes.set_ylim(len(variants) - 0.5, -0.5)
     axes.set_ylabel("")
+    axes.locator_params(axis="x", nbins=4)  # the axes may be narrow, and numbers that hardly differ are long
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     return {variant: i for i, variant in enumerate(variants)}
