@@ -43,6 +43,8 @@ SMALLEST = 8
 """Points of the smallest text in any figure."""
 LONGEST_WORD = 44
 """Characters of a word in a label that stays on one line."""
+LEAST_WIDTH = 2.8
+"""Inches of axes with a row per variant."""
 MOST_AXES = 2
 """With more axes that vary, a name states only what differs from the baseline."""
 
@@ -233,9 +235,17 @@ def variant_rows(axes: Axes, results: Results) -> dict[str, int]:
     axes.set_yticks(range(len(variants)), [texts[v] for v in variants])
     axes.set_ylim(len(variants) - 0.5, -0.5)
     axes.set_ylabel("")
+    axes.locator_params(axis="x", nbins=4)  # numbers that hardly differ are long
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     return {variant: i for i, variant in enumerate(variants)}
+
+
+def keep_width(figure: Figure) -> None:
+    """Widen a figure whose names and texts leave less than LEAST_WIDTH for its axes."""
+    figure.draw_without_rendering()
+    width = figure.axes[0].get_window_extent().width / figure.dpi
+    figure.set_figwidth(figure.get_figwidth() + max(0.0, LEAST_WIDTH - width))
 
 
 def rows_height(results: Results) -> float:

@@ -12,6 +12,7 @@ from bench.display.figure import (
     INK,
     beside,
     in_order,
+    keep_width,
     new,
     palette,
     rows_height,
@@ -48,6 +49,7 @@ def accuracy(results: Results) -> Iterator[tuple[str, Figure]]:
     axes.set_xlabel(axis_label(summary, column))
     axes.margins(x=0.06)
     _legend(figure, _several(summary, column), bounded)
+    keep_width(figure)
     yield "accuracy", figure
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bench.analysis.bounds import Bound, bound
 from bench.analysis.summary import Aggregate, Column, Summary, summarise
-from bench.display.figure import INK, beside, in_order, new, palette, rows_height, seaborn, variant_rows
+from bench.display.figure import INK, beside, in_order, keep_width, new, palette, rows_height, seaborn, variant_rows
 from bench.display.legend import legend_below
 from bench.display.metric_names import display_name
 from bench.display.numbers import fixed, style_of
@@ -44,6 +44,7 @@ def fraction_of_optimum(results: Results) -> Iterator[tuple[str, Figure]]:
     axes.set_xlim(0, max(102.0, axes.get_xlim()[1]))  # the length of a bar is read, so the axis begins at 0
     axes.set_xlabel(f"{name}, % of the best possible")
     _legend(figure)
+    keep_width(figure)
     yield "fraction_of_optimum", figure
 
 

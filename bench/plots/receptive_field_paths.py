@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis.summary import Aggregate, summarise
-from bench.display.figure import COLOURS, MARKERS, beside, new, rows_height, variant_rows
+from bench.display.figure import COLOURS, MARKERS, beside, keep_width, new, rows_height, variant_rows
 from bench.display.legend import legend_below
 from bench.display.metric_names import axis_label
 from bench.registry import plot
@@ -41,6 +41,7 @@ def receptive_field_paths(results: Results) -> Iterator[tuple[str, Figure]]:
     axes.set_xlim(left=0)
     axes.margins(x=0.05)
     _legend(figure, axes, paths)
+    keep_width(figure)
     yield "receptive_field_paths", figure
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bench.analysis.summary import Column, Summary, summarise
-from bench.display.figure import INK, beside, in_order, new, palette, rows_height, seaborn, variant_rows
+from bench.display.figure import INK, beside, in_order, keep_width, new, palette, rows_height, seaborn, variant_rows
 from bench.display.metric_names import axis_label, display_name
 from bench.display.numbers import show, style_of
 from bench.display.seeds import scaled
@@ -47,6 +47,7 @@ def _figure(summary: Summary, column: Column) -> Figure:
         beside(axes, rows[aggregate.variant], number, alpha=1.0 if aggregate.samples else 0.7)
     axes.margins(x=0.04)
     axes.set_xlabel(axis_label(summary, column))
+    keep_width(figure)
     return figure
 
 

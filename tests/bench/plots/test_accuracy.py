@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from figure_checks import drawn, texts
+from figure_checks import check_labels, drawn, texts
 
 from bench.analysis.summary import summarise
 from bench.display.figure import in_order
@@ -52,3 +52,10 @@ def test_without_a_known_optimum_there_is_no_such_line(synthetic: Results):
 def test_one_variant_alone_has_no_figure(results_of):
     assert drawn("accuracy", results_of({"net(a=1)": {"miou": [0.5, 0.6]}})) == {}
     assert drawn("accuracy", results_of({"net(a=1)": {"miou": [0.5, 0.6]}, "net(a=2)": {"miou": [0.4, 0.5]}}))
+
+
+@pytest.mark.parametrize("step", [0.0001, 0.0002, 0.0003])
+def test_scores_that_hardly_differ_can_be_read(results_of, step: float):
+    """Long names leave a narrow axis, and close scores have long numbers."""
+    scores = {f"net(a={10**42 + i})": {"miou": [0.2657 + step * i, 0.2657 + step * (i + 0.5)]} for i in range(3)}
+    check_labels(drawn("accuracy", results_of(scores))["accuracy"])
