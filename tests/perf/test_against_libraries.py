@@ -91,13 +91,13 @@ def laps(nets: list[nn.Module], run: Callable[[nn.Module, torch.Tensor], None], 
     """CPU seconds of one call of each, in turn, on fresh copies."""
     for number in range(ROUNDS + 1):
         copies, images = [copy.deepcopy(net) for net in nets], torch.randn(2, 3, side, side)
-        found = []
+        seconds = []
         for net in copies if number % 2 else copies[::-1]:
             run(net, images)
             began = time.thread_time()
             run(net, images)
-            found.append(time.thread_time() - began)
-        yield found if number % 2 else found[::-1]
+            seconds.append(time.thread_time() - began)
+        yield seconds if number % 2 else seconds[::-1]
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -109,6 +109,6 @@ def test_ours_against_theirs(name: str) -> None:
     with thread_count(1):
         for kind, run in (("forward", forward), ("training step", training_step)):
             ours, theirs = (min(column) for column in zip(*laps(nets, run, pair.side), strict=True))
-            told = f"{1e3 * ours:.1f} against {1e3 * theirs:.1f} ms, {sizes[0] / 1e9:.3f} against {sizes[1] / 1e9:.3f} GMAC"
-            print(f"\n{name}: {kind} {told}: ratio {ours / theirs / (sizes[0] / sizes[1]):.3f}")
+            line = f"{1e3 * ours:.1f} against {1e3 * theirs:.1f} ms, {sizes[0] / 1e9:.3f} against {sizes[1] / 1e9:.3f} GMAC"
+            print(f"\n{name}: {kind} {line}: ratio {ours / theirs / (sizes[0] / sizes[1]):.3f}")
     assert sizes[0] / sizes[1] == pytest.approx(1, abs=0.2)

@@ -26,7 +26,7 @@ def cpu_seconds(call: Callable[[], object], rounds: int = 3) -> float:
     return min(times)
 
 
-def given(side: int) -> tuple[Tensor, Tensor, Tensor]:
+def problem(side: int) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     scores = torch.randn(1, PARTS, side, side, generator=generator)
     return scores, torch.full((PARTS, 2), 0.05), torch.zeros(PARTS, 2)
@@ -66,8 +66,8 @@ INFERENCES: dict[str, Callable[[Tensor], Tensor]] = {
 
 def table(ways: Mapping[str, Callable[[], object]], side: int, parts: int) -> str:
     """A line: time of each way, in all and for each cell of each part."""
-    told = [(s, 1e9 * s / (parts * side**2)) for s in map(cpu_seconds, ways.values())]
-    return f"{side**2:>14} " + "".join(f"{f'{1e3 * s:.2f} ms {ns:8.0f} ns a cell':>30}" for s, ns in told)
+    cells = [(s, 1e9 * s / (parts * side**2)) for s in map(cpu_seconds, ways.values())]
+    return f"{side**2:>14} " + "".join(f"{f'{1e3 * s:.2f} ms {ns:8.0f} ns a cell':>30}" for s, ns in cells)
 
 
 def printed(names: Iterable[str], lines: Iterable[str]) -> None:
@@ -77,9 +77,9 @@ def printed(names: Iterable[str], lines: Iterable[str]) -> None:
 def test_time_against_size(benchmark) -> None:
     lines = []
     for side in SIDES:
-        springs = given(side)
+        springs = problem(side)
         lines.append(table({name: partial(way, *springs) for name, way in WAYS.items()}, side, PARTS))
-    benchmark.pedantic(lambda: transformed(*given(SIDES[-1])), rounds=3)
+    benchmark.pedantic(lambda: transformed(*problem(SIDES[-1])), rounds=3)
     printed(WAYS, lines)
 
 

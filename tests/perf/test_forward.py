@@ -31,7 +31,7 @@ def device():
 
 
 def synchronised():
-    """Seconds, when everything that was asked of the device has been done."""
+    """The time in seconds, once the device has finished its work."""
     if device() == "cuda":
         torch.cuda.synchronize()
     import time
@@ -44,9 +44,9 @@ def synchronised():
 def test_forward(family, axes, benchmark):
     torch.manual_seed(0)
     network = live(family).build(**axes).eval().to(device())
-    asked = live(family).resolve(axes)
-    size = asked.get("size", 128)
-    image = torch.randn(1, asked.get("channels", 3), size, size, device=device())
+    settings = live(family).resolve(axes)
+    size = settings.get("size", 128)
+    image = torch.randn(1, settings.get("channels", 3), size, size, device=device())
     with torch.inference_mode():
         outputs = benchmark(network, image)
     assert all(torch.isfinite(output).all() for output in pytree.tree_leaves(outputs))

@@ -45,8 +45,8 @@ TORCH = (
     + """
 from torch.utils.benchmark import Timer
 with torch.inference_mode():
-    taken = Timer("model(x)", globals={"model": model, "x": x}, num_threads=1).blocked_autorange(min_run_time=3.0)
-print(1e3 * taken.median)
+    timing = Timer("model(x)", globals={"model": model, "x": x}, num_threads=1).blocked_autorange(min_run_time=3.0)
+print(1e3 * timing.median)
 """
 )
 OURS = ["-m", "bench.cli", "measure", f"timm:{MODEL}", "--shape", f"3,{SIDE},{SIDE}", "--metrics", "latency", "--json"]

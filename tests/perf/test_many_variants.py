@@ -38,17 +38,17 @@ def chosen():
     """COUNT settings, the families in turn; what a family refuses is left out."""
     families = segmenting()
     streams = [(family, variants(family)) for family in families]
-    found = []
+    settings = []
     turns = itertools.cycle(streams)
-    while len(found) < COUNT:
+    while len(settings) < COUNT:
         family, stream = next(turns)
         axes = next(stream)
         try:
             family.resolve(axes)
         except RegistryError:
             continue
-        found.append((family.name, axes))
-    return found
+        settings.append((family.name, axes))
+    return settings
 
 
 def ablation(folder, number, name, axes):
@@ -64,7 +64,7 @@ def ablation(folder, number, name, axes):
 
 
 def workers_seconds():
-    """CPU seconds of the fork server and of all workers that have ended; None where /proc does not tell."""
+    """CPU seconds of the fork server and of all workers that have ended; None where there is no /proc."""
     stats = (file.read_text().rpartition(")")[2].split() for file in Path("/proc").glob("[0-9]*/stat"))
     own = [list(map(int, fields[11:15])) for fields in stats if fields[1] == str(os.getpid())]
     return sum(map(sum, own)) / os.sysconf("SC_CLK_TCK") if own else None
@@ -84,8 +84,8 @@ def test_two_hundred_variants(tmp_path, capsys):
             executor.stop()
         errors = [r.measurement.error for r in store.records() if r.measurement.error]
     with capsys.disabled():
-        told = f"{len(plans)} variants of {len(segmenting())} families at {SHAPE}, {summary.measured} measurements"
+        line = f"{len(plans)} variants of {len(segmenting())} families at {SHAPE}, {summary.measured} measurements"
         spent = f"{seconds:.1f} s on {WORKERS} workers (budget 60 s)"
         cpu = "" if used is None else f", {used:.0f} CPU seconds of {60 * WORKERS} in them"
-        print(f"\n{told}: {spent}{cpu}, {summary.failed} failed {errors[:3]}")
+        print(f"\n{line}: {spent}{cpu}, {summary.failed} failed {errors[:3]}")
     assert summary.left == 0

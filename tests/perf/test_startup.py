@@ -26,6 +26,6 @@ def test_cpu_time_of_a_light_command(command, capsys):
     samples = [cpu_seconds(command.split()) for _ in range(7)]
     median = statistics.median(samples)
     with capsys.disabled():
-        told = f"budget {COMMANDS[command]} s, {median / COMMANDS[command]:.2f} of it"
-        print(f"\nbench {command:12} {median:.3f} s CPU (median of 7; {told})", end="")
+        relative = f"budget {COMMANDS[command]} s, {median / COMMANDS[command]:.2f} of it"
+        print(f"\nbench {command:12} {median:.3f} s CPU (median of 7; {relative})", end="")
     assert min(samples) > 0

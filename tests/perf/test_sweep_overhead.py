@@ -1,6 +1,6 @@
 """What the sweep itself costs for each measurement, beside joblib and Hydra's multirun for the same function in the same run.
 
-Ours plans, keys, dispatches to a process, and keeps every result in a durable store; joblib keeps nothing;
+Ours plans, keys, dispatches to a process, and saves every result in a durable store; joblib saves nothing;
 Hydra writes a folder for each job. Needs the extra `perf`.
 """
 
@@ -37,7 +37,7 @@ main()
 
 
 def ours(folder):
-    """Seconds for each measurement: measured from nothing, and found again."""
+    """Seconds for each measurement: on an empty store, and with every measurement stored already."""
     (folder / "a.yaml").write_text(TEXT)
     with Store(folder / "s.sqlite") as store:
         executor = LocalExecutor(2)
@@ -97,10 +97,10 @@ def hydras(folder):
 
 def test_overhead_of_a_cell(tmp_path, capsys):
     first, again = ours(tmp_path)
-    rivals = {"joblib (2 processes, keeps nothing)": joblibs(), "Hydra multirun (start not counted)": hydras(tmp_path)}
+    rivals = {"joblib (2 processes, saves nothing)": joblibs(), "Hydra multirun (start not counted)": hydras(tmp_path)}
     with capsys.disabled():
         print(f"\nsweep overhead over {CELLS} trivial measurements, milliseconds for each measurement")
-        print(f"  fovbench, measured and kept       {1e3 * first:8.3f}")
-        print(f"  fovbench, found again             {1e3 * again:8.3f}")
+        print(f"  fovbench, measured and stored     {1e3 * first:8.3f}")
+        print(f"  fovbench, stored already          {1e3 * again:8.3f}")
         for name, seconds in rivals.items():
-            print(f"  {name:33} {1e3 * seconds:8.3f}   ours takes {first / seconds:.2f} of it")
+            print(f"  {name:33} {1e3 * seconds:8.3f}   ours takes {first / seconds:.2f} times as long")

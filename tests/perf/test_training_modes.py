@@ -1,7 +1,7 @@
 """Training speed of the generative families: the mode that `auto` picks against plain fp32, in turn, in one run.
 
-The mode is admitted layer by layer beforehand: its gradients agree with those of fp32 on this machine, or another one is
-taken, or fp32 itself (ratio 1). Printed for each family: the mode, and the ratio of the medians of CPU time per step.
+Each layer is probed beforehand: a mode whose gradients do not agree with those of fp32 on this machine is not admitted,
+and `auto` may admit fp32 only (ratio 1). Printed for each family: the mode, and the ratio of the medians of CPU time per step.
 MODE_ROUNDS sets how many rounds.
 """
 

@@ -4,7 +4,7 @@ The plain loop is what a user writes first: fp32, contiguous, `torch.optim.AdamW
 `DataLoader` (no worker processes, so that both loops have one core) whose dataset opens each JPEG and its
 label file with Pillow, resizes both to 160x120, flips and jitters the colours with torchvision's transforms,
 and normalises. Our loop is `bench.training.loop.fit` in the precision mode that `auto` admits, with its own augmentation;
-reading the files into memory once, and the admission of the mode, are printed beside it, not counted.
+reading the files into memory once, and the admission of the mode, are printed as well, and are not part of the ratio.
 
 The files are CamVid's where FOVBENCH_DATA has it, else pictures of the same size drawn here.
 """
@@ -44,7 +44,7 @@ def small_fcn8s() -> nn.Module:
 
 
 class Files(Dataset[tuple[Tensor, Tensor]]):
-    """Image and label files, read when they are asked for."""
+    """Image and label files, read on access."""
 
     def __init__(self, root: Path) -> None:
         lines = (root / "camvid" / "train.txt").read_text().split("\n")
@@ -80,9 +80,9 @@ def plain_steps(root: Path) -> Iterator[None]:
 
 def data_root(folder: Path) -> Path:
     """FOVBENCH_DATA where it has CamVid, else `folder` with as many pictures as one round needs."""
-    given = os.environ.get("FOVBENCH_DATA")
-    if given and (Path(given) / "camvid" / "train.txt").is_file():
-        return Path(given)
+    folder_of_data = os.environ.get("FOVBENCH_DATA")
+    if folder_of_data and (Path(folder_of_data) / "camvid" / "train.txt").is_file():
+        return Path(folder_of_data)
     random = np.random.default_rng(0)
     (folder / "camvid").mkdir()
     names = [(f"{i}.jpg", f"{i}.png") for i in range(BATCH * STEPS)]
