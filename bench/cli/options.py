@@ -125,10 +125,10 @@ def load_ablation(
 def check_metrics(ablations: Sequence[Ablation], only: Sequence[str]) -> None:
     from bench.registry import RegistryError, suggestion
 
-    known = list(dict.fromkeys(m.name for a in ablations for m in a.metrics))
+    metrics = list(dict.fromkeys(m.name for a in ablations for m in a.metrics))
     for name in only:
-        if name not in known:
-            raise RegistryError(f"--only {name}: the ablation has no such metric{suggestion(name, known)}")
+        if name not in metrics:
+            raise RegistryError(f"--only {name}: the ablation has no such metric{suggestion(name, metrics)}")
 
 
 def check_sorts(rerun: Sequence[str]) -> None:
@@ -156,13 +156,13 @@ def read_plan(
 
 
 def read_results(
-    name: str, store: Path, data: Path | None, source: Path | None = None, quiet: bool = False, **asked: Any
+    name: str, store: Path, data: Path | None, source: Path | None = None, quiet: bool = False, **options: Any
 ) -> Results:
     """What is stored of an ablation, locally or in its bundle; stderr says what is missing and what is from where."""
     from bench.results.store import Store
     from bench.sweep.reading import read_results as read
 
-    ablation = load_ablation(name, **asked)
+    ablation = load_ablation(name, **options)
     with Store(store) as stored:
         results = read(ablation, stored, data, source)
     if missing := results.missing:

@@ -1,4 +1,4 @@
-"""Results -> a table as Markdown, CSV, LaTeX or JSON lines. Only reads what was kept."""
+"""Results -> a table as Markdown, CSV, LaTeX or JSON lines. Only reads."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def markdown(summary: Summary, claims: bool = True) -> str:
     rows = [[markdown_text(text) for text in row] for row in displayed(summary, short_name)]
     rules = ["---" if i <= len(summary.results.varied) else "---:" for i in range(len(rows[0]))]
     lines = [_pipes(rows[0]), _pipes(rules), *(_pipes(row) for row in rows[1:])]
-    said = [text for text in (shared_words(summary.results),) if text]
+    shared = [text for text in (shared_words(summary.results),) if text]
     answers = claim_lines(summary) if claims else []
-    notes = [f"- {markdown_text(note)}" for note in (*said, *notes_under(summary, short_name), *answers)]
+    notes = [f"- {markdown_text(note)}" for note in (*shared, *notes_under(summary, short_name), *answers)]
     return "\n".join([*lines, "", *notes]) + "\n"
 
 

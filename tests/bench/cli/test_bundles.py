@@ -171,7 +171,9 @@ def test_what_is_committed_is_written_from_the_bundles_and_checked_against_them(
     assert out.splitlines() == ["reports/absent/index.md", "reports/README.md", "README.md"]
     assert bench("report", "--committed", "--check") == ("", "")
     readme = (clone / "README.md").read_text()
-    assert readme.startswith("# Mine\n") and readme.endswith(f"{END}\nend\n") and "old" not in readme
+    assert readme.startswith("# Mine\n")
+    assert readme.endswith(f"{END}\nend\n")
+    assert "old" not in readme
     for name in ("reports/absent/index.md", "reports/README.md"):
         text = (clone / name).read_text()
         digit = next(i for i, sign in enumerate(text) if sign == "0" and text[i - 1] != "v")

@@ -42,12 +42,12 @@ def test_from_an_ablation_to_a_report_to_a_gate(bench, tmp_path):
     assert not (tmp_path / "results").exists(), "planning wrote something"
     done = bench("run", "ablations/easy.yaml")
     assert done.stdout.strip() == "reports/site/easy/index.html"
-    assert (tmp_path / "reports" / "easy" / "index.md").exists()
+    assert (tmp_path / "reports" / "site" / "easy" / "index.html").exists()
     assert {row["status"] for row in rows(bench("plan", "easy", "--json"))} == {"cached"}
     told = rows(bench("table", "easy", "--format", "json"))
     assert {"variant", "metric", "value", "unit", "better", "samples", "error"} <= told[0].keys()
     assert {row["value"] for row in told if row["metric"] == "twice"} == {0, 2, 4, 6}
-    assert "bench accept easy" in bench("gate", "easy", code=4).stderr
+    assert "bench accept easy" in bench("gate", "easy", code=2).stderr
     bench("accept", "easy")
     assert "14 of 14 numbers as expected" in bench("gate", "easy").stdout
 
@@ -71,6 +71,28 @@ def test_the_gate_s_exit_status_tells_what_happened(bench, tmp_path, old, new, c
     assert told in done.stdout
     assert "to accept what is right: bench accept easy" in done.stderr
     assert {row["status"] for row in rows(bench("gate", "easy", "--json", code=code))} >= {told}
+
+
+def test_accept_and_gate_measure_first_and_without_a_name_all_ablations_are_checked(bench, tmp_path):
+    (tmp_path / "ablations" / "other.yaml").write_text(TEXT.replace("[1, 2, 3]", "[8]"))
+    assert "bench accept ABLATION" in bench("gate", code=2).stderr
+    assert bench("accept", "easy", "other").stdout.split() == [f"results/expected/{n}.csv" for n in ("easy", "other")]
+    (tmp_path / "results" / "store.sqlite").unlink()
+    assert "22 of 22 numbers as expected in 2 ablations" in bench("gate").stdout
+    file = tmp_path / "results" / "expected" / "other.csv"
+    file.write_text(file.read_text().replace(",twice,16", ",twice,15"))
+    done = bench("gate", code=1)
+    assert "worse    other: trivial(a=8,mode=even)  twice: expected 15, measured 16" in done.stdout
+    assert "bench accept other" in done.stderr
+    assert "22 of 22" not in done.stdout
+    assert bench("gate", "easy").stdout == "14 of 14 numbers as expected\n"
+
+
+def test_accept_refuses_failed_measurements(bench, tmp_path):
+    done = bench("accept", "easy", "--set", "metrics=[deadly]", code=2)
+    assert "measurements failed" in done.stderr
+    assert "--rerun failed" in done.stderr
+    assert not (tmp_path / "results" / "expected").exists()
 
 
 def test_a_run_with_failures_exits_with_one_and_says_how_to_repair(bench):
