@@ -70,7 +70,7 @@ def test_the_gate_s_exit_status_tells_what_happened(bench, tmp_path, old, new, c
     done = bench("gate", "easy", code=code)
     assert told in done.stdout
     assert "to accept what is right: bench accept easy" in done.stderr
-    assert {row["status"] for row in rows(bench("gate", "easy", "--json", code=code))} >= {told}
+    assert {row["verdict"] for row in rows(bench("gate", "easy", "--json", code=code))} >= {told}
 
 
 def test_accept_and_gate_measure_first_and_without_a_name_all_ablations_are_checked(bench, tmp_path):
@@ -78,13 +78,13 @@ def test_accept_and_gate_measure_first_and_without_a_name_all_ablations_are_chec
     assert "bench accept ABLATION" in bench("gate", code=2).stderr
     assert bench("accept", "easy", "other").stdout.split() == [f"results/expected/{n}.csv" for n in ("easy", "other")]
     (tmp_path / "results" / "store.sqlite").unlink()
-    assert "22 of 22 numbers as expected in 2 ablations" in bench("gate").stdout
+    assert "20 of 20 numbers as expected in 2 ablations" in bench("gate").stdout
     file = tmp_path / "results" / "expected" / "other.csv"
     file.write_text(file.read_text().replace(",twice,16", ",twice,15"))
     done = bench("gate", code=1)
     assert "worse    other: trivial(a=8,mode=even)  twice: expected 15, measured 16" in done.stdout
     assert "bench accept other" in done.stderr
-    assert "22 of 22" not in done.stdout
+    assert "20 of 20" not in done.stdout
     assert bench("gate", "easy").stdout == "14 of 14 numbers as expected\n"
 
 
