@@ -158,10 +158,10 @@ def columns_of(results: Results) -> Iterator[Column]:
     measured = results.frame.drop_duplicates("metric").set_index("metric")
     for metric in [*order, *sorted(set(measured.index) - order.keys())]:
         row = measured.loc[metric] if metric in measured.index else {}
-        said = declared.get(metric, {})
-        unit, better, kind = (_first(row.get(part), said.get(part)) for part in ("unit", "better", "kind"))
-        name = said.get("display_name", metric)
-        yield Column(metric, unit or "", better, kind or "", said.get("doc", ""), name)
+        definition = declared.get(metric, {})
+        unit, better, kind = (_first(row.get(part), definition.get(part)) for part in ("unit", "better", "kind"))
+        name = definition.get("display_name", metric)
+        yield Column(metric, unit or "", better, kind or "", definition.get("doc", ""), name)
 
 
 def _first(measured: Any, declared: Any) -> str | None:

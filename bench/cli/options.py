@@ -168,13 +168,13 @@ def read_plan(
 
 
 def read_results(
-    name: str, store: Path, data: Path | None, source: Path | None = None, quiet: bool = False, **asked: Any
+    name: str, store: Path, data: Path | None, source: Path | None = None, quiet: bool = False, **options: Any
 ) -> Results:
     """What is stored of an ablation, locally or in its bundle; stderr says what is missing and what is from where."""
     from bench.results.store import Store
     from bench.sweep.reading import read_results as read
 
-    ablation = load_ablation(name, **asked)
+    ablation = load_ablation(name, **options)
     with Store(store) as stored:
         results = read(ablation, stored, data, source)
     if missing := results.missing:

@@ -33,15 +33,15 @@ def _described(plan: Plan) -> str:
     from bench.sweep.progress import seconds_text
 
     counts = {status: plan.count(status) for status in ("due", "cached", "failed")}
-    told = ", ".join(f"{n} {status}" for status, n in counts.items() if n or status != "failed")
+    text = ", ".join(f"{n} {status}" for status, n in counts.items() if n or status != "failed")
     training_runs = len({p.request.training_run for p in plan.planned if p.request.training_run and p.status == "due"})
     if training_runs:
-        told += f", {training_runs} trainings"
+        text += f", {training_runs} trainings"
     if counts["due"]:
-        known = f"about {seconds_text(plan.seconds)} on one worker" if plan.seconds else "time unknown"
-        told += f"; {known}" + (f", {plan.unknown} without precedent" if plan.unknown and plan.seconds else "")
+        forecast = f"about {seconds_text(plan.seconds)} on one worker" if plan.seconds else "time unknown"
+        text += f"; {forecast}" + (f", {plan.unknown} without precedent" if plan.unknown and plan.seconds else "")
     excluded = len(plan.ablation.excluded)
-    return f"{plan.ablation.name}: {told}" + (f"; {excluded} variants excluded" if excluded else "")
+    return f"{plan.ablation.name}: {text}" + (f"; {excluded} variants excluded" if excluded else "")
 
 
 def _power(plan: Plan) -> str:
@@ -72,19 +72,19 @@ def plan_command(
     only: tuple[str, ...],
     rerun: tuple[str, ...],
     force: bool,
-    **asked: Any,
+    **options: Any,
 ) -> None:
     """Show every measurement of ABLATION and its state. Builds nothing."""
     from bench.results.store import Store
     from bench.sweep.noop import stored_twins
     from bench.sweep.plan import plan as make
 
-    ablation = load_ablation(name, **asked)
+    ablation = load_ablation(name, **options)
     check_metrics([ablation], only)
     check_error_kinds(rerun)
-    with Store(store) as kept:
-        plan = make(ablation, kept, data, rerun=rerun, force=force, only=only, reading=True)
-        twins = stored_twins(plan, kept)
+    with Store(store) as stored:
+        plan = make(ablation, stored, data, rerun=rerun, force=force, only=only, reading=True)
+        twins = stored_twins(plan, stored)
     for line in (f"note: {twins}" if twins else "", _power(plan)):
         echo_error(line) if line else None
     rows = [*_plan_rows(plan)]
@@ -93,23 +93,23 @@ def plan_command(
         return
     for row in rows:
         seed = None if row["seed"] is None else f"seed {row['seed']}"
-        told = (row["variant"], row["metric"], seed, row["key"], row["error"] or row["because"])
-        click.echo(f"{row['status']:9} " + "  ".join(str(text) for text in told if text))
+        parts = (row["variant"], row["metric"], seed, row["key"], row["error"] or row["because"])
+        click.echo(f"{row['status']:9} " + "  ".join(str(part) for part in parts if part))
     click.echo(_described(plan))
 
 
 def _plan_rows(plan: Plan) -> Iterable[dict[str, Any]]:
     for p in plan.planned:
-        told = {
+        place = {
             "variant": p.request.variant.name,
             "metric": p.request.metric,
             "seed": p.request.seed,
             "status": p.status,
         }
-        yield {**told, "key": p.request.key, "error": p.error, "because": None}
+        yield {**place, "key": p.request.key, "error": p.error, "because": None}
     for variant, because in plan.ablation.excluded:
-        told = {"variant": variant.name, "metric": None, "seed": None, "status": "excluded"}
-        yield {**told, "key": None, "error": None, "because": because}
+        place = {"variant": variant.name, "metric": None, "seed": None, "status": "excluded"}
+        yield {**place, "key": None, "error": None, "because": because}
 
 
 @click.command()
@@ -141,7 +141,7 @@ def run(
 
     ABLATION is a file, or a name in the folder ablations/.
 
-    Every result is kept the moment it is known: after a crash or Ctrl-C the same command goes on.
+    Every result is stored at once: after a crash or Ctrl-C the same command goes on.
     Exit status: 0 all measured, 1 some measurements failed, 2 usage, 130 interrupted.
     """
     from bench.results.store import Store
@@ -151,8 +151,8 @@ def run(
     ablations = [load_ablation(name, overrides, plugins, seeds, device) for name in names]
     check_metrics(ablations, how["only"])
     check_error_kinds(how["rerun"])
-    with Store(store) as kept:
-        job = Job(ablations, kept, data, **how)
+    with Store(store) as stored:
+        job = Job(ablations, stored, data, **how)
         if dry_run:
             for plan in job.plans(reading=True):
                 click.echo(_described(plan))
@@ -178,15 +178,15 @@ def _reporter(job: Job, no_report: bool) -> Callable[[Plan], None]:
 @click.argument("name", metavar="ABLATION")
 @click.argument("request", required=False, metavar="[KEY|VARIANT|METRIC]")
 @ablation_options
-def why(name: str, request: str | None, store: Path, **asked: Any) -> None:
+def why(name: str, request: str | None, store: Path, **options: Any) -> None:
     """Say why measurements of ABLATION are due.
 
     Shows which part of the key differs from what was measured before."""
     from bench.results.keys import difference
     from bench.results.store import Store
 
-    with Store(store) as kept:
-        plan = read_plan(kept, name, **asked)
+    with Store(store) as stored:
+        plan = read_plan(stored, name, **options)
         chosen = [p for p in plan.planned if not request or request in (p.request.variant.name, p.request.metric)
                   or p.request.key.startswith(request)]  # fmt: skip
         if not chosen:
@@ -194,12 +194,13 @@ def why(name: str, request: str | None, store: Path, **asked: Any) -> None:
         for p in chosen:
             click.echo(f"{p.status:7} {p.request.variant.name} {p.request.metric} {p.request.key}")
             if p.status == "due":
-                for line in _nearest(p.request, kept, difference):
+                for line in _nearest(p.request, stored, difference):
                     click.echo(f"        {line}")
 
 
-def _nearest(request: Any, kept: Store, difference: Callable[..., Iterable[str]]) -> list[str]:
+def _nearest(request: Any, stored: Store, difference: Callable[..., Iterable[str]]) -> list[str]:
     earlier = [
-        list(difference(request.parts, parts)) for _, parts in kept.parts(request.variant.architecture, request.metric)
+        list(difference(request.parts, parts))
+        for _, parts in stored.parts(request.variant.architecture, request.metric)
     ]
     return min(earlier, key=len, default=["never measured"])

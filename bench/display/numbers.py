@@ -112,7 +112,7 @@ def fixed(number: float, decimals: int, sign: bool = False) -> str:
 
 @dataclass(frozen=True)
 class Shown:
-    """A aggregate in words: the number with its spread, what must be said beside it, the difference and its verdict.
+    """An aggregate in words: the number with its spread, notes on it, the difference and its verdict.
 
     `number` is empty where there is none; then `notes` say why. `verdict` is empty where nothing was inferred.
     """
@@ -127,22 +127,23 @@ class Shown:
         """All in one line."""
         notes = "; ".join(self.notes)
         change = f"{DELTA} {self.difference}" if self.difference else ""
-        told = ", ".join(part for part in (change, self.verdict) if part)
-        aside = "; ".join(part for part in (told, notes) if part)
+        comparison = ", ".join(part for part in (change, self.verdict) if part)
+        aside = "; ".join(part for part in (comparison, notes) if part)
         if not self.number:
             return notes
         return f"{self.number} ({aside})" if aside else self.number
 
 
 def show(summary: Summary, variant: str, metric: str, style: Style) -> Shown | None:
-    """How the aggregate is shown; None where nobody asked for it."""
+    """How the aggregate is shown; None where it was not requested."""
     aggregate = summary.aggregates.get((variant, metric))
     if aggregate is None:
         return None
     change = summary.delta(variant, metric)
     notes = notes_of(aggregate, usual_count(summary.of(metric)))
-    told = difference_text(aggregate, change, style) if change else ""
-    return Shown(number_text(aggregate, style), tuple(notes), told, verdict_text(aggregate, change) if change else "")
+    difference = difference_text(aggregate, change, style) if change else ""
+    verdict = verdict_text(aggregate, change) if change else ""
+    return Shown(number_text(aggregate, style), tuple(notes), difference, verdict)
 
 
 def number_text(aggregate: Aggregate, style: Style) -> str:
@@ -174,7 +175,7 @@ def interval_text(interval: tuple[float, float] | None, style: Style) -> str:
 
 
 def verdict_text(aggregate: Aggregate, change: Delta) -> str:
-    """The verdict on a difference of seeds; an exact one speaks for itself, and what is missing stands in the notes."""
+    """The verdict on a difference of seeds; an exact one speaks for itself, and the notes say what is missing."""
     return change.verdict if change.verdict and aggregate.seeded and change.verdict not in ("missing", "broken") else ""
 
 
@@ -199,13 +200,13 @@ def usual_count(aggregates: Sequence[Aggregate]) -> int:
 def notes_of(aggregate: Aggregate, usual: int) -> list[str]:
     """What a reader must know beside the number, or instead of it."""
     notes = [coverage_text(aggregate.coverage)] if aggregate.answered and aggregate.coverage < 1 else []
-    asked = len(aggregate.answered) + len(aggregate.errors) + len(aggregate.missing)
-    several = asked > 1 and aggregate.status in ("partial", "error")
+    requested = len(aggregate.answered) + len(aggregate.errors) + len(aggregate.missing)
+    several = requested > 1 and aggregate.status in ("partial", "error")
     for message, seeds in _by_message(aggregate).items():
-        who = f"{len(seeds)} of {asked} seeds: " if several else ""
+        who = f"{len(seeds)} of {requested} seeds: " if several else ""
         notes.append(f"{who}error: {brief(message)}")
     if aggregate.missing:
-        notes.append(f"{len(aggregate.missing)} of {asked} seeds not measured" if several else "not measured")
+        notes.append(f"{len(aggregate.missing)} of {requested} seeds not measured" if several else "not measured")
     if aggregate.seeded and aggregate.count < usual and not several:
         notes.append(f"n={aggregate.count}")
     return notes

@@ -1,4 +1,4 @@
-"""Results -> a table as Markdown, CSV, LaTeX or JSON lines. Only reads what was kept."""
+"""Results -> a table as Markdown, CSV, LaTeX or JSON lines. Only reads."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def markdown(summary: Summary, claims: bool = True) -> str:
     rows = [[markdown_text(text) for text in row] for row in displayed(summary, short_name)]
     rules = ["---" if i <= len(summary.results.varied) else "---:" for i in range(len(rows[0]))]
     lines = [_pipes(rows[0]), _pipes(rules), *(_pipes(row) for row in rows[1:])]
-    said = [text for text in (shared_words(summary.results),) if text]
+    shared = [text for text in (shared_words(summary.results),) if text]
     answers = claim_lines(summary) if claims else []
-    notes = [f"- {markdown_text(note)}" for note in (*said, *notes_under(summary, short_name), *answers)]
+    notes = [f"- {markdown_text(note)}" for note in (*shared, *notes_under(summary, short_name), *answers)]
     return "\n".join([*lines, "", *notes]) + "\n"
 
 
@@ -180,10 +180,17 @@ def as_frame(results: Results) -> pd.DataFrame:
     """The table as a DataFrame, a row per variant: the columns of the CSV form, numbers as numbers."""
     import pandas as pd
 
-    text = io.StringIO(csv_text(summarise(results)))
-    exactly: dict[str, Any] = {"float_precision": "round_trip", "keep_default_na": False, "na_values": [""]}
-    frame: pd.DataFrame = pd.read_csv(text, **exactly)
-    return frame.set_index("variant")
+    rows = csv.DictReader(io.StringIO(csv_text(summarise(results))))
+    return pd.DataFrame([{name: _parsed(text) for name, text in row.items()} for row in rows]).set_index("variant")
+
+
+def _parsed(text: str) -> bool | int | float | str | None:
+    """A CSV field as a value, to the last digit; pandas' own reader rounds, and takes words such as `null` for gaps."""
+    if text in ("", "True", "False"):
+        return None if text == "" else text == "True"
+    if re.fullmatch(r"-?\d+", text):
+        return int(text)
+    return float(text) if re.fullmatch(r"-?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|-?inf|nan", text) else text
 
 
 def json_lines(summary: Summary) -> str:

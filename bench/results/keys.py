@@ -51,8 +51,8 @@ class Request:
 def hashed(parts: Mapping[str, Any]) -> str:
     """The key that a set of parts gives: 20 hexadecimal digits.
 
-    Code enters by its role (architecture, metric, task, ...) and its content. The names of the modules are kept beside
-    the key for `bench why`, and are no part of it: moving a file makes nothing due.
+    Code enters by its role (architecture, metric, task, ...) and its content. The names of the modules are stored with
+    the key for `bench why`, and are not part of it: moving a file makes nothing due.
     """
     code = {role: sorted(digests.values()) for role, digests in parts.get("code", {}).items()}
     text = json.dumps({**parts, "code": code}, sort_keys=True, separators=(",", ":"), default=list)
@@ -74,7 +74,7 @@ def requests(ablation: Ablation, fingerprint: Fingerprint, kinds: Sequence[str] 
 
 
 def networks(ablation: Ablation) -> list[Request]:
-    """One static measurement for each variant, standing for the network itself: what `effect` looks at."""
+    """One static measurement for each variant, standing for the network itself: what the no-op check records."""
     maker = _Maker(ablation, {})
     return [maker.network(variant) for variant in ablation.variants]
 
@@ -164,20 +164,20 @@ class _Maker:
 
 def _weights(variant: Variant) -> dict[str, Any]:
     """What stands behind axis values `file:PATH` (a digest) and `package:NAME` (its version); nothing without them."""
-    found: dict[str, str | None] = {}
+    digests: dict[str, str | None] = {}
     for value in variant.values.values():
         kind, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
         if kind == "file":
-            found[value] = file_digest(Path(name))
+            digests[value] = file_digest(Path(name))
         elif kind == "package":
-            found[value] = library_version(name)
-    return {"weights": found} if found else {}
+            digests[value] = library_version(name)
+    return {"weights": digests} if digests else {}
 
 
 def _named_files(variables: Sequence[str]) -> dict[str, Any]:
     """Digests of the files that these environment variables name; nothing where none is set."""
-    found = {name: file_digest(Path(os.environ[name])) for name in variables if os.environ.get(name)}
-    return {"files": found} if found else {}
+    digests = {name: file_digest(Path(os.environ[name])) for name in variables if os.environ.get(name)}
+    return {"files": digests} if digests else {}
 
 
 def _subject() -> dict[str, dict[str, str]]:
@@ -196,11 +196,11 @@ def _instrument(role: str, module: str) -> dict[str, dict[str, str]]:
 def difference(new: Mapping[str, Any], old: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """Each part of a key that differs, as `code.bench.train: 1a2b -> 3c4d`."""
     for name in sorted({*new, *old}):
-        there, here = old.get(name), new.get(name)
-        if isinstance(there, Mapping) and isinstance(here, Mapping):
-            yield from difference(here, there, f"{prefix}{name}.")
-        elif _plain(there) != _plain(here):
-            yield f"{prefix}{name}: {_shown(there)} -> {_shown(here)}"
+        before, now = old.get(name), new.get(name)
+        if isinstance(before, Mapping) and isinstance(now, Mapping):
+            yield from difference(now, before, f"{prefix}{name}.")
+        elif _plain(before) != _plain(now):
+            yield f"{prefix}{name}: {_shown(before)} -> {_shown(now)}"
 
 
 def _plain(value: Any) -> Any:

@@ -54,14 +54,14 @@ class _Content(ast.NodeTransformer):
 @functools.cache
 def closure(module: str, path: Path) -> tuple[tuple[str, Path], ...]:
     """The module and all project modules that it imports, directly or not, sorted by name."""
-    found: dict[str, Path] = {}
+    modules: dict[str, Path] = {}
     waiting = [(module, path)]
     while waiting:
         name, file = waiting.pop()
-        if name not in found and name not in VOCABULARY:
-            found[name] = file
+        if name not in modules and name not in VOCABULARY:
+            modules[name] = file
             waiting += _project_imports(name, file)
-    return tuple(sorted(found.items()))
+    return tuple(sorted(modules.items()))
 
 
 def code_digest(modules: Iterable[tuple[str, Path]]) -> dict[str, str]:
@@ -77,12 +77,12 @@ def _movable(name: str) -> str:
 @functools.cache
 def _project_imports(module: str, path: Path) -> tuple[tuple[str, Path], ...]:
     own = (*OURS, module.split(".")[0])
-    found: dict[str, Path] = {}
+    modules: dict[str, Path] = {}
     for name in _imports(module, path):
         file = _file_of(name, module, path) if name.split(".")[0] in own else _beside(name, module, path)
         if file is not None:
-            found[name] = file
-    return tuple(found.items())
+            modules[name] = file
+    return tuple(modules.items())
 
 
 def _beside(name: str, importer: str, path: Path) -> Path | None:
@@ -137,7 +137,7 @@ def libraries(modules: tuple[tuple[str, Path], ...], also: tuple[str, ...] = ())
     names = {"torch", *also}
     for module in modules:
         for name, path in closure(*module):
-            names |= {found.split(".")[0] for found in _imports(name, path) if found}
+            names |= {imported.split(".")[0] for imported in _imports(name, path) if imported}
     foreign = sorted(names - set(sys.stdlib_module_names) - set(OURS) - {m.split(".")[0] for m, _ in modules})
     return tuple((name, version) for name in foreign if (version := library_version(name)) is not None)
 

@@ -1,4 +1,4 @@
-"""Run a plan: what is missing is measured, once, and kept as soon as it is known."""
+"""Run a plan: what is missing is measured once and stored at once."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Outcome:
 
 
 def run(plan: Plan, store: Store, executor: Executor, options: Options = DEFAULT) -> Outcome:
-    """Measure what is due. Whatever is known is in the store at once; a death costs its own measurement only."""
+    """Measure what is due. Every result is stored at once; a death costs its own measurement only."""
     return _Run(plan, store, executor, options).run()
 
 
 class _Run:
-    """The state of one run: what is pending, in flight, and kept."""
+    """The state of one run: what is pending, in flight, and stored."""
 
     def __init__(self, plan: Plan, store: Store, executor: Executor, options: Options) -> None:
         self.plan, self.store, self.executor, self.options = plan, store, executor, options
@@ -69,7 +69,7 @@ class _Run:
     def _own_requests(self) -> None:
         mine = self._claimed([key for key in self.by_key if key not in self.done])
         if not self.options.replace:
-            self._found(self.store.measured(mine))
+            self._measured_by_others(self.store.measured(mine))
         for kind in KINDS:
             self._phase([c for c in self.plan.due if c.kind == kind and c.key in mine and c.key not in self.done])
 
@@ -82,13 +82,13 @@ class _Run:
             if not self._time_left():
                 return
             if not self.options.replace:
-                self._found(self.store.measured(missing))
+                self._measured_by_others(self.store.measured(missing))
             if self._claimed([k for k in missing if k not in self.done]):
                 self._own_requests()
             elif len(self.done) < len(self.by_key):
                 time.sleep(0.5)
 
-    def _found(self, rows: Mapping[str, Row]) -> None:
+    def _measured_by_others(self, rows: Mapping[str, Row]) -> None:
         """Measurements that another run has measured since we planned."""
         self.done |= rows.keys()
         self.failed += sum(row.error is not None for row in rows.values())
@@ -113,14 +113,14 @@ class _Run:
             for training_run in dict.fromkeys(request.training_run for request in light):
                 yield self._training_run(tuple(c for c in light if c.training_run == training_run))
             return
-        share = math.ceil(len(light) / self.options.workers)
-        size = 1 if light and light[0].kind == "speed" else min(BATCH, max(1, share))
+        per_worker = math.ceil(len(light) / self.options.workers)
+        size = 1 if light and light[0].kind == "speed" else min(BATCH, max(1, per_worker))
         for start in range(0, len(light), size):
             yield MeasureJob(light[start : start + size], self.plan.ablation.plugins)
 
     def _training_run(self, group: tuple[Request, ...]) -> TrainJob:
-        kept = None if self.options.force else self.store.evaluation(group[0].training_run)
-        return TrainJob(group, self.plan.ablation.recipe, self.plan.data, self.plan.ablation.plugins, kept)
+        stored = None if self.options.force else self.store.evaluation(group[0].training_run)
+        return TrainJob(group, self.plan.ablation.recipe, self.plan.data, self.plan.ablation.plugins, stored)
 
     def _lane(self, job: MeasureJob | TrainJob) -> Lane:
         return "exclusive" if job.requests[0].kind == "speed" else "shared"
@@ -191,6 +191,6 @@ class _Run:
 
     def _again(self, job: MeasureJob | TrainJob, requests: tuple[Request, ...], attempt: int) -> MeasureJob | TrainJob:
         if isinstance(job, TrainJob):
-            known = job.evaluation or self.evaluated.get(requests[0].training_run)
-            return replace(job, requests=requests, evaluation=known, attempt=attempt)
+            evaluation = job.evaluation or self.evaluated.get(requests[0].training_run)
+            return replace(job, requests=requests, evaluation=evaluation, attempt=attempt)
         return replace(job, requests=requests, attempt=attempt)

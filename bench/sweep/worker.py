@@ -1,4 +1,4 @@
-"""What runs inside a job's process: measure measurements, or train once and read every metric off the result."""
+"""What runs inside a job's process: measure a network, or train it once and read every metric off the result."""
 
 from __future__ import annotations
 
@@ -66,30 +66,30 @@ def _subject(request: Request, plugins: tuple[str, ...]) -> Subject:
 
 @dataclass(frozen=True)
 class SignatureJob:
-    """What the networks of these measurements are; those already `known` get their values read."""
+    """What the networks of these measurements are; those in `recorded` get their values read."""
 
     requests: tuple[Request, ...]
     plugins: tuple[str, ...] = ()
-    known: tuple[Signature, ...] = ()
+    recorded: tuple[Signature, ...] = ()
 
     def __call__(self, emit: Emit) -> None:
-        known = {found.key: found for found in self.known}
+        by_key = {each.key: each for each in self.recorded}
         for request in self.requests:
-            emit(self._signature(request, known.get(request.key)))
+            emit(self._signature(request, by_key.get(request.key)))
 
-    def _signature(self, request: Request, known: Signature | None) -> Signature:
+    def _signature(self, request: Request, recorded: Signature | None) -> Signature:
         try:
             subject = _subject(request, self.plugins)
-            return replace(known, values=values(subject)) if known else signature(request.key, subject)
+            return replace(recorded, values=values(subject)) if recorded else signature(request.key, subject)
         except Exception as error:
             return Signature(request.key, error=described(error))
 
 
 @dataclass(frozen=True)
 class TrainJob:
-    """One training run: a variant trained from a seed, evaluated, and all its accuracy cells.
+    """One training run: a variant trained from a seed, evaluated, and all its accuracy measurements.
 
-    `evaluation` is what an earlier run kept of this training run; with it nothing is trained.
+    `evaluation` is what an earlier run stored of this training run; with it nothing is trained.
     """
 
     requests: tuple[Request, ...]
@@ -105,12 +105,12 @@ class TrainJob:
         if evaluation is None:
             evaluation = trained(first, self.recipe, self.data, emit, self.plugins)
             emit(Evaluated(first.training_run, evaluation))
-        told = {key: evaluation.facts.get(key) for key in ("mode", "seconds", "cpu_seconds", "refused")}
+        training_facts = {key: evaluation.facts.get(key) for key in ("mode", "seconds", "cpu_seconds", "refused")}
         for request in self.requests:
             result = measured(request, lambda metric: metric.call(evaluation), self.plugins)
             result = _with_contributions(result, evaluation, self.plugins)
-            spent = result.duration + float(told["seconds"] or 0)
-            emit(replace(result, duration=spent, detail={**result.detail, **told}))
+            spent = result.duration + float(training_facts["seconds"] or 0)
+            emit(replace(result, duration=spent, detail={**result.detail, **training_facts}))
 
 
 def _with_contributions(result: Measurement, evaluation: Evaluation, plugins: tuple[str, ...]) -> Measurement:
@@ -154,8 +154,8 @@ def trained(
     evaluation: Evaluation = task.evaluate(result.model, held_out, work.device, result.mode)
     took = {"seconds": result.seconds, "cpu_seconds": result.cpu_seconds, "steps": result.steps}
     seen = {"effective_receptive_field": _seen(result.model, held_out, task, work)}
-    units, told = _offered(result.model, held_out, task, work)
-    facts = {**evaluation.facts, "mode": result.mode, "refused": dict(result.refused), **took, **seen, **told}
+    units, errors = _offered(result.model, held_out, task, work)
+    facts = {**evaluation.facts, "mode": result.mode, "refused": dict(result.refused), **took, **seen, **errors}
     return replace(evaluation, units={**evaluation.units, **units}, curves=result.curves, facts=facts)
 
 
@@ -217,7 +217,7 @@ def _examples(request: Request, split: str, data: Path | None, plugins: tuple[st
 
 
 def measured(request: Request, read: Callable[[Metric], Any], plugins: tuple[str, ...] = ()) -> Measurement:
-    """The measurement's measurement: what `read` gave, or the error that it raised."""
+    """The measurement of a request: what `read` gave, or the error that it raised."""
     started = time.perf_counter()
     entry = declarations(plugins).metrics.get(request.metric)
     try:
@@ -232,13 +232,13 @@ def _checked(result: Any) -> Reading:
     reading = result if isinstance(result, Reading) else Reading(result)
     for sample in _samples(reading.value):
         if not math.isfinite(sample):
-            raise ValueError(f"the metric gave {sample}, which is no finite number")
+            raise ValueError(f"the metric gave {sample}, which is not a finite number")
     json.dumps(dict(reading.detail))
     return reading
 
 
 def measurement(request: Request, metric: Metric, reading: Reading, duration: float) -> Measurement:
-    """A reading as a measurement of its measurement; a single number of a static metric is exact."""
+    """A reading as a measurement; a single number of a static metric is exact."""
     samples = tuple(_samples(reading.value))
     return Measurement(
         key=request.key,
@@ -265,6 +265,6 @@ def _samples(value: Any) -> Iterator[float]:
 
 
 def failure(request: Request, error: str, duration: float, plugins: tuple[str, ...] = ()) -> Measurement:
-    """The measurement of a measurement that could not be measured, made where the death was seen."""
+    """The failed measurement of a request, made where the death was seen."""
     metric = declarations(plugins).metrics.get(request.metric)
     return measurement(request, metric, Reading(None, error=error), duration)

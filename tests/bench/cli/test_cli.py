@@ -44,7 +44,7 @@ def test_from_an_ablation_to_a_report_to_a_gate(bench, tmp_path):
     assert not (tmp_path / "results").exists(), "planning wrote something"
     done = bench("run", "ablations/easy.yaml")
     assert done.stdout.strip() == "reports/site/easy/index.html"
-    assert (tmp_path / "reports" / "easy" / "index.md").exists()
+    assert (tmp_path / "reports" / "site" / "easy" / "index.html").exists()
     assert {row["status"] for row in rows(bench("plan", "easy", "--json"))} == {"cached"}
     text = rows(bench("table", "easy", "--format", "json"))
     assert {"variant", "metric", "value", "unit", "better", "samples", "error"} <= text[0].keys()
