@@ -21,8 +21,14 @@ KINDS = ("architectures", "ablations", "metrics", "tasks", "datasets")
 @click.argument("kind", type=click.Choice(KINDS), required=False)
 @plugin
 @json_option
-def list_command(kind: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
+@click.option("--markdown", is_flag=True, help="The reference page, docs/reference.md: axes, units, defaults, sources.")
+def list_command(kind: str | None, plugins: tuple[str, ...], as_json: bool, markdown: bool) -> None:
     """List what is registered: all of it, or one kind."""
+    if markdown:
+        if kind or as_json:
+            raise click.UsageError("--markdown writes the page of all kinds; give no kind and no --json")
+        _print_reference(plugins)
+        return
     rows = [row for each in ([kind] if kind else KINDS) for row in _listed(each, plugins)]
     if as_json:
         print_json(rows)
@@ -33,6 +39,13 @@ def list_command(kind: str | None, plugins: tuple[str, ...], as_json: bool) -> N
         for row in rows:
             if row["kind"] == each:
                 click.echo(f"  {row['name']:{width}}  {row['summary']}")
+
+
+def _print_reference(plugins: tuple[str, ...]) -> None:
+    from bench.report.reference import reference
+
+    ablations = [(row["name"], row["summary"]) for row in _listed("ablations", plugins)]
+    click.echo(reference(ablations, plugins), nl=False)
 
 
 def _listed(kind: str, plugins: tuple[str, ...]) -> list[dict[str, Any]]:
