@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import TypeVar
 
 from bench.registry import Architecture, Axis, Dataset, Entry, Metric, Plot, Registries, Task, text_of
@@ -18,7 +20,7 @@ Everything that is registered, by kind. `bench list --markdown` writes this page
 it is up to date. Words such as MAC and receptive field are explained in [definitions](definitions.md).
 
 [Architectures](#architectures) · [Metrics](#metrics) · [Tasks](#tasks) · [Datasets](#datasets) · [Figures](#figures) ·
-[Ablations](#ablations) · [Training](#training)
+[Ablations](#ablations) · [Training](#training) · [Commands](#commands)
 """
 E = TypeVar("E", bound=Entry)
 
@@ -29,10 +31,22 @@ KINDS = {
 }
 
 
-def reference(ablations: Iterable[tuple[str, str]], plugins: Sequence[str] = ()) -> str:
+@dataclass(frozen=True)
+class Command:
+    """A command as its help shows it; `options` are (text as it is typed, help)."""
+
+    name: str
+    usage: str
+    help: str
+    options: tuple[tuple[str, str], ...]
+
+
+def reference(
+    ablations: Iterable[tuple[str, str]], commands: Iterable[Command] = (), plugins: Sequence[str] = ()
+) -> str:
     """The page. `ablations` are (name, question) in order. Imports no module that registers something."""
-    registries = declarations(tuple(plugins))
-    return "\n".join([HEAD, *_sections(registries), *_ablations(ablations), *_recipe()]).rstrip() + "\n"
+    sections = (_sections(declarations(tuple(plugins))), _ablations(ablations), _recipe(), _commands(commands))
+    return "\n".join([HEAD, *chain.from_iterable(sections)]).rstrip() + "\n"
 
 
 def _sections(registries: Registries) -> Iterator[str]:
@@ -114,6 +128,19 @@ def _recipe() -> Iterator[str]:
     yield "| key | default | meaning |\n| --- | --- | --- |"
     for name, field in Recipe.model_fields.items():
         yield f"| `{name}` | `{text_of(field.default)}` | {_line(field.description or '')} |"
+
+
+def _commands(commands: Iterable[Command]) -> Iterator[str]:
+    yield "\n## Commands\n\nEvery command also has `--debug` (show the traceback of an error) and `--help`.\n"
+    for command in commands:
+        yield f"### `{command.name}`\n\n```text\n{command.usage}\n\n{command.help}\n```\n"
+        if command.options:
+            yield "| option | meaning |\n| --- | --- |"
+            yield from (f"| `{text.replace('|', BAR)}` | {_line(meaning)} |" for text, meaning in command.options)
+            yield ""
+
+
+BAR = r"\|"
 
 
 def _text(entry: Entry) -> str:
