@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from bench.cli.options import data_option, json_option, plugin, print_json
 
 if TYPE_CHECKING:
     from bench.registry import Entry
+    from bench.report.reference import Command
 
 KINDS = ("architectures", "ablations", "metrics", "tasks", "datasets")
 
@@ -21,8 +23,14 @@ KINDS = ("architectures", "ablations", "metrics", "tasks", "datasets")
 @click.argument("kind", type=click.Choice(KINDS), required=False)
 @plugin
 @json_option
-def list_command(kind: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
+@click.option("--markdown", is_flag=True, help="The reference page, docs/reference.md: axes, units, defaults, sources.")
+def list_command(kind: str | None, plugins: tuple[str, ...], as_json: bool, markdown: bool) -> None:
     """List what is registered: all of it, or one kind."""
+    if markdown:
+        if kind or as_json:
+            raise click.UsageError("--markdown writes the page of all kinds; give no kind and no --json")
+        _print_reference(plugins)
+        return
     rows = [row for each in ([kind] if kind else KINDS) for row in _listed(each, plugins)]
     if as_json:
         print_json(rows)
@@ -33,6 +41,30 @@ def list_command(kind: str | None, plugins: tuple[str, ...], as_json: bool) -> N
         for row in rows:
             if row["kind"] == each:
                 click.echo(f"  {row['name']:{width}}  {row['summary']}")
+
+
+def _print_reference(plugins: tuple[str, ...]) -> None:
+    from bench.report.reference import reference
+
+    ablations = [(row["name"], row["summary"]) for row in _listed("ablations", plugins)]
+    root = click.get_current_context().find_root()
+    click.echo(reference(ablations, [*_commands(root.command, "bench")], plugins), nl=False)
+
+
+def _commands(command: click.Command, name: str) -> Iterator[Command]:
+    """The command and its subcommands as the reference shows them; groups themselves are left out."""
+    from bench.report.reference import Command
+
+    if isinstance(command, click.Group):
+        for part, each in sorted(command.commands.items()):
+            yield from _commands(each, f"{name} {part}")
+        return
+    context = click.Context(command, info_name=name)
+    usage = " ".join([name, *command.collect_usage_pieces(context)]).replace("[OPTIONS] ", "").replace("[OPTIONS]", "")
+    text = inspect.cleandoc(command.help or "").replace("\b\n", "")
+    options = [o for o in command.params if isinstance(o, click.Option) and o.name not in ("debug", "help")]
+    records = [record for option in options if (record := option.get_help_record(context))]
+    yield Command(name, usage.rstrip(), text, tuple(records))
 
 
 def _listed(kind: str, plugins: tuple[str, ...]) -> list[dict[str, Any]]:
