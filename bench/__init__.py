@@ -229,7 +229,7 @@ def gate(
     """Check the deterministic numbers of ablations against their committed expectations.
 
     Without names every ablation that has expectations. What is not stored is measured (static metrics only: no data, no
-    training). Raises ExpectationError for an ablation without expectations.
+    training). Raises NoExpectationsError for an ablation without expectations.
     """
     from bench.gate.expectations import check, exit_code, expected_names
     from bench.spec.ablation import load as load_ablation

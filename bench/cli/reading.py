@@ -182,8 +182,13 @@ def gate(
     exit 0 pass · 1 regression or change · 2 usage · 4 broken or missing · 5 unexpected win
     """
     from bench import gate as check_all
+    from bench.gate.expectations import NOTHING_TO_COMPARE, NoExpectationsError
 
-    result = check_all(*names, store=store, settings=overrides, plugins=plugins)
+    try:
+        result = check_all(*names, store=store, settings=overrides, plugins=plugins)
+    except NoExpectationsError as error:
+        echo_error(f"error: {error}")
+        raise SystemExit(NOTHING_TO_COMPARE) from None
     print_json(vars(check) for check in result.checks) if as_json else _print_checks(result.checks)
     if result.exit_code:
         changed = dict.fromkeys(check.ablation for check in result.checks if check.verdict != "same")

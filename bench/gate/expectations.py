@@ -24,6 +24,7 @@ from bench.spec.ablation import Ablation
 FOLDER = Path("results") / "expected"
 EXIT: Mapping[Verdict, int] = {"same": 0, "better": 5, "worse": 1, "changed": 1, "missing": 4, "new": 4, "broken": 4}
 GRAVITY = (4, 1, 5, 0)
+NOTHING_TO_COMPARE = EXIT["missing"]
 COLUMNS = ("variant", "metric", "value")
 
 Part = tuple[str, str]
@@ -31,7 +32,11 @@ Part = tuple[str, str]
 
 
 class ExpectationError(ValueError):
-    """A file of expectations that cannot be read."""
+    """A file of expectations that cannot be read or written."""
+
+
+class NoExpectationsError(ExpectationError):
+    """An ablation without expectations, or a folder without any: nothing to compare with, which is never a pass."""
 
 
 @dataclass(frozen=True)
@@ -90,22 +95,22 @@ def read(text: str, name: str) -> dict[Part, str]:
 
 
 def expected_names(folder: Path | None = None) -> list[str]:
-    """The ablations that have expectations. Raises ExpectationError where there are none."""
+    """The ablations that have expectations. Raises NoExpectationsError where there are none."""
     place = folder or FOLDER
     names = sorted(path.stem for path in place.glob("*.csv"))
     if not names:
-        raise ExpectationError(f"there are no expectations in {place}; write them with: bench accept ABLATION")
+        raise NoExpectationsError(f"there are no expectations in {place}; write them with: bench accept ABLATION")
     return names
 
 
 def check(ablation: Ablation, requests: Sequence[Request], store: Store, folder: Path | None = None) -> list[Check]:
     """One check for each static number of the ablation, expected or measured.
 
-    Raises ExpectationError where the ablation has no expectations.
+    Raises NoExpectationsError where the ablation has none.
     """
     file = (folder or FOLDER) / f"{ablation.name}.csv"
     if not file.is_file():
-        raise ExpectationError(f"{file} does not exist; write it with: bench accept {ablation.name}")
+        raise NoExpectationsError(f"{file} does not exist; write it with: bench accept {ablation.name}")
     return compared(ablation.name, read(file.read_text("utf-8"), str(file)), deterministic(requests, store))
 
 
@@ -177,5 +182,5 @@ def _change(expected: str, actual: str, better: Better) -> Verdict:
 
 def exit_code(checks: Iterable[Check]) -> int:
     """The gravest of the verdicts' exit codes; nothing to compare is 4, never a pass."""
-    codes = {EXIT[check.verdict] for check in checks} or {4}
+    codes = {EXIT[check.verdict] for check in checks} or {NOTHING_TO_COMPARE}
     return next(code for code in GRAVITY if code in codes)
