@@ -51,8 +51,9 @@ class Summary:
         return next(column for column in self.columns if column.metric == metric)
 
     def main(self) -> Column | None:
-        """The accuracy metric that the ablation names first and that has a value."""
-        return next((c for c in self.columns if c.kind == "accuracy" and self.measured(c.metric)), None)
+        """The ablation's main metric; where it has no value, the first accuracy metric that has one."""
+        scores = [column for column in self.columns if column.kind == "accuracy" and self.measured(column.metric)]
+        return next((column for column in scores if column.metric == self.results.main), scores[0] if scores else None)
 
     def measured(self, metric: str) -> list[Aggregate]:
         """The metric's aggregates that have a value."""

@@ -119,16 +119,16 @@ def seaborn() -> Iterator[Any]:
 
 
 def names(results: Results) -> dict[str, str]:
-    """Each variant's short name: its values on the axes that vary, and `(baseline)`.
+    """Each variant's label, or its values on the axes that vary; and `(baseline)`.
 
     With more than MOST_AXES axes only those on which it differs from the baseline. Variants that would have the same
     name also state the axes on which they differ from one another.
     """
     short = {variant: _words(_stated(results, variant)) for variant in results.variants}
-    unique = {variant: _unique_name(results, short, variant) for variant in results.variants}
-    return {v: f"{text} (baseline)" if v == results.baseline else text for v, text in unique.items()} | (
-        {results.baseline: "baseline"} if not short[results.baseline] and len(results.variants) > 1 else {}
-    )
+    unique = {variant: _unique_name(results, short, variant) for variant in results.variants} | dict(results.labels)
+    baseline = results.baseline
+    unnamed = not short[baseline] and baseline not in results.labels and len(results.variants) > 1
+    return {**unique, baseline: "baseline" if unnamed else f"{unique[baseline]} (baseline)"}
 
 
 def _stated(results: Results, variant: str) -> list[tuple[str, str]]:

@@ -24,7 +24,9 @@ def shared_axes(results: Results) -> dict[str, str]:
 
 
 def short_name(results: Results, variant: str) -> str:
-    """The variant's name with `…` for what all variants share: `fcn(stride=8,…)`."""
+    """The variant's label; without one its name with `…` for what all variants share: `fcn(stride=8,…)`."""
+    if variant in results.labels:
+        return results.labels[variant]
     axes, shared = results.axes.get(variant, {}), shared_axes(results)
     own = [f"{axis}={text}" for axis, text in axes.items() if shared.get(axis) != text]
     parts = own + [ELLIPSIS] * any(axis in shared for axis in axes)
@@ -32,6 +34,8 @@ def short_name(results: Results, variant: str) -> str:
 
 
 def shared_words(results: Results) -> str:
-    """What `…` in a short name stands for; empty where nothing is shared."""
+    """The axis values that short names leave out; empty where nothing is shared."""
     shared = ", ".join(f"{axis}={text}" for axis, text in shared_axes(results).items())
-    return f"{ELLIPSIS} in a variant's name: {shared}" if shared else ""
+    labelled = set(results.variants) <= results.labels.keys()
+    start = "all variants" if labelled else f"{ELLIPSIS} in a variant's name"
+    return f"{start}: {shared}" if shared else ""

@@ -120,7 +120,7 @@ def _chance(axes: Axes, summary: Summary, main: Column, interval: tuple[float, f
 
 def constant_prediction(results: Results, metric: str) -> float | None:
     """The best score of one class for every pixel, from counts of the labels; None for other metrics."""
-    counts = next((_counts(e) for _, e in sorted(results.evaluations.items()) if "confusion" in e.units), None)
+    counts = next((_counts(e) for _, e in sorted(results.evaluations.items()) if "class_pixels" in e.summaries), None)
     if counts is None:
         return None
     largest, classes = max(counts) / sum(counts), sum(count > 0 for count in counts)
@@ -130,7 +130,7 @@ def constant_prediction(results: Results, metric: str) -> float | None:
 
 def _counts(evaluation: Evaluation) -> list[float]:
     """Labelled pixels of each class in the evaluation split."""
-    counts: list[float] = evaluation.units["confusion"].sum(axis=(0, 2)).tolist()
+    counts: list[float] = evaluation.summaries["class_pixels"].tolist()
     return counts
 
 

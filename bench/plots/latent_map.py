@@ -17,15 +17,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST = 1500
-"""Images drawn at most."""
-
 
 @plot(order=54)
 def latent_map(results: Results) -> Iterator[tuple[str, Figure]]:
     """Posterior means on the two latents of the largest spread, coloured by class."""
-    parts = {"code_mean", "label"}
-    evaluations = {v: e for v, e in first_evaluations(results).items() if parts <= e.units.keys() and _latents(e) > 1}
+    evaluations = {v: e for v, e in first_evaluations(results).items() if _latents(e) > 1}
     if not evaluations:
         return
     columns = min(3, len(evaluations))
@@ -43,7 +39,7 @@ def latent_map(results: Results) -> Iterator[tuple[str, Figure]]:
 
 
 def _latents(evaluation: Evaluation) -> int:
-    return int(evaluation.units["code_mean"].shape[1])
+    return int(evaluation.summaries["codes"].shape[1]) if {"codes", "labels"} <= evaluation.summaries.keys() else 0
 
 
 def _colours(evaluation: Evaluation) -> dict[str, str]:
@@ -56,7 +52,7 @@ def _markers(evaluation: Evaluation) -> dict[str, str]:
 
 
 def _scatter(axes: Axes, evaluation: Evaluation) -> None:
-    codes, classes = evaluation.units["code_mean"][:MOST], evaluation.units["label"][:MOST]
+    codes, classes = evaluation.summaries["codes"], evaluation.summaries["labels"]
     first, second = (-codes.var(axis=0)).argsort(kind="stable")[:2]
     names = [evaluation.names[label] for label in classes]
     look = {"s": 12, "linewidth": 0, "alpha": 0.7, "rasterized": True, "legend": False}

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from bench.display.figure import COLOURS, DASHES, INK, dashes, new, palette, seaborn, titles
 from bench.display.legend import legend_below, line_legend
 from bench.display.seeds import evaluation_notes
@@ -14,17 +12,14 @@ from bench.registry import plot
 from bench.results.measurement import Evaluation
 from bench.results.results import Results
 from bench.tasks import keypoints
+from bench.tasks.keypoints import ALPHAS, DECODING_NAMES, LENGTHS
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LENGTHS = {"torso": 0.2, "head": 0.5}
-"""What thresholds are fractions of, and the threshold of PCK@0.2 and PCKh@0.5."""
-ALPHAS = np.linspace(0, 0.5, 51)
-DECODINGS = ("argmax", "quarter", "dark", "soft_argmax")
-COMPARING = {f"error_{name}" for name in DECODINGS}
+COMPARING = {f"error_{name}" for name in DECODING_NAMES}
 """An ablation with one of these metrics compares ways to read a position off a heatmap."""
 SHOWN = 3
 """Variants whose decodings are drawn at most."""
@@ -66,14 +61,10 @@ def curve_frame(results: Results, length: str, decoding: str = "") -> pd.DataFra
 
 
 def curve(evaluation: Evaluation, length: str, decoding: str = "") -> keypoints.Floats | None:
-    """PCK at each of ALPHAS, over annotated joints of people with the length; None without length or decoding."""
-    chosen = decoding or keypoints.decoding_of(evaluation) if "truth" in evaluation.units else ""
-    if chosen not in evaluation.units or length not in evaluation.units:
-        return None
-    scale = evaluation.units[length]
-    rows = keypoints.is_annotated(evaluation) & keypoints.has_length(scale)
-    relative = np.sort(keypoints.errors(evaluation, chosen)[rows] / scale[rows])
-    return np.searchsorted(relative, ALPHAS, side="right") / len(relative) if len(relative) else None
+    """PCK at each of ALPHAS; by default of the decoding that accuracy is read from. None where it is not known."""
+    names = (decoding,) if decoding else (keypoints.REGRESSED, keypoints.DECODING)
+    arrays = (evaluation.summaries.get(f"pck:{length}:{name}") for name in names)
+    return next((values for values in arrays if values is not None), None)
 
 
 def _panel(axes: Axes, length: str, frame: pd.DataFrame, look: Mapping[str, Any]) -> None:
@@ -91,7 +82,7 @@ def _decodings(results: Results, length: str) -> Iterator[tuple[str, Figure]]:
     """The curves of one network by decoding, a panel per variant."""
     import pandas as pd
 
-    frames = [curve_frame(results, length, name).assign(decoding=name) for name in DECODINGS]
+    frames = [curve_frame(results, length, name).assign(decoding=name) for name in DECODING_NAMES]
     frame = pd.concat([each for each in frames if not each.empty])
     counts = frame.groupby("variant")["decoding"].nunique()
     shown = [variant for variant in results.variants if counts.get(variant, 0) > 1][:SHOWN]
@@ -104,19 +95,19 @@ def _decodings(results: Results, length: str) -> Iterator[tuple[str, Figure]]:
         _panel(axes, length, frame[frame["variant"] == variant], _decoding_look())
         axes.set_title(f"{texts[variant]}\n({notes[variant]})" if variant in notes else texts[variant], fontsize=9)
     panels[0].set_ylabel("fraction of joints")
-    _legend(figure, [name for name in DECODINGS if name in set(frame["decoding"])])
+    _legend(figure, [name for name in DECODING_NAMES if name in set(frame["decoding"])])
     yield "pck_by_decoding", figure
 
 
 def _decoding_look() -> dict[str, Any]:
-    colours = dict(zip(DECODINGS, COLOURS))
-    return {"hue": "decoding", "style": "decoding", "palette": colours, "dashes": dict(zip(DECODINGS, DASHES))}
+    colours = dict(zip(DECODING_NAMES, COLOURS))
+    return {"hue": "decoding", "style": "decoding", "palette": colours, "dashes": dict(zip(DECODING_NAMES, DASHES))}
 
 
 def _legend(figure: Figure, shown: list[str]) -> None:
     from matplotlib.lines import Line2D
 
-    looks = {name: (colour, dash) for name, colour, dash in zip(DECODINGS, COLOURS, DASHES)}
+    looks = {name: (colour, dash) for name, colour, dash in zip(DECODING_NAMES, COLOURS, DASHES)}
     patterns: dict[str, Any] = {name: (0, dash) if dash else "-" for name, (_, dash) in looks.items()}
     handles = [Line2D([], [], color=looks[name][0], linestyle=patterns[name]) for name in shown]
     legend_below(figure, handles, shown)

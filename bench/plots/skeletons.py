@@ -52,13 +52,14 @@ def pose_evaluations(results: Results) -> dict[str, Evaluation]:
 
 
 def draw(axes: Axes, image: Array, evaluation: Evaluation, number: int, places: str) -> None:
-    """A picture (H, W, C) and over it the joints of image `number` at `places`, a unit of the evaluation.
+    """A picture (H, W, C) and over it the joints of image `number` at `places`: `truth` or a decoding.
 
     Of the ground truth only the annotated joints.
     """
     show_picture(axes, image)
-    rows = evaluation.units["image"] == number
-    joints, flags = evaluation.units[places][rows], evaluation.units["visible"][rows]
+    people = {name.removeprefix("people:"): values for name, values in evaluation.summaries.items()}
+    rows = people["image"] == number
+    joints, flags = people[places][rows], people["visible"][rows]
     shown = [places != "truth" or flag != UNKNOWN for flag in flags]
     for outer, inner in limbs(evaluation.names):
         if shown[outer] and shown[inner]:

@@ -29,5 +29,5 @@ def traversals(results: Results) -> Iterator[tuple[str, Figure]]:
 
 
 def _rows(evaluation: Evaluation) -> Any:
-    variances = evaluation.units["code_mean"].var(axis=0)
+    variances = evaluation.summaries["code_variances"]
     return mosaic(evaluation.samples["traversals"][(-variances).argsort(kind="stable")])

@@ -32,7 +32,7 @@ class Figure:
     def inline(self) -> str:
         """For a page that sets the text's colour: as wide as there is room, named by its caption."""
         head, body = self._parts()
-        look = f'style="max-width:calc(1.15 * {head["width"]})" role="img" aria-label="{escape(self.caption)}"'
+        look = f'style="--width:{head["width"]}" role="img" aria-label="{escape(self.caption)}"'
         return f'<svg viewBox="{head["viewBox"]}" {look}>{body}'.replace("xlink:href", "href")
 
     @property

@@ -208,12 +208,15 @@ def _entries(meta: Mapping[str, Any]) -> str:
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
+SMALL = 1000
+"""Bytes of a summary that a bundle has of every run: enough for a curve."""
+
 POINTS = 200
 """Points of a training curve that a bundle has: more than a figure can show."""
 
 
 def _curves(runs: Mapping[tuple[int, int], Evaluation]) -> Iterator[tuple[str, Any]]:
-    """Thinned training curves of every run; summaries of the first run of each variant."""
+    """Thinned training curves and small summaries of every run; large summaries of the first run of each variant."""
     import numpy as np
 
     first = _firsts(runs)
@@ -221,8 +224,9 @@ def _curves(runs: Mapping[tuple[int, int], Evaluation]) -> Iterator[tuple[str, A
         for name, values in evaluation.curves.items():
             chosen = np.unique(np.linspace(0, len(values) - 1, min(POINTS, len(values))).round().astype(int))
             yield f"curves/{variant}/{seed}/{name}", np.asarray(values)[chosen].astype(np.float32)
-        for name, values in evaluation.summaries.items() if (variant, seed) in first else ():
-            yield f"summaries/{variant}/{seed}/{name}", values
+        for name, values in evaluation.summaries.items():
+            if values.nbytes <= SMALL or (variant, seed) in first:
+                yield f"summaries/{variant}/{seed}/{name}", values
 
 
 def _firsts(runs: Mapping[tuple[int, int], Evaluation]) -> dict[tuple[int, int], Evaluation]:

@@ -166,6 +166,8 @@ def results_of(ablation: Ablation, requests: Sequence[Request], stored: Stored, 
         provenance=_provenance(ablation, stored.records),
         signatures=stored.signatures,
         claims=ablation.claims,
+        labels=ablation.labels,
+        main=ablation.main or "",
         notes=notes,
         expected=tuple((request.variant.name, request.metric, request.seed) for request in requests),
     )

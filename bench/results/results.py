@@ -23,6 +23,8 @@ class Results:
     `variants`       names in the ablation's order, the baseline first
     `axes`           variant -> stated axis -> its value as text, of the excluded variants too
     `varied`         the axes that vary
+    `labels`         variant -> the name that people read, of those to which the ablation gives one
+    `main`           the metric that the ablation calls its main one; empty where it names none
     `excluded`       (variant, because)
     `expected`       every (variant, metric, seed or None) that the ablation asks for; what has no row is not measured
     `frame`          one row per sample, columns as in `bench.results.frame.frame_of`
@@ -51,6 +53,8 @@ class Results:
     signatures: Mapping[Variant, Signature] = field(default_factory=dict)
     claims: tuple[Statement, ...] = ()
     notes: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    main: str = ""
     contributions: Mapping[tuple[str, str, int], np.ndarray[Any, np.dtype[np.float64]]] = field(default_factory=dict)
 
     @property

@@ -156,7 +156,8 @@ def trained(
     seen = {"effective_receptive_field": _seen(result.model, held_out, task, work)}
     units, errors = _offered(result.model, held_out, task, work)
     facts = {**evaluation.facts, "mode": result.mode, "refused": dict(result.refused), **took, **seen, **errors}
-    return replace(evaluation, units={**evaluation.units, **units}, curves=result.curves, facts=facts)
+    evaluation = replace(evaluation, units={**evaluation.units, **units}, curves=result.curves, facts=facts)
+    return replace(evaluation, summaries=task.summaries(evaluation) if hasattr(task, "summaries") else {})
 
 
 OFFERED = "evaluation_units"

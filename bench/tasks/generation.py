@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from bench.registry import task
 from bench.results.measurement import Evaluation
+from bench.tasks import generative
 from bench.tasks.features import trained_features
 from bench.tasks.generative import too_few
 from bench.tasks.inception import NO_WEIGHTS, inception_distance
@@ -98,6 +99,8 @@ class Generation:
         facts |= {"optimum": dict(examples.optimum), "mode": mode, "publishable": examples.publishable}
         facts |= {"palette": [list(colour) for colour in examples.palette], "missing": run.missing}
         return Evaluation("generation", units, examples.names, samples={**drawn, **pictures}, facts=facts)
+
+    summaries = staticmethod(generative.summaries)
 
 
 class _Run:

@@ -25,6 +25,19 @@ class Lacking(LookupError):  # noqa: N818 - the name says that it is an error
     """A network or its dataset lacks something that a metric reads; the message states it."""
 
 
+CODES = 1500
+"""Images whose latent codes are summarised: as many as a figure can show."""
+
+
+def summaries(evaluation: Evaluation) -> dict[str, Any]:
+    """The small arrays that figures read: `codes` (n, latents) and `labels` (n,) of the first images, and the variance
+    of each latent's posterior mean over all images; empty for a network without latents."""
+    if not {"code_mean", "label"} <= evaluation.units.keys():
+        return {}
+    means, labels = evaluation.units["code_mean"], evaluation.units["label"]
+    return {"codes": means[:CODES].astype("float32"), "labels": labels[:CODES], "code_variances": means.var(axis=0)}
+
+
 def error_where_lacking(read: Callable[[Evaluation], Reading]) -> Callable[[Evaluation], Reading]:
     """The metric, with an error reading where it raises Lacking."""
 

@@ -22,12 +22,42 @@ DECODING = "dark"
 REGRESSED = "regressed"
 """The name of the places of a network that gives coordinates."""
 
+DECODING_NAMES = ("argmax", "quarter", "dark", "soft_argmax")
+"""The ways to read a position off a heatmap."""
+LENGTHS = {"torso": 0.2, "head": 0.5}
+"""The lengths that thresholds are fractions of, and the thresholds of PCK@0.2 and PCKh@0.5."""
+ALPHAS = np.linspace(0, 0.5, 51)
+"""The thresholds of a PCK curve, as fractions of a length."""
+
 NO_JOINTS = "no joint of this kind is annotated in the evaluation split"
 
 
 def decoding_of(evaluation: Evaluation) -> str:
     """The decoding that accuracy is read from."""
     return REGRESSED if REGRESSED in evaluation.units else DECODING
+
+
+def summaries(evaluation: Evaluation) -> dict[str, np.ndarray[Any, Any]]:
+    """The small arrays that figures read: `pck:LENGTH:DECODING` (51,) at ALPHAS, and `people:UNIT` of the people shown.
+
+    The people shown are those of `samples["numbers"]`; UNIT is `image`, `visible`, `truth` or a decoding.
+    """
+    decodings = [name for name in (*DECODING_NAMES, REGRESSED) if name in evaluation.units]
+    curves = {(length, name): pck_curve(evaluation, length, name) for length in LENGTHS for name in decodings}
+    arrays = {f"pck:{length}:{name}": values for (length, name), values in curves.items() if values is not None}
+    rows = np.isin(evaluation.units["image"], evaluation.samples.get("numbers", ()))
+    units = [name for name in ("image", "visible", "truth", *decodings) if rows.any()]
+    return arrays | {f"people:{name}": evaluation.units[name][rows] for name in units}
+
+
+def pck_curve(evaluation: Evaluation, length: str, decoding: str) -> Floats | None:
+    """PCK (51,) at each of ALPHAS, over annotated joints of people with the length; None where there are none."""
+    if length not in evaluation.units:
+        return None
+    scale = evaluation.units[length]
+    rows = is_annotated(evaluation) & has_length(scale)
+    relative = np.sort(errors(evaluation, decoding)[rows] / scale[rows])
+    return np.searchsorted(relative, ALPHAS, side="right") / len(relative) if len(relative) else None
 
 
 def is_annotated(evaluation: Evaluation) -> Mask:

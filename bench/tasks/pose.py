@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 from bench.registry import task
 from bench.results.measurement import Evaluation
+from bench.tasks import keypoints
 from bench.tasks.decodings import DECODINGS
 
 if TYPE_CHECKING:
@@ -102,6 +103,8 @@ class Pose:
             samples=_samples(model, examples, device) if examples.publishable else {},
             facts=_facts(examples, mode),
         )
+
+    summaries = staticmethod(keypoints.summaries)
 
 
 def out_of(outputs: Outputs) -> Tensor:

@@ -87,6 +87,11 @@ class Segmentation:
             facts=_facts(examples, mode, width),
         )
 
+    @staticmethod
+    def summaries(evaluation: Evaluation) -> dict[str, np.ndarray]:
+        """The small arrays that figures read: `class_pixels` (C,), the labelled pixels of each class."""
+        return {"class_pixels": evaluation.units["confusion"].sum(axis=(0, 2))}
+
 
 Batch = tuple[Tensor, dict[str, Tensor]]
 

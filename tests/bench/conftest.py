@@ -17,6 +17,7 @@ from bench.results.measurement import Evaluation
 from bench.results.results import Results
 from bench.spec.claims import Scope, parse
 from bench.spec.variant import Variant
+from bench.tasks import generative, keypoints
 
 
 def stated_axes(variant: str) -> list[tuple[str, str]]:
@@ -281,7 +282,8 @@ def pose_evaluation(number: int) -> Evaluation:
     maps = {f"stage:{s}": random.integers(0, 255, (4, 14, 16, 18), dtype=np.uint8) for s in ("out", "stage1", "stage2")}
     samples = {"images": images, "numbers": np.array([0, 2, 3, 5]), **maps}
     facts = {"publishable": True, "optimum": {"pck_ambiguous": 1.0, "pck_ambiguous@body": 0.5}}
-    return Evaluation("pose", units, JOINTS, samples=samples, facts=facts)
+    evaluation = Evaluation("pose", units, JOINTS, samples=samples, facts=facts)
+    return dataclasses.replace(evaluation, summaries=keypoints.summaries(evaluation))
 
 
 @pytest.fixture(scope="session")
@@ -311,4 +313,6 @@ def generative_evaluation(number: int) -> Evaluation:
     facts |= {"optimum": {"bits_per_dim": 0.25}, "palette": [[200, 30, 30], [30, 160, 30], [30, 30, 200]]}
     curves = {"step": np.arange(1, 201), "loss": falling, "lr": np.ones(200)}
     units = {"code_mean": codes, "label": label}
-    return Evaluation("generation", units, ("one", "two", "three"), curves=curves, samples=samples, facts=facts)
+    names = ("one", "two", "three")
+    evaluation = Evaluation("generation", units, names, curves=curves, samples=samples, facts=facts)
+    return dataclasses.replace(evaluation, summaries=generative.summaries(evaluation))

@@ -71,7 +71,7 @@ def test_json_is_one_operator_a_line_and_nothing_else(audited):
 def test_where_fvcore_fails_its_error_and_the_operator_are_printed(audited):
     output = audited("unpooling").stdout
     assert "fvcore has no count: " in output
-    assert "the network has max_unpool2d, which fvcore is known to fail on" in output
+    assert "the network has max_unpool2d, on which fvcore fails" in output
     assert "torch: two per MAC" in output
 
 

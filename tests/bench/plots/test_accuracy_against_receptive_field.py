@@ -25,8 +25,7 @@ OPTIMUM |= {"miou@chance_from": 0.45, "miou@chance_to": 0.55}
 def results(synthetic: Results) -> Results:
     """Receptive fields of 11, 21, ... px, one of them global; a dataset with known optimum and chance."""
     results = exemplified(NAME, synthetic)
-    confusion = np.array([[[5, 1], [0, 4]], [[20, 5], [5, 0]]])
-    parts: dict[str, Any] = {"facts": {"optimum": OPTIMUM}, "units": {"confusion": confusion}}
+    parts: dict[str, Any] = {"facts": {"optimum": OPTIMUM}, "summaries": {"class_pixels": np.array([31, 9])}}
     evaluations = {key: dataclasses.replace(e, **parts) for key, e in results.evaluations.items()}
     provenance = {**results.provenance, "dataset": {"name": "context", "distance": 14}}
     return dataclasses.replace(results, evaluations=evaluations, provenance=provenance)

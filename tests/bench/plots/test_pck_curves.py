@@ -28,7 +28,7 @@ def test_no_curve_without_the_length_or_the_decoding(posed: Results) -> None:
     assert curve(evaluation, "torso") is not None
     assert curve(evaluation, "no such length") is None
     assert curve(evaluation, "torso", "no such decoding") is None
-    assert curve(dataclasses.replace(evaluation, units={}), "torso") is None
+    assert curve(dataclasses.replace(evaluation, summaries={}), "torso") is None
 
 
 def test_decodings_are_drawn_where_an_ablation_compares_them(posed: Results) -> None:
