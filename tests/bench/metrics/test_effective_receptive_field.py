@@ -100,4 +100,4 @@ def test_an_evaluation_kept_from_earlier_says_that_it_has_none() -> None:
     reading = trained_effective_receptive_field(Evaluation("segmentation", {}))
     assert reading.value is None
     assert reading.error is not None
-    assert "before effective receptive fields were kept" in reading.error
+    assert "before effective receptive fields were stored" in reading.error
