@@ -10,7 +10,7 @@ import math
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 MOST_BYTES = 1 << 30
 """Bytes of the largest variable, decompressed, that is read."""
@@ -27,12 +27,13 @@ CELL, STRUCT, TEXT = 1, 2, 4
 NUMBERS = range(6, 16)
 """Classes of arrays: cell arrays, structs, text, and the ten classes of numbers."""
 COMPLEX = 0x0800
+UNNAMED = 40
+"""Bytes of flags, shape and name of an array in two dimensions without a name."""
 MOST_DEPTH = 20
 """Levels of structs in structs."""
 
 
-@dataclass(frozen=True)
-class Element:
+class Element(NamedTuple):
     """A piece of a file: the type of its data, and where these start and end."""
 
     kind: int
@@ -73,7 +74,8 @@ class _Walk:
     """The elements of some bytes in a byte order."""
 
     def __init__(self, content: bytes, order: str) -> None:
-        self.content = content
+        self.content, self.order = content, order
+        self.heads: dict[bytes, tuple[int, int]] = {}  # of small unnamed arrays, which a file holds by the million
         self.tag = struct.Struct(f"{order}II")
         self.whole = struct.Struct(f"{order}i")
 
@@ -102,25 +104,35 @@ class _Walk:
         if element.kind != MATRIX or depth > MOST_DEPTH:
             raise ValueError(f"there is an element of type {element.kind} where an array belongs")
         if element.start == element.end:
-            return
-        parts = self.elements(element.start, element.end)
-        flags, shape, name = (next(parts, None) for _ in range(3))
-        if flags is None or shape is None or name is None or name.kind not in NAMES:
-            raise ValueError("an array has no flags, shape or name")
-        if (flags.kind, flags.end - flags.start) != (UINT32, 8):
-            raise ValueError("the flags of an array are not two numbers")
-        (bits, _) = self.tag.unpack_from(self.content, flags.start)
-        self.items(bits, self.count(shape), parts, depth)
+            return None
+        beginning = self.content[element.start : min(element.start + UNNAMED, element.end)]
+        if beginning not in self.heads:
+            bits, count, start = self.head(element)
+            if start != element.start + UNNAMED:
+                return self.items(bits, count, self.elements(start, element.end), depth)
+            self.heads[beginning] = bits, count
+        bits, count = self.heads[beginning]
+        return self.items(bits, count, self.elements(element.start + UNNAMED, element.end), depth)
+
+    def head(self, element: Element) -> tuple[int, int, int]:
+        """The flags of an array, its number of items, and where what follows its name begins."""
+        flags, start = self.element(element.start, element.end)
+        shape, start = self.element(start, element.end)
+        name, start = self.element(start, element.end)
+        if (flags.kind, flags.end - flags.start) != (UINT32, 8) or name.kind not in NAMES:
+            raise ValueError("an array has no flags, or no name")
+        return int(self.tag.unpack_from(self.content, flags.start)[0]), self.count(shape), start
 
     def count(self, shape: Element) -> int:
         """The number of items of an array of this shape."""
-        sides = range(shape.start, shape.end, 4)
-        if shape.kind != INT32 or (shape.end - shape.start) % 4 or not 2 <= len(sides) <= 32:
+        kind, start, end = shape
+        if kind != INT32 or (end - start) % 4 or not 8 <= end - start <= 128:
             raise ValueError("the shape of an array is not two or more numbers")
-        lengths = [self.whole.unpack_from(self.content, side)[0] for side in sides]
-        if min(lengths) < 0 or math.prod(lengths) > MOST_BYTES:
+        lengths = struct.unpack_from(f"{self.order}{(end - start) // 4}i", self.content, start)
+        count: int = math.prod(lengths)
+        if min(lengths) < 0 or count > MOST_BYTES:
             raise ValueError(f"an array has the shape {' x '.join(map(str, lengths))}")
-        return math.prod(lengths)
+        return count
 
     def items(self, bits: int, count: int, parts: Iterator[Element], depth: int) -> None:
         """Raises ValueError where what follows the name of an array does not fit its class and number of items."""

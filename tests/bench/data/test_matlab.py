@@ -259,3 +259,18 @@ def test_single_numbers_and_rows_of_whole_ones():
     for wrong in ("a", np.nan, [1, 2], None):
         with pytest.raises(ValueError, match=r"'n' is .*, not one finite number"):
             number(wrong, "n")
+
+
+def test_random_changes_of_an_annotation_file_of_mpii_are_read_or_refused_with_its_name(tmp_path):
+    """scipy alone ends the process on some of these."""
+    path = annotation_file(tmp_path, rectangle([point(), point(id=5.0)]))
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(300):
+        changed = bytearray(whole)
+        for place in rng.integers(0, len(whole), rng.integers(1, 6)):
+            changed[place] = rng.integers(0, 256)
+        path.write_bytes(bytes(changed))
+        mpii._parsed.cache_clear()
+        message = refused(lambda: mpii._annotations(path))
+        assert message.startswith((f"{path}: ", "nothing"))
+        assert len(message.splitlines()) == 1
