@@ -18,7 +18,7 @@ Size = tuple[int, int]
 class Pool(nn.Module):
     """Maxima of 2x2 windows, rounded up at odd sides: (N, C, H, W) -> (N, C, ceil(H/2), ceil(W/2)) and switches.
 
-    The switches say which pixel was the maximum; None where they are not `kept`.
+    The switches say which pixel was the maximum; None without `keep_switches`.
     """
 
     def __init__(self, keep_switches: bool) -> None:
@@ -38,7 +38,7 @@ class Pool(nn.Module):
 class Trunk(nn.Module):
     """Stages of convolutions, each followed by a 2x2 pooling: (N, C, H, W) -> (N, D, H / 2^k, W / 2^k), rounded up.
 
-    With it come, stage by stage, the switches of the pooling (None where not kept) and the size before it.
+    With it come, stage by stage, the switches of the pooling (None without `keep_switches`) and the size before it.
     """
 
     def __init__(self, stages: Mapping[str, nn.Module], keep_switches: bool) -> None:

@@ -45,15 +45,15 @@ def weights(net: nn.Module) -> int:
 @pytest.mark.parametrize("size", [(8, 8), (9, 11), (7, 10)])
 def test_unpooling_keeps_the_maxima_and_nothing_else(size: tuple[int, int]) -> None:
     x = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0)) + 1
-    pooled, switches = Pool(kept=True)(x)
+    pooled, switches = Pool(keep_switches=True)(x)
     back = Unpooling()(pooled, switches, size)
     assert torch.equal(back[back != 0], x[back != 0])
     assert back.count_nonzero() == pooled.numel()
-    assert torch.equal(Pool(kept=True)(back)[0], pooled)
+    assert torch.equal(Pool(keep_switches=True)(back)[0], pooled)
 
 
 def test_unpooling_without_switches_is_refused() -> None:
-    pooled, switches = Pool(kept=False)(torch.zeros(1, 1, 4, 4))
+    pooled, switches = Pool(keep_switches=False)(torch.zeros(1, 1, 4, 4))
     with pytest.raises(ValueError, match="needs the switches"):
         Unpooling()(pooled, switches, (4, 4))
 
