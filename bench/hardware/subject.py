@@ -41,11 +41,13 @@ class Subject:
         """
         import torch
 
+        from bench.structure.modes import in_eval, in_precision
+
         torch.manual_seed(self.seed)
         made = self.build()
         if not isinstance(made, torch.nn.Module):
             raise TypeError(f"{type(made).__name__} is no network: a builder returns a torch.nn.Module")
-        built = made.eval().to(self.device, getattr(torch, self.dtype))
+        built = in_precision(self._complete(in_eval(made)), getattr(torch, self.dtype), self.device)
         return built.to(memory_format=torch.channels_last) if self.layout == "channels_last" else built
 
     @cached_property
@@ -57,10 +59,21 @@ class Subject:
         """
         import torch
 
+        from bench.structure.modes import in_eval, in_precision
         from bench.structure.unfilled import unfilled
 
         built = None if "model" in self.__dict__ else unfilled(self.build)
-        return self.model if built is None else built.eval().to(getattr(torch, self.dtype))
+        return self.model if built is None else in_precision(self._complete(in_eval(built)), getattr(torch, self.dtype))
+
+    def _complete(self, model: torch.nn.Module) -> torch.nn.Module:
+        """The network with the parameters of its lazy layers, if it has any."""
+        import torch
+
+        from bench.structure.lazy import has_lazy_parts, materialise
+
+        if has_lazy_parts(model):
+            materialise(model, [torch.empty(1, *self.shape, device="meta")])
+        return model
 
     @cached_property
     def inputs(self) -> tuple[torch.Tensor, ...]:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from bench.hardware.stopwatch import thread_count
 from bench.spec.recipe import Recipe
+from bench.structure.modes import in_eval, in_training
 from bench.training.modes import MODES, Mode
 from bench.training.precision import admit
 
@@ -106,7 +107,7 @@ def fit(
         batches = _batches(task, examples, recipe, device, mode, torch.Generator().manual_seed(seed))
         curves = _descend(descent, batches, recipe, device, progress)
     return Trained(
-        model=descent.result.eval(),
+        model=in_eval(descent.result),
         curves=curves,
         seconds=time.perf_counter() - wall,
         cpu_seconds=time.process_time() - cpu,
@@ -190,7 +191,7 @@ def _loss(model: nn.Module, task: type[Task], examples: Examples, recipe: Recipe
 
 
 def _descent(model: nn.Module, loss: Loss, recipe: Recipe, device: str, mode: Mode) -> _Descent:
-    model = model.to(device=device, memory_format=mode.layout).train()  # type: ignore[call-overload]
+    model = in_training(model.to(device=device, memory_format=mode.layout))  # type: ignore[call-overload]
     return _Descent(
         model=model,
         loss=loss,
