@@ -32,12 +32,11 @@ def audit(target: str, axes: tuple[str, ...], shape: tuple[int, ...], plugins: t
     """
     from bench.registry.targets import declared, runnable
     from bench.structure.audit import audit as audited
+    from bench.structure.modes import in_eval
     from bench.sweep.adhoc import variant_of
 
     variant = variant_of(declared(target, plugins), axes)
-    network = runnable(target, plugins).build(**variant.values)
-    network.eval()
-    counts = audited(network, (1, *shape))
+    counts = audited(in_eval(runnable(target, plugins).build(**variant.values)), (1, *shape))
     if as_json:
         print_json({"variant": variant.name, **vars(line), "explained": line.explained} for line in counts.lines)
     else:

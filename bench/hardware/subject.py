@@ -41,13 +41,14 @@ class Subject:
         """
         import torch
 
+        from bench.structure.modes import in_eval, in_precision
+
         torch.manual_seed(self.seed)
         network = self.build()
         if not isinstance(network, torch.nn.Module):
             raise TypeError(f"the builder returned a {type(network).__name__}; it must return a torch.nn.Module")
-        network.eval()  # a network of a user may return None here
-        network.to(self.device, getattr(torch, self.dtype))
-        return network.to(memory_format=torch.channels_last) if self.layout == "channels_last" else network
+        built = in_precision(self._complete(in_eval(network)), getattr(torch, self.dtype), self.device)
+        return built.to(memory_format=torch.channels_last) if self.layout == "channels_last" else built
 
     @cached_property
     def structure(self) -> torch.nn.Module:
@@ -58,13 +59,23 @@ class Subject:
         """
         import torch
 
+        from bench.structure.modes import in_eval, in_precision
         from bench.structure.unfilled import unfilled
 
         network = None if "model" in self.__dict__ else unfilled(self.build)
         if network is None:
             return self.model
-        network.eval()
-        return network.to(getattr(torch, self.dtype))
+        return in_precision(self._complete(in_eval(network)), getattr(torch, self.dtype))
+
+    def _complete(self, model: torch.nn.Module) -> torch.nn.Module:
+        """The network with the parameters of its lazy layers, if it has any."""
+        import torch
+
+        from bench.structure.lazy import has_lazy_parts, materialise
+
+        if has_lazy_parts(model):
+            materialise(model, [torch.empty(1, *self.shape, device="meta")])
+        return model
 
     @cached_property
     def inputs(self) -> tuple[torch.Tensor, ...]:

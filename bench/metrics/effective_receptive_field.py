@@ -9,6 +9,7 @@ from bench.metrics.receptive_field import receptive_field
 from bench.registry import metric
 from bench.results.measurement import Reading
 from bench.structure.effective import Box, EffectiveFieldError, effective_field
+from bench.structure.modes import in_eval, in_precision
 from bench.structure.tape import StructureError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def _fresh(subject: Subject) -> Iterator[tuple[torch.nn.Module, torch.Tensor]]:
     dtype = getattr(torch, subject.dtype)
     for seed in range(subject.seed, subject.seed + RUNS):
         torch.manual_seed(seed)
-        model = subject.build().eval().to(subject.device, dtype)
+        model = in_precision(in_eval(subject.build()), dtype, subject.device)
         yield model, torch.randn(1, *subject.shape).to(subject.device, dtype)
 
 

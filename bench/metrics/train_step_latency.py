@@ -17,6 +17,7 @@ from bench.metrics.latency import reading_of
 from bench.registry import metric
 from bench.results.measurement import Reading
 from bench.stats.descriptive import median
+from bench.structure.modes import in_training
 from bench.structure.recorder import leaves
 
 SCOPE = "forward in training mode, backward of the sum of all outputs, AdamW step; input and output on the device"
@@ -62,7 +63,7 @@ class Step:
     @classmethod
     def of(cls, subject: Subject) -> Step:
         """The step for the subject's workload. Raises ValueError for a network without weights to train."""
-        model = copy.deepcopy(subject.model).train()
+        model = in_training(copy.deepcopy(subject.model))
         weights = [p for p in model.parameters() if p.requires_grad]
         if not weights:
             raise ValueError("the network has no weights to train")

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
 from bench.structure.costs import cost_of, costs
+from bench.structure.modes import in_eval
 from bench.structure.nodes import Node, Ref, Tape
 from bench.structure.tape import record
 from bench.structure.twins import Parts, parameter_twins, standing_in, twin
@@ -179,7 +180,7 @@ def fvcore_table(model: torch.nn.Module, shape: Sequence[int]) -> dict[str, int]
             warnings.simplefilter("ignore")  # of torch.jit, which fvcore traces with
             from fvcore.nn import FlopCountAnalysis
 
-            counts = FlopCountAnalysis(model.eval(), x).by_operator()
+            counts = FlopCountAnalysis(in_eval(model), x).by_operator()
     finally:
         for module, mode in zip(model.modules(), modes, strict=True):
             module.training = mode

@@ -20,7 +20,15 @@ or a matrix product (attention's included). Taps on padding count, additions of 
 - partition of an image into regions (`fovbench::partition`): the lengths of the 4 edges of each pixel, 3 per
   channel, their sorting, and 60 for merging each of as many superpixels as there can be
 - sorting: n log2(n) comparisons per row; Fourier transforms: 5 n log2(n) per complex row, half for real
-- data movement (views, joins, padding, indexing, copies, fills): 0
+- deformable convolution: MACs as a convolution; 7 FLOPs more per sampled value, 8 with a mask
+- bilinear form (`nn.Bilinear`): outputs x in1 x in2 MACs, and one more multiplication for each
+- bags of embeddings: 1 per looked-up element, a MAC where samples have weights; RoI align: 8 per sample of a bin
+- data movement (views, joins, padding, indexing, copies, fills) and random numbers: 0
+
+**Complex numbers** count in real operations. A product of two complex factors is 4 real MACs, of a complex and a real
+one 2. An elementwise complex product is 6 FLOPs (4 multiplications, 2 additions), with a real factor 2; a division 11,
+by a real number 2; an absolute value 4; any other operator twice its count for real numbers. torch computes a complex
+convolution as three real ones, and these are counted. Fourier transforms count as above.
 
 An operator without a rule is not counted: `coverage` is the fraction of executed operators that have a rule,
 and `uncounted` names the others. Operators are those of the meta device, where attention is a chain of matrix
@@ -32,13 +40,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
-from bench.structure.nodes import Node, Ref, Tape
+from bench.structure.nodes import Node, Ref, Tape, base_name
+from bench.structure.supports import Supports
 
 Count = tuple[int, int]
 """(MACs, FLOPs)."""
+Treatment = Literal["counted", "zero", "refused"]
+NAMESPACES = ("aten", "torchvision", "fovbench")
+"""Of the operators that the rules are about; an operator of another library that has such a name is refused."""
 
 ACTIVATIONS: Mapping[str, int] = {
     "sigmoid": 4,  # negate, exp, add, divide
@@ -73,7 +86,7 @@ _MOVES = (
     "constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d "
     "replication_pad2d replication_pad3d pixel_shuffle pixel_unshuffle channel_shuffle "
     "native_channel_shuffle im2col max_unpool2d max_unpool3d index_select gather embedding index "
-    "_unsafe_index scatter index_put _unsafe_index_put index_copy index_fill masked_fill where tril triu "
+    "_unsafe_index scatter index_copy index_fill masked_fill where tril triu "
     "view_as_real view_as_complex _conj resolve_conj upsample_nearest1d upsample_nearest2d "
     "upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d "
     "zeros ones full empty arange linspace eye zeros_like ones_like empty_like full_like rand_like "
@@ -88,8 +101,6 @@ TAPS = {
     "upsample_bilinear2d": 4,
     "upsample_trilinear3d": 8,
     "upsample_bicubic2d": 16,
-    "grid_sampler_2d": 4,
-    "grid_sampler_3d": 8,
 }
 _ONCE = (
     "sum mean amax amin prod max min any all argmax argmin logsumexp nansum "
@@ -173,7 +184,24 @@ def _costs(tape: Tape) -> Costs:
 
 
 def cost_of(tape: Tape, node: Node) -> Count | None:
-    """(MACs, FLOPs) of one operator; None if it has no rule."""
+    """(MACs, FLOPs) of one operator in real operations; None if it has no rule."""
+    count = _cost_by_name(tape, node) if treatment(node.op) != "refused" else None
+    return None if count is None else _in_real_operations(tape, node, count)
+
+
+def treatment(op: torch._ops.OpOverload) -> Treatment:
+    """Whether an operator is counted, zero by a rule, or refused: reported in `Costs.uncounted`."""
+    name = base_name(op)
+    if op.namespace not in NAMESPACES:
+        return "refused"
+    if name in COUNTS or name in PER_INPUT or name in TAPS:
+        return "counted"
+    if name in MOVES:
+        return "zero"
+    return "counted" if name in ACTIVATIONS or torch.Tag.pointwise in op.tags else "refused"
+
+
+def _cost_by_name(tape: Tape, node: Node) -> Count | None:
     if node.name in COUNTS:
         return COUNTS[node.name](tape, node)
     if node.name in MOVES:
@@ -182,9 +210,24 @@ def cost_of(tape: Tape, node: Node) -> Count | None:
         return 0, PER_INPUT[node.name] * _numel(tape, node.inputs[0])
     if node.name in TAPS:
         return 0, (2 * TAPS[node.name] - 1) * _numel(tape, node.outputs[0])
-    if torch.Tag.pointwise in node.op.tags or node.name in ACTIVATIONS:
-        return 0, ACTIVATIONS.get(node.name, 1) * _numel(tape, node.outputs[0])
-    return None
+    return 0, ACTIVATIONS.get(node.name, 1) * _numel(tape, node.outputs[0])
+
+
+def _in_real_operations(tape: Tape, node: Node, count: Count) -> Count:
+    """A count of complex operations in real ones."""
+    macs, flops = count
+    operands = [tape.values[v].dtype.is_complex for v in node.inputs]
+    if not any(operands) or node.name.startswith("_fft"):
+        return count
+    if macs:
+        factor = 4 if all(operands[-2:]) else 2
+        return factor * macs, factor * 2 * macs + 2 * (flops - 2 * macs)
+    by_complex = len(operands) > 1 and operands[1]
+    if node.name == "mul":
+        return 0, flops * (6 if all(operands) and by_complex else 2)
+    if node.name == "div":
+        return 0, flops * (11 if by_complex else 2)
+    return 0, flops * (4 if node.name == "abs" else 2)
 
 
 def _numel(tape: Tape, value: int) -> int:
@@ -201,10 +244,86 @@ def _convolution(tape: Tape, node: Node) -> Count:
 
 
 def _product(tape: Tape, node: Node) -> Count:
-    added = node.name in ("addmm", "baddbmm", "addmv")
+    added = node.name in ADDED
     inner = tape.values[node.inputs[int(added)]].shape[-1]
     out = _numel(tape, node.outputs[0])
     return out * inner, 2 * out * inner + (out if added else 0)
+
+
+def _batched_sum(tape: Tape, node: Node) -> Count:
+    macs = _numel(tape, node.inputs[1]) * tape.values[node.inputs[2]].shape[-1]
+    return macs, 2 * macs + _numel(tape, node.outputs[0])
+
+
+def _outer(tape: Tape, node: Node) -> Count:
+    out = _numel(tape, node.outputs[0])
+    return out, 2 * out
+
+
+def _trilinear(tape: Tape, node: Node) -> Count:
+    bound = node.bind()
+    shapes = []
+    for k in "123":
+        shape = list(tape.values[bound[f"i{k}"].id].shape)
+        for axis in sorted(bound[f"expand{k}"]):
+            shape.insert(axis, 1)
+        shapes.append(shape)
+    macs = math.prod(max(sizes) for sizes in zip(*shapes, strict=True))
+    return macs, 3 * macs
+
+
+def _deformable(tape: Tape, node: Node) -> Count:
+    bound = node.bind()
+    out, weight = tape.values[node.outputs[0]].shape, tape.values[bound["weight"].id].shape
+    macs = math.prod(out) * math.prod(weight[1:])
+    channels = tape.values[bound["input"].id].shape[1]
+    samples = out[0] * channels * math.prod(weight[2:]) * math.prod(out[2:])
+    return macs, 2 * macs + math.prod(out) + samples * (8 if bound["use_mask"] else 7)
+
+
+def _bag(tape: Tape, node: Node) -> Count:
+    bound = node.bind()
+    width, out = tape.values[bound["weight"].id].shape[-1], _numel(tape, node.outputs[0])
+    elements = _numel(tape, bound["indices"].id) * width
+    mean = out if bound["mode"] == 1 else 0
+    if isinstance(bound["per_sample_weights"], Ref):
+        return elements, 2 * elements + mean
+    return 0, elements + mean
+
+
+def _roi_align(tape: Tape, node: Node) -> Count | None:
+    ratio = int(node.bind()["sampling_ratio"])  # below 1 it follows from the sizes of the regions, which are data
+    return (0, 8 * ratio**2 * _numel(tape, node.outputs[0])) if ratio > 0 else None
+
+
+def _grid_sample(tape: Tape, node: Node) -> Count:
+    dims = len(tape.values[node.inputs[0]].shape) - 2
+    taps = {0: 2**dims, 1: 0, 2: 4**dims}[int(node.bind()["interpolation_mode"])]
+    return 0, max(2 * taps - 1, 0) * _numel(tape, node.outputs[0])
+
+
+def _attention(tape: Tape, node: Node) -> Count:
+    query, key, value = (tape.values[v].shape for v in node.inputs[:3])
+    scores = math.prod(query[:-1]) * key[-2]
+    macs = scores * (query[-1] + value[-1])
+    return macs, 2 * macs + 6 * scores
+
+
+def _per_output(each: int) -> Callable[[Tape, Node], Count]:
+    return lambda tape, node: (0, each * _numel(tape, node.outputs[0]))
+
+
+def _weight_norm(tape: Tape, node: Node) -> Count:
+    return 0, 3 * _numel(tape, node.inputs[0]) + _numel(tape, node.inputs[1])
+
+
+def _index_put(tape: Tape, node: Node) -> Count:
+    bound = node.bind()
+    return 0, _numel(tape, bound["values"].id) if bound.get("accumulate") else 0
+
+
+def _scatter_reduce(tape: Tape, node: Node) -> Count:
+    return 0, _numel(tape, node.inputs[2])
 
 
 def _batch_norm(tape: Tape, node: Node) -> Count:
@@ -267,9 +386,34 @@ def _fourier(tape: Tape, node: Node) -> Count:
     return 0, round(each * math.prod(shape) * math.log2(n)) if n > 1 else 0
 
 
-COUNTS: dict[str, Callable[[Tape, Node], Count]] = {
+ADDED = frozenset({"addmm", "baddbmm", "addmv", "_addmm_activation"})
+"""Matrix products whose first operand is added to the product."""
+SCALED_DOT_PRODUCTS = (
+    "_scaled_dot_product_flash_attention",
+    "_scaled_dot_product_flash_attention_for_cpu",
+    "_scaled_dot_product_efficient_attention",
+    "_scaled_dot_product_cudnn_attention",
+    "_scaled_dot_product_fused_attention_overrideable",
+    "_scaled_dot_product_attention_math",
+)
+
+COUNTS: dict[str, Callable[[Tape, Node], Count | None]] = {
     "convolution": _convolution,
-    **dict.fromkeys(("mm", "bmm", "addmm", "baddbmm", "mv", "addmv", "dot"), _product),
+    **dict.fromkeys(("mm", "bmm", "mv", "dot", "vdot", "matmul", "_int_mm", *ADDED), _product),
+    "addbmm": _batched_sum,
+    "addr": _outer,
+    "_trilinear": _trilinear,
+    "deform_conv2d": _deformable,
+    "_embedding_bag": _bag,
+    "_embedding_bag_forward_only": _bag,
+    "roi_align": _roi_align,
+    "ps_roi_align": _roi_align,
+    **dict.fromkeys(("grid_sampler_2d", "grid_sampler_3d", "grid_sampler"), _grid_sample),
+    **dict.fromkeys(SCALED_DOT_PRODUCTS, _attention),
+    "linalg_cross": _per_output(3),
+    "_weight_norm_interface": _weight_norm,
+    **dict.fromkeys(("index_put", "_unsafe_index_put"), _index_put),
+    "scatter_reduce": _scatter_reduce,
     **dict.fromkeys(
         (
             "native_batch_norm",
@@ -293,8 +437,6 @@ COUNTS: dict[str, Callable[[Tape, Node], Count]] = {
 
 def _live(tape: Tape, node: Node, macs: int) -> int:
     """MACs on weights that no mask has set to zero."""
-    from bench.structure.supports import Supports
-
     if "reader" not in tape.scratch:
         tape.scratch["reader"] = Supports(tape, tape.inputs[0])
     reader: Supports = tape.scratch["reader"]

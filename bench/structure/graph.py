@@ -102,7 +102,8 @@ def op_counts(tape: Tape) -> dict[str, int]:
     return dict(Counter(node.name for node in tape.executed).most_common())
 
 
-PRODUCTS = ("convolution", "mm", "bmm", "addmm", "baddbmm")
+CONVOLUTIONS = ("convolution", "deform_conv2d")
+PRODUCTS = (*CONVOLUTIONS, "mm", "bmm", "addmm", "baddbmm")
 
 
 def depth(tape: Tape) -> int:
@@ -135,7 +136,7 @@ def activations(tape: Tape) -> dict[str, int]:
         sizes["all"] += total
         if node.name in PRODUCTS:
             sizes["products"] += total
-        if node.name == "convolution":
+        if node.name in CONVOLUTIONS:
             sizes["convolutions"] += total
     return sizes
 

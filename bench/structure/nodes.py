@@ -74,7 +74,7 @@ class Node:
 
     def where(self) -> str:
         """Operator and module, for messages."""
-        return f"aten.{self.name}" + (f" in '{self.module}'" if self.module else "")
+        return f"{self.op.namespace}.{self.name}" + (f" in '{self.module}'" if self.module else "")
 
 
 @cache

@@ -13,8 +13,9 @@ from torch.utils._python_dispatch import _disable_current_modes
 from bench.structure import bits
 from bench.structure.nodes import Node
 from bench.structure.rules_pointwise import Maps
+from bench.structure.rules_views import everything
 from bench.structure.rules_windows import by_rows
-from bench.structure.supports import Supports, rule
+from bench.structure.supports import Map, Supports, rule
 from bench.structure.terms import Terms, union
 
 UPSAMPLES = {
@@ -240,3 +241,28 @@ def grid_sample(graph: Supports, node: Node) -> Maps:
         return union((t[0], t[1], *map(bits.full, sizes)) for t in terms)
 
     return [(x, anywhere), (grid, lambda terms, slot: union((t[0], *t[2:], coordinates) for t in terms))]
+
+
+@rule("deform_conv2d")
+def deformable(graph: Supports, node: Node) -> Maps:
+    """Any pixel of the map, as a bound, because offsets are data; offsets and mask at the same place."""
+    graph.bounded(node)
+    bound = node.bind()
+    x = bound["input"].id
+    every = tuple(bits.full(n) for n in graph.shape(x)[1:])
+    maps: Maps = [(x, lambda terms, slot: union((t[0], *every) for t in terms))]
+    for name in ("offset", "mask") if bound["use_mask"] else ("offset",):
+        value = bound[name].id
+        maps.append((value, _same_place(bits.full(graph.shape(value)[1]))))
+    return maps
+
+
+def _same_place(channels: int) -> Map:
+    return lambda terms, slot: union((t[0], channels, *t[2:]) for t in terms)
+
+
+@rule("roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool")
+def regions(graph: Supports, node: Node) -> Maps:
+    """Any pixel of the map, as a bound, because regions are data."""
+    graph.bounded(node)
+    return [(i, everything(graph, i)) for i in node.inputs]

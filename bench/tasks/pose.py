@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 from bench.registry import task
 from bench.results.measurement import Evaluation
+from bench.structure.modes import in_eval
 from bench.tasks import keypoints
 from bench.tasks.decodings import DECODINGS
 
@@ -146,7 +147,7 @@ def probabilities_of(model: nn.Module) -> Callable[[Tensor], Tensor]:
 def predict(model: nn.Module, examples: Examples, device: str, batch: int) -> dict[str, Tensor]:
     """Places (N, K, 2) in px on the CPU by decoding, or `regressed`; the model in eval mode."""
     was_training = model.training
-    model.to(memory_format=torch.contiguous_format).eval()
+    in_eval(model.to(memory_format=torch.contiguous_format))
     places_by_name: dict[str, list[Tensor]] = {}
     for chunk in torch.split(examples.images, batch):
         out = out_of(model(Pose.prepare(chunk.to(device)))).float()
@@ -248,7 +249,7 @@ def _samples(model: nn.Module, examples: Examples, device: str) -> dict[str, Any
     """
     pick = torch.linspace(0, len(examples) - 1, min(SAMPLES, len(examples))).round().long()
     was_training = model.training
-    outputs = model.eval()(Pose.prepare(examples.images[pick].to(device)))
+    outputs = in_eval(model)(Pose.prepare(examples.images[pick].to(device)))
     model.train(was_training)
     stages = {"out": outputs} if isinstance(outputs, Tensor) else outputs
     size, probabilities = (examples.images.shape[-2], examples.images.shape[-1]), probabilities_of(model)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from bench.hardware.stopwatch import thread_count
 from bench.spec.recipe import Recipe
+from bench.structure.modes import in_eval, in_training
 from bench.training.modes import MODES, Mode
 from bench.training.precision import admit
 
@@ -105,9 +106,8 @@ def fit(
         descent = _descent(model, _loss(model, task, examples, recipe, device), recipe, device, mode)
         batches = _batches(task, examples, recipe, device, mode, torch.Generator().manual_seed(seed))
         curves = _descend(descent, batches, recipe, device, progress)
-    descent.result.eval()  # as a statement: a network of a user may return None here
     return Trained(
-        model=descent.result,
+        model=in_eval(descent.result),
         curves=curves,
         seconds=time.perf_counter() - wall,
         cpu_seconds=time.process_time() - cpu,
@@ -191,8 +191,7 @@ def _loss(model: nn.Module, task: type[Task], examples: Examples, recipe: Recipe
 
 
 def _descent(model: nn.Module, loss: Loss, recipe: Recipe, device: str, mode: Mode) -> _Descent:
-    model = model.to(device=device, memory_format=mode.layout)  # type: ignore[call-overload]
-    model.train()  # as a statement: a network of a user may return None here
+    model = in_training(model.to(device=device, memory_format=mode.layout))  # type: ignore[call-overload]
     return _Descent(
         model=model,
         loss=loss,

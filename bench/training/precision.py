@@ -28,6 +28,7 @@ from torch.utils import _pytree as pytree
 
 from bench.hardware import stopwatch
 from bench.hardware.environment import device_facts, torch_build
+from bench.structure.modes import in_training
 from bench.training import modes, probe
 from bench.training.probe import Probe, ProbeRequest
 
@@ -220,8 +221,7 @@ def layers_of(model: nn.Module, shape: Sequence[int], device: str) -> list[Layer
     hooks = [m.register_forward_pre_hook(note, with_kwargs=True) for m in model.modules() if _is_layer(m)]
     try:
         with _unchanged(model), torch.no_grad():
-            model.train()  # as a statement: a network of a user may return None here
-            model(torch.randn(*shape, device=device))
+            in_training(model)(torch.randn(*shape, device=device))
     finally:
         for hook in hooks:
             hook.remove()
