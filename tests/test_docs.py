@@ -1,21 +1,43 @@
-"""The documentation is true: its commands exist, its links lead somewhere, its code runs."""
+"""The documentation is true: its commands exist, its links lead somewhere, its code runs, its pages are up to date."""
 
+from __future__ import annotations
+
+import importlib
 import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from bench.cli import bench
+from bench.hardware.subject import Subject
 from bench.registry.catalogue import declarations, live
+from bench.registry.targets import runnable
 from bench.registry.versions import __version__
+from bench.report.committed import BEGIN, END
 from bench.spec.ablation import load, names
+from bench.spec.schema import AblationFile, Answer, Claim, CompareWith, Exclusion, WorkloadSection
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "DESIGN.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+PAGES = [p.relative_to(ROOT).as_posix() for p in (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")))]
+FENCE = re.compile(r"^```(\w*) ?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def commands(group=bench, prefix=()):
+def text_of(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def blocks(page: str, language: str) -> list[tuple[str, str]]:
+    """(what stands behind the language, code) of each fenced block of this language."""
+    return [(info, code) for kind, info, code in FENCE.findall(text_of(page)) if kind == language]
+
+
+def commands(
+    group: click.Command = bench, prefix: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
             yield from commands(command, (*prefix, name))
@@ -33,58 +55,215 @@ def test_every_command_and_every_option_has_help(name):
     assert len(command.get_short_help_str(60)) > 10
     for parameter in command.params:
         if isinstance(parameter, click.Option):
-            assert parameter.help or parameter.name in ("batch", "device", "dtype", "threads"), (name, parameter.name)
+            assert parameter.help, (name, parameter.name)
 
 
-@pytest.mark.parametrize("name", [n for n in ALL if len(n) == 1], ids=" ".join)
+@pytest.mark.parametrize("name", bench.commands)
 def test_every_command_stands_in_the_readme(name):
-    text = (ROOT / "README.md").read_text()
-    assert re.search(rf"\bbench {name[0]}\b|`{name[0]}`", text), f"README says nothing of bench {name[0]}"
+    assert re.search(rf"\bbench {name}\b", text_of("README.md")), f"the README does not name bench {name}"
+
+
+@pytest.mark.parametrize("name", ALL, ids=" ".join)
+def test_every_command_and_option_stands_in_the_reference(name):
+    section = re.search(rf"^### `bench {' '.join(name)}`$(.*?)(?=^### |\Z)", text_of("docs/reference.md"), re.M | re.S)
+    assert section, f"docs/reference.md has no section for bench {' '.join(name)}"
+    for option in ALL[name].params:
+        if isinstance(option, click.Option) and option.name != "debug":
+            assert f"`{option.opts[0]}" in section[1], f"bench {' '.join(name)}: {option.opts[0]}"
+
+
+def test_the_reference_is_what_its_command_writes(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    written = CliRunner().invoke(bench, ["list", "--markdown"], catch_exceptions=False).stdout
+    assert text_of("docs/reference.md") == written, "write it with: bench list --markdown > docs/reference.md"
+
+
+def test_the_reference_page_is_of_all_kinds():
+    result = CliRunner().invoke(bench, ["list", "metrics", "--markdown"])
+    assert result.exit_code == 2
+
+
+# Links and commands, on every page
+
+
+def slug(heading: str) -> str:
+    """The anchor that GitHub makes of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def anchors(path: Path) -> set[str]:
+    text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return {slug(heading) for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_and_pictures_exist(page):
-    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text()):
-        if "://" not in target:
-            assert (ROOT / target).exists(), f"{page}: {target}"
+    prose = FENCE.sub("", text_of(page))
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if "://" in link:
+            continue
+        target, _, anchor = link.partition("#")
+        path = (ROOT / page).parent / target if target else ROOT / page
+        assert path.exists(), f"{page}: {link}"
+        assert not anchor or anchor in anchors(path), f"{page}: {link} has no such heading"
+
+
+def commands_of(page: str) -> Iterator[list[str]]:
+    """The words of every `bench` command in code blocks of the shell and in code within the text."""
+    for _, code in blocks(page, "sh"):
+        for line in code.splitlines():
+            yield from _bench_words(line)
+    for code in re.findall(r"`(bench [^`]+)`", FENCE.sub("", text_of(page))):
+        yield from _bench_words(code)
+
+
+def _bench_words(line: str) -> Iterator[list[str]]:
+    for part in re.split(r"&&|\||>", line):
+        words = shlex.split(part, comments=True)
+        if words[:1] == ["bench"]:
+            yield words[1:]
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_commands_in_code_blocks_exist(page):
-    text = (ROOT / page).read_text()
-    for name in re.findall(r"^bench (\w+)", text, re.MULTILINE):
-        assert any(known[0] == name for known in ALL), f"{page}: bench {name}"
+def test_commands_and_their_options_exist(page):
+    for words in commands_of(page):
+        name = tuple(words[:2]) if words[0] == "data" and len(words) > 1 else tuple(words[:1])
+        if name == ("data",):
+            continue
+        assert name in ALL, f"{page}: bench {' '.join(words)}"
+        options = {opt for option in ALL[name].params for opt in (*option.opts, *option.secondary_opts)} | {"--help"}
+        for word in words:
+            assert not word.startswith("--") or word.split("=")[0] in options, f"{page}: bench {' '.join(words)}"
+
+
+def test_the_check_of_commands_sees_them():
+    """Pages name most commands, so a change of their form would not go unnoticed."""
+    assert {words[0] for page in PAGES for words in commands_of(page)} >= set(bench.commands)
+
+
+# README
 
 
 def test_ci_calls_the_readme_s_own_test_command():
-    readme, ci = (ROOT / "README.md").read_text(), (ROOT / ".ci" / "run").read_text()
+    readme, ci = text_of("README.md"), text_of(".ci/run")
+    assert "pip install -e . && bench run ablations/smoke.yaml" in readme
     assert "pip install tox && tox" in readme
     assert "\npip install tox && tox" in ci
 
 
-def test_the_readme_s_ablation_is_one(tmp_path):
-    text = re.search(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
-    (tmp_path / "readme.yaml").write_text(text)
-    ablation = load(tmp_path / "readme.yaml")
-    assert len(ablation.variants) == 5
-    assert (len(ablation.excluded), len(ablation.claims)) == (1, 1)
+def test_the_readme_is_short_and_has_the_generated_block():
+    text = text_of("README.md")
+    assert len([word for word in text.split() if re.search(r"\w", word)]) < 900
+    assert 0 < text.index(BEGIN) < text.index(END)
+
+
+def test_the_readme_s_ablation_is_the_one_of_its_table(tmp_path):
+    (_, yaml), *_ = blocks("README.md", "yaml")
+    (tmp_path / "stride.yaml").write_text(yaml, encoding="utf-8")
+    ablation = load(tmp_path / "stride.yaml")
+    rows = re.findall(r"^\| fcn\(stride=(\d+).*? \| \d+ \| ([\d.]+)[^|]* \| ([\d.]+)", text_of("README.md"), re.M)
+    assert len(rows) == len(ablation.variants) == 3
+    for variant, (stride, params, macs) in zip(ablation.variants, rows, strict=True):
+        subject = Subject(lambda variant=variant: runnable("fcn").build(**variant.values), ablation.workload.shape)
+        assert variant.values["stride"] == int(stride)
+        assert f"{value('params', subject) / 1e3:.2f}" == params
+        assert f"{value('macs', subject) / 1e6:.3f}" == macs
+
+
+def value(metric: str, subject: Subject) -> float:
+    return live(declarations().metrics.get(metric)).call(subject).value
+
+
+# Python and YAML in pages
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/api.md"])
+def test_python_in_pages_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("FOVBENCH_STORE", str(tmp_path / "store.sqlite"))
+    codes = [code for info, code in blocks(page, "python") if info != "no-run"]
+    assert codes
+    for code in codes:
+        exec(compile(code, page, "exec"), {"__name__": "__main__"})
+
+
+def test_the_page_of_ablation_files_has_every_key_and_its_example_loads(tmp_path):
+    page = text_of("docs/ablation.md")
+    ((_, yaml),) = blocks("docs/ablation.md", "yaml")
+    (tmp_path / "example.yaml").write_text(yaml, encoding="utf-8")
+    ablation = load(tmp_path / "example.yaml")
+    assert (len(ablation.variants), len(ablation.excluded), len(ablation.claims)) == (5, 1, 1)
+    for model in (AblationFile, WorkloadSection, Exclusion, CompareWith, Answer, Claim):
+        for name, field in model.model_fields.items():
+            assert f"`{field.alias or name}`" in page, f"{model.__name__}: {name}"
+
+
+def test_the_claims_of_the_page_of_ablation_files_are_the_grammar_s():
+    from bench.spec import claims
+
+    ((_, text),) = blocks("docs/ablation.md", "text")
+    for line in text.splitlines():
+        assert line in claims.__doc__
 
 
 def test_the_examples_of_contributing_work(tmp_path):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
-    assert len(blocks) == 2
-    for number, block in enumerate(blocks):
-        (tmp_path / f"example{number}.py").write_text(block)
-    plugins = tuple(str(tmp_path / f"example{n}.py") for n in range(2))
+    examples = [code for _, code in blocks("CONTRIBUTING.md", "python")]
+    assert len(examples) == 2
+    plugins = tuple(str(tmp_path / f"example{number}.py") for number in range(2))
+    for path, code in zip(plugins, examples, strict=True):
+        Path(path).write_text(code, encoding="utf-8")
     family = live(declarations(plugins).architectures.get("single"), plugins)
-    share = live(declarations(plugins).metrics.get("bias_share"), plugins)
+    fraction = live(declarations(plugins).metrics.get("bias_fraction"), plugins)
     for fact in family.facts:
         assert sum(p.numel() for p in family.build(**fact.when).parameters()) == fact.value
+    assert fraction.call(Subject(lambda: family.build(kernel=1), (3, 8, 8))).value == 21 / 84
 
-    class Subject:
-        model = family.build(kernel=1)
 
-    assert share.call(Subject).value == 21 / 84
+# DESIGN
+
+
+def exists(name: str) -> bool:
+    """Whether a name in DESIGN.md is a path, a command, or a module with its function or type."""
+    if name.startswith("bench "):
+        return (name.split()[1],) in ALL
+    if "/" in name or name.endswith(".md"):
+        return (ROOT / name).exists()
+    for cut in range(name.count(".") + 1, 0, -1):
+        module, rest = ".".join(name.split(".")[:cut]), name.split(".")[cut:]
+        try:
+            owner = importlib.import_module(module)
+        except ModuleNotFoundError:
+            continue
+        for part in rest:
+            owner = getattr(owner, part, None)
+        return owner is not None
+    return False
+
+
+def test_every_name_in_the_design_exists():
+    names_ = re.findall(r"`([^`]+)`", text_of("DESIGN.md"))
+    assert len(names_) > 40
+    assert [name for name in names_ if not exists(name)] == []
+
+
+def test_a_name_that_is_gone_does_not_exist():
+    assert not exists("bench.results.store.Shop")
+    assert not exists("bench.shops.Store")
+    assert not exists("bench/shops/")
+    assert not exists("bench sell")
+
+
+def test_the_design_names_each_room_and_at_most_eight_steps():
+    text = text_of("DESIGN.md")
+    rooms = {path.name for path in (ROOT / "bench").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert set(re.findall(r"^\| `bench/(\w+)/` \|", text, re.MULTILINE)) == rooms
+    way = text.partition("## The way of one number")[2].partition("\n## ")[0]
+    steps = re.split(r"^\d+\. ", way, flags=re.MULTILINE)[1:]
+    assert 2 < len(steps) <= 8
+    assert all(re.search(r"`bench\.[\w.]+`", step) or "driver" in step for step in steps)
+
+
+# What is registered
 
 
 @pytest.mark.parametrize("name", names() or ["none"])
@@ -97,10 +276,10 @@ def test_every_ablation_of_the_repository_is_valid(name, monkeypatch):
 
 def test_every_registered_thing_says_what_it_is():
     registries = declarations()
-    for sort in ("architectures", "metrics", "tasks", "datasets", "plots"):
-        for entry in getattr(registries, sort):
-            assert len(entry.summary) > 15, f"{sort}: {entry.name}"
+    for kind in ("architectures", "metrics", "tasks", "datasets", "plots"):
+        for entry in getattr(registries, kind):
+            assert len(entry.summary) > 15, f"{kind}: {entry.name}"
 
 
-def test_the_changelog_tells_of_the_version():
-    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+def test_the_changelog_has_the_version():
+    assert f"## [{__version__}]" in text_of("CHANGELOG.md") or f"## {__version__}" in text_of("CHANGELOG.md")

@@ -1,0 +1,98 @@
+"""Tutorials, the extension guide and the notebook, executed as a reader would: in an empty folder, page by page."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from bench.cli import main
+
+DOCS = Path(__file__).parents[1] / "docs"
+FENCE = re.compile(r"^```(\w*) ?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder, without datasets."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FOVBENCH_DATA", raising=False)
+    monkeypatch.delenv("FOVBENCH_STORE", raising=False)
+    return tmp_path
+
+
+def follow(page: str, folder: Path) -> dict[str, int]:
+    """Save the page's files and execute its `bench` commands in order; each command with its exit status."""
+    blocks = FENCE.findall((DOCS / page).read_text(encoding="utf-8"))
+    for _, info, code in blocks:
+        if info.startswith("file="):
+            (folder / info.removeprefix("file=")).write_text(code, encoding="utf-8")
+    lines = [line for kind, info, code in blocks if kind == "sh" and info != "no-run" for line in code.splitlines()]
+    return {line: status(shlex.split(line)[1:]) for line in lines if line.startswith("bench ")}
+
+
+def status(words: list[str]) -> int:
+    try:
+        main(words)
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def table_rows(text: str) -> dict[str, list[str]]:
+    """The rows of Markdown tables by their first entry, the others without differences."""
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| mynet(")]
+    return {row[0]: [re.sub(r" \(Δ.*", "", part) for part in row[1:]] for row in rows}
+
+
+def test_your_network_and_its_gate(folder, capsys):
+    outcomes = follow("tutorials/your_network.md", folder)
+    printed = capsys.readouterr().out
+    assert outcomes
+    assert set(outcomes.values()) == {0}
+    assert (folder / "reports" / "site" / "skip" / "index.html").is_file()
+    page = (DOCS / "tutorials" / "your_network.md").read_text(encoding="utf-8")
+    shown, measured = table_rows(page), table_rows(printed)
+    assert len(shown) == 3
+    assert shown.keys() == measured.keys()
+    for variant, row in shown.items():
+        assert row[:5] == measured[variant][:5], "axes, parameters, MACs and receptive field"
+
+    outcomes = follow("tutorials/gate.md", folder)
+    assert list(outcomes.values()) == [0, 0]
+    assert "66 of 66 numbers as expected" in capsys.readouterr().out
+    source = (folder / "mynet.py").read_text(encoding="utf-8")
+    (folder / "changed").mkdir()
+    changed = folder / "changed" / "mynet.py"
+    changed.write_text(source.replace("3, padding=1)", "3, padding=1, bias=False)"), encoding="utf-8")
+    assert status(["gate", "skip.yaml", "--plugin", str(changed)]) == 1
+    output = capsys.readouterr().out
+    assert "params: expected 5218, measured 5170" in output
+    assert "51 of 66 numbers as expected" in output
+
+
+def test_the_extension_guide(folder, capsys):
+    outcomes = follow("extending.md", folder)
+    assert list(outcomes.values()) == [0]
+    plugins = [word for name in ("classifier", "classification", "stripes", "metrics", "spread")
+               for word in ("--plugin", f"{name}.py")]  # fmt: skip
+    assert status(["table", "pooling.yaml", *plugins, "--format", "json"]) == 0
+    assert '"correct"' in capsys.readouterr().out
+    assert "spread" in (folder / "reports" / "site" / "pooling" / "index.html").read_text(encoding="utf-8")
+    assert status(["verify", "classifier", "--plugin", "classifier.py"]) == 0
+    assert "3 facts: 3 reproduced" in capsys.readouterr().out
+
+
+def test_the_notebook(tmp_path, monkeypatch):
+    monkeypatch.chdir(DOCS)
+    monkeypatch.setenv("FOVBENCH_STORE", str(tmp_path / "store.sqlite"))
+    notebook = json.loads((DOCS / "api.ipynb").read_text(encoding="utf-8"))
+    assert notebook["nbformat"] == 4
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert len(cells) > 4
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    for number, cell in enumerate(cells):
+        exec(compile(cell, f"api.ipynb, cell {number}", "exec"), namespace)
