@@ -20,7 +20,8 @@ from typing import Any
 from bench.hardware.environment import device_facts, device_kind, torch_build
 from bench.registry import Entry, Metric, targets
 from bench.registry.catalogue import declarations, package_folder, source_of
-from bench.results.sources import code_digest, digest, file_digest, libraries, library_version
+from bench.registry.versions import library_version
+from bench.results.sources import code_digest, digest, file_digest, libraries
 from bench.spec.ablation import Ablation
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload

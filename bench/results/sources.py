@@ -9,34 +9,48 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-import importlib.metadata
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from bench.registry.catalogue import PLUGIN_PREFIX, package_folder, parse
+from bench.registry.versions import library_version
 
 OURS = ("bench", "architectures")
 # They hold names and values, no arithmetic; what they hold is part of the key by value.
 VOCABULARY = frozenset(
-    {"bench", "bench.registry", "bench.registry.entries", "bench.results.measurement", "bench.spec.recipe"}
+    {"bench", "bench.registry", "bench.results.measurement", "bench.spec.recipe"}
+    | {f"bench.registry.{name}" for name in ("axes", "entries", "errors", "published")}
 )
 
 
 @functools.cache
 def digest(path: Path) -> str:
-    """Hash of one file's syntax tree, without docstrings and without where imported project modules lie."""
+    """Hash of one file's syntax tree without docstrings, published facts, and the place of imported project modules."""
     names: set[str] = set()
     tree = _Content(names).visit(parse(path))
     return hashlib.sha256("\n".join([ast.unparse(tree), *sorted(names)]).encode()).hexdigest()[:16]
 
 
 class _Content(ast.NodeTransformer):
-    """Drops docstrings and imports of project modules; of the latter the imported names are collected."""
+    """Drops docstrings, published facts and imports of project modules; of these the imported names are collected."""
 
     def __init__(self, names: set[str]) -> None:
         self.names = names
+        self.fact_makers = {"Published", "facts"}
+
+    def visit_Module(self, node: ast.Module) -> ast.AST:
+        node.body = [statement for statement in node.body if not self._states_facts(statement)]
+        return self.generic_visit(node)
+
+    def _states_facts(self, statement: ast.stmt) -> bool:
+        """Whether it is `facts(...)`, or binds a group: `paper = Published(...)`, `counted = paper.at(...)`."""
+        if not isinstance(statement, (ast.Expr, ast.Assign)) or _root(statement.value) not in self.fact_makers:
+            return False
+        targets = statement.targets if isinstance(statement, ast.Assign) else []
+        self.fact_makers |= {target.id for target in targets if isinstance(target, ast.Name)}
+        return True
 
     def visit(self, node: ast.AST) -> Any:
         documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -49,6 +63,15 @@ class _Content(ast.NodeTransformer):
             return node
         self.names |= {f"{alias.name} as {alias.asname or alias.name}" for alias in node.names}
         return None
+
+
+def _root(value: ast.expr) -> str:
+    """The name that a chain of calls starts with: `a` of `a(1).b(2)`; empty for what is no call."""
+    if not isinstance(value, ast.Call):
+        return ""
+    while isinstance(value, (ast.Call, ast.Attribute)):
+        value = value.func if isinstance(value, ast.Call) else value.value
+    return value.id if isinstance(value, ast.Name) else ""
 
 
 @functools.cache
@@ -140,16 +163,6 @@ def libraries(modules: tuple[tuple[str, Path], ...], also: tuple[str, ...] = ())
             names |= {imported.split(".")[0] for imported in _imports(name, path) if imported}
     foreign = sorted(names - set(sys.stdlib_module_names) - set(OURS) - {m.split(".")[0] for m, _ in modules})
     return tuple((name, version) for name in foreign if (version := library_version(name)) is not None)
-
-
-@functools.cache
-def library_version(library: str) -> str | None:
-    """The installed version of what `import library` finds; None where it is not installed."""
-    try:
-        return importlib.metadata.version(library)
-    except importlib.metadata.PackageNotFoundError:
-        distributions = importlib.metadata.packages_distributions().get(library, [])
-        return importlib.metadata.version(distributions[0]) if distributions else None
 
 
 def file_digest(path: Path) -> str | None:

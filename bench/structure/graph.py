@@ -92,11 +92,6 @@ def _digest(constant: torch.Tensor) -> str:
     return hashlib.sha256(plain.reshape(-1).view(torch.uint8).numpy().tobytes()).hexdigest()
 
 
-def parameter_shapes(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
-    """Parameters by name; tied ones once."""
-    return {name: tuple(p.shape) for name, p in model.named_parameters()}
-
-
 def op_counts(tape: Tape) -> dict[str, int]:
     """Number of executions of each operator, the most frequent first."""
     return dict(Counter(node.name for node in tape.executed).most_common())

@@ -10,9 +10,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bench.hardware.process import is_running, this_process
 from bench.results.keys import KINDS, Request
 from bench.results.measurement import Measurement
-from bench.results.owner import running, this_run
 from bench.results.store import Row, Store
 from bench.sweep.executors import Executor, Exit, Lane, Progress
 from bench.sweep.noop import check_effects
@@ -44,7 +44,7 @@ class _Run:
 
     def __init__(self, plan: Plan, store: Store, executor: Executor, options: Options) -> None:
         self.plan, self.store, self.executor, self.options = plan, store, executor, options
-        self.owner = this_run()
+        self.owner = this_process()
         self.received: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.flying: dict[Future[Exit], tuple[MeasureJob | TrainJob, float]] = {}
         self.done: set[str] = set()
@@ -74,7 +74,7 @@ class _Run:
             self._phase([c for c in self.plan.due if c.kind == kind and c.key in mine and c.key not in self.done])
 
     def _claimed(self, keys: Sequence[str]) -> set[str]:
-        return self.store.claim(keys, self.owner, running) if keys else set()
+        return self.store.claim(keys, self.owner, is_running) if keys else set()
 
     def _requests_of_others(self) -> None:
         """Wait for the measurements that another run measures; take them over if it dies."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.hardware.environment import device_kind
+from bench.hardware.environment import device_kind, usable_cores
 from bench.registry.catalogue import declarations
 from bench.registry.targets import ZOOS
 from bench.results.store import Store
@@ -105,8 +104,7 @@ def workers_for(plans: Sequence[Plan]) -> int:
     work = [each.ablation.workload for each in plans]
     if any(device_kind(w.device) != "cpu" for w in work):
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // max(w.threads for w in work))
+    return max(1, usable_cores() // max(w.threads for w in work))
 
 
 def preload(plans: Sequence[Plan]) -> list[str]:

@@ -46,3 +46,13 @@ def test_harness_modules_that_hold_no_arithmetic_are_no_part_of_a_metric():
         not {"bench.registry", "bench.results.measurement", "bench.cli", "bench.sweep.driver", "bench.results.store"}
         & code.keys()
     )
+
+
+def test_published_facts_are_no_part_of_the_code(tmp_path):
+    network = "from bench.registry import Published, facts\ndef net(*, k=1):\n    return k\n"
+    first = 'paper = Published("x")\nvalid = paper.at(1, 2)\nfacts(net, valid("params", 7))\n'
+    plain = write(tmp_path / "plain.py", network)
+    stated = write(tmp_path / "stated.py", network + first)
+    other = write(tmp_path / "other.py", network + first.replace("7", "8"))
+    more = write(tmp_path / "more.py", network + first + "LIMIT = scaled(7)\n")
+    assert digest(plain) == digest(stated) == digest(other) != digest(more)

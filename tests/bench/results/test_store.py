@@ -7,7 +7,6 @@ import pytest
 
 from bench.results.frame import load
 from bench.results.measurement import Evaluation, Measurement, Record
-from bench.results.owner import running, this_run
 from bench.results.store import Store, StoreError
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload
@@ -113,14 +112,7 @@ def test_claims_are_exclusive_until_their_owner_is_gone(store):
     assert store.claim(["a"], "three", lambda owner: True) == {"a"}
 
 
-def test_a_run_knows_whether_another_lives():
-    assert running(this_run())
-    pid = this_run().split("@")[0]
-    assert not running(f"{pid}@another boot/1")
-    assert not running("999999999@x")
-
-
-def test_a_measured_cell_is_claimed_no_more(store):
+def test_a_stored_measurement_cannot_be_claimed(store):
     store.claim(["k1"], "one", lambda owner: True)
     keep(store, ONE)
     assert store.claim(["k1"], "two", lambda owner: True) == {"k1"}

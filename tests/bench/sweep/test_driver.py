@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.hardware.process import identity
 from bench.results.frame import load as load_frame_at
 from bench.results.keys import difference, requests
-from bench.results.owner import _started
 from bench.results.store import Store
 from bench.spec.ablation import load as load_ablation
 from bench.sweep import driver as sweep
@@ -128,7 +128,7 @@ def test_cells_that_a_dead_run_had_claimed_are_taken_over(load, run, store):
 def test_cells_that_a_living_run_has_claimed_are_waited_for(load, run, store):
     ablation = load(BASE + "grid: {a: [1, 2]}")
     held = next(iter(requests(ablation, {}))).key
-    other = f"{os.getppid()}@{_started(os.getppid())}"
+    other = identity(os.getppid())
     store.claim([held], other, lambda owner: True)
     releasing = threading.Timer(1.0, release, (store.path, other))
     releasing.start()
