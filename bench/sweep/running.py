@@ -11,6 +11,7 @@ from pathlib import Path
 from bench.hardware.environment import device_kind, usable_cores
 from bench.registry.catalogue import declarations
 from bench.registry.targets import ZOOS
+from bench.results.bundle import FOLDER, read
 from bench.results.store import Store
 from bench.spec.ablation import Ablation
 from bench.sweep.driver import run
@@ -82,9 +83,10 @@ def _run_one(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: 
 def measure_static(ablations: Sequence[Ablation], store: Store, workers: int | None = None) -> list[Plan]:
     """Measure what is missing of the static metrics; each ablation planned anew. Needs no data and trains nothing.
 
+    Measurements in committed bundles whose key is still the same (same code, axes and library versions) count as stored.
     All ablations are measured together, since starting a process costs more than most of their measurements.
     """
-    plans = [plan(ablation, store, kinds=("static",)) for ablation in ablations]
+    plans = [_completed(plan(ablation, store, kinds=("static",)), store) for ablation in ablations]
     due = {planned.request.key: planned for each in plans for planned in each.planned if planned.status == "due"}
     if not due:
         return plans
@@ -97,6 +99,16 @@ def measure_static(ablations: Sequence[Ablation], store: Store, workers: int | N
     finally:
         executor.stop()
     return [plan(ablation, store, kinds=("static",)) for ablation in ablations]
+
+
+def _completed(planned: Plan, store: Store) -> Plan:
+    """The plan, once the due measurements that the ablation's committed bundle has under their keys are stored."""
+    due = {request.key for request in planned.due}
+    folder = FOLDER / planned.ablation.name
+    if not due or not (folder / "meta.json").is_file():
+        return planned
+    store.add_records([record for record in read(folder).records if record.measurement.key in due])
+    return plan(planned.ablation, store, kinds=("static",))
 
 
 def workers_for(plans: Sequence[Plan]) -> int:
