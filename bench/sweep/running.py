@@ -83,7 +83,7 @@ def _run_one(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: 
 def measure_static(ablations: Sequence[Ablation], store: Store, workers: int | None = None) -> list[Plan]:
     """Measure what is missing of the static metrics; each ablation planned anew. Needs no data and trains nothing.
 
-    Measurements in committed bundles whose key is still the same (same code, axes and library versions) count as stored.
+    Measurements of committed bundles whose key is unchanged (code, axes and library versions) count as stored.
     All ablations are measured together, since starting a process costs more than most of their measurements.
     """
     plans = [_completed(plan(ablation, store, kinds=("static",)), store) for ablation in ablations]
