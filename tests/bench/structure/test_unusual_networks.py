@@ -184,9 +184,9 @@ def test_a_recording_is_the_same_in_inference_mode():
 
 
 def test_a_network_may_ask_for_another_device():
-    asked = []
-    record(plain(lambda x: (asked.append(x.device), x)[1]), (1, 1, 4, 4), device="cuda:0")
-    assert asked == [torch.device("cuda:0")]
+    devices = []
+    record(plain(lambda x: (devices.append(x.device), x)[1]), (1, 1, 4, 4), device="cuda:0")
+    assert devices == [torch.device("cuda:0")]
 
 
 def test_attention_layers_are_counted_product_by_product():
