@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 class Field:
     """The receptive field of one output position.
 
-    `box`: ((start, stop), ...) half-open per spatial axis, clipped to the input; None if nothing is
-    reached. `mask`: boolean array over the input's spatial axes. `density`: reached fraction of the box.
-    `inexact`: operators that gave an upper bound only (data-dependent ones); `exact` when there are none.
+    `box`: ((start, stop), ...) half-open per spatial axis, clipped to the input; None if it is empty. `mask`: boolean
+    array over the input's spatial axes. `density`: the fraction of the box that belongs to the field. `inexact`:
+    operators whose rule is an upper bound (data-dependent ones); the field is `exact` if there are none.
     """
 
     box: tuple[tuple[int, int], ...] | None
@@ -46,24 +46,24 @@ class Field:
 
     @property
     def exact(self) -> bool:
-        """Whether the mask is the field itself, and no upper bound."""
+        """Whether the mask is the receptive field, not an upper bound."""
         return not self.inexact
 
     @cached_property
     def unbounded(self) -> Unbounded:
-        """The field on an unbounded input, or the reason why there is none."""
+        """The receptive field on an unbounded input, or the reason why there is none."""
         from bench.structure.fields import unbounded
 
         return unbounded(self.question)
 
     @property
     def phases(self) -> Phases | None:
-        """Extents over all phases of this output on an unbounded input; None where the field is global."""
+        """Extents over all phases of this output on an unbounded input; None if the field is global."""
         return self.unbounded.phases
 
     @property
     def extent(self) -> tuple[Size, Size] | None:
-        """(min, max) over the phases of this output, on an unbounded input; None where global."""
+        """(min, max) over the phases of this output, on an unbounded input; None if global."""
         return None if self.phases is None else (self.phases.minimum, self.phases.maximum)
 
     @cached_property
@@ -158,7 +158,7 @@ def _answer(question: Question) -> Field:
 def measured(subject: Subject) -> Reading:
     """Receptive field at the centre of the output, on an unbounded input, per axis.
 
-    A network's `receptive_field_layers = {name: module path}` are inner maps whose field its paper prints.
+    `receptive_field_layers = {name: module path}` of a network are inner maps whose receptive field its paper prints.
     """
     field = receptive_field(subject.structure, subject.shape)
     inner = getattr(subject.structure, "receptive_field_layers", {})

@@ -33,7 +33,8 @@ def unfilled(build: Callable[[], Any]) -> torch.nn.Module | None:
         return None
     if not isinstance(model, torch.nn.Module) or following.drawn:
         return None
-    trained = {p.untyped_storage()._cdata for p in model.parameters() if p.requires_grad}
+    with torch._C.DisableTorchFunction():  # parameters of lazy layers refuse this question
+        trained = {p.untyped_storage()._cdata for p in model.parameters() if p.requires_grad}
     return model if following.alive() <= trained else None
 
 
