@@ -87,7 +87,7 @@ class SignatureJob:
 
 @dataclass(frozen=True)
 class TrainJob:
-    """One training run: a variant trained from a seed, evaluated, and all its accuracy cells.
+    """One training run: a variant trained from a seed, evaluated, and all its accuracy measurements.
 
     `evaluation` is what an earlier run kept of this training run; with it nothing is trained.
     """
@@ -232,7 +232,7 @@ def _checked(result: Any) -> Reading:
     reading = result if isinstance(result, Reading) else Reading(result)
     for sample in _samples(reading.value):
         if not math.isfinite(sample):
-            raise ValueError(f"the metric gave {sample}, which is no finite number")
+            raise ValueError(f"the metric gave {sample}, which is not a finite number")
     json.dumps(dict(reading.detail))
     return reading
 

@@ -271,7 +271,7 @@ def test_a_result_that_cannot_be_kept_costs_its_own_cell_only(load, run, store):
     _, summary = run(load(BASE.replace("[twice]", "[odd_result, twice]") + "grid: {a: [1, 2, 3, 4]}"))
     frame = load_frame(store).set_index(["variant", "metric"]).sort_index()
     assert summary.failed == 3
-    assert "nan, which is no finite number" in frame.loc[("trivial(a=1)", "odd_result"), "error"]
+    assert "nan, which is not a finite number" in frame.loc[("trivial(a=1)", "odd_result"), "error"]
     assert "JSON serializable" in frame.loc[("trivial(a=2)", "odd_result"), "error"]
     assert "could not convert string" in frame.loc[("trivial(a=3)", "odd_result"), "error"]
     assert sorted(frame.loc[("trivial(a=4)", "odd_result"), "value"]) == [4, 5]
