@@ -6,7 +6,7 @@ import math
 
 
 def chance_interval(clusters: int, chance: float, level: float = 0.95) -> tuple[float, float]:
-    """The central interval of the fraction of `clusters` independent draws that are right, each with probability `chance`.
+    """The central interval of the fraction of `clusters` independent draws that are right with probability `chance`.
 
     A draw is a cluster of pixels that may be right together, such as an object in all its twin images;
     clusters are independent and have about as many pixels each. Of all ways in which the pixels of a cluster can
