@@ -1,4 +1,4 @@
-"""The interval of scores by chance: those of a network that cannot distinguish the classes."""
+"""How far from chance a score may lie that owes nothing to what tells the classes apart."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import math
 
 
 def chance_interval(clusters: int, chance: float, level: float = 0.95) -> tuple[float, float]:
-    """The central interval of the fraction of `clusters` independent draws that are right with probability `chance`.
+    """The central interval of a binomial share: of `clusters` independent trials, each right with probability `chance`.
 
-    A draw is a cluster of pixels that may be right together, such as an object in all its twin images;
+    A trial is a cluster of pixels whose rightness may hang together, such as an object in all its twin images;
     clusters are independent and have about as many pixels each. Of all ways in which the pixels of a cluster can
     depend on each other, all of them right or none has the greatest variance, and that is what the interval
-    assumes. With pixels as draws it would be many times too narrow. Either tail outside holds at most
+    assumes. With pixels for trials it would be many times too narrow. Either tail outside holds at most
     (1 - level) / 2. Source: quantiles of the binomial distribution. Raises ValueError for no cluster.
     """
     if clusters < 1 or not 0 < chance < 1 or not 0 < level < 1:
