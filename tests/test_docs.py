@@ -266,6 +266,22 @@ def test_the_design_names_each_room_and_at_most_eight_steps():
 # What is registered
 
 
+@pytest.mark.parametrize("name", declarations().metrics.names())
+def test_every_metric_has_a_definition(name):
+    assert f"`{name}`" in text_of("docs/definitions.md")
+
+
+HOOK = re.compile(r"(?:getattr|hasattr)\((?:\w+\.)*(?:model|structure|task), \"([a-z]\w*)\"")
+
+
+def test_the_extension_guide_has_every_hook_of_networks_and_tasks():
+    sources = [path.read_text("utf-8") for path in (ROOT / "bench").rglob("*.py")]
+    hooks = {hook for source in sources for hook in HOOK.findall(source)} | {"evaluation_units"}
+    assert {"loss", "class_weights", "receptive_field_taps", "conditioning_order"} <= hooks
+    guide = text_of("docs/extending.md")
+    assert [hook for hook in sorted(hooks) if not re.search(rf"`(@task\()?{hook}\b", guide)] == []
+
+
 @pytest.mark.parametrize("name", names() or ["none"])
 def test_every_ablation_of_the_repository_is_valid(name, monkeypatch):
     monkeypatch.chdir(ROOT)

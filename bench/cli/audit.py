@@ -17,7 +17,13 @@ COLUMNS = ("operator", "runs", "MACs", "FLOPs", "fvcore", "torch")
 @click.command()
 @click.argument("target")
 @click.argument("axes", nargs=-1, metavar="[AXIS=VALUE]...")
-@click.option("--shape", type=Shape(), default=(3, 224, 224), show_default="3,224,224", help="Input size.")
+@click.option(
+    "--shape",
+    type=Shape(),
+    default=(3, 224, 224),
+    show_default="3,224,224",
+    help="Input size: channels, height, width.",
+)
 @plugin
 @json_option
 def audit(target: str, axes: tuple[str, ...], shape: tuple[int, ...], plugins: tuple[str, ...], as_json: bool) -> None:

@@ -150,9 +150,9 @@ def _or_dash(value: float | None) -> str:
 @store_option
 @set_option
 def accept(names: tuple[str, ...], store: Path, plugins: tuple[str, ...], overrides: tuple[str, ...]) -> None:
-    """Commit to the deterministic numbers of ABLATION, which `bench gate` checks.
+    """Write the expected numbers of ABLATION, which `bench gate` checks.
 
-    What is missing of the static metrics is measured first."""
+    The file is results/expected/ABLATION.csv. Static metrics that are not stored are measured first."""
     from bench.gate.expectations import FOLDER, accept_all
     from bench.results.store import Store
     from bench.spec.ablation import load

@@ -14,11 +14,17 @@ from bench.cli.options import Counts, Names, Seconds, Shape, json_option, plugin
 @click.argument("target")
 @click.argument("axes", nargs=-1, metavar="[AXIS=VALUE]...")
 @click.option("--metrics", type=Names(), default=(), help="Metrics: a,b. Default: all that need no training.")
-@click.option("--shape", type=Shape(), default=(3, 224, 224), show_default="3,224,224", help="Input size.")
+@click.option(
+    "--shape",
+    type=Shape(),
+    default=(3, 224, 224),
+    show_default="3,224,224",
+    help="Input size: channels, height, width.",
+)
 @click.option("--batch", "batches", type=Counts(), default=(1,), show_default="1", help="Batch sizes: 1,2,4.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, mps.")
 @click.option("--dtype", default="float32", show_default=True, help="float32, float64, bfloat16, float16.")
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of the CPU.")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
 @click.option(
     "--layout", type=click.Choice(["contiguous", "channels_last"]), default="contiguous", help="Memory layout."
 )

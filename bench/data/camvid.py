@@ -55,7 +55,7 @@ def camvid(root: Path | None, split: str, shape: tuple[int, int, int]) -> Exampl
 
 
 def folders(root: Path) -> list[Path]:
-    """Where CamVid may lie below the data folder; the data folder may itself be it."""
+    """The folders in which CamVid is searched: below the data folder, and that folder itself."""
     return [root / "camvid", root / "CamVid", root]
 
 

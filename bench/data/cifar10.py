@@ -54,7 +54,7 @@ def cifar10(
 
 
 def folders(root: Path) -> list[Path]:
-    """Where cifar-10-batches-py may lie: in the data folder, or in a folder of its own there."""
+    """The folders in which cifar-10-batches-py is searched: the data folder, and a folder of its own there."""
     return [root, root / "cifar10"]
 
 

@@ -176,7 +176,7 @@ def _present_folder(candidates: list[Path]) -> Path:
 
 
 def folders(root: Path) -> list[Path]:
-    """Where it may lie below the data folder; the data folder may itself be it."""
+    """The folders in which it is searched: below the data folder, and that folder itself."""
     return [root / "coco", root / "COCO", root]
 
 

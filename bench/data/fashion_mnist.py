@@ -46,7 +46,7 @@ def fashion_mnist(
 
 
 def folders(root: Path) -> list[Path]:
-    """Where the files may lie: a folder of its own, torchvision's layout, Debian's package."""
+    """The folders in which the files are searched: a folder of its own, torchvision's layout, Debian's package."""
     return [root / "fashion_mnist", root / "fashion-mnist", root / "FashionMNIST" / "raw", DEBIAN]
 
 

@@ -48,7 +48,7 @@ def _rows(split: str) -> slice:
 
 
 def folders(root: Path) -> list[Path]:
-    """Where it may lie below the data folder."""
+    """The folders in which it is searched, below the data folder."""
     return [root / name for name in ("lsp", "LSP", "lsp_dataset_original", "lsp_dataset")]
 
 

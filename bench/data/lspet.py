@@ -47,7 +47,7 @@ def _rows(split: str, count: int) -> np.ndarray:
 
 
 def folders(root: Path) -> list[Path]:
-    """Where it may lie below the data folder."""
+    """The folders in which it is searched, below the data folder."""
     return [root / name for name in ("lspet", "LSPET", "lspet_dataset")]
 
 

@@ -74,7 +74,7 @@ def _refuse_numbers(index: np.ndarray, split: np.ndarray, count: int) -> None:
 
 
 def folders(root: Path) -> list[Path]:
-    """Where it may lie below the data folder."""
+    """The folders in which it is searched, below the data folder."""
     return [root / "lspet128"]
 
 

@@ -42,7 +42,7 @@ def mnist(
 
 
 def folders(root: Path) -> list[Path]:
-    """Where the files may lie: a folder of its own, or torchvision's layout."""
+    """The folders in which the files are searched: a folder of its own, or torchvision's layout."""
     return [root / "mnist", root / "MNIST" / "raw"]
 
 

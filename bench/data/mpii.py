@@ -166,7 +166,7 @@ def _person(annotation: _Annotation, images: Path, shape: tuple[int, int, int], 
 
 
 def folders(root: Path) -> list[Path]:
-    """Where it may lie below the data folder."""
+    """The folders in which it is searched, below the data folder."""
     return [root / "mpii", root / "MPII"]
 
 

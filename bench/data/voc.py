@@ -60,7 +60,7 @@ def _colour(label: int) -> tuple[int, int, int]:
 
 
 def folders(root: Path) -> list[Path]:
-    """Where VOCdevkit may lie: in the data folder, or in a folder of its own there."""
+    """The folders in which VOCdevkit is searched: the data folder, and a folder of its own there."""
     return [root, root / "voc", root / "VOC"]
 
 

@@ -17,7 +17,7 @@ def boundary_iou(evaluation: Evaluation) -> Reading:
 
     A class's band is the part of its mask within d pixels (chessboard distance) of the mask's
     contour; d is 2 % of the image diagonal, at least one pixel, as in the paper. Band
-    intersections and unions are summed over the images before they are divided, as miou does.
+    intersections and unions are summed over the images before they are divided, as for mIoU.
     """
     bands = evaluation.units["boundary"].sum(axis=0, dtype=np.float64)
     reading = mean_over_classes(ratio(bands[:, 0], bands[:, 1]), evaluation.names)
