@@ -240,8 +240,13 @@ def spread_words(aggregates: Sequence[Aggregate]) -> str:
     return "median [quartiles]" if any(aggregate.quartiles for aggregate in aggregates) else ""
 
 
+def shown_unit(summary: Summary, column: Column) -> str:
+    """The unit of a column, without the metric's own name: `M` of `M MACs`."""
+    return style_of(summary, column).scale.unit.removesuffix(column.name).strip()
+
+
 def heading(summary: Summary, column: Column) -> str:
     """`mIoU ↑`, `MACs (G) ↓`: the metric, its unit as shown, which way is better."""
-    unit = style_of(summary, column).scale.unit
+    unit = shown_unit(summary, column)
     parts = (column.name or column.metric, f"({unit})" if unit else "", ARROWS.get(column.better or "", ""))
     return " ".join(part for part in parts if part)

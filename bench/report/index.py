@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bench.analysis.aggregate import Aggregate, Column
 from bench.analysis.summary import Summary, summarise
 from bench.display.figure import names
-from bench.display.numbers import number_text, style_of
+from bench.display.numbers import number_text, shown_unit, style_of
 from bench.display.wording import EMPTY
 from bench.report.table import markdown_text
 from bench.results.results import Results
@@ -44,7 +44,7 @@ def row_of(results: Results) -> IndexRow:
     return IndexRow(
         name=results.name,
         question=results.question,
-        metric=f"{column.name} ({style_of(summary, column).scale.unit})".replace(" ()", "") if column else EMPTY,
+        metric=f"{column.name} ({shown_unit(summary, column)})".replace(" ()", "") if column else EMPTY,
         baseline=_value(summary, column, results.baseline) if column else EMPTY,
         best=_best(summary, column) if column else EMPTY,
         claims=_claims(summary),

@@ -11,7 +11,7 @@ from bench.analysis.side_effects import SideEffect, side_effects
 from bench.analysis.summary import Summary, summarise
 from bench.display.figure import names
 from bench.display.names import axis_text, shared_words, short_name
-from bench.display.numbers import ARROWS, PLAIN, Shown, number_text, show, spread_words, style_of
+from bench.display.numbers import ARROWS, PLAIN, Shown, number_text, show, shown_unit, spread_words, style_of
 from bench.display.wording import EMPTY, ClaimText, FrontTable, claim_texts, front_table, inference_notes
 from bench.registry import text_of
 from bench.report.figures import Figure, figures
@@ -118,9 +118,8 @@ def _best(summary: Summary, main: Column) -> str:
     over = f" over {best.count} seeds" if best.count > 1 else " from one seed" if best.seeded else ""
     verdict = f" ({shown.verdict})" if shown and shown.verdict else ""
     change = f", {shown.difference} against the baseline{verdict}" if shown and shown.difference else ""
-    return (
-        f"{words} {main.metric}: {names(summary.results)[best.variant]} with {number_text(best, style)}{over}{change}."
-    )
+    name = names(summary.results)[best.variant]
+    return f"{words} {main.name or main.metric}: {name} with {number_text(best, style)}{over}{change}."
 
 
 def _answers(summary: Summary) -> str:
@@ -149,9 +148,11 @@ def _aggregates(summary: Summary) -> Iterator[Aggregate]:
 
 
 def _head(summary: Summary, column: Column) -> tuple[str, str]:
-    """The metric with its arrow, and what stands small below it: unit, and what the numbers are."""
-    below = (style_of(summary, column).scale.unit, spread_words(summary.of(column.metric)))
-    return f"{column.metric} {ARROWS.get(column.better or '', '')}".strip(), ", ".join(part for part in below if part)
+    """The metric with its arrow, and the small text below it: unit, and what the numbers are."""
+    below = (shown_unit(summary, column), spread_words(summary.of(column.metric)))
+    return f"{column.name or column.metric} {ARROWS.get(column.better or '', '')}".strip(), ", ".join(
+        part for part in below if part
+    )
 
 
 def _row(summary: Summary, variant: str) -> Row:
