@@ -136,8 +136,12 @@ def test_a_room_imports_only_rooms_to_its_right() -> None:
     assert wrong == []
 
 
-def test_no_room_imports_the_public_api_above_it() -> None:
-    assert [f"{s}:{targets['bench']}" for s, targets in edges().items() if room(s) and "bench" in targets] == []
+def test_only_the_command_line_imports_the_public_api() -> None:
+    """`bench/__init__.py` lies between `cli` and the other rooms."""
+    wrong = [
+        f"{s}:{targets['bench']}" for s, targets in edges().items() if room(s) not in ("", "cli") and "bench" in targets
+    ]
+    assert wrong == []
 
 
 def test_imports_have_no_circle() -> None:

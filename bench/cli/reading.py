@@ -110,10 +110,10 @@ def _committed(names: Sequence[str], check: bool, plugins: Sequence[str]) -> int
 
 def _committed_results(name: str, plugins: Sequence[str]) -> Results:
     """The results in an ablation's committed bundle, and nothing else."""
-    from bench import load
+    import bench
     from bench.results.bundle import FOLDER
 
-    return load(name, source=FOLDER / name, plugins=plugins).results
+    return bench.load(name, source=FOLDER / name, plugins=plugins).results
 
 
 @click.command()
@@ -181,11 +181,11 @@ def gate(
     \b
     exit 0 pass · 1 regression or change · 2 usage · 4 broken or missing · 5 unexpected win
     """
-    from bench import gate as check_all
+    import bench
     from bench.gate.expectations import NOTHING_TO_COMPARE, NoExpectationsError
 
     try:
-        result = check_all(*names, store=store, settings=overrides, plugins=plugins)
+        result = bench.gate(*names, store=store, settings=overrides, plugins=plugins)
     except NoExpectationsError as error:
         echo_error(f"error: {error}")
         raise SystemExit(NOTHING_TO_COMPARE) from None

@@ -1,4 +1,4 @@
-"""How far from chance the score of a network may lie that has no information about the classes."""
+"""The scores that a network without information about the classes reaches by chance."""
 
 from __future__ import annotations
 
