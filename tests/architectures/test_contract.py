@@ -20,6 +20,7 @@ from bench.structure.tape import record
 NO_SIZE = (
     "global",
     "the network takes no larger input",
+    "the field repeats only after",
     "the output does not grow with the input",
     "the output or the input has no spatial axes",
 )

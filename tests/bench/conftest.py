@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,9 @@ from bench.spec.claims import Scope, parse
 from bench.spec.variant import Variant
 from bench.tasks import generative, keypoints
 
+sys.path.insert(0, str(Path(__file__).parent))  # for `made_up`, which several tests share
 
-def stated_axes(variant: str) -> list[tuple[str, str]]:
-    """The axes in one of the made-up names: `fcn(stride=8,rates=[1,2])` has two."""
-    inner = variant.partition("(")[2].removesuffix(")")
-    parts = re.findall(r"(\w+)=((?:\[[^]]*\]|[^,])*)", inner)
-    return [(name, value) for name, value in parts]
-
+from made_up import stated_axes
 
 CLASSES = (
     "sky",

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from made_up import axes_of
 
 from bench.display.figure import DASHES, dashes, in_order, labels, names, seaborn, styles, titles, wrapped
 from bench.results.results import Results
@@ -12,7 +13,8 @@ from bench.results.results import Results
 def of_variants(results: Results, *variants: str, varied: tuple[str, ...]) -> Results:
     """Results of these variants, the baseline first, without measurements."""
     empty = results.frame.iloc[:0].drop(columns=["stride", "skips"])
-    return dataclasses.replace(results, variants=variants, baseline=variants[0], varied=varied, frame=empty)
+    more = {"axes": axes_of(*variants), "varied": varied, "frame": empty}
+    return dataclasses.replace(results, variants=variants, baseline=variants[0], **more)
 
 
 def test_many_variants_have_different_looks(synthetic: Results):

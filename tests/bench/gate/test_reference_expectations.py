@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.gate.expectations import gate, read
+from bench.gate.expectations import compared, read
 from bench.results.keys import requests
 from bench.results.measurement import Measurement
 from bench.results.store import Store
@@ -21,15 +21,16 @@ EXPECTED = sorted((ROOT / "results" / "expected").glob("*.csv"))
 def measured(name: str, store: Store) -> list[Measurement]:
     """The static measurements of an ablation: made in this process by a worker's job, and read back from a store."""
     ablation = load(ROOT / "ablations" / f"{name}.yaml")
-    static = {request.key: request for request in requests(ablation, {}) if request.kind == "static"}
+    static = {request.key: request for request in requests(ablation, {}, ("static",))}
     MeasureJob(tuple(static.values()), ablation.plugins)(lambda result: store.add([(result, "static", {})]))
-    return [replace(m, variant=static[m.key].variant) for m, *_ in store.measurements() if m.exact or m.error]
+    rows = [record.measurement for record in store.records()]
+    return [replace(m, variant=static[m.key].variant) for m in rows if m.exact or m.error]
 
 
 @pytest.mark.parametrize("file", EXPECTED, ids=lambda file: file.stem)
 def test_numbers_measured_anew_are_those_expected(file: Path, store: Store) -> None:
-    verdicts = gate(read(file.read_text("utf-8"), file.name), measured(file.stem, store))
-    assert [verdict for verdict in verdicts if verdict.status != "same"] == []
+    checks = compared(file.stem, read(file.read_text("utf-8"), file.name), measured(file.stem, store))
+    assert [check for check in checks if check.verdict != "same"] == []
 
 
 def test_the_smoke_ablation_has_expectations() -> None:

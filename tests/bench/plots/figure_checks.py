@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from made_up import axes_of
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -78,6 +79,7 @@ def renamed(results: Results, names: Mapping[str, str]) -> Results:
         results,
         baseline=names[results.baseline],
         variants=tuple(names[variant] for variant in results.variants),
+        axes=axes_of(*names.values()),
         frame=results.frame.assign(variant=results.frame["variant"].map(names)),
         evaluations={(names[variant], seed): e for (variant, seed), e in results.evaluations.items()},
         expected=tuple((names[variant], metric, seed) for variant, metric, seed in results.expected),

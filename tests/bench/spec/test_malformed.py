@@ -128,7 +128,7 @@ LINES = {
     "budget": (["run", "f.yaml", "--budget", "soon"], r"'soon' is not a duration; write 45s, 30m or 2h"),
     "workers": (["run", "f.yaml", "--workers", "0"], r"--workers"),
     "no such data folder": (["run", "f.yaml", "--data", "nowhere"], r"nowhere.*does not exist"),
-    "no such plug-in": (["run", "f.yaml", "--plugin", "none.py"], r"plug-in 'none\.py': there is no such file"),
+    "no such plug-in": (["run", "f.yaml", "--plugin", "none.py"], r"plug-in 'none\.py': no such file"),
     "store that is none": (["plan", "f.yaml", "--store", "f.yaml"], r"f\.yaml: not a results store"),
     "format": (["table", "f.yaml", "--format", "xml"], r"'xml' is not one of"),
     "shape": (["measure", "fcn", "--shape", "3,a"], r"'3,a' is not a shape"),

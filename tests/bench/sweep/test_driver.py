@@ -303,9 +303,9 @@ def test_a_timing_waits_its_turn_says_so_and_is_not_overtaken(tmp_path):
         first = busy.submit(partial(until, over), started := Received(), timeout=300)
         started.wait_for("begun")
         alone = timing.submit(partial(note, order, "timing"), ours := Received(), timeout=300, lane="exclusive")
-        ours.wait_for("waiting for cpu: another run is busy on it, and a timing must be alone")
+        ours.wait_for("waiting for cpu: another run uses it, and a timing needs it exclusively")
         after = late.submit(partial(note, order, "late"), theirs := Received(), timeout=300)
-        theirs.wait_for("waiting for cpu: another run is timing, or waiting to")
+        theirs.wait_for("waiting for cpu: another run measures a time, or waits to measure one")
         over.touch()
         assert [f.result().error for f in (first, alone, after)] == [None] * 3
     finally:
