@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 Run = tuple[int, int]
 """(number of the variant, seed)."""
 
+MOST = 100
+"""Pictures that a figure shows at most: larger samples (of a generative network) are there for its metrics."""
+
 
 def write_pictures(folder: Path, runs: Mapping[Run, Evaluation]) -> list[dict[str, Any]]:
     """Write the samples of the runs whose data may be shown; what was written, for `read_pictures`.
@@ -24,7 +27,8 @@ def write_pictures(folder: Path, runs: Mapping[Run, Evaluation]) -> list[dict[st
     """
     written = []
     for (variant, seed), evaluation in sorted(runs.items()):
-        shown = evaluation.samples if evaluation.facts.get("publishable") is True else {}
+        publishable = evaluation.facts.get("publishable") is True
+        shown = {name: a for name, a in evaluation.samples.items() if publishable and (not a.ndim or len(a) <= MOST)}
         for number, (name, values) in enumerate(shown.items()):
             file = f"{variant:02d}_{seed}_{number}_{re.sub('[^A-Za-z0-9]+', '_', name)}.png"
             folder.mkdir(exist_ok=True)
