@@ -23,6 +23,8 @@ FLAGSHIPS = (
     "fcn_skips", "unet_skips", "segmentation_frontier", "pretrained", "cpm_context", "vae_latent_dim", "pixelcnn_depth",
 )  # fmt: skip
 """The ablations of the README's table."""
+COLUMNS = ("metric", "baseline", "best variant", "claims of the source")
+"""The columns of the README's table."""
 
 INDEX = """# Reference results
 
@@ -57,7 +59,7 @@ def _shared(all_results: Sequence[Results]) -> dict[Path, str]:
 
 def _block(rows: Sequence[IndexRow]) -> str:
     chosen = {row.name: row for row in rows}
-    return markdown_index([chosen[name] for name in FLAGSHIPS if name in chosen], "reports/")
+    return markdown_index([chosen[name] for name in FLAGSHIPS if name in chosen], "reports/", COLUMNS)
 
 
 def with_block(text: str, block: str) -> str:

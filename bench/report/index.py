@@ -89,10 +89,11 @@ def _training_minutes(results: Results) -> float | None:
     return sum(measured) / 60 if measured else None
 
 
-def markdown_index(rows: Iterable[IndexRow], folder: str = "") -> str:
-    """A pipe table whose names link to `folder/NAME/index.md`."""
-    lines = ["| " + " | ".join(HEAD) + " |", "| " + " | ".join("---" for _ in HEAD) + " |"]
+def markdown_index(rows: Iterable[IndexRow], folder: str = "", columns: Sequence[str] = HEAD[1:]) -> str:
+    """A pipe table of these columns of HEAD; the names of ablations link to `folder/NAME/index.md`."""
+    lines = ["| " + " | ".join((HEAD[0], *columns)) + " |", "| " + " | ".join("---" for _ in (0, *columns)) + " |"]
     for row in rows:
         link = f"[{row.name}]({folder}{row.name}/index.md)"
-        lines.append("| " + " | ".join([link, *(markdown_text(text) for text in row.cells)]) + " |")
+        cells = dict(zip(HEAD[1:], row.cells, strict=True))
+        lines.append("| " + " | ".join([link, *(markdown_text(cells[column]) for column in columns)]) + " |")
     return "\n".join(lines) + "\n"
