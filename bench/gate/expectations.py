@@ -125,6 +125,8 @@ def accept_all(chosen: Sequence[tuple[Ablation, Sequence[Request]]], store: Stor
     """Write the expectations of each ablation; yields the files. Raises ExpectationError for a failed measurement."""
     for ablation, requests in chosen:
         rows = deterministic(requests, store)
+        if not rows:
+            raise ExpectationError(f"{ablation.name} has no static metric, so that there is nothing to expect")
         failed = [m for m in rows if m.error]
         if failed:
             first = f"{failed[0].metric} of {failed[0].variant.name}: {failed[0].error}"

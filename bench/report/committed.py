@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench.report.index import IndexRow, markdown_index, row_of
+from bench.report.index import IndexRow, is_trained, markdown_index, row_of
 from bench.report.page import page_of
 from bench.report.render import markdown_of, render_markdown, with_few_figures, written
 from bench.results.results import Results
@@ -35,8 +35,11 @@ writes this page; `bench report --all` builds the whole site with every figure.
 
 
 def write(pages: Sequence[Results], all_results: Sequence[Results]) -> Iterator[Path]:
-    """Write these pages, and the index and the README's block of all ablations; the paths."""
-    for results in pages:
+    """Write these pages, and the index and the README's block of all ablations; the paths.
+
+    An ablation whose scores were never measured has no page, and the index says so.
+    """
+    for results in filter(is_trained, pages):
         yield render_markdown(results, REPORTS)
     for path, text in _shared(all_results).items():
         yield written(path, text)
@@ -44,17 +47,28 @@ def write(pages: Sequence[Results], all_results: Sequence[Results]) -> Iterator[
 
 def differing(pages: Sequence[Results], all_results: Sequence[Results]) -> list[Path]:
     """The committed texts that differ from the results: these pages, the index and the README's block."""
-    texts = {REPORTS / each.name / "index.md": markdown_of(with_few_figures(page_of(each))) for each in pages}
+    texts = {
+        REPORTS / each.name / "index.md": markdown_of(with_few_figures(page_of(each)))
+        for each in pages
+        if is_trained(each)
+    }
     texts |= _shared(all_results)
     return [path for path, text in texts.items() if not path.is_file() or path.read_text("utf-8") != text]
 
 
 def _shared(all_results: Sequence[Results]) -> dict[Path, str]:
-    rows = [row_of(results) for results in all_results]
-    texts = {REPORTS / "README.md": INDEX + markdown_index(rows)}
+    rows = [row_of(results) for results in all_results if is_trained(results)]
+    untrained = [results.name for results in all_results if not is_trained(results)]
+    texts = {REPORTS / "README.md": INDEX + markdown_index(rows) + _remark(untrained)}
     if README.is_file():
         texts[README] = with_block(README.read_text("utf-8"), _block(rows))
     return texts
+
+
+def _remark(untrained: Sequence[str]) -> str:
+    if not untrained:
+        return ""
+    return f"\nNot trained here, so that only their structure is known: {', '.join(untrained)}.\n"
 
 
 def _block(rows: Sequence[IndexRow]) -> str:

@@ -36,6 +36,12 @@ class IndexRow:
         return self.question, self.metric, self.baseline, self.best, self.claims, self.seeds, minutes
 
 
+def is_trained(results: Results) -> bool:
+    """Whether the results have scores, or the ablation asks for none."""
+    kinds = {definition["kind"] for definition in results.provenance.get("metrics", {}).values()}
+    return "accuracy" not in kinds or bool((results.frame["kind"] == "accuracy").any())
+
+
 def row_of(results: Results) -> IndexRow:
     """The row of an ablation; of the main metric, or its first static one where nothing is trained."""
     summary = summarise(results)
