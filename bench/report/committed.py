@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.report.index import IndexRow, is_trained, markdown_index, row_of
 from bench.report.page import page_of
-from bench.report.render import markdown_of, render_markdown, with_few_figures, written
+from bench.report.render import COMMITTED_FIGURES, markdown_of, render_markdown, written
 from bench.results.results import Results
 
 REPORTS = Path("reports")
@@ -48,7 +48,7 @@ def write(pages: Sequence[Results], all_results: Sequence[Results]) -> Iterator[
 def differing(pages: Sequence[Results], all_results: Sequence[Results]) -> list[Path]:
     """The committed texts that differ from the results: these pages, the index and the README's block."""
     texts = {
-        REPORTS / each.name / "index.md": markdown_of(with_few_figures(page_of(each)))
+        REPORTS / each.name / "index.md": markdown_of(page_of(each, most=COMMITTED_FIGURES))
         for each in pages
         if is_trained(each)
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from bench.analysis.aggregate import Aggregate, Column
@@ -73,8 +74,8 @@ class Page:
     fronts: FrontTable | None
 
 
-def page_of(results: Results, plugins: Sequence[str] = ()) -> Page:
-    """What the report says, before it becomes text."""
+def page_of(results: Results, plugins: Sequence[str] = (), most: int | None = None) -> Page:
+    """What the report says, before it becomes text; with its first `most` figures, or all."""
     summary = summarise(results)
     return Page(
         results=results,
@@ -83,7 +84,7 @@ def page_of(results: Results, plugins: Sequence[str] = ()) -> Page:
         rows=tuple(_row(summary, variant) for variant in results.variants),
         table=markdown(summary, claims=False),
         shared=shared_words(results),
-        figures=tuple(figures(results, plugins)),
+        figures=tuple(islice(figures(results, plugins), most)),
         failures=tuple(_failures(summary)),
         missing=tuple((c.variant, c.metric, _seeds(c.missing)) for c in _aggregates(summary) if c.missing),
         definitions=tuple(_definition(summary, column) for column in summary.columns),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import jinja2
@@ -41,16 +40,11 @@ def render_markdown(results: Results, folder: str | Path, plugins: Sequence[str]
     Figures that an earlier rendering wrote and this one does not are removed.
     """
     target = Path(folder) / results.name
-    page = with_few_figures(page_of(results, plugins))
+    page = page_of(results, plugins, COMMITTED_FIGURES)
     for figure in page.figures:
         written(target / f"{figure.name}.svg", figure.standalone)
     _remove_stale(target, {f"{figure.name}.svg" for figure in page.figures})
     return written(target / "index.md", markdown_of(page))
-
-
-def with_few_figures(page: Page) -> Page:
-    """The page with the figures that are committed."""
-    return replace(page, figures=page.figures[:COMMITTED_FIGURES])
 
 
 def markdown_of(page: Page) -> str:
