@@ -52,13 +52,13 @@ def _markers(evaluation: Evaluation) -> dict[str, str]:
 
 
 def _scatter(axes: Axes, evaluation: Evaluation) -> None:
+    first, second = (-evaluation.summaries["code_variances"]).argsort(kind="stable")[:2]
     codes, classes = evaluation.summaries["codes"], evaluation.summaries["labels"]
-    first, second = (-codes.var(axis=0)).argsort(kind="stable")[:2]
     names = [evaluation.names[label] for label in classes]
     look = {"s": 12, "linewidth": 0, "alpha": 0.7, "rasterized": True, "legend": False}
     who = {"hue": names, "palette": _colours(evaluation), "style": names, "markers": _markers(evaluation)}
     with seaborn() as sns:
-        sns.scatterplot(x=codes[:, first], y=codes[:, second], ax=axes, **who, **look)
+        sns.scatterplot(x=codes[:, 0], y=codes[:, 1], ax=axes, **who, **look)
     axes.set_xlabel(f"latent {first + 1}")
     axes.set_ylabel(f"latent {second + 1}")
     axes.set_aspect("equal", adjustable="datalim")

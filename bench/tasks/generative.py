@@ -30,12 +30,17 @@ CODES = 1500
 
 
 def summaries(evaluation: Evaluation) -> dict[str, Any]:
-    """The small arrays that figures read: `codes` (n, latents) and `labels` (n,) of the first images, and the variance
-    of each latent's posterior mean over all images; empty for a network without latents."""
+    """The small arrays that figures read; empty for a network without latents.
+
+    `code_variances` (latents,): the variance of each posterior mean over all images. `codes` (n, 2) and `labels` (n,)
+    of the first images: posterior means of the two latents with the largest variance, the largest first.
+    """
     if not {"code_mean", "label"} <= evaluation.units.keys():
         return {}
     means, labels = evaluation.units["code_mean"], evaluation.units["label"]
-    return {"codes": means[:CODES].astype("float32"), "labels": labels[:CODES], "code_variances": means.var(axis=0)}
+    variances = means.var(axis=0)
+    codes = means[:CODES, (-variances).argsort(kind="stable")[:2]]
+    return {"codes": codes.astype("float32"), "labels": labels[:CODES], "code_variances": variances}
 
 
 def error_where_lacking(read: Callable[[Evaluation], Reading]) -> Callable[[Evaluation], Reading]:
