@@ -91,6 +91,6 @@ def forking(subject):
 
 @metric(unit="", better=None, kind="static")
 def slow(subject):
-    """Three times a, after two milliseconds."""
-    time.sleep(0.002)
+    """Three times a, after ten milliseconds: so slow that a sweep can be watched while it runs."""
+    time.sleep(0.01)
     return 3 * subject.build()["a"]

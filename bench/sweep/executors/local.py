@@ -37,6 +37,10 @@ class WorkerError(RuntimeError):
     """Worker processes cannot be started at all, so that the run ends; no measurement is to blame."""
 
 
+STARTS, PAUSE = 100, 0.1
+"""How often a start is tried, and the seconds between: a fork server that was killed is replaced once it has ended."""
+
+
 class LocalExecutor:
     """At most `workers` processes at once; `preload` names the modules that the fork server imports."""
 
@@ -66,7 +70,7 @@ class LocalExecutor:
             return Exit("stopped: the run was ended")
         ours, theirs = self._context.Pipe(duplex=False)
         process = self._context.Process(target=_work, args=(job, theirs, device, lane))
-        process.start()
+        _start(process)
         theirs.close()
         self._processes.add(process)
         try:
@@ -146,6 +150,18 @@ def described(error: BaseException) -> str:
     if kind:
         return f"{kind}: {first.removeprefix(kind).strip()}"
     return f"failed: {type(error).__name__}: {first}".rstrip(": ")
+
+
+def _start(process: Any) -> None:
+    """Start a process, also where the fork server was killed a moment ago. Raises ConnectionError if none answers."""
+    for attempt in range(STARTS):
+        try:
+            process.start()
+            return
+        except (ConnectionError, EOFError):
+            if attempt == STARTS - 1:
+                raise
+            time.sleep(PAUSE)
 
 
 def _detach() -> None:

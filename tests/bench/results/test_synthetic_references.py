@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import bench
 from bench.analysis.bounds import by_field, chance
 from bench.data.chance import chance_interval
 from bench.registry.catalogue import declarations, live
@@ -29,8 +30,9 @@ def optimum_of(ablation: str) -> Mapping[str, float]:
 
 @cache
 def rows_of(ablation: str) -> Mapping[tuple[str, str], Any]:
-    """The committed rows by (variant, metric)."""
-    lines = (ROOT / "results" / "reference" / f"{ablation}.jsonl").read_text().splitlines()
+    """The rows of the committed bundle by (variant, metric)."""
+    file, bundle = ROOT / "ablations" / f"{ablation}.yaml", ROOT / "results" / "reference" / ablation
+    lines = bench.load(file, source=bundle).table("json").splitlines()
     return {(row["variant"], row["metric"]): row for row in map(json.loads, lines)}
 
 
