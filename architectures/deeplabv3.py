@@ -20,6 +20,8 @@ from bench.registry import Bounds, Constraint, Examples, Published, RegistryErro
 PAPER = "Chen et al. 2017, arXiv:1706.05587"
 RATES_AT = 16
 """The output stride for which rates are given; at another one they are scaled, so that their extent in pixels stays."""
+Stem = Literal["64-64-128", "32-32-64", "7x7"]
+Layout = Literal["slim", "torchvision", "caffe", "dilated"]
 
 
 class ImagePooling(nn.Module):
@@ -106,6 +108,29 @@ def _timm(
     return TimmTrunk(backbone.partition(":")[2], output_stride, pretrained)
 
 
+def _trunk(
+    backbone: str,
+    pretrained: str,
+    output_stride: int,
+    multi_grid: tuple[int, ...],
+    blocks: int,
+    width: float,
+    layout: Layout,
+    stem: Stem,
+) -> ResNet | TimmTrunk:
+    if backbone.startswith("timm:"):
+        return _timm(backbone, output_stride, multi_grid, blocks, width, pretrained)
+    no_weights(backbone, pretrained)
+    own = {"output_stride": output_stride, "multi_grid": multi_grid, "blocks": blocks, "width": width}
+    return ResNet(backbone, layout=layout, stem=stem, **own)
+
+
+def _decoder(backbone: str, channels: int, low: int, width: float, convolutions: int, output_stride: int) -> Decoder:
+    if not low:
+        raise RegistryError(f"backbone '{backbone}' has no map of stride 4 for a decoder")
+    return Decoder(channels, low, scaled(48, width), scaled(256, width), convolutions, output_stride // 4)
+
+
 @architecture(
     task="segmentation",
     source=PAPER,
@@ -127,8 +152,8 @@ def deeplabv3(
     blocks: Annotated[int, Bounds(4, 7)] = 4,
     backbone: Annotated[str, Examples("resnet26", "timm:resnet18")] = "resnet101",
     pretrained: str = "none",
-    stem: Literal["64-64-128", "32-32-64", "7x7"] = "64-64-128",
-    layout: Literal["slim", "torchvision", "caffe", "dilated"] = "slim",
+    stem: Stem = "64-64-128",
+    layout: Layout = "slim",
     width: Annotated[float, Bounds(0.01, 4)] = 1.0,
     dropout: Annotated[float, Bounds(0, 0.95)] = 0.1,
     classes: Annotated[int, Bounds(1, 65536)] = 21,
@@ -152,35 +177,15 @@ def deeplabv3(
     Inputs (N, 3, H, W), outputs logits (N, classes, H, W). Raises RegistryError for an unknown backbone, an
     output stride that it does not have, no multi-grid.
     """
-    trunk: ResNet | TimmTrunk
     if not multi_grid:
         raise RegistryError("'multi_grid' needs at least one number")
-    if backbone.startswith("timm:"):
-        trunk = _timm(backbone, output_stride, multi_grid, blocks, width, pretrained)
-    else:
-        no_weights(backbone, pretrained)
-        trunk = ResNet(
-            backbone,
-            output_stride=output_stride,
-            layout=layout,
-            stem=stem,
-            multi_grid=multi_grid,
-            blocks=blocks,
-            width=width,
-        )
+    trunk = _trunk(backbone, pretrained, output_stride, multi_grid, blocks, width, layout, stem)
     low, _, channels = trunk.channels
-    pyramid = None
-    if aspp:
-        outputs = scaled(256, width)
-        pyramid, channels = ASPP(channels, outputs, rates_at(output_stride, rates), image_pooling, dropout), outputs
-    fine = None
-    if decoder:
-        if not low:
-            raise RegistryError(f"backbone '{backbone}' has no map of stride 4 for a decoder")
-        outputs = scaled(256, width)
-        fine = Decoder(channels, low, scaled(48, width), outputs, decoder, output_stride // 4)
-        channels = outputs
-    return DeepLabV3(trunk, pyramid, fine, nn.Conv2d(channels, classes, 1))
+    outputs = scaled(256, width)
+    pyramid = ASPP(channels, outputs, rates_at(output_stride, rates), image_pooling, dropout) if aspp else None
+    channels = outputs if aspp else channels
+    fine = _decoder(backbone, channels, low, width, decoder, output_stride) if decoder else None
+    return DeepLabV3(trunk, pyramid, fine, nn.Conv2d(outputs if decoder else channels, classes, 1))
 
 
 mobilenetv2 = Published("Sandler et al. 2018, arXiv:1801.04381, Table 7")

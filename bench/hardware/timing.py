@@ -108,7 +108,7 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Schedule:
     """When to stop timing: the confidence interval of the median over at least `layouts` layouts is no wider than
     `tolerance` of the median, or `samples` calls were timed, or `seconds` have passed and `least` calls were timed.
 
@@ -154,7 +154,7 @@ def timed_call(
     seed: int = 0,
     gradients: bool = False,
     prepare: Call = lambda: None,
-    plan: Plan = Plan(),
+    plan: Schedule = Schedule(),
 ) -> Timing:
     """Time `call` on `threads` threads, pinned to as many cores, without autograd unless `gradients`.
 
@@ -173,7 +173,7 @@ def timed_call(
 
 
 def timed(
-    call: Call, redraw: Call, machine: Machine, plan: Plan, prepare: Call = lambda: None, single: bool = False
+    call: Call, redraw: Call, machine: Machine, plan: Schedule, prepare: Call = lambda: None, single: bool = False
 ) -> Timing:
     """Warm up, then time rounds of calls. `redraw` runs before each round, and its result stays alive during the round.
 
@@ -209,7 +209,7 @@ def warmed_up(timed_call: Callable[[], float], seconds: float, window: int = 3) 
             return len(times), later >= 0.98 * earlier
 
 
-def _round(call: Call, prepare: Call, machine: Machine, plan: Plan, layout: int) -> tuple[Sample, ...]:
+def _round(call: Call, prepare: Call, machine: Machine, plan: Schedule, layout: int) -> tuple[Sample, ...]:
     """One call on the new addresses that is not a sample, then samples until the round ends."""
     machine.lap(call)
     samples: list[Sample] = []
@@ -250,7 +250,7 @@ def times_of(samples: Sequence[Sample], single: bool) -> tuple[tuple[int, float]
     return tuple((s.layout, s.elapsed) for s in samples if not s.trouble)
 
 
-def why_stop(samples: Sequence[Sample], seconds: float, plan: Plan, single: bool) -> str:
+def why_stop(samples: Sequence[Sample], seconds: float, plan: Schedule, single: bool) -> str:
     """The reason to stop the timing now; empty where there is none."""
     medians = layout_medians(times_of(samples, single))
     interval = median_interval(medians) if len(medians) >= plan.layouts else None

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bench.hardware import nvidia
 from bench.hardware.subject import Subject
-from bench.hardware.timing import Plan, Timing, explained, timed_call
+from bench.hardware.timing import Schedule, Timing, explained, timed_call
 from bench.registry import metric
 from bench.results.measurement import Reading
 from bench.stats.descriptive import median
@@ -73,7 +73,7 @@ def _on_cuda(subject: Subject, timing: Timing) -> dict[str, Any]:
     """Further details of a time on CUDA; empty on other devices, and where no sample is valid."""
     if not subject.device.startswith("cuda") or not timing.seconds:
         return {}
-    cold = forward_timing(subject, prepare=nvidia.flusher(subject.device), plan=Plan(seconds=1.0))
+    cold = forward_timing(subject, prepare=nvidia.flusher(subject.device), plan=Schedule(seconds=1.0))
     launching = median(nvidia.launch_seconds(subject.forward, subject.device))
     return {
         "cold_l2_ms": 1e3 * median(cold.seconds) if cold.seconds else None,

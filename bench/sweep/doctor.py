@@ -106,10 +106,10 @@ def _kernel(seed: int) -> Timing:
     import torch
     from torch import nn
 
-    from bench.hardware.timing import Plan, timed_call
+    from bench.hardware.timing import Schedule, timed_call
 
     layer, x = nn.Conv2d(32, 32, 3, padding=1), torch.ones(1, 32, 32, 32)
-    plan = Plan(seconds=0.35, warmup_seconds=0.05, round_seconds=0.01)
+    plan = Schedule(seconds=0.35, warmup_seconds=0.05, round_seconds=0.01)
     return timed_call(lambda: layer(x), lambda: [*layer.parameters(), x], device="cpu", threads=1, seed=seed, plan=plan)
 
 

@@ -33,7 +33,7 @@ TIMEOUT = 600.0
 
 
 @dataclass(frozen=True)
-class Check:
+class FactCheck:
     """A published number and what was measured. `published`, `measured` and `off` are in units of `scale`, not rounded.
 
     `off` is measured - published, or 0 where all printed digits are reproduced. `variant` is the canonical name; `when`
@@ -77,7 +77,7 @@ class _Question:
 Measurements = dict[tuple[Variant, tuple[int, ...], str], Measurement]
 
 
-def verify(target: str = "", plugins: Sequence[str] = ()) -> list[Check]:
+def verify(target: str = "", plugins: Sequence[str] = ()) -> list[FactCheck]:
     """Check the published numbers of one architecture, of a zoo (`timm`, `torchvision`), or of all architectures.
 
     Raises RegistryError for an unknown name, or one without published numbers.
@@ -90,7 +90,7 @@ def verify(target: str = "", plugins: Sequence[str] = ()) -> list[Check]:
     return [_answer(question, measurements) for question in questions]
 
 
-def exit_code(checks: Iterable[Check]) -> int:
+def exit_code(checks: Iterable[FactCheck]) -> int:
     """0 all reproduced (or disputed, as declared), 1 something is off, 4 something could not be measured."""
     statuses = {check.status for check in checks}
     return 4 if "broken" in statuses else 1 if "off" in statuses else 0
@@ -193,7 +193,7 @@ def _ablation(questions: Sequence[_Question], shape: tuple[int, ...], plugins: t
     )
 
 
-def _answer(question: _Question, measurements: Measurements) -> Check:
+def _answer(question: _Question, measurements: Measurements) -> FactCheck:
     fact, value, error = question.fact, None, question.error
     if question.metric is not None:
         value, error = _value(question, measurements.get((question.variant, question.shape, question.metric.name)))
@@ -201,7 +201,7 @@ def _answer(question: _Question, measurements: Measurements) -> Check:
     off = None
     if value is not None:
         status, off = judged(fact, value)
-    return Check(
+    return FactCheck(
         architecture=question.entry.name,
         variant=question.variant.name,
         quantity=fact.quantity,
@@ -239,9 +239,9 @@ def _near(part: str, detail: Mapping[str, Any]) -> str:
     return suggestion(part, [name for name, value in detail.items() if isinstance(value, (int, float))])
 
 
-def lines(checks: Sequence[Check]) -> Iterator[tuple[Status | None, str]]:
+def lines(checks: Sequence[FactCheck]) -> Iterator[tuple[Status | None, str]]:
     """(status, text) of a table for each architecture and source: title (None), columns (None), a line a check."""
-    groups: dict[str, list[Check]] = {}
+    groups: dict[str, list[FactCheck]] = {}
     for check in checks:
         groups.setdefault(f"{check.architecture.partition(':')[0]}: {check.source}", []).append(check)
     for title, group in groups.items():
@@ -260,7 +260,7 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(f"{text:{side}{width}}" for text, side, width in zip(row, sides, widths, strict=True)).rstrip()
 
 
-def _row(check: Check) -> tuple[str, ...]:
+def _row(check: FactCheck) -> tuple[str, ...]:
     """Status, network and input size, quantity, published, measured, remarks."""
     size = "" if check.shape in (None, SHAPE) else " at " + "x".join(map(str, check.shape[1:]))
     quantity = f"{check.quantity} ({check.convention})" if check.convention else check.quantity
@@ -270,23 +270,23 @@ def _row(check: Check) -> tuple[str, ...]:
     return check.status, check.variant + size, quantity, check.printed, _measured_text(check), "; ".join(remarks)
 
 
-def _measured_text(check: Check) -> str:
+def _measured_text(check: FactCheck) -> str:
     return "-" if check.measured is None else f"{_number(check.measured, check, ',')} {PREFIXES[check.scale]}".rstrip()
 
 
-def _off_text(check: Check) -> str:
+def _off_text(check: FactCheck) -> str:
     assert check.off is not None
     return _number(check.off, check, "+,") + (f" ({check.off / check.published:+.2%})" if check.published else "")
 
 
-def _number(value: float, check: Check, form: str) -> str:
+def _number(value: float, check: FactCheck, form: str) -> str:
     """With three digits more than the source prints, so that small differences show; whole numbers as they are."""
     if check.digits is None:
         return f"{int(value) if float(value).is_integer() else value:{form}}"
     return f"{value:{form}.{check.digits + 3}f}"
 
 
-def summary(checks: Iterable[Check]) -> str:
+def summary(checks: Iterable[FactCheck]) -> str:
     """`75 facts: 74 reproduced, 1 disputed`."""
     counted = Counter(check.status for check in checks)
     statuses = ", ".join(f"{counted[s]} {s}" for s in ("reproduced", "disputed", "off", "broken") if counted[s])

@@ -13,8 +13,8 @@ from torch import nn
 from bench.hardware.stopwatch import Lap
 from bench.hardware.timing import (
     Machine,
-    Plan,
     Sample,
+    Schedule,
     Timing,
     clock_of,
     explained,
@@ -27,7 +27,7 @@ from bench.hardware.timing import (
     why_stop,
 )
 
-QUICK = Plan(samples=6, seconds=10, least=1, round_seconds=0.0, warmup_seconds=0.0)
+QUICK = Schedule(samples=6, seconds=10, least=1, round_seconds=0.0, warmup_seconds=0.0)
 STEADY = Lap(1.0, 1.0)
 
 
@@ -54,7 +54,7 @@ def nothing() -> None:
     return None
 
 
-def taken(plan: Plan, laps: Iterator[Lap] | None = None, **how: object) -> Timing:
+def taken(plan: Schedule, laps: Iterator[Lap] | None = None, **how: object) -> Timing:
     clock = Clock(laps or itertools.repeat(STEADY))
     return timed(nothing, nothing, clock.machine(**how), plan)  # type: ignore[arg-type]
 
@@ -89,20 +89,20 @@ def test_every_round_has_its_own_layout_and_an_uncounted_call() -> None:
 def test_what_prepares_a_call_runs_before_every_counted_one() -> None:
     events: list[str] = []
     clock = Clock(itertools.repeat(STEADY))
-    plan = Plan(samples=4, calls=2, round_seconds=100, seconds=100)
+    plan = Schedule(samples=4, calls=2, round_seconds=100, seconds=100)
     timing = timed(lambda: events.append("c"), nothing, clock.machine(), plan, lambda: events.append("flush"))
     assert events[timing.warmup :] == ["c", "flush", "c", "flush", "c"] * 2
 
 
 def test_a_round_ends_by_time_or_by_calls() -> None:
-    by_time = taken(Plan(samples=9, round_seconds=3.0, seconds=100))
+    by_time = taken(Schedule(samples=9, round_seconds=3.0, seconds=100))
     assert [s.layout for s in by_time.samples] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
-    by_calls = taken(Plan(samples=4, round_seconds=1e9, calls=2, seconds=1e9))
+    by_calls = taken(Schedule(samples=4, round_seconds=1e9, calls=2, seconds=1e9))
     assert [s.layout for s in by_calls.samples] == [0, 0, 1, 1]
 
 
 def test_timing_stops_as_soon_as_the_interval_is_narrow() -> None:
-    timing = taken(Plan(layouts=20, calls=1, round_seconds=0.0, seconds=1e9))
+    timing = taken(Schedule(layouts=20, calls=1, round_seconds=0.0, seconds=1e9))
     assert len(timing.samples) == 20
     assert timing.stopped == "interval within 1.0%"
     assert timing.interval == (1.0, 1.0)
@@ -110,29 +110,31 @@ def test_timing_stops_as_soon_as_the_interval_is_narrow() -> None:
 
 def test_timing_goes_on_while_layouts_differ() -> None:
     uneven = (Lap(seconds, seconds) for seconds in itertools.cycle([1.0, 1.0, 2.2, 2.2]))
-    timing = taken(Plan(layouts=20, calls=1, round_seconds=0.0, seconds=100), uneven)
+    timing = taken(Schedule(layouts=20, calls=1, round_seconds=0.0, seconds=100), uneven)
     assert timing.stopped == "100 s"
     assert sum(s.elapsed for s in timing.samples) < 200
     assert timing.low == 1.0
 
 
 def test_the_time_limit_waits_for_the_least() -> None:
-    timing = taken(Plan(seconds=0.0, least=4, round_seconds=0.0))
+    timing = taken(Schedule(seconds=0.0, least=4, round_seconds=0.0))
     assert len(timing.samples) == 4
     assert timing.stopped == "0 s"
 
 
 def test_many_calls_on_few_layouts_are_no_narrow_interval() -> None:
     samples = [Sample(1.0, 1.0, layout=i % 5) for i in range(1000)]
-    assert why_stop(samples, 0.0, Plan(samples=2000), single=False) == ""
-    assert why_stop([replace(s, layout=i % 20) for i, s in enumerate(samples)], 0.0, Plan(samples=2000), single=False)
+    assert why_stop(samples, 0.0, Schedule(samples=2000), single=False) == ""
+    assert why_stop(
+        [replace(s, layout=i % 20) for i, s in enumerate(samples)], 0.0, Schedule(samples=2000), single=False
+    )
 
 
 def test_a_preempted_call_is_kept_and_marked() -> None:
     # Every seventh call waits for as long as it works, and loses its core meanwhile.
     laps = (Lap(2.0, 1.0) if i % 7 == 0 else STEADY for i in itertools.count(1))
     clock = Clock(laps, switching=lambda call: call % 7 == 0)
-    plan = Plan(samples=28, tolerance=-1, calls=1, seconds=1e9)
+    plan = Schedule(samples=28, tolerance=-1, calls=1, seconds=1e9)
     timing = timed(nothing, nothing, clock.machine(), plan, single=True)
     assert len(timing.samples) == 28
     assert timing.troubles["preempted"] == sum(s.elapsed == 2.0 for s in timing.samples) > 0
@@ -169,12 +171,12 @@ def test_on_several_threads_the_usual_share_is_that_of_the_calls_themselves() ->
 
 def test_trouble_with_the_device_marks_its_round() -> None:
     told = iter(["asked before the first round", "", "throttled: power cap", ""])
-    timing = taken(Plan(samples=3, calls=1, seconds=1e9), trouble=lambda: next(told))
+    timing = taken(Schedule(samples=3, calls=1, seconds=1e9), trouble=lambda: next(told))
     assert [s.trouble for s in timing.samples] == ["", "throttled: power cap", ""]
 
 
 def test_where_every_sample_is_bad_timing_ends_all_the_same() -> None:
-    timing = taken(Plan(seconds=5, calls=1), trouble=lambda: "another process on the device")
+    timing = taken(Schedule(seconds=5, calls=1), trouble=lambda: "another process on the device")
     assert timing.seconds == []
     assert timing.interval is None
     assert explained(timing)["low_ms"] is None
@@ -184,7 +186,7 @@ def test_where_every_sample_is_bad_timing_ends_all_the_same() -> None:
 def test_on_a_busy_machine_the_cpu_time_of_a_single_thread_is_read() -> None:
     # Every call works for one second and waits for two more.
     busy = Clock(itertools.repeat(Lap(3.0, 1.0)), switching=lambda call: True)
-    timing = timed(nothing, nothing, busy.machine(), Plan(samples=40, calls=1, seconds=1e9), single=True)
+    timing = timed(nothing, nothing, busy.machine(), Schedule(samples=40, calls=1, seconds=1e9), single=True)
     assert (timing.clock, set(timing.seconds)) == ("cpu", {1.0})
     assert timing.stopped == "interval within 1.0%"
     assert timing.troubles == {"preempted": len(timing.samples)}

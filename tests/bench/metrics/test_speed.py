@@ -15,7 +15,7 @@ from torch import nn
 
 from bench.hardware.stopwatch import Lap
 from bench.hardware.subject import Subject
-from bench.hardware.timing import Plan, Sample, Timing, timed_call
+from bench.hardware.timing import Sample, Schedule, Timing, timed_call
 from bench.metrics import latency as latency_module
 from bench.metrics import memory as memory_module
 from bench.metrics import train_step_latency as train_step_module
@@ -36,7 +36,7 @@ SAMPLES = (
     Sample(0.003, 0.002, 2),
 )
 MADE_UP = Timing(SAMPLES, 6, True, "3 s", (0.5, 1.5), cores=(1,))
-SHORT = functools.partial(timed_call, plan=Plan(samples=5, round_seconds=0.0))
+SHORT = functools.partial(timed_call, plan=Schedule(samples=5, round_seconds=0.0))
 
 
 class Doubled(nn.Module):

@@ -14,7 +14,7 @@ import pytest
 from bench.registry import Fact
 from bench.registry.catalogue import declarations
 from bench.registry.zoo_facts import models, zoo_facts
-from bench.sweep.verify import Check, exit_code, judged, lines, summary, verify
+from bench.sweep.verify import FactCheck, exit_code, judged, lines, summary, verify
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_a_disputed_number_is_not_off_but_not_reproduced_either():
 
 def check(status, **more):
     values = {"reproduced": (404, 0.0), "off": (400, -4.0), "disputed": (400, -4.0), "broken": (None, None)}
-    base = Check(
+    base = FactCheck(
         architecture="fcn",
         variant="fcn(stride=8)",
         quantity="receptive_field",
