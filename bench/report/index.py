@@ -52,7 +52,7 @@ def row_of(results: Results) -> IndexRow:
         question=results.question,
         metric=f"{column.name} ({shown_unit(summary, column)})".replace(" ()", "") if column else EMPTY,
         baseline=_value(summary, column, results.baseline) if column else EMPTY,
-        best=_best(summary, column) if column else EMPTY,
+        best=(_best(summary, column) if column else EMPTY) if is_trained(results) else "not trained here",
         claims=_claims(summary),
         seeds=str(len(seeds)) if seeds else EMPTY,
         training=_training_minutes(results),
