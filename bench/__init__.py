@@ -11,8 +11,7 @@ Importing this package imports neither torch nor pandas.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
     from bench.results.measurement import Evaluation
     from bench.results.results import Results
-    from bench.results.store import Store
 
 __all__ = [
     "AblationResults",
@@ -121,11 +119,12 @@ def load(
     store. `settings` are overrides such as `train.steps=50`. Needs neither the dataset nor torch.
     Raises AblationError, StoreError or BundleError with a text that says what would have worked.
     """
+    from bench.results.store import Store
     from bench.spec.ablation import load as load_ablation
     from bench.sweep.reading import read_results
 
     ablation = load_ablation(name, settings, plugins)
-    with _opened(store) as stored:
+    with Store(store) as stored:
         place = Path(source) if source else None
         return AblationResults(read_results(ablation, stored, Path(data) if data else None, place))
 
@@ -146,12 +145,13 @@ def run(
     does nothing, DataNotFound where the dataset is not in `data`. A script that calls this needs a main guard, since
     measurements run in processes of their own.
     """
+    from bench.results.store import Store
     from bench.spec.ablation import load as load_ablation
     from bench.sweep.running import Job, run_all
 
     ablation = load_ablation(name, settings, plugins)
     place = Path(data) if data else None
-    with _opened(store) as stored:
+    with Store(store) as stored:
         job = Job([ablation], stored, place, workers=workers, budget=budget)
         run_all(job, lambda plan: None, lambda plan: None)
     return load(name, store=store, data=data, settings=settings, plugins=plugins)
@@ -232,23 +232,16 @@ def gate(
     training). Raises NoExpectationsError for an ablation without expectations.
     """
     from bench.gate.expectations import check, exit_code, expected_names
+    from bench.results.store import Store
     from bench.spec.ablation import load as load_ablation
     from bench.sweep.running import measure_static
 
     folder = Path(expected) if expected else None
     ablations = [load_ablation(name, settings, plugins) for name in names or expected_names(folder)]
-    with _opened(store) as stored:
+    with Store(store) as stored:
         plans = measure_static(ablations, stored, workers)
         checks = tuple(one for plan in plans for one in check(plan.ablation, plan.requests, stored, folder))
     return GateResult(checks, exit_code(checks))
-
-
-@contextmanager
-def _opened(path: str | Path) -> Iterator[Store]:
-    from bench.results.store import Store
-
-    with Store(path) as store:
-        yield store
 
 
 class _Package(ModuleType):

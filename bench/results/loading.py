@@ -49,7 +49,6 @@ def load_results(
     requests: Sequence[Request],
     store: Store | None,
     bundle: Path | None = None,
-    notes: Iterable[str] = (),
 ) -> Results:
     """Everything that is stored of these requests, variants named as this ablation names them.
 
@@ -57,7 +56,7 @@ def load_results(
     one. Raises BundleError for a folder that is named and is no bundle.
     """
     stored = stored_of(ablation, requests, store, bundle)
-    remarks = (*stored.notes, *notes, *stored.origin)
+    remarks = (*stored.notes, *stored.origin)
     return results_of(ablation, requests, stored, tuple(dict.fromkeys(remark for remark in remarks if remark)))
 
 

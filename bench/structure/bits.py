@@ -50,11 +50,6 @@ def gathered(bits: int, step: int) -> int:
     return int(bin(bits)[:1:-1][::step][::-1] or "0", 2)
 
 
-def tiled(bits: int, size: int, times: int) -> int:
-    """`times` copies of a set, `size` positions apart."""
-    return bits * (full(size * times) // full(size)) if bits else 0
-
-
 def folded(bits: int, size: int) -> int:
     """Position i becomes i modulo `size`."""
     if size == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from bench.results.loading import load_results
@@ -20,15 +21,6 @@ def read_results(ablation: Ablation, store: Store, data: Path | None = None, bun
     local = store if bundle is None else None
     results = load_results(ablation, planned.requests, local, bundle)
     elsewhere = any("read from" in note for note in results.notes)
-    return results if elsewhere or not planned.note else _noted(results, planned.note)
-
-
-def _noted(results: Results, note: str) -> Results:
-    from dataclasses import replace
-
-    return replace(results, notes=(*results.notes, note))
-
-
-def is_empty(results: Results) -> bool:
-    """Whether nothing at all is stored of the ablation."""
-    return results.frame.empty
+    if elsewhere or not planned.note:
+        return results
+    return replace(results, notes=(*results.notes, planned.note))
