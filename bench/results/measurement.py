@@ -36,7 +36,8 @@ class Measurement:
     `exact` tells a single number that has no spread from samples. `seed` is None for what does not depend on a seed.
     `duration` is in seconds. `key` is the hash of what the value depends on. `contributions` are the jackknife
     pseudovalues of blocks of images (Busing et al. 1999), for a metric that reads them: their spread is the noise of
-    evaluation.
+    evaluation. `traceback` is the text of the exception behind an error, empty where there was none. `files` are the
+    files that were opened while the value was made and that the key does not name: path -> digest of the content.
     """
 
     key: str
@@ -53,6 +54,8 @@ class Measurement:
     error: str | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
     contributions: tuple[float, ...] = ()
+    traceback: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def value(self) -> float | None:

@@ -47,7 +47,10 @@ CREATE TABLE IF NOT EXISTS measurement (
     duration REAL NOT NULL,
     parts TEXT NOT NULL,
     environment INTEGER NOT NULL REFERENCES environment (id),
-    created TEXT NOT NULL
+    created TEXT NOT NULL,
+    traceback TEXT NOT NULL DEFAULT '',
+    files TEXT NOT NULL DEFAULT '{}',
+    checksum TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS one_live_row ON measurement (key) WHERE live = 1;
 CREATE INDEX IF NOT EXISTS by_metric ON measurement (metric, architecture);
@@ -57,7 +60,14 @@ CREATE TABLE IF NOT EXISTS note (ablation TEXT PRIMARY KEY, text TEXT NOT NULL) 
 CREATE TABLE IF NOT EXISTS claim (key TEXT PRIMARY KEY, owner TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS fingerprint (dataset TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 """
-VERSION = 2
+VERSION = 3
+_FROM_2 = """
+ALTER TABLE measurement ADD COLUMN traceback TEXT NOT NULL DEFAULT '';
+ALTER TABLE measurement ADD COLUMN files TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE measurement ADD COLUMN checksum TEXT NOT NULL DEFAULT '';
+"""
+_STEPS = {0: _SCHEMA, 2: _FROM_2}
+"""Layout of a file -> the statements that bring it to VERSION; 0 is a new file."""
 
 
 class StoreError(RuntimeError):
@@ -71,6 +81,18 @@ class Row:
     key: str
     error: str | None
     duration: float
+
+
+@contextlib.contextmanager
+def _immediate(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """A transaction that holds the write lock from its beginning; an exception rolls it back."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
 
 
 class Store:
@@ -110,21 +132,21 @@ class Store:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version not in (0, VERSION):
+        if version != VERSION and version not in _STEPS:
             raise StoreError(f"{self.path}: written by another version of fovbench (layout {version}, not {VERSION})")
-        if version == 0:
-            connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version={VERSION};COMMIT;")
+        if version != VERSION:
+            self._bring_up(connection)
 
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        connection = self._open()
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield connection
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
+    def _bring_up(self, connection: sqlite3.Connection) -> None:
+        """Make the layout of this version. It is read again under the lock, since two runs may start at once."""
+        with _immediate(connection):
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            for statement in _STEPS.get(version, "").split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version={VERSION}")
+
+    def _transaction(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
+        return _immediate(self._open())
 
     def measured(self, keys: Iterable[str]) -> dict[str, Row]:
         """The live rows of those keys that have one."""
@@ -262,13 +284,13 @@ class Store:
 
 _WRITE = (
     "key, live, architecture, variant, axes, stated, workload, metric, kind, unit, better, seed, samples, "
-    "exact, error, detail, contributions, duration, parts, environment, created"
+    "exact, error, detail, contributions, duration, parts, environment, created, traceback, files"
 )
 _READ = (
     "key, architecture, axes, stated, workload, metric, kind, unit, better, seed, samples, exact, error, "
-    "detail, contributions, duration, parts, environment, created"
+    "detail, contributions, duration, parts, environment, created, traceback, files"
 )
-_INSERT = f"INSERT INTO measurement ({_WRITE}) VALUES ({','.join('?' * 21)}) ON CONFLICT DO NOTHING"
+_INSERT = f"INSERT INTO measurement ({_WRITE}) VALUES ({','.join('?' * 23)}) ON CONFLICT DO NOTHING"
 
 
 def _json(value: Any) -> str:
@@ -279,12 +301,13 @@ def _columns(m: Measurement, kind: str, parts: Mapping[str, Any], environment: i
     variant, workload = m.variant, _json(asdict(m.workload))
     head = (m.key, 1, variant.architecture, variant.name, _json(variant.axes), _json(variant.stated), workload)
     value = (m.metric, kind, m.unit, m.better, m.seed, _json(m.samples), int(m.exact), m.error, _json(dict(m.detail)))
-    return (*head, *value, _json(m.contributions), m.duration, _json(parts), environment, created)
+    origin = (m.duration, _json(parts), environment, created, m.traceback, _json(dict(m.files)))
+    return (*head, *value, _json(m.contributions), *origin)
 
 
 def _record(row: tuple[Any, ...], environments: Mapping[int, str]) -> Record:
     key, architecture, axes, stated, workload, metric, kind, unit, better, seed, *rest = row
-    samples, exact, error, detail, contributions, duration, parts, environment, created = rest
+    samples, exact, error, detail, contributions, duration, parts, environment, created, traceback, files = rest
     measurement = Measurement(
         key=key,
         variant=Variant(architecture, tuples(json.loads(axes)), tuple(json.loads(stated))),
@@ -300,5 +323,7 @@ def _record(row: tuple[Any, ...], environments: Mapping[int, str]) -> Record:
         error=error,
         detail=json.loads(detail),
         contributions=tuple(json.loads(contributions)),
+        traceback=traceback,
+        files=json.loads(files),
     )
     return Record(measurement, kind, created, conditions_of(json.loads(parts)))

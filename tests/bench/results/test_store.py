@@ -72,6 +72,19 @@ def test_a_file_that_is_no_store_is_refused(tmp_path):
         store.measured(["x"])
 
 
+def test_a_store_of_layout_2_is_brought_up_and_keeps_its_rows(store):
+    keep(store, ONE)
+    with sqlite3.connect(store.path) as connection:
+        for column in ("traceback", "files", "checksum"):
+            connection.execute(f"ALTER TABLE measurement DROP COLUMN {column}")
+        connection.execute("PRAGMA user_version=2")
+    with Store(store.path) as reopened:
+        assert [record.measurement for record in reopened.records()] == [ONE]
+        keep(reopened, replace(ONE, key="k2", traceback="Traceback: x", files={"a.pt": "12ab"}))
+        assert reopened.records(["k2"])[0].measurement.files == {"a.pt": "12ab"}
+    assert sqlite3.connect(store.path).execute("PRAGMA user_version").fetchone() == (3,)
+
+
 def test_load_gives_a_tidy_frame(store):
     keep(store, replace(ONE, samples=(1.0, 2.0)), replace(ONE, key="k2", samples=(), error="timeout: 3 s"))
     frame = load(store.path)
