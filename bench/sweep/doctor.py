@@ -18,6 +18,7 @@ from bench.hardware.environment import cpu_name, device_facts, snapshot, usable_
 from bench.registry.cache import cache_folder
 from bench.registry.versions import library_version, optional_requirements
 from bench.stats.descriptive import median
+from bench.sweep.executors.reservation import SUFFIX, in_use
 
 if TYPE_CHECKING:
     from bench.hardware.timing import Timing
@@ -131,7 +132,7 @@ def folders(data: Path | None) -> Iterator[Finding]:
     cache = cache_folder()
     state = str(cache) if _writable(cache) else f"{cache} is not writable, so no device can be locked"
     yield Finding("folders", "cache", state, missing=not _writable(cache))
-    for path in sorted((cache / "locks").glob("*.db")):
+    for path in sorted((cache / "locks").glob(f"*{SUFFIX}")):
         yield Finding("folders", f"lock {path.stem}", "in use by a run" if in_use(path) else "free")
 
 
@@ -139,18 +140,6 @@ def _writable(folder: Path) -> bool:
     """Whether the folder can be written to; where it does not exist, its nearest existing parent."""
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     return os.access(existing, os.W_OK | os.X_OK)
-
-
-def in_use(lock: Path) -> bool:
-    """Whether a run holds this device's lock now, shared or exclusive."""
-    from filelock import ReadWriteLock, Timeout
-
-    file = ReadWriteLock(lock)
-    try:
-        with file.write_lock(blocking=False):
-            return False
-    except Timeout:
-        return True
 
 
 def extras(requirements: Iterable[str] | None) -> Iterator[Finding]:

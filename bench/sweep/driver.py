@@ -15,13 +15,11 @@ from bench.results.keys import KINDS, Request
 from bench.results.measurement import Measurement
 from bench.results.store import Row, Store
 from bench.sweep.executors import Executor, Exit, Lane, Progress
+from bench.sweep.faults import Faults
 from bench.sweep.noop import check_effects
 from bench.sweep.plan import Plan
 from bench.sweep.settings import BATCH, DEFAULT, Began, Kept, Options
 from bench.sweep.worker import Evaluated, MeasureJob, TrainJob, failure
-
-KILLED = "killed by SIGKILL"
-"""A kill comes from outside (the kernel short of memory, a person): such a measurement gets one more try."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,7 @@ class _Run:
         self.done: set[str] = set()
         self.evaluated: dict[str, Any] = {}
         self.failed = 0
+        self.faults = Faults()
         self.ends = time.monotonic() + options.budget
         self.by_key = {request.key: request for request in plan.due}
 
@@ -104,7 +103,7 @@ class _Run:
             if not self._time_left():
                 pending.clear()
             self._receive()
-            pending[:0] = self._landed()
+            pending += self._landed()
 
     def _jobs(self, due: Sequence[Request]) -> Iterator[MeasureJob | TrainJob]:
         """One kind as jobs: one for each training run and each speed measurement, static measurements in batches."""
@@ -126,7 +125,11 @@ class _Run:
         return "exclusive" if job.requests[0].kind == "speed" else "shared"
 
     def _room(self, job: MeasureJob | TrainJob) -> bool:
-        return len(self.flying) < (1 if self._lane(job) == "exclusive" else self.options.workers)
+        """Whether the job may start now. One whose process was ended from outside runs alone, to have all memory."""
+        if any(other.attempt > 1 for other, _ in self.flying.values()):
+            return False
+        alone = self._lane(job) == "exclusive" or job.attempt > 1
+        return len(self.flying) < (1 if alone else self.options.workers)
 
     def _submit(self, job: MeasureJob | TrainJob) -> None:
         ablation = self.plan.ablation
@@ -165,6 +168,7 @@ class _Run:
         self.store.add(rows, replace=self.options.replace)
         self.done |= {m.key for m in measurements}
         self.failed += sum(m.error is not None for m in measurements)
+        self.faults.result()
         self.options.notify(Kept(tuple(measurements)))
 
     def _landed(self) -> Iterator[MeasureJob | TrainJob]:
@@ -180,8 +184,10 @@ class _Run:
         self, job: MeasureJob | TrainJob, left: tuple[Request, ...], end: Exit, seconds: float
     ) -> Iterator[MeasureJob | TrainJob]:
         error = end.error or "died: the job ended without a result for this measurement"
-        if KILLED in error and job.attempt == 1:
-            yield self._again(job, left, attempt=2)
+        name = f"{left[0].variant.name} {left[0].metric}"
+        if end.fault and self.faults.again(left[0].key, name, end):
+            self.options.notify(Progress(f"{name}: {error}; it is measured again", 0, 0))
+            yield self._again(job, left, attempt=job.attempt + 1)
             return
         untrained = isinstance(job, TrainJob) and job.evaluation is None and left[0].training_run not in self.evaluated
         guilty, innocent = (left, ()) if untrained else (left[:1], left[1:])
