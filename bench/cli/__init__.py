@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from bench.cli import audit, errors, look, machine, reading, single, sweeping
+from bench.cli import audit, errors, look, machine, reading, single, store, sweeping
 from bench.registry.versions import __version__
 
 
@@ -42,6 +42,7 @@ for _command in (
     reading.gate,
     reading.export,
     reading.import_command,
+    store.store,
 ):
     bench.add_command(_command)
 

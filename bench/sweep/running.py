@@ -12,6 +12,7 @@ from bench.hardware.environment import device_kind, usable_cores
 from bench.registry.catalogue import declarations
 from bench.registry.targets import ZOOS
 from bench.results.bundle import FOLDER, read
+from bench.results.spill import files_of, take_in
 from bench.results.store import Store
 from bench.spec.ablation import Ablation
 from bench.sweep.driver import run
@@ -42,7 +43,11 @@ class Job:
 
 
 def run_all(job: Job, announce: Callable[[Plan], None], finished: Callable[[Plan], None]) -> bool:
-    """Run every ablation, calling `announce` before and `finished` after each; whether any measurement failed."""
+    """Run every ablation, calling `announce` before and `finished` after each; whether any measurement failed.
+
+    Results that an earlier run could not store are stored first.
+    """
+    take_in(job.store, files_of(job.store.path))
     plans = job.plans()
     workers = job.workers or workers_for(plans)
     executor = LocalExecutor(workers, preload(plans))
