@@ -65,11 +65,11 @@ def _permissions(target: Path, new: int) -> int:
 def replacing_folder(folder: Path) -> Iterator[Path]:
     """A new empty folder to fill, which then takes the place of `folder`; it is removed if filling it fails.
 
-    A folder cannot be replaced in one step. The old one is set aside under a name that `mended` knows.
+    A folder cannot be replaced in one step: the old one is set aside for a moment, where `present` looks.
     """
     target = Path(os.path.realpath(folder))
     target.parent.mkdir(parents=True, exist_ok=True)
-    mended(target)
+    _put_back(target)
     new = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
     try:
         yield new
@@ -79,29 +79,29 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(new, ignore_errors=True)
 
 
+def present(folder: Path) -> Path:
+    """The folder, or where it is missing the old one that a kill during its replacement left aside."""
+    old = _aside(Path(os.path.realpath(folder)))
+    return old if not folder.exists() and old.exists() else folder
+
+
 def _aside(target: Path) -> Path:
     return target.with_name(f".{target.name}.old")
 
 
-def _swap(new: Path, target: Path) -> None:
+def _put_back(target: Path) -> None:
+    """Undo, or finish, a replacement that was killed."""
     old = _aside(target)
     if target.exists():
-        target.rename(old)
-    try:
-        new.rename(target)
-    except OSError:
-        mended(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def mended(folder: Path) -> Path:
-    """The folder, put back where a kill left it set aside; an old one beside a complete new one is removed."""
-    target = Path(os.path.realpath(folder))
-    old = _aside(target)
-    if old.exists() and target.exists():
         shutil.rmtree(old, ignore_errors=True)
     elif old.exists():
-        with contextlib.suppress(FileNotFoundError):  # another process put it back
-            old.rename(target)
-    return folder
+        old.rename(target)
+
+
+def _swap(new: Path, target: Path) -> None:
+    if target.exists():
+        target.rename(_aside(target))
+    try:
+        new.rename(target)
+    finally:
+        _put_back(target)

@@ -56,7 +56,7 @@ def _free_name(folder: Path, store: Path) -> Path:
 
 
 def _folders(store: Path) -> list[Path]:
-    """Where spilled results may lie. Raises nothing where the user has no cache folder."""
+    """The folders that are tried, in this order; without the cache folder where the user has none."""
     try:
         cache = [cache_folder()]
     except RuntimeError:

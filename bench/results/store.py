@@ -173,7 +173,7 @@ class Store:
                     return unpacked(facts, arrays)
             except (*UNREADABLE, EOFError, zipfile.BadZipFile, zlib.error):
                 pass
-            self.damage[training_run] = f"{self.path}: the evaluation of the training run {training_run} is damaged"
+            self.damage[training_run] = f"the evaluation of the training run {training_run} is damaged"
         return None
 
     def evaluated(self) -> set[str]:
@@ -220,7 +220,7 @@ class Store:
         name, column = COLUMNS[table]
         rows = self._read(f"SELECT {column}, {sound(table)} FROM {table} WHERE {name} = ?", (key,))
         if rows and not rows[0][1]:
-            self.damage[key] = f"{self.path}: the {table} of {key} is damaged"
+            self.damage[key] = f"the {table} of {key} is damaged"
             return None
         return rows[0][0] if rows else None
 
@@ -273,8 +273,13 @@ class Store:
         """The record as a failure, without anything that was measured."""
         m = record.measurement
         seed = "" if m.seed is None else f" seed {m.seed}"
-        self.damage[m.key] = f"{self.path}: the measurement {m.variant.name} {m.metric}{seed}, key {m.key}, is damaged"
+        self.damage[m.key] = f"the measurement {m.variant.name} {m.metric}{seed}, key {m.key}, is damaged"
         return replaced(record, measurement=replaced(m, samples=(), contributions=(), detail={}, error=error))
+
+
+def is_damaged(record: Record) -> bool:
+    """Whether the row does not match its checksum or cannot be read: nothing in it may be used."""
+    return (record.measurement.error or "").startswith(DAMAGED)
 
 
 COLUMNS = {
