@@ -16,6 +16,7 @@ from typing import Any
 
 from bench.analysis.verdict import Verdict
 from bench.registry import Better
+from bench.registry.writing import write_text
 from bench.results.keys import Request
 from bench.results.measurement import Measurement
 from bench.results.store import Store
@@ -132,10 +133,7 @@ def accept_all(chosen: Sequence[tuple[Ablation, Sequence[Request]]], store: Stor
             first = f"{failed[0].metric} of {failed[0].variant.name}: {failed[0].error}"
             again = f"after mending: bench run {ablation.path} --rerun failed"
             raise ExpectationError(f"{ablation.name}: {len(failed)} measurements failed ({first}); {again}")
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / f"{ablation.name}.csv"
-        file.write_text(written(rows), encoding="utf-8", newline="\n")
-        yield file
+        yield write_text(folder / f"{ablation.name}.csv", written(rows))
 
 
 def compared(ablation: str, expected: Mapping[Part, str], measurements: Iterable[Measurement]) -> list[Check]:

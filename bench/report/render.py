@@ -12,6 +12,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup, escape
 
+from bench.registry.writing import write_text
 from bench.report.figures import GENERATED
 from bench.report.page import Page, page_of
 from bench.report.table import markdown_text
@@ -31,7 +32,7 @@ def render(results: Results, folder: str | Path = SITE, plugins: Sequence[str] =
     """
     target = Path(folder) / results.name
     page = page_of(results, plugins)
-    return written(target / "index.html", templates().get_template("index.html.j2").render(page=page))
+    return write_text(target / "index.html", templates().get_template("index.html.j2").render(page=page))
 
 
 def render_markdown(results: Results, folder: str | Path, plugins: Sequence[str] = ()) -> Path:
@@ -42,9 +43,9 @@ def render_markdown(results: Results, folder: str | Path, plugins: Sequence[str]
     target = Path(folder) / results.name
     page = page_of(results, plugins, COMMITTED_FIGURES)
     for figure in page.figures:
-        written(target / f"{figure.name}.svg", figure.standalone)
+        write_text(target / f"{figure.name}.svg", figure.standalone)
     _remove_stale(target, {f"{figure.name}.svg" for figure in page.figures})
-    return written(target / "index.md", markdown_of(page))
+    return write_text(target / "index.md", markdown_of(page))
 
 
 def markdown_of(page: Page) -> str:
@@ -77,15 +78,6 @@ def markdown_code(text: str) -> str:
 def breakable(text: str) -> Markup:
     """With places where a browser may break the line: after a name's bracket, underscore, comma or dot."""
     return Markup(re.sub(r"((?<=\w)\(|_|,(?=\S)|\.(?=[A-Za-z]))", r"\1<wbr>", str(escape(text))))
-
-
-def written(path: Path, text: str) -> Path:
-    """Write in one step: whoever reads meanwhile finds the old text or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    temporary.replace(path)
-    return path
 
 
 def _remove_stale(folder: Path, current: set[str]) -> None:

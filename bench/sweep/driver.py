@@ -5,21 +5,26 @@ from __future__ import annotations
 import math
 import queue
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from bench.hardware.process import is_running, this_process
 from bench.results.keys import KINDS, Request
 from bench.results.measurement import Measurement
 from bench.results.store import Row, Store
+from bench.results.storefile import StoreError
 from bench.sweep.executors import Executor, Exit, Lane, Progress
 from bench.sweep.faults import Faults
+from bench.sweep.keeping import patiently, spill
 from bench.sweep.noop import check_effects
 from bench.sweep.plan import Plan
 from bench.sweep.settings import BATCH, DEFAULT, Began, Kept, Options
 from bench.sweep.worker import Evaluated, MeasureJob, TrainJob, failure
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -60,10 +65,24 @@ class _Run:
             self._own_requests()
             self._requests_of_others()
         finally:
-            if self.by_key:
-                self.store.release(self.owner)
+            self._release()
         left = len(self.by_key) - len(self.done)
         return Outcome(len(self.done), self.failed, left, "budget" if left else "")
+
+    def _release(self) -> None:
+        """Give back the claims. Where the store cannot be written they end with this process, and nothing is lost."""
+        if not self.by_key:
+            return
+        try:
+            self.store.release(self.owner)
+        except StoreError as error:
+            self._say(f"{error}; what this run had claimed is free when its process has ended")
+
+    def _say(self, text: str) -> None:
+        self.options.notify(Progress(text, 0, 0))
+
+    def _patiently(self, attempt: Callable[[], T]) -> T:
+        return patiently(attempt, self._say, self.options.pause)
 
     def _own_requests(self) -> None:
         mine = self._claimed([key for key in self.by_key if key not in self.done])
@@ -73,7 +92,7 @@ class _Run:
             self._phase([c for c in self.plan.due if c.kind == kind and c.key in mine and c.key not in self.done])
 
     def _claimed(self, keys: Sequence[str]) -> set[str]:
-        return self.store.claim(keys, self.owner, is_running) if keys else set()
+        return self._patiently(lambda: self.store.claim(keys, self.owner, is_running)) if keys else set()
 
     def _requests_of_others(self) -> None:
         """Wait for the measurements that another run measures; take them over if it dies."""
@@ -88,7 +107,8 @@ class _Run:
                 time.sleep(0.5)
 
     def _measured_by_others(self, rows: Mapping[str, Row]) -> None:
-        """Measurements that another run has measured since we planned."""
+        """Measurements that another run has measured since we planned; a damaged row is no measurement."""
+        rows = {key: row for key, row in rows.items() if not row.is_damaged}
         self.done |= rows.keys()
         self.failed += sum(row.error is not None for row in rows.values())
 
@@ -153,19 +173,40 @@ class _Run:
             yield self.received.get()
 
     def _take(self, news: Sequence[Any]) -> None:
+        try:
+            self._store(news)
+        except (StoreError, KeyboardInterrupt) as error:  # also Ctrl-C while the store is awaited
+            self._spill([*news, *self._waiting()], error)
+            raise
+
+    def _store(self, news: Sequence[Any]) -> None:
         for item in news:
             if isinstance(item, Evaluated):
-                self.store.add_evaluation(item.training_run, item.evaluation)
+                self._patiently(partial(self.store.add_evaluation, item.training_run, item.evaluation))
                 self.evaluated[item.training_run] = item.evaluation
             elif isinstance(item, Progress):
                 self.options.notify(item)
         self._keep([item for item in news if isinstance(item, Measurement)])
 
+    def _spill(self, news: Sequence[Any], error: BaseException) -> None:
+        """Write what is not stored yet to a file. Raises NotStored, which says where, in place of a StoreError."""
+        rows = self._rows([item for item in news if isinstance(item, Measurement) and item.key not in self.done])
+        runs = [item for item in news if isinstance(item, Evaluated) and item.training_run not in self.evaluated]
+        if not rows and not runs:
+            return
+        outcome = spill(self.store, rows, runs, self.options.replace, error or "interrupted")
+        if isinstance(error, StoreError):
+            raise outcome from error
+        self._say(str(outcome))
+
+    def _rows(self, measurements: Sequence[Measurement]) -> list[tuple[Measurement, str, Mapping[str, Any]]]:
+        return [(m, self.by_key[m.key].kind, self.by_key[m.key].parts) for m in measurements]
+
     def _keep(self, measurements: Sequence[Measurement]) -> None:
         if not measurements:
             return
-        rows = [(m, self.by_key[m.key].kind, self.by_key[m.key].parts) for m in measurements]
-        self.store.add(rows, replace=self.options.replace)
+        rows = self._rows(measurements)
+        self._patiently(lambda: self.store.add(rows, replace=self.options.replace))
         self.done |= {m.key for m in measurements}
         self.failed += sum(m.error is not None for m in measurements)
         self.faults.result()
@@ -191,7 +232,7 @@ class _Run:
             return
         untrained = isinstance(job, TrainJob) and job.evaluation is None and left[0].training_run not in self.evaluated
         guilty, innocent = (left, ()) if untrained else (left[:1], left[1:])
-        self._keep([failure(request, error, seconds, job.plugins) for request in guilty])
+        self._take([failure(request, error, seconds, job.plugins) for request in guilty])
         if innocent:
             yield self._again(job, innocent, attempt=1)
 

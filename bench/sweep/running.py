@@ -11,7 +11,8 @@ from pathlib import Path
 from bench.hardware.environment import device_kind, usable_cores
 from bench.registry.catalogue import declarations
 from bench.registry.targets import ZOOS
-from bench.results.bundle import FOLDER, read
+from bench.results.bundle import FOLDER, is_bundle, read
+from bench.results.spill import files_of, take_in
 from bench.results.store import Store
 from bench.spec.ablation import Ablation
 from bench.sweep.driver import run
@@ -42,7 +43,11 @@ class Job:
 
 
 def run_all(job: Job, announce: Callable[[Plan], None], finished: Callable[[Plan], None]) -> bool:
-    """Run every ablation, calling `announce` before and `finished` after each; whether any measurement failed."""
+    """Run every ablation, calling `announce` before and `finished` after each; whether any measurement failed.
+
+    Results that an earlier run could not store are stored first.
+    """
+    take_in(job.store, files_of(job.store.path))
     plans = job.plans()
     workers = job.workers or workers_for(plans)
     executor = LocalExecutor(workers, preload(plans))
@@ -105,7 +110,7 @@ def _completed(planned: Plan, store: Store) -> Plan:
     """The plan, once the due measurements that the ablation's committed bundle has under their keys are stored."""
     due = {request.key for request in planned.due}
     folder = FOLDER / planned.ablation.name
-    if not due or not (folder / "meta.json").is_file():
+    if not due or not is_bundle(folder):
         return planned
     store.add_records([record for record in read(folder).records if record.measurement.key in due])
     return plan(planned.ablation, store, kinds=("static",))
