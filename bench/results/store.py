@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.results.conditions import conditions_of
+from bench.results.conditions import conditions_of, with_clock
 from bench.results.measurement import Evaluation, Measurement, Record
 from bench.results.packing import packed, tuples, unpacked
 from bench.spec.variant import Variant
@@ -301,4 +301,4 @@ def _record(row: tuple[Any, ...], environments: Mapping[int, str]) -> Record:
         detail=json.loads(detail),
         contributions=tuple(json.loads(contributions)),
     )
-    return Record(measurement, kind, created, conditions_of(json.loads(parts)))
+    return Record(measurement, kind, created, with_clock(conditions_of(json.loads(parts)), measurement.detail))
