@@ -1,7 +1,7 @@
 """Jobs on this machine, each in a process of its own, so that a process that dies costs one measurement only.
 
-A fork server imports the large libraries once; a job then starts in about 0.1 s. Where there is no fork server
-(Windows), processes are spawned.
+A fork server imports what jobs need once (`preloading`); a job then starts in about 0.1 s. Where there is no fork
+server (Windows), processes are spawned.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.registry.cache import cache_folder
-from bench.sweep.executors import Emit, Exit, Job, Lane, Progress
+from bench.sweep.executors import Emit, Exit, Job, Lane, Progress, imports
 
 _WAITING, _STARTED, _ITEM, _ENDED = "waiting", "started", "item", "ended"
 
@@ -48,7 +48,8 @@ class LocalExecutor:
         methods = multiprocessing.get_all_start_methods()
         self._context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         if "forkserver" in methods:
-            self._context.set_forkserver_preload(["bench.sweep.executors.local", *preload])
+            os.environ[imports.VARIABLE] = ",".join(preload)
+            self._context.set_forkserver_preload(["bench.sweep.executors.local", "bench.sweep.executors.in_advance"])
         _lock_folder()
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="job")
         self._processes: set[Any] = set()
