@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.registry.writing import present, replacing_folder
+from bench.results.conditions import with_clock
 from bench.results.measurement import Evaluation, Measurement, Record
 from bench.results.packing import tuples
 from bench.results.pictures import read_pictures, write_pictures
@@ -320,7 +321,8 @@ def _record(
         detail=texts["details"].get(name, {}),
         contributions=tuple(float(value) for value in contributions),
     )
-    return Record(measurement, kind, row["created"], meta["settings"][int(row["settings"])])
+    settings = meta["settings"][int(row["settings"])]
+    return Record(measurement, kind, row["created"], with_clock(settings, measurement.detail))
 
 
 def _number(text: str) -> float:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.results.conditions import conditions_of
+from bench.results.conditions import conditions_of, with_clock
 from bench.results.measurement import Evaluation, Measurement, Record
 from bench.results.packing import packed, tuples, unpacked
 from bench.results.storefile import Reader, check_is_store, explained, fetched, immediate, writing
@@ -385,7 +385,7 @@ def _record(row: Sequence[Any], environments: Mapping[int, str]) -> Record:
         traceback=traceback,
         files=json.loads(files),
     )
-    return Record(measurement, kind, created, conditions_of(json.loads(parts)))
+    return Record(measurement, kind, created, with_clock(conditions_of(json.loads(parts)), measurement.detail))
 
 
 def _nameless(row: Sequence[Any], variant: str) -> Record:

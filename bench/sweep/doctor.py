@@ -120,7 +120,8 @@ def spread(timings: Sequence[Timing]) -> Iterator[Finding]:
     yield Finding("noise", "calls that lost their core", 100 * bad, "%")
     for name, values in (("median", [median(t.seconds) for t in timings]), ("low quantile", [t.low for t in timings])):
         yield Finding("noise", f"A/A spread, {name}", 100 * (max(values) / min(values) - 1), "%")
-    yield Finding("noise", "clock that was used", ", ".join(sorted({t.clock for t in timings})))
+    disturbed = sum(t.disturbed for t in timings) / len(timings)
+    yield Finding("noise", "timings of which too few calls kept their core", 100 * disturbed, "%")
 
 
 def folders(data: Path | None) -> Iterator[Finding]:

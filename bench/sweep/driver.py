@@ -12,7 +12,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 from bench.hardware.process import is_running, this_process
+from bench.registry.catalogue import declarations
 from bench.results.keys import KINDS, Request
+from bench.results.loading import stored_signatures
 from bench.results.measurement import Measurement
 from bench.results.store import Row, Store
 from bench.results.storefile import StoreError
@@ -22,7 +24,9 @@ from bench.sweep.keeping import patiently, spill
 from bench.sweep.noop import check_effects
 from bench.sweep.plan import Plan
 from bench.sweep.settings import BATCH, DEFAULT, Began, Kept, Options
-from bench.sweep.worker import Evaluated, MeasureJob, TrainJob, failure
+from bench.sweep.worker import Evaluated, MeasureJob, SharedJob, TrainJob, failure
+
+Work = MeasureJob | SharedJob | TrainJob
 
 T = TypeVar("T")
 
@@ -49,7 +53,7 @@ class _Run:
         self.plan, self.store, self.executor, self.options = plan, store, executor, options
         self.owner = this_process()
         self.received: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.flying: dict[Future[Exit], tuple[MeasureJob | TrainJob, float]] = {}
+        self.flying: dict[Future[Exit], tuple[Work, float]] = {}
         self.done: set[str] = set()
         self.evaluated: dict[str, Any] = {}
         self.failed = 0
@@ -125,33 +129,48 @@ class _Run:
             self._receive()
             pending += self._landed()
 
-    def _jobs(self, due: Sequence[Request]) -> Iterator[MeasureJob | TrainJob]:
+    def _jobs(self, due: Sequence[Request]) -> Iterator[Work]:
         """One kind as jobs: one for each training run and each speed measurement, static measurements in batches."""
         light = tuple(replace(request, parts={}) for request in due)
         if light and light[0].kind == "accuracy":
             for training_run in dict.fromkeys(request.training_run for request in light):
                 yield self._training_run(tuple(c for c in light if c.training_run == training_run))
             return
+        if light and light[0].kind == "speed":
+            yield from self._timings(light)
+            return
         per_worker = math.ceil(len(light) / self.options.workers)
-        size = 1 if light and light[0].kind == "speed" else min(BATCH, max(1, per_worker))
+        size = min(BATCH, max(1, per_worker))
         for start in range(0, len(light), size):
             yield MeasureJob(light[start : start + size], self.plan.ablation.plugins)
+
+    def _timings(self, due: Sequence[Request]) -> Iterator[MeasureJob | SharedJob]:
+        """One job for each timing; variants whose graphs are equal share one, of metrics that depend on the graph."""
+        plugins = self.plan.ablation.plugins
+        metrics, signatures = declarations(plugins).metrics, stored_signatures(self.plan.ablation, self.store)
+        groups: dict[tuple[str, str], list[Request]] = {}
+        for request in due:
+            graph = signatures[request.variant].graph if request.variant in signatures else ""
+            own = not graph or not metrics.get(request.metric).of_graph
+            groups.setdefault((request.metric, request.key if own else graph), []).append(request)
+        for group in groups.values():
+            yield (SharedJob if len(group) > 1 else MeasureJob)(tuple(group), plugins)
 
     def _training_run(self, group: tuple[Request, ...]) -> TrainJob:
         stored = None if self.options.force else self.store.evaluation(group[0].training_run)
         return TrainJob(group, self.plan.ablation.recipe, self.plan.data, self.plan.ablation.plugins, stored)
 
-    def _lane(self, job: MeasureJob | TrainJob) -> Lane:
+    def _lane(self, job: Work) -> Lane:
         return "exclusive" if job.requests[0].kind == "speed" else "shared"
 
-    def _room(self, job: MeasureJob | TrainJob) -> bool:
+    def _room(self, job: Work) -> bool:
         """Whether the job may start now. One whose process was ended from outside runs alone, to have all memory."""
         if any(other.attempt > 1 for other, _ in self.flying.values()):
             return False
         alone = self._lane(job) == "exclusive" or job.attempt > 1
         return len(self.flying) < (1 if alone else self.options.workers)
 
-    def _submit(self, job: MeasureJob | TrainJob) -> None:
+    def _submit(self, job: Work) -> None:
         ablation = self.plan.ablation
         future = self.executor.submit(
             job,
@@ -212,18 +231,18 @@ class _Run:
         self.faults.result()
         self.options.notify(Kept(tuple(measurements)))
 
-    def _landed(self) -> Iterator[MeasureJob | TrainJob]:
+    def _landed(self) -> Iterator[Work]:
         """Account for the jobs that ended; what a dead one left undone comes back as a job."""
         for future in [f for f in self.flying if f.done()]:
             job, started = self.flying.pop(future)
             self._take(list(self._waiting()))
             left = tuple(request for request in job.requests if request.key not in self.done)
-            if left:
+            if left and isinstance(job, SharedJob) and not future.result().error:
+                yield from (MeasureJob((request,), job.plugins) for request in left)
+            elif left:
                 yield from self._after_death(job, left, future.result(), time.monotonic() - started)
 
-    def _after_death(
-        self, job: MeasureJob | TrainJob, left: tuple[Request, ...], end: Exit, seconds: float
-    ) -> Iterator[MeasureJob | TrainJob]:
+    def _after_death(self, job: Work, left: tuple[Request, ...], end: Exit, seconds: float) -> Iterator[Work]:
         error = end.error or "died: the job ended without a result for this measurement"
         name = f"{left[0].variant.name} {left[0].metric}"
         if end.fault and self.faults.again(left[0].key, name, end):
@@ -236,7 +255,7 @@ class _Run:
         if innocent:
             yield self._again(job, innocent, attempt=1)
 
-    def _again(self, job: MeasureJob | TrainJob, requests: tuple[Request, ...], attempt: int) -> MeasureJob | TrainJob:
+    def _again(self, job: Work, requests: tuple[Request, ...], attempt: int) -> Work:
         if isinstance(job, TrainJob):
             evaluation = job.evaluation or self.evaluated.get(requests[0].training_run)
             return replace(job, requests=requests, evaluation=evaluation, attempt=attempt)

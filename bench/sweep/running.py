@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.hardware.environment import device_kind, usable_cores
-from bench.registry.catalogue import declarations
-from bench.registry.targets import ZOOS
 from bench.results.bundle import FOLDER, is_bundle, read
 from bench.results.spill import files_of, take_in
 from bench.results.store import Store
@@ -18,6 +16,7 @@ from bench.spec.ablation import Ablation
 from bench.sweep.driver import run
 from bench.sweep.executors.local import LocalExecutor
 from bench.sweep.plan import Plan, plan
+from bench.sweep.preloading import preload
 from bench.sweep.progress import Reporter
 from bench.sweep.settings import Options
 
@@ -122,25 +121,3 @@ def workers_for(plans: Sequence[Plan]) -> int:
     if any(device_kind(w.device) != "cpu" for w in work):
         return 1
     return max(1, usable_cores() // max(w.threads for w in work))
-
-
-def preload(plans: Sequence[Plan]) -> list[str]:
-    """The modules that jobs of these plans will import, for the fork server to import once."""
-    modules = {name: None for each in plans for name in _modules(each)}
-    return ["bench.sweep.worker", *modules]
-
-
-def _modules(each: Plan) -> Iterator[str]:
-    declared = declarations(each.ablation.plugins)
-    due = each.due
-    for family in dict.fromkeys(request.variant.architecture for request in due):
-        head = family.partition(":")[0]
-        yield from [head] if head in ZOOS else [declared.architectures.get(family).module] if ":" not in family else []
-    yield from (declared.metrics.get(name).module for name in dict.fromkeys(request.metric for request in due))
-    if any(request.kind == "accuracy" for request in due):
-        work = each.ablation.workload
-        yield from (
-            "bench.training.loop",
-            declared.tasks.get(work.task).module,
-            declared.datasets.get(work.dataset).module,
-        )
