@@ -115,6 +115,15 @@ def inference_notes(summary: Summary) -> Iterator[str]:
         yield f"inconclusive: {_names(single)} of one seed, which has no confidence interval"
     if unknown := [c for c in inferred if not _with_evaluation_noise(summary, c)]:
         yield f"{_names(unknown)}: the noise of evaluation is not known here; the interval counts the seeds alone"
+    yield from _left_out(summary, scores)
+
+
+def _left_out(summary: Summary, scores: Sequence[Column]) -> Iterator[str]:
+    """What the dataset's loader left out of the evaluation, by reason."""
+    details = (d for column in scores for each in summary.of(column.metric) for d in each.details)
+    counts = {reason: count for detail in details for reason, count in detail.get("left_out", {}).items()}
+    for reason, count in sorted(counts.items()):
+        yield f"left out of the evaluation: {count:,} {reason}"
 
 
 def timing_notes(summary: Summary, named: Mapping[str, str]) -> Iterator[str]:

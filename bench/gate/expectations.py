@@ -21,6 +21,7 @@ from bench.results.keys import Request
 from bench.results.measurement import Measurement
 from bench.results.store import Store
 from bench.spec.ablation import Ablation
+from bench.spec.characters import csv_field, from_csv_field
 
 FOLDER = Path("results") / "expected"
 EXIT: Mapping[Verdict, int] = {"same": 0, "better": 5, "worse": 1, "changed": 1, "missing": 4, "new": 4, "broken": 4}
@@ -77,13 +78,13 @@ def written(measurements: Iterable[Measurement]) -> str:
     rows = sorted({pair: value for m in measurements for pair, value in parts(m)}.items())
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerows([COLUMNS, *((*pair, value) for pair, value in rows)])
+    writer.writerows([COLUMNS, *([csv_field(text) for text in (*pair, value)] for pair, value in rows)])
     return buffer.getvalue()
 
 
 def read(text: str, name: str) -> dict[Part, str]:
     """Expectations from CSV text. Raises ExpectationError with the line that is wrong."""
-    rows = list(csv.reader(io.StringIO(text)))
+    rows = [[from_csv_field(field) for field in row] for row in csv.reader(io.StringIO(text))]
     if not rows or tuple(rows[0]) != COLUMNS:
         raise ExpectationError(f"{name}:1: the first line must be {','.join(COLUMNS)}")
     expected: dict[Part, str] = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from markupsafe import Markup, escape
@@ -17,6 +18,7 @@ from bench.report.figures import GENERATED
 from bench.report.page import Page, page_of
 from bench.report.table import markdown_text
 from bench.results.results import Results
+from bench.spec.characters import printable
 
 SITE = Path("reports") / "site"
 """Where pages are built; not committed."""
@@ -58,6 +60,7 @@ def templates() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("bench.report", "templates"),
         autoescape=lambda name: name is not None and name.endswith(".html.j2"),
+        finalize=_shown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -67,9 +70,14 @@ def templates() -> jinja2.Environment:
     return environment
 
 
+def _shown(value: Any) -> Any:
+    """What a template prints of a value: text with its control characters escaped."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def markdown_code(text: str) -> str:
     """A code span that survives backticks in it and, with its bars escaped, a table's cells."""
-    one_line = " ".join(text.split()).replace("|", "\\|")
+    one_line = " ".join(printable(text).split()).replace("|", "\\|")
     fence = "``" if "`" in one_line else "`"
     pad = " " if "`" in one_line else ""
     return f"{fence}{pad}{one_line}{pad}{fence}"
@@ -77,7 +85,7 @@ def markdown_code(text: str) -> str:
 
 def breakable(text: str) -> Markup:
     """With places where a browser may break the line: after a name's bracket, underscore, comma or dot."""
-    return Markup(re.sub(r"((?<=\w)\(|_|,(?=\S)|\.(?=[A-Za-z]))", r"\1<wbr>", str(escape(text))))
+    return Markup(re.sub(r"((?<=\w)\(|_|,(?=\S)|\.(?=[A-Za-z]))", r"\1<wbr>", str(escape(printable(text)))))
 
 
 def _remove_stale(folder: Path, current: set[str]) -> None:

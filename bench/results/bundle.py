@@ -26,6 +26,7 @@ from bench.results.measurement import Evaluation, Measurement, Record
 from bench.results.packing import tuples
 from bench.results.pictures import read_pictures, write_pictures
 from bench.results.signature import Signature
+from bench.spec.characters import csv_field, from_csv_field
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload
 from bench.stats.descriptive import deviation, mean, median, quantile
@@ -185,7 +186,7 @@ def _csv(rows: Iterable[Mapping[str, Any]]) -> str:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows([{name: csv_field(value) for name, value in row.items()} for row in rows])
     return buffer.getvalue()
 
 
@@ -285,7 +286,7 @@ def _read(folder: Path, meta: Mapping[str, Any]) -> Bundle:
     texts = json.loads((folder / "samples.json").read_text(encoding="utf-8"))
     contributions = _load(folder / "contributions.npz")
     with (folder / "measurements.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+        rows = [{name: from_csv_field(text) for name, text in row.items()} for row in csv.DictReader(file)]
     records = [_record(row, variants, meta, texts, contributions.get(row["id"], ())) for row in rows]
     return Bundle(
         name=meta["name"],
