@@ -6,12 +6,14 @@ import subprocess
 import sys
 import textwrap
 import time
+from functools import partial
 
 import psutil
 import pytest
 
-from bench.hardware.process import is_running
-from bench.sweep.executors import Exit, Progress
+from bench.hardware.process import is_running, this_process
+from bench.results.frame import load
+from bench.sweep.executors import Exit, Progress, WorkerError, local
 from bench.sweep.executors.local import LocalExecutor, _followed, described
 
 
@@ -140,7 +142,8 @@ def test_workers_that_cannot_start_end_the_run_instead_of_failing_every_measurem
         from bench.sweep import driver as sweep
         from bench.sweep import plan as planning
         from bench.sweep import driver as sweep
-        from bench.sweep.executors.local import LocalExecutor, WorkerError
+        from bench.sweep.executors import WorkerError
+        from bench.sweep.executors.local import LocalExecutor
         from bench.results.store import Store
         with Store("s.sqlite") as store:
             executor = LocalExecutor(1)
@@ -185,3 +188,189 @@ def test_a_worker_does_not_outlive_its_driver(tmp_path):
     while is_running(worker):
         assert time.monotonic() < ends, "the worker still runs two minutes after its driver died"
         time.sleep(0.02)
+
+
+# What is left of a job, and what its end says.
+
+
+def leave_daemon(how, path, emit):
+    """Starts a daemon that writes its number to a file, and ends in one of several ways."""
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            path.write_text(this_process())
+            time.sleep(600)
+        os._exit(0)
+    while not (path.exists() and path.read_text()):
+        time.sleep(0.01)
+    if how == "hangs":
+        time.sleep(600)
+    if how == "dies":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if how == "is killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives orphans to a supervisor")
+@pytest.mark.parametrize("how", ["ends", "hangs", "dies", "is killed"])
+def test_a_daemon_that_a_job_started_ends_with_it(executor, tmp_path, how):
+    path = tmp_path / "daemon"
+    executor.submit(partial(leave_daemon, how, path), lambda item: None, timeout=2).result()
+    assert not is_running(path.read_text())
+
+
+def call_exit(emit):
+    sys.exit(3)
+
+
+def close_everything(emit):
+    os.closerange(3, 200)
+
+
+def kill_itself_by(number, emit):
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize(
+    ("job", "end"),
+    [
+        (call_exit, Exit("failed: SystemExit: 3")),
+        (close_everything, Exit("died: the process ended with exit status 1 before its work was done")),
+        (partial(kill_itself_by, signal.SIGABRT), Exit("died: killed by SIGABRT")),
+        (partial(kill_itself_by, signal.SIGFPE), Exit("died: killed by SIGFPE")),
+        (partial(kill_itself_by, signal.SIGBUS), Exit("died: killed by SIGBUS (was /dev/shm or a disk full?)")),
+        (partial(kill_itself_by, 40), Exit("died: killed by signal 40")),
+        (partial(kill_itself_by, signal.SIGKILL), Exit("died: killed by SIGKILL (was it out of memory?)", "killed")),
+        (partial(kill_itself_by, signal.SIGTERM), Exit("died: killed by SIGTERM", "outside")),
+        (partial(kill_itself_by, signal.SIGHUP), Exit("died: killed by SIGHUP", "outside")),
+        (partial(kill_itself_by, signal.SIGXCPU), Exit("died: killed by SIGXCPU", "outside")),
+    ],
+    ids=lambda value: str(getattr(value, "error", "")),
+)
+def test_the_end_of_a_job_is_its_own_or_comes_from_outside(executor, job, end):
+    assert executor.submit(job, lambda item: None, timeout=60).result() == end
+
+
+def test_an_exit_status_of_255_is_not_taken_for_the_death_of_the_fork_server(executor):
+    end = executor.submit(exit_with_255, lambda item: None, timeout=60).result()
+    assert end == Exit("died: the process ended with exit status 255 before its work was done")
+
+
+def exit_with_255(emit):
+    os._exit(255)
+
+
+def send_half_a_message(emit):
+    """Killed in the middle of a message: its length is sent, and no more."""
+    pipe = emit.__closure__[0].cell_contents
+    os.write(pipe.fileno(), (1000).to_bytes(4, "big") + b"x")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_half_a_message_is_the_end_of_a_job_like_none(executor):
+    end = executor.submit(send_half_a_message, lambda item: None, timeout=60).result()
+    assert end.fault == "killed"
+
+
+TEXTS = [
+    "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 B",
+    "[enforce fail at alloc_cpu.cpp:73] . DefaultCPUAllocator: not enough memory: you tried to allocate 40000 bytes.",
+    "CUDA error: out of memory",
+    "CUDA out of memory. Tried to allocate 20.00 MiB",
+    "MPS backend out of memory (MPS allocated: 5.44 GB, max allowed: 6.80 GB).",
+    "XPU out of memory. Tried to allocate 1.00 GiB",
+    "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    "std::bad_alloc",
+    "[Errno 12] Cannot allocate memory",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_what_libraries_say_when_memory_is_short_counts_as_out_of_memory(text):
+    assert described(RuntimeError(text)) == f"oom: {text}"
+    assert described(OSError(text)) == f"oom: {text}"
+
+
+def test_only_what_says_that_memory_was_short_counts_as_out_of_memory():
+    assert described(RuntimeError("index out of memory bounds")) == "failed: RuntimeError: index out of memory bounds"
+    assert described(ValueError("CUDA out of memory")) == "failed: ValueError: CUDA out of memory"
+
+
+def test_an_error_that_was_caused_by_short_memory_is_one_and_a_circle_of_causes_ends():
+    error = RuntimeError("the second stage failed")
+    error.__cause__ = MemoryError()
+    assert described(error) == "oom: the second stage failed"
+    error.__cause__ = error
+    assert described(error) == "failed: RuntimeError: the second stage failed"
+
+
+def test_the_allocators_of_numpy_and_torch_are_recognised():
+    import numpy as np  # here, since every job's process imports this module
+    import torch
+
+    with pytest.raises(MemoryError) as caught:
+        np.empty(2**50)
+    assert described(caught.value).startswith("oom: Unable to allocate 8.00 PiB")
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert described(caught.value).startswith("oom: ")
+
+
+def test_time_in_which_the_driver_was_suspended_does_not_count(monkeypatch):
+    """Ctrl-Z for an hour, seen as a wait that takes so much longer than was asked for."""
+    script = Script(monkeypatch, START, (50.0, "item", 1), END)
+    waits, hour = script.wait, [3600.0]
+
+    def wait(objects, left):
+        ready = waits(objects, left)
+        script.now += hour.pop() if not ready and hour else 0.0
+        script.items[0] = (script.items[0][0] - (left or 0.0), *script.items[0][1:]) if not ready else script.items[0]
+        return ready
+
+    monkeypatch.setattr("multiprocessing.connection.wait", wait)
+    assert _followed(script, script, lambda item: None, 60.0) == Exit(None)
+    assert script.now == pytest.approx(3650.0)
+
+
+# Where jobs cannot be run at all.
+
+
+def test_a_script_without_a_main_guard_is_told_so(tmp_path, plugin):
+    (tmp_path / "a.yaml").write_text("question: q\narchitecture: trivial\nmetrics: [twice]\nvary: {a: [1]}\n")
+    (tmp_path / "script.py").write_text(f"import bench\nbench.run('a.yaml', plugins=[{plugin!r}])\n")
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, text=True, capture_output=True, timeout=120)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-2:] == [
+        f"bench.sweep.executors.WorkerError: {tmp_path / 'script.py'}: measures when it is imported, and every worker"
+        " process imports it",
+        'put what it does below a line `if __name__ == "__main__":`',
+    ]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes descriptors of a shell")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_run_with_closed_standard_streams_measures(tmp_path, plugin, closed):
+    (tmp_path / "a.yaml").write_text("question: q\narchitecture: trivial\nmetrics: [twice]\n")
+    command = f"{sys.executable} -m bench.cli run a.yaml --no-report --plugin {plugin} --store s.sqlite {closed}"
+    assert subprocess.run(command, shell=True, cwd=tmp_path, timeout=120, check=False).returncode == 0
+    assert load(tmp_path / "s.sqlite")["value"].tolist() == [0]
+
+
+def test_a_fork_server_that_cannot_start_ends_the_run(monkeypatch):
+    """As where its imports end it; the pauses between the attempts are for one that was killed."""
+    monkeypatch.setattr(local, "PAUSES", (0.0,) * 2)
+    context, attempts = multiprocessing.get_context(), []
+
+    class Process:
+        def __init__(self, **options):
+            pass
+
+        def start(self):
+            attempts.append(1)
+            raise EOFError("unexpected EOF")
+
+    monkeypatch.setattr(context, "Process", Process)
+    with pytest.raises(WorkerError, match="no worker process can be started: unexpected EOF"):
+        local._started(context, count, "cpu", "shared")
+    assert len(attempts) == 3
