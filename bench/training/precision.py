@@ -182,9 +182,8 @@ PASSES_OF_A_STEP = 3
 
 def _forward_seconds(model: nn.Module, shape: Sequence[int], device: str) -> float:
     """Seconds of a forward pass in training mode: CPU time on a CPU, elapsed time elsewhere."""
-    x = torch.randn(*shape, device=device)
     with _unchanged(model), torch.no_grad():
-        network = in_training(model)
+        x, network = torch.randn(*shape, device=device), in_training(model)
         time_of_pass = stopwatch.lap(lambda: network(x), device)
     return time_of_pass.cpu if torch.device(device).type == "cpu" else time_of_pass.elapsed
 
