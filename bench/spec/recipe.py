@@ -27,5 +27,6 @@ class Recipe(BaseModel):
         default=0.0, ge=0, le=1, description="weight of a class: its frequency to minus this power; 0: all equal"
     )
     mode: Literal["auto", "fp32", "bf16", "channels_last", "bf16+channels_last"] = Field(
-        default="auto", description="auto: the fastest precision mode whose gradients agree with fp32 on this device"
+        default="auto",
+        description="auto: the fastest precision mode whose gradients agree with fp32 on this device, if trying repays",
     )

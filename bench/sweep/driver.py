@@ -158,7 +158,9 @@ class _Run:
 
     def _training_run(self, group: tuple[Request, ...]) -> TrainJob:
         stored = None if self.options.force else self.store.evaluation(group[0].training_run)
-        return TrainJob(group, self.plan.ablation.recipe, self.plan.data, self.plan.ablation.plugins, stored)
+        ablation = self.plan.ablation
+        runs = len(ablation.seeds)
+        return TrainJob(group, ablation.recipe, self.plan.data, ablation.plugins, stored, runs=runs)
 
     def _lane(self, job: Work) -> Lane:
         return "exclusive" if job.requests[0].kind == "speed" else "shared"

@@ -124,7 +124,8 @@ class SignatureJob:
 class TrainJob:
     """One training run: a variant trained from a seed, evaluated, and all its accuracy measurements.
 
-    `evaluation` is what an earlier run stored of this training run; with it nothing is trained.
+    `evaluation` is what an earlier run stored of this training run; with it nothing is trained. `runs` is the number of
+    training runs of this variant in the ablation, which share the admission of a precision mode.
     """
 
     requests: tuple[Request, ...]
@@ -133,12 +134,13 @@ class TrainJob:
     plugins: tuple[str, ...] = ()
     evaluation: Evaluation | None = None
     attempt: int = 1
+    runs: int = 1
 
     def __call__(self, emit: Emit) -> None:
         first = self.requests[0]
         evaluation = self.evaluation
         if evaluation is None:
-            evaluation = trained(first, self.recipe, self.data, emit, self.plugins)
+            evaluation = trained(first, self.recipe, self.data, emit, self.plugins, self.runs)
             emit(Evaluated(first.training_run, evaluation))
         training_facts = {key: evaluation.facts.get(key) for key in ("mode", "seconds", "cpu_seconds", "refused")}
         for request in self.requests:
@@ -160,7 +162,7 @@ def _with_contributions(result: Measurement, evaluation: Evaluation, plugins: tu
 
 
 def trained(
-    request: Request, recipe: Recipe, data: Path | None, emit: Emit, plugins: tuple[str, ...] = ()
+    request: Request, recipe: Recipe, data: Path | None, emit: Emit, plugins: tuple[str, ...] = (), runs: int = 1
 ) -> Evaluation:
     """Train the variant by `recipe` from the requested seed and evaluate it on the validation split."""
     import torch
@@ -185,6 +187,7 @@ def trained(
         threads=work.threads,
         progress=lambda step, steps, loss: emit(Progress(label, step, steps, f"loss {loss:.4g}")),
         cache=cache_folder(),
+        runs=runs,
     )
     evaluation: Evaluation = task.evaluate(result.model, held_out, work.device, result.mode)
     took = {"seconds": result.seconds, "cpu_seconds": result.cpu_seconds, "steps": result.steps}

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from bench.hardware.stopwatch import thread_count
 from bench.spec.recipe import Recipe
 from bench.structure.modes import in_eval, in_training
+from bench.training.budget import Served
 from bench.training.modes import MODES, Mode
 from bench.training.precision import admit
 
@@ -91,16 +92,18 @@ def fit(
     threads: int = 1,
     progress: Progress | None = None,
     cache: Path | None = None,
+    runs: int = 1,
 ) -> Trained:
     """Train `model` in place by `recipe`. The result has the model itself, or the average of its weights.
 
     The same seed, threads and mode give the same weights on a CPU. `progress(step, steps, loss)` is called about twice
-    a second. `cache` is the folder of admissions of precision modes; None: they are not saved.
+    a second. `cache` is the folder of admissions of precision modes; None: they are not saved. `runs` are the trainings
+    of this network that share an admission.
     Raises Diverged where a loss or a weight is not finite.
     """
     with thread_count(threads), _seeded(seed, device):
-        model = model.to(device)
-        admission = admit(model, examples.images.shape[1:], recipe.batch, device, recipe.mode, cache)
+        model, served = model.to(device), Served(recipe.steps, runs)
+        admission = admit(model, examples.images.shape[1:], recipe.batch, device, recipe.mode, cache, served)
         mode = MODES[admission.mode]
         wall, cpu = time.perf_counter(), time.process_time()
         descent = _descent(model, _loss(model, task, examples, recipe, device), recipe, device, mode)

@@ -15,6 +15,7 @@ import math
 import os
 import pickle
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -42,7 +43,8 @@ the tolerance leaves room for TF32.
 class ProbeRequest:
     """The runs of a process: pickled layers, pairs (index of layer, mode), and the files of the modules in the pickles.
 
-    A run of more than `limit` seconds counts as hung.
+    A run of more than `limit` seconds counts as hung. The process ends early where it has spent `budget` seconds of CPU
+    time; with `stop`, a mode in which one layer is wrong is not run on later layers.
     """
 
     layers: tuple[bytes, ...]
@@ -51,11 +53,16 @@ class ProbeRequest:
     threads: int
     modules: Mapping[str, str]
     limit: float
+    budget: float = math.inf
+    stop: bool = False
 
 
 @dataclass(frozen=True)
 class Probe:
-    """The run of a layer in a mode: its fault (None: it is right), errors by tensor, seconds forward and backward."""
+    """The run of a layer in a mode: its fault (None: it is right), errors by tensor, seconds forward and backward.
+
+    The seconds are CPU time on a CPU.
+    """
 
     layer: str
     mode: str
@@ -71,14 +78,18 @@ def main(request: Path, results: Path) -> None:
     parent = os.getppid()
     for name, file in todo.modules.items():
         _load(name, file)
+    wrong: set[str] = set()
     with results.open("a") as log:
         for layer, mode in todo.runs:
-            if os.getppid() != parent:  # the parent process has ended
+            if os.getppid() != parent or time.process_time() > todo.budget:  # the parent process has ended, or enough
                 return
+            if mode in wrong:
+                continue
             faulthandler.dump_traceback_later(todo.limit, exit=True)
             print(json.dumps({"begin": [layer, mode]}), file=log, flush=True)
             probe_result = tried(todo.layers[layer], str(layer), MODES[mode], todo.device)
             print(json.dumps(asdict(probe_result)), file=log, flush=True)
+            wrong |= {mode} if todo.stop and probe_result.fault else set()
             faulthandler.cancel_dump_traceback_later()
 
 
@@ -195,11 +206,15 @@ def _tensors(run: _Run) -> dict[str, Tensor]:
     return {key: tensor.detach().float() for key, tensor in run().items()}
 
 
-def _seconds(run: _Run, device: str, most: int = 5, enough: float = 0.1) -> float:
-    """The least time of up to `most` further runs; of fewer where they take `enough` seconds."""
+def _seconds(run: _Run, device: str, most: int = 5, enough: float = 0.05) -> float:
+    """The least time of up to `most` further runs; of fewer where they take `enough` seconds.
+
+    CPU time on a CPU, so that a mode is not chosen by what other processes do meanwhile; elapsed time elsewhere.
+    """
     times: list[float] = []
     while len(times) < most and sum(times) < enough:
-        times.append(lap(run, device).elapsed)
+        time_of_run = lap(run, device)
+        times.append(time_of_run.cpu if torch.device(device).type == "cpu" else time_of_run.elapsed)
     return min(times)
 
 

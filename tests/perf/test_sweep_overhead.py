@@ -4,6 +4,7 @@ Ours plans, keys, dispatches to a process, and saves every result in a durable s
 Hydra writes a folder for each job. Needs the extra `perf`.
 """
 
+import os
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from bench.spec.ablation import load as load_ablation
 from bench.sweep import driver as sweep
 from bench.sweep import plan as planning
 from bench.sweep.executors.local import LocalExecutor
+from bench.sweep.preloading import preload
 from bench.sweep.settings import Options
 
 CELLS = 2000
@@ -93,6 +95,60 @@ def hydras(folder):
     start = timed(lambda: subprocess.run(command(1), cwd=folder, check=True, capture_output=True))
     whole = timed(lambda: subprocess.run(command(HYDRA_JOBS + 1), cwd=folder, check=True, capture_output=True))
     return (whole - start) / HYDRA_JOBS
+
+
+FIRST_STEP = """
+import resource, sys, time
+
+def child(conn):
+    start, before = time.process_time(), len(sys.modules)
+    import bench.training.loop, torch
+    layer = torch.nn.Conv2d(3, 2, 1)
+    optimizer = torch.optim.AdamW(layer.parameters(), fused=True)
+    layer(torch.ones(1, 3, 8, 8)).sum().backward()
+    optimizer.step()
+    conn.send((time.process_time() - start, len(sys.modules) - before))
+
+def main():
+    import multiprocessing, os
+    from bench.sweep.executors.imports import VARIABLE
+    os.environ[VARIABLE] = ",".join(sys.argv[1:])
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["bench.sweep.executors.in_advance"])
+    for _ in range(3):
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=child, args=(theirs,))
+        process.start()
+        print(*ours.recv())
+        process.join()
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def first_step(folder, preloaded):
+    """(CPU seconds, imported modules) of a job's process until its first optimizer step; the median of three."""
+    (folder / "first_step.py").write_text(FIRST_STEP)
+    command = [sys.executable, "first_step.py", *preloaded]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True)
+    return sorted(tuple(map(float, line.split())) for line in done.stdout.splitlines())[1]
+
+
+def test_what_preloading_saves_each_training_process(tmp_path, capsys):
+    (tmp_path / "a.yaml").write_text(
+        "question: q\narchitecture: fcn\nvary: {stride: [16]}\nmetrics: [miou]\nworkload: {dataset: boundaries}\n"
+    )
+    with Store(tmp_path / "s.sqlite") as store:
+        modules = preload([planning.plan(load_ablation(tmp_path / "a.yaml"), store)])
+    ours, plain = first_step(tmp_path, modules), first_step(tmp_path, ["bench.training.loop"])
+    with capsys.disabled():
+        print("\na training process until its first step, after the fork")
+        print(f"  with what a run preloads         {ours[0]:6.3f} s CPU, {ours[1]:4.0f} modules imported")
+        print(f"  with the training loop preloaded {plain[0]:6.3f} s CPU, {plain[1]:4.0f} modules imported")
+        print(f"  ratio {plain[0] / ours[0]:.1f}")
+    assert ours[1] < plain[1]
 
 
 def test_overhead_of_a_cell(tmp_path, capsys):

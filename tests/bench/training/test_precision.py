@@ -24,6 +24,12 @@ FAST = ("bf16+channels_last", "bf16", "channels_last")
 SHAPE = (8, 12, 12)
 
 
+@pytest.fixture(autouse=True)
+def _capable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor with bf16 instructions, whatever the tests run on: others are refused before they are probed."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "x86_64", "avx512_bf16": True})
+
+
 def _planted() -> Any:
     """planted.py under a name that no import finds."""
     spec = importlib.util.spec_from_file_location("planted_by_path", Path(__file__).with_name("planted.py"))
@@ -118,7 +124,7 @@ def test_what_differs_is_tried_anew(cache: Path, monkeypatch: pytest.MonkeyPatch
     if change == "hyper-parameter":
         layer.dilation = 2
 
-    def note(layers: list[Layer], runs: list[tuple[int, str]], device: str) -> dict[tuple[int, str], Probe]:
+    def note(layers: list[Layer], runs: list[tuple[int, str]], *_: Any) -> dict[tuple[int, str], Probe]:
         started.extend(runs)
         return {run: Probe("", run[1], "not tried", {}, None) for run in runs}
 
@@ -262,7 +268,10 @@ def test_faults(errors: dict[str, float], mode: str, fault: str | None) -> None:
     [
         ({"bf16": 0.5, "channels_last": 0.7, "fp32": 1.0}, "bf16"),
         ({"bf16": 1.2, "channels_last": 0.7, "fp32": 1.0}, "channels_last"),
-        ({"bf16": 0.97, "fp32": 1.0}, "fp32"),  # a gain of 3 % is not worth another arithmetic
+        ({"bf16": 0.85, "fp32": 1.0}, "fp32"),  # a gain that noise can make of nothing
+        ({"bf16+channels_last": 0.48, "bf16": 0.5, "channels_last": 0.52, "fp32": 1.0}, "channels_last"),
+        ({"bf16+channels_last": 0.52, "bf16": 0.5, "channels_last": 0.6, "fp32": 1.0}, "bf16"),
+        ({"bf16+channels_last": 0.3, "bf16": 0.5, "channels_last": 0.6, "fp32": 1.0}, "bf16+channels_last"),
         ({"bf16": 0.5}, "fp32"),  # no fp32 time: a layer did not run even in fp32
         ({}, "fp32"),
     ],
