@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bench.spec.characters import forbidden_character
+
 if TYPE_CHECKING:
     import torch
 
@@ -27,7 +29,7 @@ class Examples:
     empty where no optimum is derived; `miou@8` is the best for outputs of stride 8. `publishable`: whether
     pictures of the examples may appear in a committed report. `left_out` counts annotations of the split that are
     not among the examples, by reason.
-    Raises ValueError where images and targets do not belong together.
+    Raises ValueError where images and targets do not belong together, or a name holds a control character.
     """
 
     images: torch.Tensor
@@ -45,6 +47,9 @@ class Examples:
         for name, target in self.targets.items():
             if len(target) != len(self.images):
                 raise ValueError(f"{len(self.images)} images, but {len(target)} of target '{name}'")
+        for name in self.names:
+            if forbidden_character(name):
+                raise ValueError(f"the name of a class, {name!a}, holds a control character: leave it out")
         if len(self.palette) != len(self.names):
             raise ValueError(f"{len(self.names)} classes, but {len(self.palette)} colours")
 

@@ -12,6 +12,9 @@ from typing import Annotated, Any, Literal, Union
 
 from bench.registry.errors import RegistryError, suggestion
 
+LONGEST = 100
+"""Characters of a value that an error shows."""
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -72,7 +75,7 @@ class Axis:
             return None
         try:
             return self._convert(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise RegistryError(f"axis '{self.name}' takes {self._refusal(value)}") from None
 
     def _refusal(self, value: Any) -> str:
@@ -81,9 +84,11 @@ class Axis:
         texts = [text_of(choice) for choice in self.choices]
         if value is not None and (text_of(value) in texts or not self._has_type(value, types)):
             names = f" ({' or '.join(sorted(types))})" if self.choices else ""
-            return f"{self.accepts()}{names}, not {_typed(value)}"
+            return f"{self.accepts()}{names}, not {typed_text(value)}"
+        if isinstance(value, str) and not value.isprintable():
+            return f"{self.accepts()} without control characters and line breaks, not {value!r}"
         hint = suggestion(value, texts) if texts and isinstance(value, str) else ""
-        return f"{self.accepts()}, not {text_of(value)}{hint if 'mean' in hint else ''}"
+        return f"{self.accepts()}, not {_brief(text_of(value))}{hint if 'mean' in hint else ''}"
 
     def _has_type(self, value: Any, types: Set[str]) -> bool:
         """Whether the value, or each element of a list, has one of these types; an int is a float too."""
@@ -122,6 +127,8 @@ def _scalar(value: Any, kind: str) -> Any:
     expected = {"bool": bool, "int": int, "str": str}.get(kind)
     if expected is None or not isinstance(value, expected) or (kind == "int" and isinstance(value, bool)):
         raise TypeError
+    if isinstance(value, str) and not value.isprintable():
+        raise ValueError
     return value
 
 
@@ -129,12 +136,16 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
-def _typed(value: Any) -> str:
+def typed_text(value: Any) -> str:
     """A value with its type, for messages: `'32' (str)`, `2.0 (float)`, `['2'] (list of str)`."""
     if _is_list(value):
         types = " and ".join(sorted({type(v).__name__ for v in value}))
-        return f"[{', '.join(map(repr, value))}] (list of {types})"
-    return f"{text_of(value) if isinstance(value, bool) else repr(value)} ({type(value).__name__})"
+        return _brief(f"[{', '.join(map(repr, value))}]") + (f" (list of {types})" if types else " (list)")
+    return f"{_brief(text_of(value) if isinstance(value, bool) else repr(value))} ({type(value).__name__})"
+
+
+def _brief(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def text_of(value: Any) -> str:

@@ -144,7 +144,11 @@ class Registry(Generic[T]):
         self._entries: dict[str, T] = {}
 
     def add(self, entry: T) -> None:
-        """Raises RegistryError where the name is registered already."""
+        """Raises RegistryError where the name is registered already, or a text would garble a terminal or a page."""
+        for text in _texts(entry):
+            if not all(sign.isprintable() or sign in "\n\t\xa0" for sign in text):
+                problem = f"{text[:60]!a} holds a control character: leave it out"
+                raise RegistryError(f"{self.kind} {entry.name!a}: {problem}")
         first = self._entries.get(entry.name)
         if first is not None:
             raise RegistryError(
@@ -174,6 +178,12 @@ class Registry(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+def _texts(entry: Entry) -> Iterator[str]:
+    """The texts of an entry that tables and pages show."""
+    for value in vars(entry).values():
+        yield from (each for each in (value if isinstance(value, tuple) else (value,)) if isinstance(each, str))
 
 
 F = TypeVar("F", bound=Callable[..., Any])

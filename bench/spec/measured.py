@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,9 @@ from bench.registry import Architecture, Dataset, Metric, RegistryError, suggest
 from bench.spec.context import Context
 from bench.spec.workload import Workload, check_graph
 
+IMAGE = ("channels", "height", "width")
+MAX_VALUES = 2**31
+"""Values of the largest example."""
 MAX_SEEDS = 10_000
 MAX_TRAINING_RUNS = 100_000
 MAX_MEASUREMENTS = 200_000
@@ -46,11 +50,17 @@ def workload_of(context: Context, architecture: Architecture, metrics: Sequence[
     if any(side < 1 for side in section.shape):
         message = f"'workload.shape' needs positive sizes, not {text_of(section.shape)}"
         raise context.error(["workload", "shape"], message)
+    if math.prod(section.shape) > MAX_VALUES:
+        message = f"'workload.shape' {text_of(section.shape)} has more than {MAX_VALUES:,} values"
+        raise context.error(["workload", "shape"], message)
     try:
         check_graph(section.graph, section.device)
     except ValueError as error:
         raise context.error(["workload", "graph"], error) from None
     needs_dataset = section.dataset is not None or any(metric.kind == "accuracy" for metric in metrics)
+    if needs_dataset and len(section.shape) != len(IMAGE):
+        message = f"'workload.shape' is {', '.join(IMAGE)} where there is a dataset, not {text_of(section.shape)}"
+        raise context.error(["workload", "shape"], message)
     dataset, axes = _dataset(context, architecture) if needs_dataset else ("", {})
     values = section.model_dump(exclude={"dataset", "shape"})
     shape = tuple(section.shape)

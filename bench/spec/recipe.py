@@ -6,14 +6,17 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+MOST = 10**9
+"""The largest number of steps or examples."""
+
 
 class Recipe(BaseModel):
     """The `train:` section of an ablation. Frozen; every field is part of the key of an accuracy measurement."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    steps: int = Field(default=400, ge=1, description="optimizer steps")
-    batch: int = Field(default=8, ge=1, description="examples per step")
+    steps: int = Field(default=400, ge=1, le=MOST, description="optimizer steps")
+    batch: int = Field(default=8, ge=1, le=MOST, description="examples per step")
     optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: float = Field(default=3e-3, gt=0, description="peak learning rate")
     weight_decay: float = Field(default=1e-2, ge=0)

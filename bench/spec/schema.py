@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from bench.registry import suggestion, text_of
+from bench.registry.axes import typed_text
 from bench.spec.characters import one_line
-from bench.spec.recipe import Recipe
+from bench.spec.recipe import MOST, Recipe
 from bench.spec.workload import Layout
 from bench.spec.yamlfile import Document, FileError
 
@@ -63,10 +64,10 @@ class WorkloadSection(_Section):
 
     dataset: str | dict[str, Any] | None = None
     shape: list[int] = Field(default=[3, 64, 64], min_length=1, max_length=4)
-    batch: int = Field(default=1, ge=1)
-    device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?|mps)$")
+    batch: int = Field(default=1, ge=1, le=MOST)
+    device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d{1,3})?|mps)$")
     dtype: str = Field(default="float32", pattern=r"^(float32|float64|bfloat16|float16)$")
-    threads: int = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1, le=1024)
     layout: Layout = "contiguous"
     compile: bool = False
     graph: bool = False
@@ -123,20 +124,47 @@ def validated(document: Document) -> AblationFile:
     try:
         return AblationFile.model_validate(document.data)
     except ValidationError as error:
-        raise AblationError("\n".join(_explained(document, each) for each in error.errors()[:2])) from None
+        raise AblationError("\n".join(_lines(document, error)[:2])) from None
 
 
-def _explained(document: Document, error: Any) -> str:
-    """One line for one of pydantic's errors: position, key, what would have worked."""
-    path = tuple(error["loc"])
+def _lines(document: Document, error: ValidationError) -> list[str]:
+    """A line for each place of the file that is wrong; pydantic has an error for each type that a key may have."""
+    by_place: dict[tuple[Any, ...], list[Any]] = {}
+    for each in error.errors():
+        by_place.setdefault(_place(document.data, each), []).append(each)
+    within = {place[:end] for place in by_place for end in range(len(place))}
+    return [_explained(document, place, errors) for place, errors in by_place.items() if place not in within]
+
+
+def _place(data: Any, error: Any) -> tuple[Any, ...]:
+    """The keys and positions of the file that lead to an error, without the types that pydantic tried on the way."""
+    place: list[Any] = []
+    for part in error["loc"]:
+        if (isinstance(data, dict) and part in data) or (isinstance(data, list) and isinstance(part, int)):
+            data = data[part]
+            place.append(part)
+    return (*place, error["loc"][-1]) if error["type"] == "missing" else tuple(place)
+
+
+def _explained(document: Document, path: tuple[Any, ...], errors: Sequence[Any]) -> str:
+    """One line for pydantic's errors at one place: position, key, what would have worked."""
+    error = errors[0]
     where, key = document.at(path), ".".join(str(part) for part in path)
     if error["type"] == "extra_forbidden":
         section = tuple(part for part in path[:-1] if isinstance(part, str))
         return f"{where}: there is no key '{path[-1]}'{suggestion(str(path[-1]), _keys(section))}"
     if error["type"] == "missing":
         return f"{where}: key '{key}' is missing"
-    message = error["msg"][0].lower() + error["msg"][1:]
-    return f"{where}: '{key}': {message}, not {text_of(error['input'])[:60]}"
+    messages = dict.fromkeys(each["msg"][0].lower() + each["msg"][1:] for each in errors)
+    message = " or ".join(messages).replace(" or input should be ", " or ")
+    shown = _shown(error["input"]) if error["type"].endswith("_type") else text_of(error["input"])
+    return f"{where}: '{key}': {message}, not {shown[:60]}"
+
+
+def _shown(value: Any) -> str:
+    """A value of a wrong type, with its type where its text alone may be taken for another one."""
+    is_word = isinstance(value, str) and value.isalpha() and value not in ("true", "false", "null")
+    return text_of(value) if value is None or is_word else typed_text(value)
 
 
 def _keys(section: tuple[str, ...]) -> list[str]:
