@@ -134,8 +134,10 @@ def compare(a: Path, b: Path, as_json: bool) -> None:
         print_json(vars(line) for line in lines)
         return
     for line in lines:
-        change = f"({line.change:+.6g})" if line.change else line.error or line.note
-        click.echo(f"{line.status:9} {line.variant}  {line.metric}  {_or_dash(line.a)} -> {_or_dash(line.b)} {change}")
+        change = f"({line.change:+.6g})" if line.change else line.error
+        text = " ".join(part for part in (change, line.note) if part)
+        numbers = f"{_or_dash(line.a)} -> {_or_dash(line.b)}"
+        click.echo(f"{line.status:9} {line.variant}  {line.metric}  {numbers} {text}")
     counts = {status: sum(line.status == status for line in lines) for status in dict.fromkeys(x.status for x in lines)}
     click.echo(", ".join(f"{count} {status}" for status, count in counts.items()) or "both are empty")
 

@@ -8,12 +8,15 @@ from typing import Any
 
 CONDITIONS = (
     "task", "dataset", "fingerprint", "shape", "recipe", "batch", "dtype", "device", "threads", "layout", "compile",
-    "graph", "machine",
+    "graph", "machine", "weights", "files",
 )  # fmt: skip
 """The parts of a key that are settings; the others are the variant, the metric, the seed and the code."""
 
-OF_A_PLACE = ("machine", "fingerprint")
-"""Settings that an ablation file does not state: they belong to the machine and to the copy of the data."""
+OF_A_PLACE = ("machine", "fingerprint", "weights", "files")
+"""Settings that an ablation file does not state: they belong to the machine and to its copies of data and weights."""
+
+VERSIONS = ("code", "libraries")
+"""The parts of a key that say what was run, and not under which settings."""
 
 
 def conditions_of(parts: Mapping[str, Any]) -> dict[str, Any]:
@@ -21,6 +24,11 @@ def conditions_of(parts: Mapping[str, Any]) -> dict[str, Any]:
     chosen = {name: parts[name] for name in CONDITIONS if name in parts}
     plain: dict[str, Any] = json.loads(json.dumps(chosen, default=list))
     return plain
+
+
+def versions_of(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The digests of the code and the versions of the libraries among the parts of a key; empty where not recorded."""
+    return {name: parts[name] for name in VERSIONS if parts.get(name)}
 
 
 def stated(conditions: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,12 +13,11 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from dataclasses import replace as replaced
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.results.conditions import conditions_of
+from bench.results.conditions import conditions_of, versions_of
 from bench.results.measurement import Evaluation, Measurement, Record
 from bench.results.packing import packed, tuples, unpacked
 from bench.results.storefile import Reader, check_is_store, explained, fetched, immediate, writing
@@ -44,6 +43,245 @@ class Row:
     def is_damaged(self) -> bool:
         """Whether the row does not match its checksum."""
         return self.error is not None and self.error.startswith(DAMAGED)
+
+
+class Store:
+    """An open store. Use as a context manager; a missing file reads as empty and is made by the first write.
+
+    Until something is written, the file is only read. `damage` collects a line for each damaged row that was read.
+    Methods raise StoreError, or StoreUnavailable while the file is locked or its disk is full.
+    """
+
+    def __init__(self, path: str | Path = DEFAULT) -> None:
+        self.path = Path(path)
+        self.damage: dict[str, str] = {}
+        self._reader: Reader | None = None
+        self._writer: sqlite3.Connection | None = None
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close_reader()
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _close_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _read(self, statement: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with explained(self.path):
+            if self._writer is not None:
+                return fetched(self._writer, statement, arguments)
+            if self._reader is None:
+                if not check_is_store(self.path):
+                    return []
+                self._reader = Reader(self.path)
+            return self._reader.rows(statement, arguments)
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        """The rows of a query on the tables of `bench.results.storefile.SCHEMA`."""
+        return self._read(statement)
+
+    def _open(self) -> sqlite3.Connection:
+        if self._writer is None:
+            check_is_store(self.path)
+            self._close_reader()
+            self._writer = writing(self.path)
+        return self._writer
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with explained(self.path), immediate(self._open()) as connection:
+            yield connection
+
+    def measured(self, keys: Iterable[str]) -> dict[str, Row]:
+        """The live rows of those keys that have one; the error of a damaged row says so."""
+        rows = self._chosen(f"key, CASE WHEN {SOUND} THEN error ELSE '{_MISMATCH}' END, duration", keys)
+        return {row[0]: Row(*row) for row in rows}
+
+    def _chosen(self, columns: str, keys: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+        unique = list(dict.fromkeys(keys))
+        for start in range(0, len(unique), 500):
+            chunk = unique[start : start + 500]
+            marks = ",".join("?" * len(chunk))
+            yield from self._read(f"SELECT {columns} FROM measurement WHERE live = 1 AND key IN ({marks})", chunk)
+
+    def add(
+        self,
+        measurements: Iterable[tuple[Measurement, str, Mapping[str, Any]]],
+        replace: bool = False,
+    ) -> int:
+        """Store measurements, each with its metric's kind and the parts of its key; how many were new.
+
+        A live row stays, so that nothing is doubled; with `replace` the old row stays as
+        history and the new one becomes the live one.
+        """
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        return self.add_rows((row_of(m, kind, parts, created) for m, kind, parts in measurements), replace)
+
+    def add_records(self, records: Iterable[Record]) -> int:
+        """Add records of another store or a bundle with their dates; how many were new. Existing rows stay.
+
+        Of their keys' parts only the conditions are recorded.
+        """
+        return self.add_rows(row_of(r.measurement, r.kind, r.conditions, r.created) for r in records)
+
+    def add_rows(self, rows: Iterable[StoredRow], replace: bool = False) -> int:
+        """Add rows as `row_of` makes them; how many were new. With `replace` a live row goes to history."""
+        with self._transaction() as connection:
+            return sum(self._insert(connection, row, replace) for row in rows)
+
+    def rows(self) -> list[StoredRow]:
+        """The live rows as they are stored, for `add_rows` of another store; without damaged ones."""
+        columns = ", ".join(_WRITE)
+        statement = f"SELECT {columns}, {_FACTS} FROM measurement WHERE live = 1 AND {SOUND} ORDER BY id"
+        return [dict(zip((*_WRITE, "environment"), row, strict=True)) for row in self._read(statement)]
+
+    def _insert(self, connection: sqlite3.Connection, row: StoredRow, replace: bool) -> int:
+        """A damaged live row goes to history; so does another one where `replace`, unless it is this very row."""
+        if replace and connection.execute(_SAME, row).fetchone():
+            return 0
+        damaged = "" if replace else f" AND live = 1 AND NOT ({SOUND})"
+        connection.execute(f"UPDATE measurement SET live = NULL WHERE key = :key{damaged}", row)
+        connection.execute("INSERT OR IGNORE INTO environment (facts) VALUES (:environment)", row)
+        added = connection.execute(_INSERT, row).rowcount
+        if added:
+            connection.execute(f"UPDATE measurement SET checksum = {_DIGEST} WHERE id = last_insert_rowid()")
+        connection.execute("DELETE FROM claim WHERE key = :key", row)
+        return added
+
+    def add_evaluation(self, training_run: str, evaluation: Evaluation) -> None:
+        """Keep what a trained network did; the training run's key is what its training depends on."""
+        self.add_packed(training_run, *packed(evaluation))
+
+    def add_packed(self, training_run: str, facts: str, arrays: bytes) -> None:
+        """Keep an evaluation that was packed before."""
+        with self._transaction() as connection:
+            connection.execute(_put("evaluation"), (training_run, facts, arrays))
+
+    def evaluation(self, training_run: str) -> Evaluation | None:
+        """The evaluation of a training run, or None; a damaged one counts as none."""
+        statement = f"SELECT facts, arrays, {sound('evaluation')} FROM evaluation WHERE training_run = ?"
+        for facts, arrays, matches in self._read(statement, (training_run,)):
+            try:
+                if matches:
+                    return unpacked(facts, arrays)
+            except (*UNREADABLE, EOFError, zipfile.BadZipFile, zlib.error):
+                pass
+            self.damage[training_run] = f"the evaluation of the training run {training_run} is damaged"
+        return None
+
+    def evaluated(self) -> set[str]:
+        """The training runs that have an evaluation."""
+        return {row[0] for row in self._read("SELECT training_run FROM evaluation")}
+
+    def claim(self, keys: Sequence[str], owner: str, alive: Callable[[str], bool]) -> set[str]:
+        """The keys that `owner` may measure now: those that no other living run has claimed."""
+        with self._transaction() as connection:
+            owners = dict(connection.execute("SELECT key, owner FROM claim").fetchall())
+            living = {each: each == owner or alive(each) for each in set(owners.values())}
+            free = {key for key in keys if owners.get(key, owner) == owner or not living[owners[key]]}
+            connection.executemany("INSERT OR REPLACE INTO claim VALUES (?, ?)", [(k, owner) for k in sorted(free)])
+        return free
+
+    def release(self, owner: str) -> None:
+        """Give back what `owner` claimed and did not measure."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM claim WHERE owner = ?", (owner,))
+
+    def signatures(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """What was recorded of the networks of those keys; a damaged record counts as none."""
+        requested = set(keys)
+        rows = self._read(f"SELECT key, facts FROM signature WHERE {sound('signature')}")
+        return {key: json.loads(facts) for key, facts in rows if key in requested}
+
+    def add_signatures(self, signatures: Mapping[str, Mapping[str, Any]]) -> None:
+        """Keep what networks are, by key."""
+        with self._transaction() as connection:
+            rows = [(key, _json(facts)) for key, facts in signatures.items()]
+            connection.executemany(_put("signature"), rows)
+
+    def note(self, ablation: str) -> str:
+        """A person's remark on this ablation's run (`--allow-noop`); empty where there is none."""
+        return self._text("note", ablation) or ""
+
+    def add_note(self, ablation: str, text: str) -> None:
+        """Keep a person's reason beside the ablation's results."""
+        with self._transaction() as connection:
+            connection.execute(_put("note"), (ablation, text))
+
+    def _text(self, table: str, key: str) -> str | None:
+        """The text that a table has for a key, or None; a damaged one counts as none, and `damage` says so."""
+        name, column = COLUMNS[table]
+        rows = self._read(f"SELECT {column}, {sound(table)} FROM {table} WHERE {name} = ?", (key,))
+        if rows and not rows[0][1]:
+            self.damage[key] = f"the {table} of {key} is damaged"
+            return None
+        return rows[0][0] if rows else None
+
+    def durations(self) -> list[tuple[str, str, float, dict[str, Any]]]:
+        """(metric, architecture, seconds, parts of the key) of the latest measurements that did not fail."""
+        chosen = f"FROM measurement WHERE error IS NULL AND {SOUND} ORDER BY id DESC LIMIT 2000"
+        statement = f"SELECT metric, architecture, duration, parts {chosen}"
+        return [(metric, name, seconds, json.loads(parts)) for metric, name, seconds, parts in self._read(statement)]
+
+    def remember_fingerprint(self, dataset: str, value: str) -> None:
+        """Note the data that a named dataset had last, so that tables can be made where the data is not."""
+        with self._transaction() as connection:
+            connection.execute(_put("fingerprint"), (dataset, value))
+
+    def fingerprint(self, dataset: str) -> str | None:
+        """The last noted fingerprint of a dataset, or None."""
+        return self._text("fingerprint", dataset)
+
+    def parts(self, architecture: str, metric: str) -> list[tuple[str, dict[str, Any]]]:
+        """(key, parts of the key) of every measurement of that metric and architecture, the newest first."""
+        statement = "SELECT key, parts FROM measurement WHERE architecture = ? AND metric = ? AND json_valid(parts)"
+        rows = self._read(f"{statement} ORDER BY id DESC", (architecture, metric))
+        return [(key, json.loads(parts)) for key, parts in rows]
+
+    def records(self, keys: Iterable[str] | None = None) -> list[Record]:
+        """The live measurements: all of them in the order they were made, or those of `keys`.
+
+        A row that does not match its checksum, or cannot be read, is a failure: its error begins with `damaged`.
+        """
+        columns = f"{_READ}, variant, {SOUND}"
+        if keys is None:
+            rows: Iterable[tuple[Any, ...]] = self._read(
+                f"SELECT {columns} FROM measurement WHERE live = 1 ORDER BY id"
+            )
+        else:
+            rows = self._chosen(columns, keys)
+        chosen = list(rows)
+        environments = dict(self._read("SELECT id, facts FROM environment"))
+        return [self._checked(row, environments) for row in chosen]
+
+    def _checked(self, row: tuple[Any, ...], environments: Mapping[int, str]) -> Record:
+        *values, variant, matches = row
+        if not matches:
+            return self._damaged(values, variant, _MISMATCH)
+        try:
+            return _record(values, environments)
+        except UNREADABLE as error:
+            return self._damaged(values, variant, f"{DAMAGED}: the stored row cannot be read ({error})")
+
+    def _damaged(self, row: Sequence[Any], variant: str, error: str) -> Record:
+        """A failure in place of a damaged row: its names, as far as they can be read, and nothing that was measured."""
+        key, _, _, _, _, metric, kind, unit, _, seed, *_, created, _, _ = row
+        named, workload = Variant(str(variant), ()), Workload("", "", (), (), 1)
+        place = f"{variant} {metric}" + ("" if seed is None else f" seed {seed}")
+        self.damage[str(key)] = f"the measurement {place}, key {key}, is damaged"
+        failure = Measurement(str(key), named, workload, str(metric), str(unit), None, (), False, seed, 0.0, {}, error)
+        return Record(failure, str(kind), str(created))
+
+
+def is_damaged(self) -> bool:
+    """Whether the row does not match its checksum."""
+    return self.error is not None and self.error.startswith(DAMAGED)
 
 
 class Store:
@@ -385,14 +623,5 @@ def _record(row: Sequence[Any], environments: Mapping[int, str]) -> Record:
         traceback=traceback,
         files=json.loads(files),
     )
-    return Record(measurement, kind, created, conditions_of(json.loads(parts)))
-
-
-def _nameless(row: Sequence[Any], variant: str) -> Record:
-    """A row whose JSON cannot be read, by the names in its other columns."""
-    key, _, _, _, _, metric, kind, unit, _, seed, *_, created, _, _ = row
-    workload = Workload("", "", (), (), 1)
-    empty = Measurement(
-        str(key), Variant(str(variant), ()), workload, str(metric), str(unit), None, (), False, seed, 0, {}
-    )
-    return Record(empty, str(kind), str(created))
+    settings = json.loads(parts)
+    return Record(measurement, kind, created, conditions_of(settings), versions_of(settings))
