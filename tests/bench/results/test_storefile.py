@@ -274,7 +274,7 @@ def test_a_store_without_a_table_is_one_line(store):
     keep(store, ONE)
     with contextlib.closing(sqlite3.connect(store.path)) as connection:
         connection.execute("DROP TABLE environment")
-    with Store(store.path) as reader, pytest.raises(StoreError, match="no such table: .*environment"):
+    with Store(store.path) as reader, pytest.raises(StoreError, match="no such table"):
         reader.records()
 
 
