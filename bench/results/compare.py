@@ -28,6 +28,9 @@ MOST = 3
 """Modules and libraries that a note names."""
 
 
+OLDER = "code or libraries of one side are older than those of its latest number"
+
+
 class CompareError(ValueError):
     """A result set that cannot be read."""
 
@@ -204,7 +207,8 @@ def _nearest(place: Place, others: Numbers) -> str:
 def _differing(mine: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     if not mine or not other:
         return ["the conditions of one side are not recorded"]
-    return [*differences(mine, other), *missing_on_one_side(mine, other)]
+    notes = [*differences(mine, other), *missing_on_one_side(mine, other)]
+    return [OLDER if note.startswith("versions") else note for note in notes]
 
 
 def _listed(seeds: Iterable[int | None]) -> str:
