@@ -135,8 +135,10 @@ def compare(a: Path, b: Path, as_json: bool) -> None:
         print_json(vars(line) for line in lines)
         return
     for line in lines:
-        change = f"({line.change:+.6g})" if line.change else line.error or line.note
-        echo(f"{line.status:9} {line.variant}  {line.metric}  {_or_dash(line.a)} -> {_or_dash(line.b)} {change}")
+        change = f"({line.change:+.6g})" if line.change else line.error
+        text = " ".join(part for part in (change, line.note) if part)
+        numbers = f"{_or_dash(line.a)} -> {_or_dash(line.b)}"
+        echo(f"{line.status:9} {line.variant}  {line.metric}  {numbers} {text}")
     counts = {status: sum(line.status == status for line in lines) for status in dict.fromkeys(x.status for x in lines)}
     echo(", ".join(f"{count} {status}" for status, count in counts.items()) or "both are empty")
 

@@ -285,8 +285,7 @@ def _read(folder: Path, meta: Mapping[str, Any]) -> Bundle:
     variants = [Variant(v["architecture"], tuples(v["axes"]), tuple(v["stated"])) for v in meta["variants"]]
     texts = json.loads((folder / "samples.json").read_text(encoding="utf-8"))
     contributions = _load(folder / "contributions.npz")
-    with (folder / "measurements.csv").open(encoding="utf-8", newline="") as file:
-        rows = [{name: from_csv_field(text) for name, text in row.items()} for row in csv.DictReader(file)]
+    rows = _rows_of_csv(folder / "measurements.csv")
     records = [_record(row, variants, meta, texts, contributions.get(row["id"], ())) for row in rows]
     return Bundle(
         name=meta["name"],
@@ -295,6 +294,18 @@ def _read(folder: Path, meta: Mapping[str, Any]) -> Bundle:
         signatures={variants[int(i)]: Signature(**s) for i, s in meta["signatures"].items()},
         notes=tuple(meta["notes"]),
     )
+
+
+def _rows_of_csv(path: Path) -> list[dict[str, str]]:
+    """The rows, complete. Raises ValueError for other columns, a row that is cut off, or none: no bundle is empty."""
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        rows = list(reader)
+    if not set(COLUMNS) <= set(reader.fieldnames or ()):
+        raise ValueError(f"{path.name} has other columns")
+    if not rows or any(None in row or None in row.values() for row in rows):
+        raise ValueError(f"{path.name} is cut off")
+    return [{name: from_csv_field(text) for name, text in row.items()} for row in rows]
 
 
 def _record(

@@ -8,15 +8,18 @@ from typing import Any
 
 CONDITIONS = (
     "task", "dataset", "fingerprint", "shape", "recipe", "batch", "dtype", "device", "threads", "layout", "compile",
-    "graph", "machine", "clock",
+    "graph", "machine", "clock", "weights", "files",
 )  # fmt: skip
 """The settings that a number depends on. They are parts of its key, except `clock`, which the detail of a time states.
 
 The other parts of a key are the variant, the metric, the seed and the code.
 """
 
-OF_A_PLACE = ("machine", "fingerprint", "clock")
-"""Settings that an ablation file does not state: they belong to the machine, the copy of the data, the measuring."""
+OF_A_PLACE = ("machine", "fingerprint", "clock", "weights", "files")
+"""Settings that an ablation file does not state: they belong to the machine and its copies of files."""
+
+VERSIONS = ("code", "libraries")
+"""The parts of a key that say what was run, and not under which settings."""
 
 
 def conditions_of(parts: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,6 +33,11 @@ def with_clock(conditions: Mapping[str, Any], detail: Mapping[str, Any]) -> dict
     """The conditions, with the clock of a time (`elapsed`, `cpu`) where its detail states one."""
     clock = detail.get("clock")
     return {**conditions, "clock": clock} if isinstance(clock, str) else dict(conditions)
+
+
+def versions_of(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The digests of the code and the versions of the libraries among the parts of a key; empty where not recorded."""
+    return {name: parts[name] for name in VERSIONS if parts.get(name)}
 
 
 def stated(conditions: Mapping[str, Any]) -> dict[str, Any]:

@@ -72,13 +72,15 @@ class Record:
     """A measurement as it is stored: with its metric's kind, and when it was made (ISO 8601, UTC).
 
     `conditions` are the settings that its value depends on besides variant, metric, seed and code: input shape, recipe,
-    dataset, numeric type, machine. Numbers under different conditions are never compared.
+    dataset, numeric type, machine. Numbers under different conditions are never compared. `versions` are the digests of
+    the code and the versions of the libraries that made it; a bundle does not record them.
     """
 
     measurement: Measurement
     kind: str
     created: str
     conditions: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,11 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from dataclasses import replace as replaced
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.results.conditions import conditions_of, with_clock
+from bench.results.conditions import conditions_of, versions_of, with_clock
 from bench.results.measurement import Evaluation, Measurement, Record
 from bench.results.packing import packed, tuples, unpacked
 from bench.results.storefile import Reader, check_is_store, explained, fetched, immediate, writing
@@ -263,18 +262,21 @@ class Store:
 
     def _checked(self, row: tuple[Any, ...], environments: Mapping[int, str]) -> Record:
         *values, variant, matches = row
+        if not matches:
+            return self._damaged(values, variant, _MISMATCH)
         try:
-            record = _record(values, environments)
+            return _record(values, environments)
         except UNREADABLE as error:
-            return self._damaged(_nameless(values, variant), f"{DAMAGED}: the stored row cannot be read ({error})")
-        return record if matches else self._damaged(record, _MISMATCH)
+            return self._damaged(values, variant, f"{DAMAGED}: the stored row cannot be read ({error})")
 
-    def _damaged(self, record: Record, error: str) -> Record:
-        """The record as a failure, without anything that was measured."""
-        m = record.measurement
-        seed = "" if m.seed is None else f" seed {m.seed}"
-        self.damage[m.key] = f"the measurement {m.variant.name} {m.metric}{seed}, key {m.key}, is damaged"
-        return replaced(record, measurement=replaced(m, samples=(), contributions=(), detail={}, error=error))
+    def _damaged(self, row: Sequence[Any], variant: str, error: str) -> Record:
+        """A failure in place of a damaged row: its names, as far as they can be read, and nothing that was measured."""
+        key, _, _, _, _, metric, kind, unit, _, seed, *_, created, _, _ = row
+        named, workload = Variant(str(variant), ()), Workload("", "", (), (), 1)
+        place = f"{variant} {metric}" + ("" if seed is None else f" seed {seed}")
+        self.damage[str(key)] = f"the measurement {place}, key {key}, is damaged"
+        failure = Measurement(str(key), named, workload, str(metric), str(unit), None, (), False, seed, 0.0, {}, error)
+        return Record(failure, str(kind), str(created))
 
 
 def is_damaged(record: Record) -> bool:
@@ -385,14 +387,6 @@ def _record(row: Sequence[Any], environments: Mapping[int, str]) -> Record:
         traceback=traceback,
         files=json.loads(files),
     )
-    return Record(measurement, kind, created, with_clock(conditions_of(json.loads(parts)), measurement.detail))
-
-
-def _nameless(row: Sequence[Any], variant: str) -> Record:
-    """A row whose JSON cannot be read, by the names in its other columns."""
-    key, _, _, _, _, metric, kind, unit, _, seed, *_, created, _, _ = row
-    workload = Workload("", "", (), (), 1)
-    empty = Measurement(
-        str(key), Variant(str(variant), ()), workload, str(metric), str(unit), None, (), False, seed, 0, {}
-    )
-    return Record(empty, str(kind), str(created))
+    settings = json.loads(parts)
+    conditions = with_clock(conditions_of(settings), measurement.detail)
+    return Record(measurement, kind, created, conditions, versions_of(settings))

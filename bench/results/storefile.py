@@ -309,19 +309,26 @@ def writing(path: Path) -> sqlite3.Connection:
 
 
 def _make_ready(path: Path, connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
     version = version_of(connection)
     if version and not OLDEST <= version <= VERSION:
         raise other_version(path, version)
+    if not version and _identity(connection) != APPLICATION_ID:
+        with immediate(connection):  # before there is a log, so that the file itself shows what it is from then on
+            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
     if _is_incomplete(connection):
         with immediate(connection):
             _complete(connection)
 
 
 def _is_incomplete(connection: sqlite3.Connection) -> bool:
-    (identity,) = connection.execute("PRAGMA application_id").fetchone()
-    return identity != APPLICATION_ID or version_of(connection) != VERSION or bool(missing_columns(connection))
+    complete = _identity(connection) == APPLICATION_ID and version_of(connection) == VERSION
+    return not complete or bool(missing_columns(connection))
+
+
+def _identity(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA application_id").fetchone()[0])
 
 
 def _complete(connection: sqlite3.Connection) -> None:

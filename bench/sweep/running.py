@@ -46,7 +46,9 @@ def run_all(job: Job, announce: Callable[[Plan], None], finished: Callable[[Plan
 
     Results that an earlier run could not store are stored first.
     """
-    take_in(job.store, files_of(job.store.path))
+    for file in files_of(job.store.path):
+        added = take_in(job.store, [file])
+        Reporter(file.name).say(f"{added} results that an earlier run could not store are stored now")
     plans = job.plans()
     workers = job.workers or workers_for(plans)
     executor = LocalExecutor(workers, preload(plans))

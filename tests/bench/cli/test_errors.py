@@ -170,3 +170,24 @@ def test_commands_run_from_a_checkout_that_is_not_installed(tmp_path, arguments,
     assert done.returncode == 0, done.stderr
     assert text in done.stdout
     assert "Traceback" not in done.stderr
+
+
+class UnshowableError(ValueError):
+    def __str__(self) -> str:
+        raise TypeError("no text")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (UnshowableError(), "UnshowableError: its text cannot be shown (TypeError) (unexpected; --debug shows where)"),
+        (ValueError("a\ud800b"), "a\\ud800b"),
+        (ValueError("\n\n  deep  \n"), "deep"),
+        (KeyError(("a", 1)), "KeyError: ('a', 1) (unexpected; --debug shows where)"),
+        (OSError("odd"), "odd"),
+        (BrokenPipeError(32, "Broken pipe"), "Broken pipe"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_an_exception_with_an_odd_text_is_one_line_too(failing, error, line):
+    assert failing(error) == (2, f"error: {line}")

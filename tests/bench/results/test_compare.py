@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -177,3 +178,106 @@ def test_times_of_different_clocks_are_not_paired() -> None:
 
 def placed(value: float, conditions: dict[str, Any]) -> Any:
     return {("net", "latency", json.dumps(conditions, sort_keys=True)): Number(value)}
+
+
+def coded(value, seed, code, torch="2.1", **conditions):
+    versions = {"code": {"metric": {"bench.metrics.miou": code}}, "libraries": {"torch": torch}}
+    return replace(record(value, seed, **conditions), versions=versions)
+
+
+def test_numbers_of_two_versions_of_the_code_are_paired_and_the_difference_is_named():
+    (line,) = lines([coded(0.5, 0, "1a")], [coded(0.6, 0, "2b", torch="2.2")])
+    assert (line.status, line.change) == ("differs", pytest.approx(0.1))
+    assert line.note == 'code.metric.bench.metrics.miou: "1a", not "2b"; libraries.torch: "2.1", not "2.2"'
+    (line,) = lines([coded(0.5, 0, "1a")], [coded(0.5, 0, "1a")])
+    assert (line.status, line.note) == ("same", "")
+
+
+def test_seeds_that_different_code_measured_are_not_averaged():
+    mixed = [coded(0.1, 0, "1a"), coded(0.5, 1, "2b"), coded(0.7, 2, "2b")]
+    numbers = sorted((number.value, number.seeds) for number in numbers_of(mixed).values())
+    assert numbers == [(0.1, (0,)), (0.6, (1, 2))]
+    latest, earlier = sorted(lines(mixed, [coded(0.6, 1, "2b"), coded(0.8, 2, "2b")]), key=lambda line: line.status)
+    assert (latest.status, latest.a, latest.b) == ("differs", pytest.approx(0.6), pytest.approx(0.7))
+    assert (earlier.status, earlier.a) == ("only in A", 0.1)
+    assert earlier.note == "code or libraries of one side are older than those of its latest number"
+
+
+def test_moving_a_module_is_no_other_code():
+    moved = replace(coded(0.5, 1, "1a"), versions={"code": {"metric": {"b.miou": "1a"}}, "libraries": {"torch": "2.1"}})
+    ((_, number),) = numbers_of([coded(0.3, 0, "1a"), moved]).items()
+    assert number.seeds == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "note"),
+    [
+        ({"threads": 1}, {"threads": 8}, "threads: 1, not 8"),
+        ({"layout": "contiguous"}, {"layout": "channels_last"}, 'layout: "contiguous", not "channels_last"'),
+        ({"compile": False}, {"compile": True}, "compile: false, not true"),
+        ({"graph": False}, {"graph": True}, "graph: false, not true"),
+        ({"device": "cpu"}, {"device": "cuda"}, 'device: "cpu", not "cuda"'),
+        ({"dtype": "float32"}, {"dtype": "bfloat16"}, 'dtype: "float32", not "bfloat16"'),
+        ({"batch": 1}, {"batch": 16}, "batch: 1, not 16"),
+        (
+            {"dataset": {"name": "context", "distance": 14}},
+            {"dataset": {"name": "context", "distance": 20}},
+            "dataset.distance: 14, not 20",
+        ),
+        ({"weights": {"file:a.pt": "1a"}}, {"weights": {"file:a.pt": "2b"}}, 'weights.file:a.pt: "1a", not "2b"'),
+        ({"files": {"INCEPTION": "1a"}}, {"files": {"INCEPTION": "2b"}}, 'files.INCEPTION: "1a", not "2b"'),
+    ],
+)
+def test_each_setting_of_a_key_separates_numbers_and_is_named(one, other, note):
+    first, second = lines([record(0.5, **one)], [record(0.5, **other)])
+    assert {first.status, second.status} == {"only in A", "only in B"}
+    assert next(line.note for line in (first, second) if line.status == "only in A") == note
+
+
+def test_axes_that_the_name_leaves_out_separate_numbers():
+    """A default that changed in the code gives another network under the same name."""
+
+    def wide(width):
+        one = record(0.5)
+        variant = Variant("net", (("a", 1), ("width", width)), ("a",))
+        return replace(one, measurement=replace(one.measurement, variant=variant))
+
+    first, second = lines([wide(64)], [wide(32)])
+    assert {first.note, second.note} == {"axes.width: 64, not 32", "axes.width: 32, not 64"}
+
+
+def test_a_mean_without_its_failed_seed_is_not_set_against_a_complete_one():
+    (line,) = lines([record(0.5, 0), record(0.7, 1)], [record(0.5, 0), record(seed=1, error="oom: x")])
+    assert (line.status, line.change, line.error) == ("error", None, "oom: x")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"variant,params,params_unit\nnet,x\x00y,\n", "t.csv:2: params is 'x\x00y', and no number"),
+        (b"variant,params,params_unit\nnet,seven,\n", "t.csv:2: params is 'seven', and no number"),
+        (b"variant,params,params_unit\nnet,7\n", "t.csv:2: the first line has 3 fields, and this one has not"),
+        (b"variant,params,params_unit\nnet,7,,9\n", "t.csv:2: the first line has 3 fields, and this one has not"),
+        (b"variant,params,params_unit\nnet,7,\nnet,8,\n", "t.csv:3: the variant net is listed twice"),
+        (b"variant,params,params_unit\nnet," + b"7" * 200_000 + b",\n", "field larger than field limit"),
+        ("variant,params,params_unit\nnet,7,\n".encode("utf-16"), "not UTF-8"),
+        (b"variant,params,params_unit\nn\xe9t,7,\n", "not UTF-8"),
+        (b"", "not a table"),
+    ],
+)
+def test_an_odd_table_is_refused_with_its_line(tmp_path, content, message):
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(CompareError) as error:
+        read(tmp_path / "t.csv")
+    assert message in str(error.value)
+
+
+def test_a_table_that_a_spreadsheet_saved_with_a_byte_order_mark_reads_as_any_other(tmp_path):
+    (tmp_path / "t.csv").write_text("variant,params,params_unit\nnet,7,\n", encoding="utf-8-sig")
+    assert read(tmp_path / "t.csv") == {("net", "params", "{}"): Number(7.0)}
+
+
+def test_a_pipe_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "t.csv")
+    with pytest.raises(CompareError, match="neither a file nor a folder"):
+        read(tmp_path / "t.csv")
