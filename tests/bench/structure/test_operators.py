@@ -60,7 +60,10 @@ def test_operators_of_other_libraries_are_refused_whatever_their_names():
     assert treatment(torch.ops.aten.linalg_svd.default) == "refused"
 
 
-RANDOM = {"rand_like", "randn_like", "bernoulli", "uniform", "normal", "empty_like", "new_empty", "new_empty_strided"}
+RANDOM = {
+    *("rand_like", "randn_like", "bernoulli", "uniform", "normal", "empty_like", "new_empty", "new_empty_strided"),
+    *("exponential", "cauchy", "geometric", "log_normal"),
+}
 UNITS = {"_conj", "resolve_conj", "one_hot", "view_as_complex", "view_as_real"} | RANDOM
 CHOICES = {
     "Tensor": [torch.arange(2.0, 18).reshape(1, 1, 4, 4) ** 1.5, torch.arange(4)],
