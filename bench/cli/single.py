@@ -60,12 +60,16 @@ def _measurement_row(m: Any) -> dict[str, Any]:
 
 
 def _print_measurements(measurements: Sequence[Any]) -> None:
+    from bench.display.wording import uncounted_text
+
     for place, m in enumerate(measurements):
         if not place or m.workload.batch != measurements[place - 1].workload.batch:
             echo(f"{m.variant.name}, batch {m.workload.batch}", bold=True)
         echo(f"  {m.metric:28} {_value_text(m)}")
         for name, part in m.detail.items():
-            if not isinstance(part, (list, tuple)) and part not in ({}, None):
+            if name == "uncounted" and part:
+                echo(f"    {'leaves out':26} {uncounted_text(part)}", fg="yellow")
+            elif not isinstance(part, (list, tuple)) and part not in ({}, None):
                 echo(f"    {name:26} {_inline(part)}")
 
 
@@ -76,7 +80,8 @@ def _value_text(m: Any) -> str:
         return "no single number"
     number = f"{m.value:,}" if m.exact else f"{m.value:.4g}"
     spread = "" if m.exact or len(m.samples) < 2 else f"  (median of {len(m.samples)})"
-    return f"{number} {m.unit}".rstrip() + spread
+    at_least = "at least " if m.detail.get("uncounted") else ""
+    return f"{at_least}{number} {m.unit}".rstrip() + spread
 
 
 def _inline(part: Any) -> str:

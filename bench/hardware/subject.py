@@ -41,14 +41,14 @@ class Subject:
         """
         import torch
 
-        from bench.structure.modes import in_eval, in_precision
+        from bench.structure.modes import in_eval, in_precision, moved
 
         torch.manual_seed(self.seed)
         network = self.build()
         if not isinstance(network, torch.nn.Module):
             raise TypeError(f"the builder returned a {type(network).__name__}; it must return a torch.nn.Module")
         built = in_precision(self._complete(in_eval(network)), getattr(torch, self.dtype), self.device)
-        return built.to(memory_format=torch.channels_last) if self.layout == "channels_last" else built
+        return moved(built, layout=torch.channels_last) if self.layout == "channels_last" else built
 
     @cached_property
     def structure(self) -> torch.nn.Module:

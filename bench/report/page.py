@@ -13,7 +13,16 @@ from bench.analysis.summary import Summary, summarise
 from bench.display.figure import names
 from bench.display.names import axis_text, shared_words, short_name
 from bench.display.numbers import ARROWS, PLAIN, Shown, number_text, show, shown_unit, spread_words, style_of
-from bench.display.wording import EMPTY, ClaimText, FrontTable, claim_texts, front_table, inference_notes, timing_notes
+from bench.display.wording import (
+    EMPTY,
+    ClaimText,
+    FrontTable,
+    claim_texts,
+    front_table,
+    inference_notes,
+    timing_notes,
+    uncounted_notes,
+)
 from bench.registry import text_of
 from bench.report.figures import Figure, figures
 from bench.report.table import markdown
@@ -91,10 +100,18 @@ def page_of(results: Results, plugins: Sequence[str] = (), most: int | None = No
         provenance=tuple(provenance(results)),
         repair=f"{command(results)} --rerun failed",
         side_effects=tuple(_side_effect(e, names(results)) for e in side_effects(results.signatures, results.baseline)),
-        inference=(*timing_notes(summary, names(results)), *inference_notes(summary)),
+        inference=tuple(_number_notes(summary)),
         claims=tuple(claim_texts(summary)),
         fronts=front_table(summary, names(results)),
     )
+
+
+def _number_notes(summary: Summary) -> Iterator[str]:
+    """What the numbers of the table are: their clocks, what their counts leave out, how differences are judged."""
+    labels = names(summary.results)
+    yield from timing_notes(summary, labels)
+    yield from uncounted_notes(summary, labels)
+    yield from inference_notes(summary)
 
 
 def headline(summary: Summary) -> Iterator[str]:

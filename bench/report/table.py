@@ -14,7 +14,7 @@ from bench.analysis.claims import ClaimResult, ComparisonResult
 from bench.analysis.summary import Summary, summarise
 from bench.display.names import axis_text, shared_words, short_name
 from bench.display.numbers import DELTA, heading, show, spread_words, style_of
-from bench.display.wording import EMPTY, claim_text, claim_texts, inference_notes, timing_notes
+from bench.display.wording import EMPTY, claim_text, claim_texts, inference_notes, timing_notes, uncounted_notes
 from bench.report.fields import cells, csv_columns, csv_values, ends, json_object, number
 from bench.results.results import Results
 from bench.spec.characters import csv_field, forbidden_character, printable
@@ -82,7 +82,9 @@ def notes_under(summary: Summary, named: Naming = full_name) -> list[str]:
     """What the differences and their intervals are, and the excluded variants, each with its reason."""
     results = summary.results
     notes = [f"{DELTA}: difference from {named(results, results.baseline)}, paired by seed where there are seeds"]
-    notes += [*timing_notes(summary, {v: named(results, v) for v in results.variants}), *inference_notes(summary)]
+    named_variants = {variant: named(results, variant) for variant in results.variants}
+    notes += [*timing_notes(summary, named_variants), *uncounted_notes(summary, named_variants)]
+    notes += inference_notes(summary)
     return notes + [f"excluded: {named(results, variant)}, because {because}" for variant, because in results.excluded]
 
 

@@ -106,6 +106,11 @@ class Audit:
         return None if self.failure else sum(line.fvcore or 0 for line in self.lines)
 
     @property
+    def uncounted(self) -> dict[str, int]:
+        """Runs of the operators that our own count leaves out."""
+        return {line.operator: line.runs for line in self.lines if not line.counted}
+
+    @property
     def unexplained(self) -> tuple[Line, ...]:
         """Lines with a number that no rule predicts."""
         return tuple(line for line in self.lines if not line.explained)
@@ -284,6 +289,8 @@ def _torch_rule(ours: _Ours, count: int) -> str:
         return NO_VECTORS
     if count or ours.macs:
         return ""
+    if not ours.counted:
+        return NO_PRICE
     return PRODUCTS_ONLY if ours.flops else MOVES
 
 
@@ -305,7 +312,7 @@ def _fvcore_rule(name: str, ours: _Ours, counts: Mapping[str, int], attention: i
         return PRICES[name] if name in PRICES and count == ours.priced else ""
     if ours.priced:
         return ""
-    return NO_PRICE if ours.flops else MOVES
+    return NO_PRICE if ours.flops or not ours.counted else MOVES
 
 
 def _product_rule(missing: int, unpriced: Mapping[str, int], einsum: int) -> str:

@@ -23,7 +23,8 @@ or a matrix product (attention's included). Taps on padding count, additions of 
 - deformable convolution: MACs as a convolution; 7 FLOPs more per sampled value, 8 with a mask
 - bilinear form (`nn.Bilinear`): outputs x in1 x in2 MACs, and one more multiplication for each
 - bags of embeddings: 1 per looked-up element, a MAC where samples have weights; RoI align: 8 per sample of a bin
-- data movement (views, joins, padding, indexing, copies, fills) and random numbers: 0
+- data movement (views, joins, padding, indexing, copies, fills), tables of numbers alone (windows), random numbers and
+  assertions: 0
 
 **Complex numbers** count in real operations. A product of two complex factors is 4 real MACs, of a complex and a real
 one 2. An elementwise complex product is 6 FLOPs (4 multiplications, 2 additions), with a real factor 2; a division 11,
@@ -39,12 +40,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 
 from bench.structure.nodes import Node, Ref, Tape, base_name
+from bench.structure.shapes import FAKE_QUANTISED
 from bench.structure.supports import Supports
 
 Count = tuple[int, int]
@@ -76,6 +78,8 @@ ACTIVATIONS: Mapping[str, int] = {
     "lerp": 3,
     "addcmul": 3,
     "addcdiv": 3,
+    "rrelu_with_noise": 2,
+    **dict.fromkeys(FAKE_QUANTISED[:3], 7),  # divide, add, round, clamp (2), subtract, multiply
 }
 """Per element, by their formulas; every other pointwise operator is one."""
 
@@ -92,7 +96,9 @@ _MOVES = (
     "zeros ones full empty arange linspace eye zeros_like ones_like empty_like full_like rand_like "
     "randn_like new_zeros new_ones new_empty new_full new_empty_strided fill zero scalar_tensor rand "
     "randn randint randperm bernoulli uniform normal empty_strided one_hot take masked_scatter "
-    "_local_scalar_dense complex real imag"
+    "_local_scalar_dense complex real imag put diag_embed hann_window hamming_window blackman_window bartlett_window "
+    "kaiser_window tril_indices triu_indices logspace exponential cauchy geometric log_normal _linalg_check_errors "
+    "_assert_async _functional_assert_async _assert_scalar _functional_assert_scalar"
 )
 MOVES = frozenset(_MOVES.split())
 """Operators that move or fill data and compute nothing."""
@@ -124,6 +130,7 @@ class Operator:
     macs: int
     flops: int
     counted: bool
+    namespace: str = "aten"
 
 
 @dataclass(frozen=True)
@@ -151,6 +158,11 @@ class Costs:
         """Operators without a rule."""
         return tuple(o.name for o in self.operators if not o.counted)
 
+    @property
+    def calls_left_out(self) -> Mapping[str, int]:
+        """Calls of each operator without a rule, by `namespace.name`."""
+        return {f"{o.namespace}.{o.name}": o.count for o in self.operators if not o.counted}
+
 
 def per_input(count: int, batch: int) -> float:
     """A count of a batch divided by its size: an int if it is whole."""
@@ -172,9 +184,13 @@ def _costs(tape: Tape) -> Costs:
     for node in tape.executed:
         counted = cost_of(tape, node)
         macs, flops = counted or (0, 0)
-        sofar = table.get(node.name, Operator(node.name, 0, 0, 0, counted is not None))
-        table[node.name] = Operator(
-            node.name, sofar.count + 1, sofar.macs + macs, sofar.flops + flops, sofar.counted and counted is not None
+        sofar = table.get(node.name, Operator(node.name, 0, 0, 0, True, node.op.namespace))
+        table[node.name] = replace(
+            sofar,
+            count=sofar.count + 1,
+            macs=sofar.macs + macs,
+            flops=sofar.flops + flops,
+            counted=sofar.counted and counted is not None,
         )
         if macs:
             modules[node.module] = modules.get(node.module, 0) + macs
@@ -258,6 +274,12 @@ def _batched_sum(tape: Tape, node: Node) -> Count:
 def _outer(tape: Tape, node: Node) -> Count:
     out = _numel(tape, node.outputs[0])
     return out, 2 * out
+
+
+def _time_convolution(tape: Tape, node: Node) -> Count:
+    bound, out = node.bind(), _numel(tape, node.outputs[0])
+    kernel, channels, _ = tape.values[bound["weight"].id].shape
+    return out * kernel * channels, 2 * out * kernel * channels + out
 
 
 def _trilinear(tape: Tape, node: Node) -> Count:
@@ -401,6 +423,7 @@ COUNTS: dict[str, Callable[[Tape, Node], Count | None]] = {
     "convolution": _convolution,
     **dict.fromkeys(("mm", "bmm", "mv", "dot", "vdot", "matmul", "_int_mm", *ADDED), _product),
     "addbmm": _batched_sum,
+    "conv_tbc": _time_convolution,
     "addr": _outer,
     "_trilinear": _trilinear,
     "deform_conv2d": _deformable,

@@ -11,7 +11,7 @@ from itertools import product
 import numpy as np
 
 from bench.structure.growth import STEP, Growth, growth
-from bench.structure.nodes import StructureError
+from bench.structure.nodes import StructureError, UnrolledError
 from bench.structure.question import Question
 
 Size = int | tuple[int, ...] | None
@@ -28,7 +28,8 @@ class Phases:
     """Extents over the positions of one period of the output, on an unbounded input.
 
     `minimum` and `maximum`: the smallest and largest extent, an int if all axes agree. `map`: for each spatial axis the
-    extent at phase 0, 1, ... of the position (position modulo the period); 0 where the output depends on no pixel.
+    extent at phase 0, 1, ... of the position (position modulo the period); 0 where the output depends on no pixel. For
+    a row of tokens, whose fields do not repeat along it: the extents that occur.
     """
 
     minimum: Size
@@ -52,13 +53,23 @@ def unbounded(question: Question) -> Unbounded:
     if not question.to_axes or not question.from_axes:
         return Unbounded(None, "the output or the input has no spatial axes")
     try:
-        measured = growth(question)
+        return _unbounded(question)
+    except StructureError as error:
+        return Unbounded(None, f"the network takes no larger input: {error}")
+
+
+def _unbounded(question: Question) -> Unbounded:
+    """The field at the largest sizes at which a network that loops over its input can be recorded."""
+    largest = STEP
+    while True:
+        measured = growth(question, largest)
         period = _period(measured)
         if period is None:
             return Unbounded(None, "the output does not grow with the input")
-        return _confirmed(question, measured, period)
-    except StructureError as error:
-        return Unbounded(None, f"the network takes no larger input: {error}")
+        try:
+            return _confirmed(question, measured, period)
+        except UnrolledError:
+            largest = measured.planned - 1
 
 
 def _confirmed(question: Question, measured: Growth, period: tuple[int, ...]) -> Unbounded:
@@ -89,8 +100,7 @@ def _period(measured: Growth) -> tuple[int, ...] | None:
         if grown <= 0 or step <= 0:
             return None
         length = math.ceil(measured.numerators(axis) * Fraction(step, grown))
-        is_map = len(small.tape.values[small.to_value].shape) == len(small.tape.values[small.from_value].shape)
-        periods.append(length if is_map else min(length, MOST_TOKENS))
+        periods.append(length if small.is_map else min(length, MOST_TOKENS))
     return tuple(periods)
 
 
@@ -105,6 +115,9 @@ def _paired(question: Question) -> tuple[int, ...]:
 def _phases(question: Question, period: tuple[int, ...]) -> Phases | None:
     """Extents at all phases around the centre; None if one of the fields touches the border."""
     centre = _place_with_field(question, period)
+    box = question.support(centre).box(question.from_axes)
+    if box is not None and (any(_touching(question, box)) if question.is_map else _spans(question, box)):
+        return None
     maps = []
     for axis in range(len(period)):
         extents = _along(question, centre, axis, period)
@@ -129,15 +142,23 @@ def _first(centre: int, length: int) -> int:
 
 
 def _along(question: Question, centre: Sequence[int], axis: int, period: tuple[int, ...]) -> np.ndarray | None:
-    """The extent at each phase along an axis; None if a field touches the border."""
+    """The extent at each phase along an axis; None if a field touches the border.
+
+    A row of tokens has no phases, and tokens at the border of the image: the extents that the others have, ascending.
+    """
     first = _first(question.place[axis], period[axis])
     target = question.from_axes.index(_paired(question)[axis])
     extents = []
-    for p in range(first, first + period[axis]):
+    last = min(first + period[axis], question.size(question.to_value, question.to_axes[axis]))
+    for p in range(first, last):
         box = question.support([*centre[:axis], p, *centre[axis + 1 :]]).box(question.from_axes)
         if box is not None and any(_touching(question, box)):
-            return None
+            if question.is_map or _spans(question, box):
+                return None
+            continue
         extents.append(0 if box is None else box[target][1] - box[target][0])
+    if not question.is_map:
+        return np.unique(extents) if extents else None
     return np.array(extents)
 
 
@@ -145,6 +166,12 @@ def _touching(question: Question, box: tuple[tuple[int, int], ...]) -> list[bool
     """Along which axes a box touches the border of the source."""
     sizes = (question.size(question.from_value, axis) for axis in question.from_axes)
     return [start == 0 or stop == size for (start, stop), size in zip(box, sizes, strict=True)]
+
+
+def _spans(question: Question, box: tuple[tuple[int, int], ...]) -> bool:
+    """Whether a box has the whole extent of the source along some axis."""
+    sizes = (question.size(question.from_value, axis) for axis in question.from_axes)
+    return any((start, stop) == (0, size) for (start, stop), size in zip(box, sizes, strict=True))
 
 
 def _touched(question: Question) -> str:

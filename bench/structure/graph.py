@@ -97,8 +97,9 @@ def op_counts(tape: Tape) -> dict[str, int]:
     return dict(Counter(node.name for node in tape.executed).most_common())
 
 
-CONVOLUTIONS = ("convolution", "deform_conv2d")
-PRODUCTS = (*CONVOLUTIONS, "mm", "bmm", "addmm", "baddbmm")
+CONVOLUTIONS = ("convolution", "deform_conv2d", "conv_tbc")
+MATRICES = ("mm", "bmm", "addmm", "baddbmm", "addbmm", "mv", "addmv", "dot", "vdot", "addr", "_int_mm", "_trilinear")
+PRODUCTS = (*CONVOLUTIONS, *MATRICES)
 
 
 def depth(tape: Tape) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from bench.structure.nodes import Node, StructureError, UnrolledError
@@ -17,10 +17,14 @@ from bench.structure.question import Question
 
 STEP = 256 * 21
 """Pixels of the first enlargement: a multiple of usual strides and window sizes, which many networks demand."""
-UNROLLED_STEP = 48
+UNROLLED_STEPS = (48, 16, 4)
 """The same for a network that runs a loop over its input, whose recording is longer the larger the input is."""
+UNROLLED_LIMIT = 16_000
+"""Operators of a recording from which on a smaller enlargement is tried."""
 ATTEMPTS = 6
 LARGEST = 1 << 31
+WIDEST = 256
+"""Steps beyond which no first enlargement goes."""
 FINEST = 64
 """Maps of more than this many positions per pixel do not grow linearly (scores of attention) and are left out."""
 
@@ -34,12 +38,14 @@ class Growth:
 
     `strides`: by value of the recordings, one per axis from the third on; None along an axis that does not grow. `far`
     is the question on an input that is `step` pixels larger than that of `near`; all numerators divide `step`.
+    `planned`: the enlargement that was tried first.
     """
 
     near: Question
     far: Question
     step: int
     strides: Mapping[int, tuple[Stride, ...]]
+    planned: int = STEP
 
     def numerators(self, axis: int) -> int:
         """The least common multiple of the numerators of all strides along an axis, relative to the source's."""
@@ -48,17 +54,38 @@ class Growth:
         return math.lcm(*((s / own).numerator for s in relative if s is not None))
 
 
-def growth(question: Question) -> Growth:
+def growth(question: Question, largest: int = STEP) -> Growth:
     """Exact strides of all maps with as many axes as the input; a network that loops over its input is enlarged less.
 
-    Raises StructureError if the network takes one size only, or if a stride is not a simple fraction.
+    No first enlargement is larger than `largest`. Raises StructureError if the network takes one size only, or if a
+    stride is not a simple fraction; UnrolledError if its recording becomes too long at every larger size.
     """
     small = question.enlarged(0)
-    limit = 4 * len(small.tape.nodes) + 2000
-    try:
-        return _measured(small, STEP, limit)
-    except UnrolledError:
-        return _measured(small, UNROLLED_STEP, 64 * limit)
+    operators = len(small.tape.nodes)
+    unrolled = max(UNROLLED_LIMIT, 6 * operators)
+    plans = [(STEP, 4 * operators + 2000), *((step, unrolled) for step in UNROLLED_STEPS)]
+    for step, limit in (plan for plan in plans if plan[0] <= largest):
+        try:
+            return replace(_measured_at_a_size_that_fits(small, step, limit), planned=step)
+        except UnrolledError:
+            continue
+    raise UnrolledError(f"it runs more than {unrolled} operators on an input that is a little larger")
+
+
+def _measured_at_a_size_that_fits(small: Question, step: int, limit: int) -> Growth:
+    """Strides from enlargements by `step`, or by a multiple of the input's own extents where the network needs one."""
+    own = small.shapes[small.input][2:]
+    steps = dict.fromkeys((step, math.lcm(step, math.gcd(*own)), math.lcm(step, *own)))
+    for each in steps:
+        try:
+            return _measured(small, each, limit)
+        except UnrolledError:
+            raise
+        except StructureError as error:
+            refusal = error
+            if each > WIDEST * step:
+                break
+    raise refusal
 
 
 def _measured(small: Question, step: int, limit: int) -> Growth:
@@ -74,7 +101,7 @@ def _measured(small: Question, step: int, limit: int) -> Growth:
         if step % common == 0 and _are_exact(strides, near, far, step):
             return Growth(near, far, step, strides)
         multiple = math.lcm(step, common)
-        if step < multiple <= (LARGEST if base else 256 * step):
+        if step < multiple <= (LARGEST if base else WIDEST * step):
             step = multiple
         elif base == 0:
             base = step

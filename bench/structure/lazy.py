@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from torch.utils._pytree import tree_map_only
 
 from bench.structure.device import RunDevice, plain_attention
+from bench.structure.modes import in_eval
 from bench.structure.nodes import StructureError
 from bench.structure.twins import twin
 
@@ -28,6 +29,10 @@ def _groups(model: torch.nn.Module) -> Iterator[dict[str, Any]]:
     for module in model.modules():
         yield module._parameters
         yield module._buffers
+
+
+def _tensors(module: torch.nn.Module) -> list[Any]:
+    return [*module._parameters.values(), *module._buffers.values()]
 
 
 def _on_meta_without_shape(t: torch.Tensor) -> torch.Tensor:
@@ -54,7 +59,7 @@ def materialise(model: torch.nn.Module, inputs: Sequence[torch.Tensor]) -> None:
     lazy = [m for m in model.modules() if isinstance(m, LazyModuleMixin)]
     training = [(m, m.training) for m in model.modules()]
     try:
-        model.eval()
+        in_eval(model)
         with ExitStack() as stack:
             for layer in lazy:
                 stack.callback(_restore, layer, _with_data(layer))
@@ -68,8 +73,9 @@ def materialise(model: torch.nn.Module, inputs: Sequence[torch.Tensor]) -> None:
     finally:
         for module, mode in training:
             module.training = mode
-    if has_lazy_parts(model):
-        raise StructureError("a lazy layer gets no shape: the forward pass does not use it")
+    unused = sorted(path for path, module in model.named_modules() if any(map(is_lazy, _tensors(module))))
+    if unused:
+        raise StructureError(f"the lazy layer '{unused[0]}' gets no shape: the forward pass does not use it")
 
 
 def _with_data(layer: Any) -> Callable[..., None]:

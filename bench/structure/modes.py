@@ -9,14 +9,32 @@ COMPLEX = {torch.float64: torch.complex128, torch.float32: torch.complex64}
 
 
 def in_eval(model: torch.nn.Module) -> torch.nn.Module:
-    """The same network in eval mode. (Where a network's `train()` returns None, as many do, so does `eval()`.)"""
-    model.eval()
+    """The same network in eval mode. (Where a network's `train()` returns None, as many do, so does `eval()`.)
+
+    An exported program refuses the call and always runs as it was exported; the other parts are set all the same.
+    """
+    try:
+        model.eval()
+    except NotImplementedError:
+        for module in model.modules():
+            module.training = False
     return model
 
 
 def in_training(model: torch.nn.Module) -> torch.nn.Module:
     """The same network in training mode, whatever its `train()` returns."""
     model.train()
+    return model
+
+
+def moved(
+    model: torch.nn.Module, device: str | None = None, layout: torch.memory_format | None = None
+) -> torch.nn.Module:
+    """The same network on a device and in a memory layout, whatever its `to()` returns."""
+    if device is not None:
+        model.to(device)
+    if layout is not None:
+        model.to(memory_format=layout)
     return model
 
 

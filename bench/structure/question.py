@@ -75,6 +75,11 @@ class Question:
             raise StructureError(f"a position of {count} numbers does not fit an output of {rank} dimensions")
         return tuple(range(rank - count, rank))
 
+    @cached_property
+    def is_map(self) -> bool:
+        """Whether the output has an axis for each of the source's, so that fields repeat along them."""
+        return len(self.tape.values[self.to_value].shape) == len(self.tape.values[self.from_value].shape)
+
     @property
     def _images(self) -> bool:
         return len(self.shapes[self.input]) >= 4
@@ -100,8 +105,15 @@ class Question:
 
     def support(self, place: Sequence[int]) -> Support:
         """The elements of the source that the output at a place depends on."""
-        reader = self.network.supports(self.tape, self.from_value, self.cut)
-        return reader.of(self.to_value, self.terms(place))
+        place = tuple(place)
+        if place not in self._supports:
+            reader = self.network.supports(self.tape, self.from_value, self.cut)
+            self._supports[place] = reader.of(self.to_value, self.terms(place))
+        return self._supports[place]
+
+    @cached_property
+    def _supports(self) -> dict[tuple[int, ...], Support]:
+        return {}
 
     def enlarged(self, by: int, limit: int | None = None) -> Question:
         """The same question at the centre of an input that is `by` pixels larger along each axis."""

@@ -6,12 +6,13 @@ taken apart here, and the `_convolution` of traced code is recorded as `convolut
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from functools import cache
 from typing import Any
 
 import torch
+from torch._decomp import decomposition_table
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -21,6 +22,7 @@ from bench.structure.device import RunDevice, plain_attention
 from bench.structure.lazy import has_lazy_parts, materialised_copy
 from bench.structure.ledger import Ledger
 from bench.structure.nodes import Call, Node, Ref, StructureError, Tape, UnrolledError, base_name
+from bench.structure.scripts import refuse_scripts_that_ask_for_a_device
 from bench.structure.shapes import SHAPES
 from bench.structure.twins import Parts, parameter_twins, standing_in, twin, uncollected
 
@@ -30,17 +32,23 @@ _CONVOLUTION = torch.ops.aten.convolution.default
 _TRACED_CONVOLUTION = torch.ops.aten._convolution.default
 _COPY = torch.ops.aten._to_copy.default
 _ITEM = torch.ops.aten._local_scalar_dense.default
+_EQUAL = torch.ops.aten.equal.default
 _OWN = "_fovbench_own"
 
 
 @dataclass(frozen=True)
 class _Schema:
-    """Properties of an operator: the arguments that it writes (by place or name), whether it returns views."""
+    """Properties of an operator: the arguments that it writes (by place or name), whether it returns views.
+
+    `creates`: whether it returns tensors other than those that it writes. `parts`: runs the operators that make it up,
+    if it is recorded as these.
+    """
 
     written: tuple[int | str, ...]
+    creates: bool
     views: bool
     has_device: bool
-    composite: bool
+    parts: Callable[..., Any] | None
 
 
 @cache
@@ -49,10 +57,52 @@ def _schema(op: torch._ops.OpOverload) -> _Schema:
     for place, argument in enumerate(op._schema.arguments):
         if argument.alias_info is not None and argument.alias_info.is_write:
             written.append(argument.name if argument.kwarg_only else place)
-    aliases = [r.alias_info for r in op._schema.returns if r.alias_info is not None]
-    views = any(not a.is_write for a in aliases)
+    aliases = [r.alias_info for r in op._schema.returns]
+    creates = any(a is None or not a.is_write for a in aliases)
+    views = any(a is not None and not a.is_write for a in aliases)
     has_device = any(argument.name == "device" for argument in op._schema.arguments)
-    return _Schema(tuple(written), views, has_device, _is_composite(op))
+    return _Schema(tuple(written), creates, views, has_device, _parts(op))
+
+
+_APART = (
+    "_euclidean_dist affine_grid_generator aminmax binary_cross_entropy binary_cross_entropy_with_logits block_diag "
+    "count_nonzero dist huber_loss isin linalg_cross mse_loss nll_loss_forward nll_loss2d_forward renorm rot90 "
+    "smooth_l1_loss soft_margin_loss"
+)
+APART = frozenset(_APART.split())
+"""Operators with a kernel of their own that are recorded as the simpler ones of torch's decomposition."""
+
+
+def _written_through(view: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """A copy of the first tensor with the second one written through a view of it."""
+
+    def parts(x: torch.Tensor, source: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        result = x.clone()
+        view(result, *args, **kwargs).copy_(source)
+        return result
+
+    return parts
+
+
+def _polar(size: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
+    return torch.complex(size * angle.cos(), size * angle.sin())
+
+
+OWN_PARTS: Mapping[str, Callable[..., torch.Tensor]] = {
+    "polar": _polar,
+    "slice_scatter": _written_through(torch.ops.aten.slice),
+    "select_scatter": _written_through(torch.ops.aten.select),
+    "diagonal_scatter": _written_through(torch.ops.aten.diagonal),
+    "as_strided_scatter": _written_through(torch.ops.aten.as_strided),
+}
+
+
+def _parts(op: torch._ops.OpOverload) -> Callable[..., Any] | None:
+    if base_name(op) in OWN_PARTS and not op._schema.is_mutable:
+        return OWN_PARTS[base_name(op)]
+    if base_name(op) in APART and not op._schema.is_mutable:
+        return decomposition_table.get(op)
+    return op.decompose if _is_composite(op) else None
 
 
 def _is_composite(op: torch._ops.OpOverload) -> bool:
@@ -80,6 +130,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.ledger = Ledger()
         self.journal: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self.names: dict[int, str] = {}
+        self.refusal: StructureError | None = None
         self.inputs = meta_inputs(self.model, shape_or_inputs)
 
     @classmethod
@@ -91,6 +142,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def run(self) -> Tape:
         """The tape of one forward pass."""
+        refuse_scripts_that_ask_for_a_device(self.model)
         parts = Parts(self.model)
         twins = parameter_twins(parts)
         parameters = {name: self._parameter(p, twins[p]) for p, name in parts.parameters.items()}
@@ -121,8 +173,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         except StructureError:
             raise
         except Exception as error:
+            if self.refusal is not None:  # TorchScript raises an error of its own in place of ours
+                raise self.refusal from error
             where = f" in '{self.ledger.here()}'" if self.ledger.here() else ""
-            raise StructureError(f"the network cannot be recorded{where}: {_first_line(error)}") from error
+            raise StructureError(f"the network cannot be recorded{where}: {_one_line(error)}") from error
         finally:
             for hook in hooks:
                 hook.remove()
@@ -154,7 +208,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _enter(self, module: torch.nn.Module, args: Any) -> None:
         with torch._C.DisableTorchFunction():
-            inputs = tuple(self.ledger.identify(t) for t in _tensors(args))
+            inputs = tuple(self.ledger.identify(t) for t in _tensors(args) if not _is_wrapped(t))
         self.ledger.path.append((self.names.get(id(module), self.ledger.here()), inputs))
 
     def _leave(self, module: torch.nn.Module, args: Any, output: Any) -> None:
@@ -162,7 +216,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if id(module) not in self.names:
             return
         with torch._C.DisableTorchFunction():
-            outputs = tuple(self.ledger.identify(t) for _, t in leaves(output))
+            outputs = tuple(self.ledger.identify(t) for _, t in leaves(output) if not _is_wrapped(t))
         self.calls.setdefault(path, []).append(Call(inputs, outputs))
 
     # -- operators ---------------------------------------------------------------------------------
@@ -171,11 +225,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         with torch._C.DisableTorchFunction():
-            return self._dispatched(func, args, kwargs or {})
+            try:
+                return self._dispatched(func, args, kwargs or {})
+            except StructureError as error:
+                self.refusal = error
+                raise
 
     def _dispatched(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if func is _ITEM:
-            return self._number(args[0])
+            return self._constant(args[0]).item()
+        if func is _EQUAL:
+            return args[0].shape == args[1].shape and torch.equal(*map(self._constant, args))
         if func is _TRACED_CONVOLUTION:
             func, args = _CONVOLUTION, args[:9]
         if func is _INDEX:
@@ -184,9 +244,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             constant = evaluate(self.ledger, self.ledger.identify(args[0]))
             if constant is not None:
                 return constant.to(kwargs.get("dtype") or constant.dtype)
-        if _schema(func).composite:
+        parts = _schema(func).parts
+        if parts is not None:
             with self:
-                return func.decompose(*args, **kwargs)
+                return parts(*args, **kwargs)
         if self._reads_data_only(func, args, kwargs):
             return self._execute_on_data(func, args, kwargs)
         return self._record(func, args, kwargs)
@@ -220,12 +281,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         memories = (self.ledger.lookup(t) for t in tensors)
         return all(memory is None or memory.version == 0 for memory in memories)
 
-    def _number(self, t: torch.Tensor) -> Any:
-        """The number in a tensor that does not depend on the input; StructureError for one that does."""
+    def _constant(self, t: torch.Tensor) -> torch.Tensor:
+        """The content of a tensor that does not depend on the input; StructureError for one that does."""
         constant = evaluate(self.ledger, self.ledger.identify(t))
         if constant is None:
             raise StructureError(f"{self.ledger.where()}the control flow asks for data that a recording does not have")
-        return constant.item()
+        return constant
 
     def _execute_on_data(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Execute an operator on real tensors alone (masks, tables); its results are constants."""
@@ -246,19 +307,23 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _record(self, func: Any, args: Any, kwargs: Any) -> Any:
         if self.limit is not None and len(self.ledger.nodes) > self.limit:
             raise UnrolledError(f"{self.ledger.where()}the network runs more operators the larger its input is")
+        if self.limit is not None and _pieces(func, args) > self.limit:
+            raise UnrolledError(f"{self.ledger.where()}{func} takes a larger input apart into more tensors")
         if torch.Tag.inplace_view in func.tags:
             return self._reshape_in_place(func, args, kwargs)
         inputs: list[int] = []
         noted, plain = self._operands(args, inputs)
         options, plain_options = self._operands(kwargs, inputs) if kwargs else (kwargs, kwargs)
         written = [kwargs[w] if isinstance(w, str) else args[w] for w in _schema(func).written]
-        result = self._returned(func, written) if written else self._execute(func, plain, plain_options, bool(inputs))
+        creates = not written or _schema(func).creates
+        result = self._execute(func, plain, plain_options, bool(inputs)) if creates else self._returned(func, written)
         flat = [result] if isinstance(result, torch.Tensor) else _tensors(result)
         node = Node(len(self.ledger.nodes), func, noted, options, tuple(inputs), (), self.ledger.here())
         self.ledger.nodes.append(node)
-        outputs = self._outputs(node, args, flat, written)
-        self.ledger.nodes[node.index] = replace(node, outputs=outputs)
-        for t, value in zip(written, outputs, strict=False):
+        created = self._created(node, args, flat) if creates else ()
+        rewritten = self._rewritten(node, written, len(created))
+        self.ledger.nodes[node.index] = replace(node, outputs=(*created, *rewritten))
+        for t, value in zip(written, rewritten, strict=True):
             self.ledger.write(self.ledger.stand_in(t), value)
         return result
 
@@ -309,21 +374,28 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             kwargs = {**kwargs, "device": torch.device("meta"), "pin_memory": None}
         if kwargs.get("generator") is not None:
             kwargs = {**kwargs, "generator": None}
-        if torch.Tag.dynamic_output_shape in func.tags and func is not _INDEX:
+        if (torch.Tag.dynamic_output_shape in func.tags and func is not _INDEX) or base_name(func) == "nms":
             raise StructureError(f"{self.ledger.where()}the shape of the result of {func} depends on the data")
         if any(isinstance(a, torch.ScriptObject) for a in args):
             raise StructureError(f"{self.ledger.where()}{func} works on packed weights, which have no shapes to record")
-        return func(*args, **kwargs)
+        try:
+            return func(*args, **kwargs)
+        except NotImplementedError as error:
+            message = f"{self.ledger.where()}torch cannot run {func} without data, so that it cannot be recorded"
+            raise StructureError(message) from error
 
-    def _outputs(self, node: Node, args: Any, flat: list[torch.Tensor], written: list[Any]) -> tuple[int, ...]:
-        if written:
-            cells = [self.ledger.lookup(self.ledger.stand_in(t)) for t in written]
-            return tuple(
-                self.ledger.new(t, node.index, slot, cell.id if cell else -1)
-                for slot, (t, cell) in enumerate(zip(written, cells, strict=True))
-            )
+    def _created(self, node: Node, args: Any, flat: list[torch.Tensor]) -> tuple[int, ...]:
+        """Ids of the tensors that an operator returns."""
         source = args[0] if args and isinstance(args[0], torch.Tensor) else None
         return tuple(self.ledger.fresh(node, t, slot, source) for slot, t in enumerate(flat))
+
+    def _rewritten(self, node: Node, written: list[Any], first: int) -> tuple[int, ...]:
+        """Ids of the new contents of the tensors that an operator writes to, as outputs from place `first` on."""
+        memories = [self.ledger.lookup(self.ledger.stand_in(t)) for t in written]
+        return tuple(
+            self.ledger.new(t, node.index, slot, memory.id if memory else -1)
+            for slot, (t, memory) in enumerate(zip(written, memories, strict=True), first)
+        )
 
 
 def leaves(result: Any) -> list[tuple[str, torch.Tensor]]:
@@ -397,5 +469,24 @@ def _takes_same(op: torch._ops.OpOverload, other: torch._ops.OpOverload) -> bool
     return [a.name for a in op._schema.arguments] == [a.name for a in other._schema.arguments]
 
 
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+def _is_wrapped(t: torch.Tensor) -> bool:
+    """Whether a tensor stands for one example of a batch (`torch.vmap`), and has no memory of its own."""
+    return bool(torch._C._functorch.is_functorch_wrapped_tensor(t))
+
+
+def _pieces(func: torch._ops.OpOverload, args: Any) -> int:
+    """The number of tensors that an operator takes its operand apart into; 1 for other operators."""
+    name = base_name(func)
+    if name == "unbind":
+        return int(args[0].shape[args[1] if len(args) > 1 else 0]) if args[0].dim() else 1
+    if name in ("split", "unsafe_split") and isinstance(args[1], int):
+        return int(args[0].shape[args[2] if len(args) > 2 else 0]) // max(args[1], 1)
+    return 1
+
+
+def _one_line(error: Exception) -> str:
+    """The error's first line; of an error in TorchScript the last one, which says what happened."""
+    lines = str(error).strip().splitlines()
+    if len(lines) > 1 and "TorchScript" in lines[0]:
+        return lines[-1]
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"

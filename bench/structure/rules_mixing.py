@@ -195,7 +195,7 @@ def _group(channels: int, per: int, slot: int) -> int:
 # -- matrix products -------------------------------------------------------------------------------------
 
 
-@rule("mm", "bmm", "addmm", "baddbmm", "mv", "dot", "matmul", "linear", "addmv", "addbmm")
+@rule("mm", "bmm", "addmm", "baddbmm", "mv", "dot", "matmul", "linear", "addmv", "addbmm", "vdot", "_int_mm")
 def product(graph: Supports, node: Node) -> Maps:
     """A row of the left factor and a column of the right one, except structural zeros."""
     if node.name in ("linear", "matmul", "addbmm"):
@@ -286,6 +286,17 @@ def _unmixed(graph: Supports, left: int, right: int) -> Maps:
     return [(right, lambda terms, slot: terms)]
 
 
+@rule("addr")
+def outer(graph: Supports, node: Node) -> Maps:
+    """Element (i, j) reads the added element, element i of the first vector and element j of the second."""
+    added, first, second = node.inputs[:3]
+    return [
+        (added, broadcast(graph, added, node.outputs[0])),
+        (first, termwise(lambda t: (t[0],))),
+        (second, termwise(lambda t: (t[1],))),
+    ]
+
+
 @rule("_cdist_forward")
 def pairwise(graph: Supports, node: Node) -> Maps:
     """Distance (i, j) reads row i of the first input and row j of the second."""
@@ -299,7 +310,8 @@ def pairwise(graph: Supports, node: Node) -> Maps:
 
 MATRICES = (
     "linalg_inv_ex _linalg_det _linalg_svd _linalg_eigh linalg_qr linalg_cholesky_ex linalg_matrix_exp"
-    " _linalg_solve_ex linalg_lu_factor_ex triangular_solve inverse linalg_solve_triangular cholesky_solve"
+    " _linalg_solve_ex _linalg_slogdet linalg_lu_factor_ex triangular_solve inverse linalg_solve_triangular"
+    " cholesky_solve"
 )
 
 

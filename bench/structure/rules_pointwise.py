@@ -9,8 +9,9 @@ import torch
 
 from bench.structure.bits import full
 from bench.structure.nodes import Node, Ref
+from bench.structure.shapes import FAKE_QUANTISED
 from bench.structure.supports import Map, Supports, rule
-from bench.structure.terms import Terms, union
+from bench.structure.terms import Terms, union, whole
 
 Maps = list[tuple[int, Map]]
 
@@ -142,10 +143,29 @@ def prelu(graph: Supports, node: Node) -> Maps:
     return pointwise(graph, node)
 
 
-@rule("_to_copy", "native_dropout", "dropout", "feature_dropout", "alpha_dropout", "lift", "rrelu_with_noise")
+@rule(
+    "_to_copy",
+    "native_dropout",
+    "dropout",
+    "feature_dropout",
+    "alpha_dropout",
+    "lift",
+    "rrelu_with_noise",
+    *FAKE_QUANTISED[:3],
+)
 def same(graph: Supports, node: Node) -> Maps:
     """The first input, at the same place."""
     return [(node.inputs[0], lambda terms, slot: terms)]
+
+
+@rule("_fused_moving_avg_obs_fq_helper")
+def observed(graph: Supports, node: Node) -> Maps:
+    """The same place; every place where an observer takes the range of its rounding from the input."""
+    observer = graph.constant(node.bind()["observer_on"].id)
+    if observer is not None and not observer.any():
+        return same(graph, node)
+    full_shape = whole(graph.shape(node.inputs[0]))
+    return [(node.inputs[0], lambda terms, slot: full_shape if terms else ())]
 
 
 @rule("copy")

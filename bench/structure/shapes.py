@@ -1,4 +1,4 @@
-"""Result shapes of operators whose meta kernels are slow because they are written in Python."""
+"""Result shapes of operators whose meta kernels are missing, or slow because they are written in Python."""
 
 from __future__ import annotations
 
@@ -107,8 +107,18 @@ def _unary(x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
     return _like(x)
 
 
+def _fake_quantised(x: torch.Tensor, *rest: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    return _like(x), torch.empty(x.shape, dtype=torch.bool, device="meta")
+
+
 BINARY = (aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor, aten.mul.Scalar, aten.add.Scalar)
 UNARY = ("relu", "sigmoid", "tanh", "silu", "gelu", "hardtanh", "hardswish", "hardsigmoid", "leaky_relu", "_softmax")
+FAKE_QUANTISED = (
+    "fake_quantize_per_tensor_affine_cachemask",
+    "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams",
+    "fake_quantize_per_channel_affine_cachemask",
+    "_fused_moving_avg_obs_fq_helper",
+)
 
 SHAPES: dict[Any, Callable[..., Any]] = {
     aten.convolution.default: _convolution,
@@ -117,6 +127,7 @@ SHAPES: dict[Any, Callable[..., Any]] = {
     aten.native_group_norm.default: _group_norm,
     **{op: _binary(op) for op in BINARY},
     **{getattr(aten, name).default: _unary for name in UNARY},
+    **dict.fromkeys((getattr(aten, name).default for name in FAKE_QUANTISED), _fake_quantised),
     aten.upsample_nearest2d.default: _resized,
     aten.upsample_bilinear2d.default: _resized,
     aten.upsample_bicubic2d.default: _resized,

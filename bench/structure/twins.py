@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from bench.structure.modes import in_eval, in_training
 from bench.structure.nodes import StructureError
 
 
@@ -72,7 +73,7 @@ def standing_in(
         for _, module in parts.modules:
             _replace(module, twins, buffers)
         if any(m.training is not training for _, m in parts.modules):
-            model.train(training)
+            in_training(model) if training else in_eval(model)
         yield
     finally:
         for module, attributes, containers in saved:

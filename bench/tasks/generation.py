@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from bench.registry import task
 from bench.results.measurement import Evaluation
+from bench.structure.modes import in_eval, moved
 from bench.tasks import generative
 from bench.tasks.features import trained_features
 from bench.tasks.generative import too_few
@@ -116,7 +117,7 @@ class _Run:
     def evaluating(self) -> Iterator[None]:
         """The model in eval mode and without gradients; its mode is restored afterwards."""
         was_training = self.model.training
-        self.model.to(memory_format=torch.contiguous_format).eval()
+        in_eval(moved(self.model, layout=torch.contiguous_format))
         try:
             with torch.no_grad():
                 yield

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from bench.registry import task
 from bench.results.measurement import Evaluation
-from bench.structure.modes import in_eval
+from bench.structure.modes import in_eval, moved
 from bench.tasks import keypoints
 from bench.tasks.decodings import DECODINGS
 
@@ -147,7 +147,7 @@ def probabilities_of(model: nn.Module) -> Callable[[Tensor], Tensor]:
 def predict(model: nn.Module, examples: Examples, device: str, batch: int) -> dict[str, Tensor]:
     """Places (N, K, 2) in px on the CPU by decoding, or `regressed`; the model in eval mode."""
     was_training = model.training
-    in_eval(model.to(memory_format=torch.contiguous_format))
+    in_eval(moved(model, layout=torch.contiguous_format))
     places_by_name: dict[str, list[Tensor]] = {}
     for chunk in torch.split(examples.images, batch):
         out = out_of(model(Pose.prepare(chunk.to(device)))).float()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from bench.data.examples import IGNORE as VOID
 from bench.registry import task
 from bench.results.measurement import Evaluation
+from bench.structure.modes import in_eval, moved
 
 if TYPE_CHECKING:
     from bench.data.examples import Examples
@@ -105,7 +106,7 @@ def scores_of(outputs: Outputs) -> Tensor:
 def predict(model: nn.Module, images: Tensor, device: str, batch: int) -> Tensor:
     """The class of the highest score at every pixel, uint8 (N, H, W) on the CPU; the model in eval mode."""
     was_training = model.training
-    model.to(memory_format=torch.contiguous_format).eval()
+    in_eval(moved(model, layout=torch.contiguous_format))
     predictions = []
     for chunk in torch.split(images, batch):
         scores = scores_of(model(Segmentation.prepare(chunk.to(device))))

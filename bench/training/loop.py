@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from bench.hardware.stopwatch import thread_count
 from bench.spec.recipe import Recipe
-from bench.structure.modes import in_eval, in_training
+from bench.structure.lazy import has_lazy_parts, materialise
+from bench.structure.modes import in_eval, in_training, moved
 from bench.training.budget import Served
 from bench.training.modes import MODES, Mode
 from bench.training.precision import admit
@@ -96,13 +97,15 @@ def fit(
 ) -> Trained:
     """Train `model` in place by `recipe`. The result has the model itself, or the average of its weights.
 
-    The same seed, threads and mode give the same weights on a CPU. `progress(step, steps, loss)` is called about twice
-    a second. `cache` is the folder of admissions of precision modes; None: they are not saved. `runs` are the trainings
-    of this network that share an admission.
+    The same seed, threads and mode give the same weights on a CPU. Lazy layers get their parameters from the seed.
+    `progress(step, steps, loss)` is called about twice a second. `cache` is the folder of admissions of precision
+    modes; None: they are not saved. `runs` are the trainings of this network that share an admission.
     Raises Diverged where a loss or a weight is not finite.
     """
     with thread_count(threads), _seeded(seed, device):
-        model, served = model.to(device), Served(recipe.steps, runs)
+        if has_lazy_parts(model):
+            materialise(model, [task.prepare(examples.images[:1])])
+        model, served = moved(model, device), Served(recipe.steps, runs)
         admission = admit(model, examples.images.shape[1:], recipe.batch, device, recipe.mode, cache, served)
         mode = MODES[admission.mode]
         wall, cpu = time.perf_counter(), time.process_time()
@@ -160,7 +163,8 @@ class _Average:
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        self.model = copy.deepcopy(model).requires_grad_(False)
+        self.model = copy.deepcopy(model)
+        self.model.requires_grad_(False)
         self.decay, self.updates = decay, 0
 
     @torch.no_grad()
@@ -194,7 +198,7 @@ def _loss(model: nn.Module, task: type[Task], examples: Examples, recipe: Recipe
 
 
 def _descent(model: nn.Module, loss: Loss, recipe: Recipe, device: str, mode: Mode) -> _Descent:
-    model = in_training(model.to(device=device, memory_format=mode.layout))  # type: ignore[call-overload]
+    model = in_training(moved(model, device, mode.layout))
     return _Descent(
         model=model,
         loss=loss,

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from bench.analysis.summary import summarise
+from bench.report.page import page_of
 from bench.report.table import latex_text, markdown_text, table
 from bench.results.results import Results
 from bench.stats.descriptive import deviation, mean
@@ -60,6 +61,20 @@ def test_numbers_are_shown_scaled_with_spread_and_difference(synthetic: Results)
 def test_a_count_that_covers_less_than_all_says_so(synthetic: Results):
     assert "covers 97.3 % of operators" in markdown_cells(synthetic)[synthetic.variants[-1], "macs"]
     assert "covers" not in markdown_cells(synthetic)[synthetic.baseline, "macs"]
+
+
+def test_what_a_count_leaves_out_stands_in_every_form(synthetic: Results):
+    last = synthetic.variants[-1]
+    text = "aten.roi_pool (3 calls)"
+    for form in ("md", "latex"):
+        assert "left out: aten.roi" in table(synthetic, form).replace("\\", "")
+    assert text in page_of(synthetic).inference[0]
+    rows = {row["variant"]: row for row in csv.DictReader(io.StringIO(table(synthetic, "csv")))}
+    assert [rows[last]["macs_uncounted"], rows[synthetic.baseline]["macs_uncounted"]] == [text, ""]
+    lines = [json.loads(line) for line in table(synthetic, "json").splitlines()]
+    assert {(o["variant"], o["uncounted"]) for o in lines if o["metric"] == "macs" and o.get("uncounted")} == {
+        (last, text)
+    }
 
 
 def test_csv_is_exact_and_reads_back(synthetic: Results):

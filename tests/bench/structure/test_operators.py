@@ -60,7 +60,10 @@ def test_operators_of_other_libraries_are_refused_whatever_their_names():
     assert treatment(torch.ops.aten.linalg_svd.default) == "refused"
 
 
-RANDOM = {"rand_like", "randn_like", "bernoulli", "uniform", "normal", "empty_like", "new_empty", "new_empty_strided"}
+RANDOM = {
+    *("rand_like", "randn_like", "bernoulli", "uniform", "normal", "empty_like", "new_empty", "new_empty_strided"),
+    *("exponential", "cauchy", "geometric", "log_normal"),
+}
 UNITS = {"_conj", "resolve_conj", "one_hot", "view_as_complex", "view_as_real"} | RANDOM
 CHOICES = {
     "Tensor": [torch.arange(2.0, 18).reshape(1, 1, 4, 4) ** 1.5, torch.arange(4)],
@@ -111,7 +114,48 @@ def test_operators_that_are_zero_by_a_rule_compute_nothing():
     assert len(ran) > 50, sorted(ran)
 
 
+def test_every_operator_is_counted_zero_or_refused():
+    fates = [treatment(op) for op in OPERATORS]
+    print({fate: fates.count(fate) for fate in ("counted", "zero", "refused")}, "of", len(OPERATORS))
+    assert fates.count("counted") + fates.count("zero") + fates.count("refused") == len(OPERATORS)
+    assert min(fates.count(fate) for fate in ("counted", "zero", "refused")) > 200
+
+
+APARTS = {
+    "slice_scatter": (lambda x: torch.slice_scatter(x, x[:, :, :4], 2, 0, 4), 0, 0),
+    "select_scatter": (lambda x: torch.select_scatter(x, x[:, :, 0], 2, 1), 0, 0),
+    "diagonal_scatter": (lambda x: torch.diagonal_scatter(x, x[:, :, 0], 0, 2, 3), 0, 0),
+    "rot90": (lambda x: torch.rot90(x, 1, (2, 3)), 0, 0),
+    "polar": (lambda x: torch.polar(x, x), 0, 4 * 192),
+    "aminmax": (lambda x: x.aminmax(dim=-1)[0], 0, 2 * 192),
+    "mse_loss": (lambda x: F.mse_loss(x, x + x, reduction="none"), 0, 3 * 192),
+    "distances of many points": (lambda x: torch.cdist(x.view(1, 32, 6), x.view(1, 32, 6)), 32 * 32 * 8, None),
+    "windows are tables": (lambda x: x * torch.hann_window(8), 0, 192),
+}
+
+
+@pytest.mark.parametrize("name", APARTS)
+def test_operators_that_are_recorded_as_simpler_ones(name):
+    compute, macs, flops = APARTS[name]
+    x = torch.rand(1, 3, 8, 8)
+    tape = record(plain(compute), x.shape)
+    counted = costs(tape)
+    assert tape.values[tape.output(0)].shape == compute(x).shape
+    assert (counted.macs, counted.uncounted) == (macs, ())
+    assert flops is None or counted.flops == flops
+
+
+def test_an_operator_that_writes_and_returns_something_else_has_both():
+    counted = costs(record(plain(lambda x: F.rrelu(x, training=True)), (1, 3)))
+    assert (counted.flops, counted.coverage) == (2 * 3, 1)
+
+
 COUNTED = {
+    "convolution over time": (
+        lambda: plain(lambda x: torch.conv_tbc(x, x.new_ones(3, 4, 5), x.new_ones(5))),
+        (8, 2, 4),
+        720,
+    ),
     "bilinear": (lambda: Run(lambda self, x: self.form(x, x), form=nn.Bilinear(5, 5, 3)), (2, 5), 2 * 3 * 25),
     "outer product of vectors": (lambda: plain(lambda x: torch.addr(x.new_zeros(5, 5), x[0], x[0])), (1, 5), 25),
     "sum of batches": (lambda: plain(lambda x: torch.addbmm(x.new_zeros(5, 5), x, x)), (2, 5, 5), 2 * 125),

@@ -10,11 +10,13 @@ from torch import nn
 from torchvision.ops import DeformConv2d
 
 from bench.hardware.subject import Subject
+from bench.metrics.macs import macs
+from bench.metrics.output_size import output_size
 from bench.metrics.params import params
 from bench.metrics.receptive_field import receptive_field
 from bench.structure.costs import costs
-from bench.structure.modes import in_eval, in_precision, in_training
-from bench.structure.nodes import StructureError
+from bench.structure.modes import in_eval, in_precision, in_training, moved
+from bench.structure.nodes import StructureError, UnrolledError
 from bench.structure.strides import strides
 from bench.structure.tape import record
 
@@ -332,3 +334,163 @@ def test_recurrent_layers_along_an_axis_are_global_there(layer):
     assert field.box == ((4, 5), (0, 5))  # one direction: what comes before, in one row
     assert field.size is None
     assert field.unbounded.reason.startswith("global along the width")
+
+
+# -- siblings --------------------------------------------------------------------------------------------
+
+
+def test_strides_that_differ_by_axis():
+    network = nn.Sequential(nn.Conv2d(3, 4, (7, 5), (7, 5)), nn.Conv2d(4, 4, 3, (3, 2)))
+    assert receptive_field(network, (3, 210, 100)).extent == ((21, 15), (21, 15))
+    assert strides(network, (3, 210, 100)).output == 21
+    deep = nn.Sequential(nn.Conv3d(3, 4, 3, (1, 2, 3)), nn.Conv3d(4, 4, 3, (2, 5, 1)))
+    assert receptive_field(deep, (3, 16, 40, 30)).extent == ((5, 7, 9), (5, 7, 9))
+
+
+@pytest.mark.parametrize("side", [5, 11, 13])
+def test_a_network_that_demands_a_multiple_of_an_odd_number_is_enlarged_by_one(side):
+    network = nn.Sequential(nn.PixelUnshuffle(side), nn.Conv2d(side * side, 4, 3, padding=1))
+    assert receptive_field(network, (1, 5 * side, 5 * side)).size == 3 * side
+    assert strides(network, (1, 5 * side, 5 * side)).output == side
+
+
+class Patches(nn.Module):
+    def __init__(self, side):
+        super().__init__()
+        self.patch = nn.Conv2d(3, 8, side, side)
+
+    def forward(self, x):
+        return self.patch(x).flatten(2).transpose(1, 2)
+
+
+@pytest.mark.parametrize("side", [14, 16])
+def test_patches_as_tokens_have_the_field_of_a_patch(side):
+    assert receptive_field(Patches(side), (3, 4 * side, 4 * side)).size == side
+
+
+def test_attention_over_all_pixels_is_global_and_quickly_so():
+    attention = plain(lambda x: F.scaled_dot_product_attention(*[x.flatten(2).transpose(1, 2)] * 3))
+    field = receptive_field(attention, (3, 8, 8))
+    assert field.size is None
+    assert field.mask.all()
+
+
+def test_a_recurrent_layer_over_all_pixels_is_not_recorded_at_sizes_that_fill_the_memory():
+    layer = nn.RNN(3, 4)
+    network = Run(lambda self, x: self.layer(x.flatten(2).permute(2, 0, 1))[0].permute(1, 2, 0), layer=layer)
+    assert "rnn_tanh" not in {n.name for n in record(network, (1, 3, 4, 4)).executed}
+    with pytest.raises(UnrolledError, match="more tensors"):
+        record(network, (1, 3, 5000, 5000), limit=1000)
+
+
+def zeros_by_index(step):
+    def insert(conv, x):
+        y = conv(x)
+        z = y.new_zeros(*y.shape[:2], step * y.shape[2], step * y.shape[3])
+        z[:, :, ::step, ::step] = y
+        return z
+
+    return Wrapped(insert)
+
+
+@pytest.mark.parametrize("step", [2, 5])
+def test_zeros_that_an_assignment_inserts(step):
+    assert receptive_field(zeros_by_index(step), (3, 9, 9)).extent == (0, 3)
+
+
+def scripted(layer):
+    return torch.jit.script(layer.eval())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_parameters_of_scripts_count_and_those_of_frozen_ones_are_refused():
+    layers = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))
+    assert params(Subject(lambda: scripted(layers), (3, 8, 8))).value == 240
+    assert params(Subject(lambda: nn.Sequential(scripted(layers), nn.LazyConv2d(2, 1)), (3, 8, 8))).value == 258
+    for close in (torch.jit.freeze, torch.jit.optimize_for_inference):
+        with pytest.raises(StructureError, match="frozen script"):
+            params(Subject(lambda close=close: nn.Sequential(close(scripted(layers))), (3, 8, 8)))
+    packed = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(8, 8)), {nn.Linear})
+    with pytest.raises(StructureError, match="packed weights"):
+        params(Subject(lambda: scripted(packed), (3, 8, 8)))
+
+
+class AsksInScript(nn.Module):
+    def forward(self, x):
+        if x.device.type == "cpu":
+            x = x + 1
+        return x
+
+
+class AsksForData(nn.Module):
+    def forward(self, x):
+        if bool(x.sum() > 0):
+            x = x + 1
+        return x
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_scripts_that_cannot_be_recorded_say_why():
+    with pytest.raises(StructureError, match="asks for a device"):
+        record(nn.Sequential(scripted(AsksInScript())), (1, 3, 8, 8))
+    with pytest.raises(StructureError, match="asks for data"):
+        record(nn.Sequential(scripted(AsksForData())), (1, 3, 8, 8))
+
+
+def test_an_exported_program_refuses_eval_and_is_recorded_all_the_same():
+    program = torch.export.export(nn.Conv2d(3, 8, 3, padding=1).eval(), (torch.zeros(1, 3, 8, 8),)).module()
+    network = nn.Sequential(program, nn.ReLU())
+    assert macs(Subject(lambda: network, (3, 8, 8))).value == MACS
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_fake_quantisation_is_recorded_and_its_observer_named():
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()).train()
+    network.qconfig = torch.ao.quantization.get_default_qat_qconfig("x86")
+    prepared = torch.ao.quantization.prepare_qat(network)
+    counted = costs(record(prepared, (1, 3, 8, 8)))
+    assert counted.macs == MACS
+    assert counted.calls_left_out == {"aten._fused_moving_avg_obs_fq_helper": 2}
+    prepared.apply(torch.ao.quantization.disable_observer)
+    assert receptive_field(prepared, (3, 8, 8)).size == 3
+
+
+def test_an_operator_that_torch_cannot_run_without_data_is_named():
+    with pytest.raises(StructureError, match=r"torch cannot run aten._to_sparse.* without data"):
+        record(plain(lambda x: x.to_sparse().to_dense()), (1, 3))
+
+
+def test_vmap_and_equal_and_masked_assertions():
+    network = Wrapped(lambda conv, x: torch.vmap(lambda one: conv(one[None])[0])(x))
+    assert costs(record(network, (1, 3, 8, 8))).macs == MACS
+    alike = record(plain(lambda x: x if torch.equal(torch.ones(2), torch.ones(2)) else -x), (1, 3))
+    assert [n.name for n in alike.executed] == ["ones", "ones"]
+    asserted = costs(record(plain(lambda x: (torch._assert_async((x == x).all()), x)[1]), (1, 3)))
+    assert asserted.coverage == 1
+    with pytest.raises(StructureError, match="asks for data"):
+        record(plain(lambda x: x if torch.equal(x, x) else -x), (1, 3))
+
+
+def test_an_unused_lazy_layer_is_named():
+    with pytest.raises(StructureError, match="lazy layer 'spare'"):
+        record(Run(lambda self, x: x, spare=nn.LazyLinear(2)), (1, 3))
+
+
+def test_a_sequence_has_a_length_and_no_height():
+    assert output_size(Subject(lambda: nn.Conv1d(1, 4, 10, 5), (1, 100))).value == 19
+
+
+class ReturnsNothing(Frozen):
+    def eval(self):
+        super().eval()
+
+    def to(self, *args, **kwargs):
+        super().to(*args, **kwargs)
+
+
+def test_no_return_value_of_a_network_is_used():
+    network = ReturnsNothing()
+    assert moved(network, "cpu", torch.channels_last) is network
+    assert network.conv.weight.is_contiguous(memory_format=torch.channels_last)
+    subject = Subject(ReturnsNothing, (3, 8, 8), layout="channels_last")
+    assert subject.model(*subject.inputs).shape == (1, 8, 8, 8)

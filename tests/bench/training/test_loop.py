@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from bench.spec.recipe import Recipe
-from bench.tasks.segmentation import Segmentation
+from bench.tasks.segmentation import Segmentation, predict
 from bench.training.loop import Diverged, Trained, fit, learning_rate, shuffled
 
 RECIPE = Recipe(steps=12, batch=4, lr=1e-2, mode="fp32")
@@ -77,7 +77,7 @@ def test_training_leaves_torchs_global_state_alone() -> None:
 
 
 class Silent(nn.Module):
-    """Returns nothing from train() and eval(), as networks of users may."""
+    """Its methods return nothing, as those of networks of users may."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,6 +91,12 @@ class Silent(nn.Module):
 
     def eval(self) -> None:  # type: ignore[override]
         super().train(False)
+
+    def to(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
+        super().to(*args, **kwargs)
+
+    def requires_grad_(self, requires_grad: bool = True) -> None:  # type: ignore[override]
+        super().requires_grad_(requires_grad)
 
 
 @pytest.mark.parametrize("mode", ["fp32", "channels_last"])
@@ -228,3 +234,20 @@ def test_progress_ends_with_the_last_step() -> None:
     assert calls[-1][:2] == (12, 12)
     assert calls[-1][2] == result.curves["loss"][-1]
     assert len(calls) <= 2 + 2 * result.seconds
+
+
+def test_lazy_layers_are_trained_from_the_seed_like_plain_ones() -> None:
+    def lazy() -> nn.Module:
+        return nn.Sequential(nn.LazyConv2d(8, 3, padding=1), nn.LazyBatchNorm2d(), nn.ReLU(), nn.LazyConv2d(2, 1))
+
+    recipe = RECIPE.model_copy(update={"steps": 40, "augment": False, "average": 0.9})
+    results = [trained(recipe, model=lazy()) for _ in range(2)]
+    assert same(results[0].model, results[1].model)
+    assert isinstance(results[0].model[0], nn.Conv2d)
+    losses = results[0].curves["loss"]
+    assert losses[-5:].mean() < losses[0]
+
+
+def test_no_return_value_of_a_network_is_used_in_training_and_evaluation() -> None:
+    result = trained(RECIPE.model_copy(update={"average": 0.9}), model=Silent())
+    assert predict(result.model, stripes().images, "cpu", 4).shape == (12, 16, 16)
