@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.results.conditions import conditions_of
+from bench.results.encoding import json_text as _json
+from bench.results.encoding import storable
 from bench.results.measurement import Evaluation, Measurement, Record
 from bench.results.packing import packed, tuples, unpacked
 from bench.spec.variant import Variant
@@ -189,6 +191,7 @@ class Store:
     def _insert(
         self, connection: sqlite3.Connection, m: Measurement, kind: str, parts: Mapping[str, Any], created: str
     ) -> int:
+        m = storable(m)
         cursor = connection.execute(_INSERT, _columns(m, kind, parts, self._environment(m), created))
         connection.execute("DELETE FROM claim WHERE key = ?", (m.key,))
         return cursor.rowcount
@@ -291,10 +294,6 @@ _READ = (
     "detail, contributions, duration, parts, environment, created, traceback, files"
 )
 _INSERT = f"INSERT INTO measurement ({_WRITE}) VALUES ({','.join('?' * 23)}) ON CONFLICT DO NOTHING"
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def _columns(m: Measurement, kind: str, parts: Mapping[str, Any], environment: int, created: str) -> tuple[Any, ...]:
