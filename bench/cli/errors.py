@@ -12,8 +12,24 @@ import click
 from bench.cli.options import echo_error
 
 INTERRUPTED = "interrupted; all results so far are stored: run the same command again to go on"
+DEBUG = "bench.debug"
+"""The place of `--debug` in what the contexts of a command share."""
 MAX_LINES = 2
 MAX_CHARACTERS = 1000
+
+
+def _note_debug(context: click.Context, _: click.Parameter, value: bool) -> None:
+    context.meta[DEBUG] = value or context.meta.get(DEBUG, False)
+
+
+debug_option = click.option(
+    "--debug", is_flag=True, expose_value=False, callback=_note_debug, help="Show the traceback of an error."
+)
+
+
+def shows_tracebacks() -> bool:
+    """Whether the running command prints tracebacks: `--debug` before or after its name, or FOVBENCH_DEBUG."""
+    return debugging(["--debug"] if click.get_current_context().meta.get(DEBUG) else [])
 
 
 def debugging(arguments: Sequence[str] | None) -> bool:
