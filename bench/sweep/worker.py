@@ -25,6 +25,7 @@ from bench.sweep.contributions import contributions
 from bench.sweep.executors import Emit, Progress
 from bench.sweep.executors.local import described
 from bench.sweep.isolation import Isolation, SharedEvaluation, SharedSubject, StateChangedError
+from bench.sweep.plugin_checks import check_network, check_output, load
 from bench.sweep.process_state import ProcessState, seed_generators
 from bench.sweep.signature import signature, values
 from bench.sweep.tracebacks import stored_traceback
@@ -186,6 +187,8 @@ def trained(
     train, held_out = (_examples(request, split, data, plugins) for split in _splits(request, plugins))
     seed_generators(seed)
     network = family.build(**request.variant.values)
+    check_network(network, request.variant.name)
+    check_output(network, task, train, request.variant.name)
     label = f"{request.variant.name} seed {seed}"
     result = fit(
         network,
@@ -262,8 +265,9 @@ def _splits(request: Request, plugins: tuple[str, ...]) -> Sequence[str]:
 
 
 def _examples(request: Request, split: str, data: Path | None, plugins: tuple[str, ...]) -> Any:
-    dataset = live(declarations(plugins).datasets.get(request.workload.dataset), plugins)
-    return dataset.call(data, split, request.workload.shape, **dict(request.workload.dataset_axes))
+    work = request.workload
+    dataset = live(declarations(plugins).datasets.get(work.dataset), plugins)
+    return load(dataset, data, split, shape=work.shape, **dict(work.dataset_axes))
 
 
 def measured(request: Request, isolated: Isolation[Any], plugins: tuple[str, ...] = ()) -> Measurement:
