@@ -64,7 +64,7 @@ def _with_subcommands(command: click.Command) -> Iterator[click.Command]:
 
 
 for _command in _with_subcommands(bench):
-    click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")(_command)
+    errors.debug_option(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

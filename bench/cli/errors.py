@@ -17,6 +17,8 @@ INTERRUPTED = "interrupted; all results so far are stored: run the same command 
 FAILURE = 2
 UNREAD = 141
 """Exit status where nobody reads the output any more, as of a program that SIGPIPE ends."""
+DEBUG = "bench.debug"
+"""The place of `--debug` in what the contexts of a command share."""
 MAX_LINES = 2
 MAX_CHARACTERS = 1000
 
@@ -59,6 +61,20 @@ def _output_is_unread() -> bool:
         return any(event & select.POLLERR for _, event in output.poll(0))
     except (OSError, ValueError):  # a stream without a file
         return False
+
+
+def _note_debug(context: click.Context, _: click.Parameter, value: bool) -> None:
+    context.meta[DEBUG] = value or context.meta.get(DEBUG, False)
+
+
+debug_option = click.option(
+    "--debug", is_flag=True, expose_value=False, callback=_note_debug, help="Show the traceback of an error."
+)
+
+
+def shows_tracebacks() -> bool:
+    """Whether the running command prints tracebacks: `--debug` before or after its name, or FOVBENCH_DEBUG."""
+    return debugging(["--debug"] if click.get_current_context().meta.get(DEBUG) else [])
 
 
 def debugging(arguments: Sequence[str] | None) -> bool:

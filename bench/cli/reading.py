@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli.errors import shows_tracebacks
 from bench.cli.options import (
     ablation_options,
     echo,
@@ -42,10 +43,14 @@ def table(name: str, form: Any, **options: Any) -> None:
     """Print the table of ABLATION.
 
     Mean and standard deviation over seeds, and the difference from the baseline. What is not stored locally is read
-    from the committed results bundle, results/reference/ABLATION; stderr says so."""
+    from the committed results bundle, results/reference/ABLATION; stderr says so. It also says what failed, and with
+    --debug where."""
     from bench.report.table import table as rendered
 
-    echo(rendered(read_results(name, **options), form), nl=False)
+    results = read_results(name, **options)
+    for failure in results.failures:
+        echo_error("\n".join(failure.lines(shows_tracebacks())))
+    echo(rendered(results, form), nl=False)
 
 
 @click.command()

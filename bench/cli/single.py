@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from bench.cli.errors import shows_tracebacks
 from bench.cli.options import Counts, Names, Seconds, Shape, echo, json_option, plugin, print_json
 
 
@@ -56,16 +57,20 @@ def measure(target: str, axes: tuple[str, ...], as_json: bool, **workload: Any) 
 def _measurement_row(m: Any) -> dict[str, Any]:
     row = {"variant": m.variant.name, "metric": m.metric, "value": m.value, "unit": m.unit, "better": m.better}
     row |= {"batch": m.workload.batch, "samples": list(m.samples), "error": m.error, "exact": m.exact, "seed": m.seed}
+    row |= {"traceback": m.traceback}
     return {**row, "detail": dict(m.detail), "axes": m.variant.values, "environment": dict(m.environment)}
 
 
 def _print_measurements(measurements: Sequence[Any]) -> None:
     from bench.display.wording import uncounted_text
+    from bench.results.failures import indented
 
     for place, m in enumerate(measurements):
         if not place or m.workload.batch != measurements[place - 1].workload.batch:
             echo(f"{m.variant.name}, batch {m.workload.batch}", bold=True)
         echo(f"  {m.metric:28} {_value_text(m)}")
+        for line in indented(m.traceback) if shows_tracebacks() else ():
+            echo(line)
         for name, part in m.detail.items():
             if name == "uncounted" and part:
                 echo(f"    {'leaves out':26} {uncounted_text(part)}", fg="yellow")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import json_option, print_json, store_option
+from bench.cli.options import echo, json_option, print_json, store_option
 
 
 @click.group()
@@ -34,9 +34,9 @@ def check(path: Path | None, store: Path, as_json: bool) -> None:
     if as_json:
         print_json(vars(finding) for finding in findings)
     for finding in () if as_json else findings:
-        click.echo(f"{finding.level}: {finding.place}: {finding.text}")
+        echo(f"{finding.level}: {finding.place}: {finding.text}")
     faults = sum(finding.level == "fault" for finding in findings)
-    click.echo(f"{place}: {faults} faults" if faults else f"{place}: no damage", err=as_json)
+    echo(f"{place}: {faults} faults" if faults else f"{place}: no damage", err=as_json)
     raise SystemExit(1 if faults else 0)
 
 
@@ -52,4 +52,4 @@ def merge(files: tuple[Path, ...], store: Path) -> None:
     from bench.sweep.merging import merge as merged
 
     for file, added in merged(files, store):
-        click.echo(f"{file}: {added} results added to {store}")
+        echo(f"{file}: {added} results added to {store}")

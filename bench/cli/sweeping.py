@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli.errors import shows_tracebacks
 from bench.cli.options import (
     Seconds,
     ablation_options,
@@ -85,18 +86,33 @@ def plan_command(
     check_error_kinds(rerun)
     with Store(store) as stored:
         plan = make(ablation, stored, data, rerun=rerun, force=force, only=only, reading=True)
-        twins = stored_twins(plan, stored)
+        twins, tracebacks = stored_twins(plan, stored), _tracebacks(plan, stored)
     for line in (f"note: {twins}" if twins else "", _power(plan)):
         echo_error(line) if line else None
     rows = [*_plan_rows(plan)]
     if as_json:
-        print_json(rows)
+        print_json({**row, "traceback": tracebacks.get(row["key"], "")} for row in rows)
         return
     for row in rows:
         seed = None if row["seed"] is None else f"seed {row['seed']}"
         parts = (row["variant"], row["metric"], seed, row["key"], row["error"] or row["because"])
         echo(f"{row['status']:9} " + "  ".join(str(part) for part in parts if part))
+        _print_traceback(tracebacks.get(row["key"], ""))
     echo(_described(plan))
+
+
+def _tracebacks(plan: Plan, stored: Store) -> dict[str, str]:
+    """Key -> traceback of each failed measurement of the plan."""
+    failed = [p.request.key for p in plan.planned if p.error is not None]
+    return {record.measurement.key: record.measurement.traceback for record in stored.records(failed)}
+
+
+def _print_traceback(traceback: str) -> None:
+    """On request, under the measurement that it belongs to."""
+    from bench.results.failures import indented
+
+    for line in indented(traceback) if shows_tracebacks() else ():
+        echo(line)
 
 
 def _plan_rows(plan: Plan) -> Iterable[dict[str, Any]]:
@@ -159,12 +175,20 @@ def run(
                 echo(_described(plan))
                 echo_error(_power(plan)) if _power(plan) else None
             return
-        failed = run_all(job, lambda plan: echo_error(_announced(plan)), _reporter(job, no_report))
+        failed = run_all(job, lambda plan: echo_error(_announced(plan)), _finisher(job, no_report))
     raise SystemExit(1 if failed else 0)
 
 
-def _reporter(job: Job, no_report: bool) -> Callable[[Plan], None]:
-    """Renders an ablation's page and prints its path."""
+def _finisher(job: Job, no_report: bool) -> Callable[[Plan], None]:
+    """Prints what failed of an ablation, renders its page, and prints its path."""
+
+    def finish(plan: Plan) -> None:
+        from bench.results.failures import failures_of
+
+        for failure in failures_of(job.store.records(plan.keys)):
+            echo_error("\n".join(failure.lines(shows_tracebacks())))
+        if not no_report:
+            render_page(plan)
 
     def render_page(plan: Plan) -> None:
         from bench.report.render import SITE, render
@@ -172,7 +196,7 @@ def _reporter(job: Job, no_report: bool) -> Callable[[Plan], None]:
 
         echo(render(read_results(plan.ablation, job.store, job.data), SITE, plan.ablation.plugins))
 
-    return (lambda plan: None) if no_report else render_page
+    return finish
 
 
 @click.command()
@@ -180,20 +204,24 @@ def _reporter(job: Job, no_report: bool) -> Callable[[Plan], None]:
 @click.argument("request", required=False, metavar="[KEY|VARIANT|METRIC]")
 @ablation_options
 def why(name: str, request: str | None, store: Path, **options: Any) -> None:
-    """Say why measurements of ABLATION are due.
+    """Say why measurements of ABLATION are due, and why others failed.
 
-    Shows which part of the key differs from what was measured before."""
+    Shows which part of the key differs from what was measured before; of a failure the error, with --debug where."""
     from bench.results.keys import difference
     from bench.results.store import Store
 
     with Store(store) as stored:
         plan = read_plan(stored, name, **options)
+        tracebacks = _tracebacks(plan, stored)
         chosen = [p for p in plan.planned if not request or request in (p.request.variant.name, p.request.metric)
                   or p.request.key.startswith(request)]  # fmt: skip
         if not chosen:
             raise click.ClickException(f"no measurement of {name} is called '{request}'; see: bench plan {name}")
         for p in chosen:
             echo(f"{p.status:7} {p.request.variant.name} {p.request.metric} {p.request.key}")
+            if p.error:
+                echo(f"        {p.error}")
+                _print_traceback(tracebacks.get(p.request.key, ""))
             if p.status == "due":
                 for line in _nearest(p.request, stored, difference):
                     echo(f"        {line}")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union
 
-from bench.registry.errors import RegistryError, suggestion
+from bench.registry.errors import AxisError, RegistryError, suggestion
 
 LONGEST = 100
 """Characters of a value that an error shows."""
@@ -165,7 +165,7 @@ def axis_of(parameter: inspect.Parameter, annotation: Any) -> Axis:
     """The axis that a keyword-only parameter declares.
 
     Annotations: `Literal[...]`, `bool`, `int`, `float`, `str`, `tuple[T, ...]`, any of them in
-    `Annotated[..., Bounds(low, high), Examples(...)]`, or `| None`. Raises TypeError for any other.
+    `Annotated[..., Bounds(low, high), Examples(...)]`, or `| None`. Raises AxisError for any other.
     """
     annotation, optional = _without_none(annotation)
     annotation, bounds, examples = _without_extras(annotation)
@@ -177,7 +177,10 @@ def axis_of(parameter: inspect.Parameter, annotation: Any) -> Axis:
         return Axis(kind="list", element=typing.get_args(annotation)[0].__name__, **shared)
     if annotation in (bool, int, float, str):
         return Axis(kind=annotation.__name__, **shared)
-    raise TypeError(f"parameter '{parameter.name}' has no annotation that an axis can be made of")
+    raise AxisError(
+        f"parameter '{parameter.name}' has no annotation that an axis can be made of; "
+        "write int, float, bool, str, Literal[...] or tuple[..., ...]"
+    )
 
 
 def _without_none(annotation: Any) -> tuple[Any, bool]:
@@ -201,7 +204,20 @@ def axes_of(builder: Callable[..., Any]) -> tuple[Axis, ...]:
     """The axes of a builder: its keyword-only parameters, in the order of the signature."""
     parameters = inspect.signature(builder).parameters.values()
     keyword = [p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
-    return tuple(axis_of(p, _evaluated(p.annotation, builder)) for p in keyword)
+    return tuple(_with_valid_default(axis_of(p, _evaluated(p.annotation, builder))) for p in keyword)
+
+
+def _with_valid_default(axis: Axis) -> Axis:
+    """The same axis. Raises AxisError for a default that can change or that the axis does not take."""
+    if isinstance(axis.default, (list, dict, set)):
+        kind = type(axis.default).__name__
+        raise AxisError(f"the default of '{axis.name}' is a {kind}, which can change; write a tuple")
+    if not axis.required:
+        try:
+            axis.parse(axis.default)
+        except RegistryError as error:
+            raise AxisError(f"the default of '{axis.name}' is none of its values: {error}") from None
+    return axis
 
 
 def _evaluated(annotation: Any, owner: Callable[..., Any]) -> Any:

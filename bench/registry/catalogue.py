@@ -30,6 +30,7 @@ from typing import Any, TypeGuard, TypeVar
 import bench.registry as registry
 from bench.registry import LIVE, Entry, Registries, RegistryError
 from bench.registry.cache import read_table, write_table
+from bench.registry.places import place_of
 
 FOLDERS = ("architectures", "bench.metrics", "bench.tasks", "bench.data", "bench.plots")
 KINDS = ("architecture", "metric", "task", "dataset", "plot")
@@ -100,9 +101,21 @@ def declarations(plugins: tuple[str, ...] = ()) -> Registries:
         key = hashlib.sha256(b"%s\0%s" % (os.fsencode(source.path), content)).hexdigest()
         used[key] = cached[key] if key in cached else _skeleton(_parsed(content, source.path), source)
         declare(source, used[key], declared)
+    _check_tasks(declared)
     if used.keys() - cached.keys():
         write_table(_TABLE, _version(), dict(islice({**used, **cached}.items(), MOST_CACHED)))
     return declared
+
+
+def _check_tasks(declared: Registries) -> None:
+    """Raises CatalogueError for a metric or dataset of a task that does not exist."""
+    for kind, entry, task in (
+        *(("dataset", each, each.task) for each in declared.datasets),
+        *(("metric", each, task) for each in declared.metrics for task in each.tasks),
+    ):
+        if task not in declared.tasks:
+            hint = registry.suggestion(task, declared.tasks.names())
+            raise CatalogueError(f"{place_of(entry.call)}: {kind} '{entry.name}' is for the task '{task}'{hint}")
 
 
 MOST_CACHED = 1000
@@ -177,21 +190,32 @@ def _skeleton(tree: ast.Module, source: Source) -> Skeleton:
     imported = _imported_names(tree)
     if not any(_is_registered(node, imported) for node in tree.body):
         return imported, ()
-    return imported, tuple((n.lineno, _compiled(n, source)) for n in _declaring(tree.body, imported))
+    return imported, tuple((n.lineno, _compiled(n, source)) for n in _declaring(tree.body, imported, source))
 
 
-def _declaring(body: Sequence[ast.stmt], imported: Mapping[str, str]) -> Iterator[ast.stmt]:
+def _declaring(body: Sequence[ast.stmt], imported: Mapping[str, str], source: Source) -> Iterator[ast.stmt]:
     """Registered functions and classes without their bodies, calls of `facts`, and the constants that these use."""
     defined = {"__name__", "__builtins__", *_VOCABULARY, *imported}
     for node in body:
         if _is_registered(node, imported):
             defined.add(node.name)
+            _check_decorators(node, imported, source)
             yield _bare(node, imported)
         elif _states_facts(node, imported):
             yield node
         elif isinstance(node, (ast.Assign, ast.AnnAssign)) and _is_constant(node, defined, imported):
             defined |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
             yield node
+
+
+def _check_decorators(node: ast.FunctionDef | ast.ClassDef, imported: Mapping[str, str], source: Source) -> None:
+    """Raises CatalogueError for a decorator without parentheses."""
+    for decorator in node.decorator_list:
+        if _registers(decorator, imported) and isinstance(decorator, ast.Name):
+            where = f"{source.path}:{decorator.lineno}"
+            raise CatalogueError(
+                f"{where}: @{decorator.id} takes arguments: write @{decorator.id}(...) above {node.name}"
+            )
 
 
 _VOCABULARY = ("Literal", "Annotated", "Optional", "Union", "Any")
@@ -256,9 +280,11 @@ def _compiled(node: ast.stmt, source: Source) -> CodeType:
 def _run(code: CodeType, where: str, namespace: dict[str, Any]) -> None:
     try:
         exec(code, namespace)
-    except RegistryError:
-        raise
+    except RegistryError as error:
+        raise CatalogueError(f"{where}: {error}") from error
     except Exception as error:
+        if "Registries." in str(error):  # a decorator was called with other arguments than it has
+            raise CatalogueError(f"{where}: {str(error).replace('Registries.', '@')}") from error
         hint = "decorator arguments, axis types and defaults must be literals or module constants"
         raise CatalogueError(f"{where}: {type(error).__name__}: {error} ({hint})") from error
 

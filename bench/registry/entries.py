@@ -189,6 +189,50 @@ def _texts(entry: Entry) -> Iterator[str]:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+_POSITIONAL = {"architecture": (), "metric": ("subject or evaluation",), "plot": ("results",)}
+_POSITIONAL |= {"dataset": ("root", "split", "shape")}
+"""The positional parameters of a registered function, by kind; its axes are keyword-only."""
+
+_WORDS: Mapping[str, tuple[Any, ...]] = {
+    "kind": ("static", "speed", "accuracy"),
+    "better": ("higher", "lower", None),
+}
+
+
+def _check(kind: str, call: Callable[..., Any], extra: Mapping[str, Any]) -> None:
+    """Raises RegistryError for a decorator's argument, or a function's parameters, that cannot work."""
+    name = call.__name__
+    for argument, words in _WORDS.items():
+        if argument in extra and extra[argument] not in words:
+            choice = ", ".join(map(str, words))
+            raise RegistryError(f"{kind} '{name}': {argument} is {extra[argument]!r}; it is one of {choice}")
+    for argument in ("unit", "task", "licence", "source"):
+        if not isinstance(extra.get(argument, ""), str):
+            raise RegistryError(f"{kind} '{name}': {argument} is {extra[argument]!r}; it must be text")
+    splits = extra.get("splits", ("train", "val"))
+    if len(splits) < 2 or any(not isinstance(split, str) or len(split) < 2 for split in splits):
+        raise RegistryError(f"dataset '{name}': splits must be a tuple of two names or more, as ('train', 'val')")
+    _check_parameters(kind, call)
+
+
+def _check_parameters(kind: str, call: Callable[..., Any]) -> None:
+    if isinstance(call, type) or kind not in _POSITIONAL:
+        return
+    parameters = inspect.signature(call).parameters.values()
+    if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters):
+        return
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    needed = [p for p in positional if p.default is inspect.Parameter.empty]
+    names = _POSITIONAL[kind]
+    if kind == "architecture" and positional:
+        raise RegistryError(
+            f"an axis is a keyword-only parameter: write def {call.__name__}(*, {positional[0].name}=...)"
+        )
+    if not len(needed) <= len(names) <= len(positional):
+        own = ", ".join(p.name for p in positional)
+        raise RegistryError(f"{kind} '{call.__name__}' takes ({own}); it must take ({', '.join(names)})")
+
+
 class Registries:
     """One registry of each kind, and the decorators that fill them."""
 
@@ -274,6 +318,7 @@ class Registries:
         self, registry: Registry[Any], entry: type[Entry], extra: Mapping[str, Any], name: str = ""
     ) -> Callable[[F], F]:
         def register(call: F) -> F:
+            _check(registry.kind, call, extra)
             axes = () if isinstance(call, type) else axes_of(call)
             own_name = call.__name__.lower() if isinstance(call, type) else call.__name__
             registry.add(entry(name=name or own_name, call=call, module=call.__module__, axes=axes, **extra))

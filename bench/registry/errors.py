@@ -10,6 +10,10 @@ class RegistryError(ValueError):
     """An unknown or doubled name, or an axis or value that an entry does not have."""
 
 
+class AxisError(RegistryError, TypeError):
+    """A parameter that no axis can be made of."""
+
+
 def suggestion(word: str, names: Sequence[str]) -> str:
     """`", did you mean 'x'?"` with the most similar name, or all names where none is similar."""
     similar = difflib.get_close_matches(word, names, n=1, cutoff=0.5)

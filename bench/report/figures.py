@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import escape
 
 from bench.display.figure import svg, theme
+from bench.registry import Plot
 from bench.registry.catalogue import declarations, live
+from bench.registry.places import place_of
 from bench.results.results import Results
 from bench.spec.characters import printable
 
@@ -49,12 +52,30 @@ class Figure:
         return dict(re.findall(r'([\w:]+)="([^"]*)"', tag)), body
 
 
+class PlotError(RuntimeError):
+    """A plot that raises, or gives something else than named figures; the message says which and where."""
+
+
+def _drawn(plot: Plot, results: Results) -> list[tuple[str, Any]]:
+    """What a plot yields. Raises PlotError."""
+    where = f"{place_of(plot.call)}: plot '{plot.name}'"
+    try:
+        given = plot.call(results)
+        pairs = list(given) if isinstance(given, Iterable) else [given]
+    except Exception as error:
+        raise PlotError(f"{where} raised {type(error).__name__}: {error}; --debug shows where") from error
+    for pair in pairs:
+        if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str)):
+            raise PlotError(f"{where} gave a {type(pair).__name__}; a plot yields pairs (name, figure), or nothing")
+    return pairs
+
+
 def figures(results: Results, plugins: Sequence[str] = ()) -> Iterator[Figure]:
     """What every registered plot has to show, in the order of the plots. Raises ValueError for a doubled name."""
     names: set[str] = set()
     for entry in sorted(declarations(tuple(plugins)).plots, key=lambda entry: (entry.order, entry.name)):
         with theme():
-            for name, figure in live(entry, plugins).call(results):
+            for name, figure in _drawn(live(entry, plugins), results):
                 if name in names:
                     raise ValueError(f"two plots yield a figure '{name}': the second is '{entry.name}'")
                 names.add(name)

@@ -72,7 +72,7 @@ class Page:
     table: str
     shared: str
     figures: tuple[Figure, ...]
-    failures: tuple[tuple[str, str, str, str], ...]
+    failures: tuple[tuple[str, str, str, str, str], ...]
     missing: tuple[tuple[str, str, str], ...]
     definitions: tuple[Definition, ...]
     provenance: tuple[tuple[str, str], ...]
@@ -203,10 +203,13 @@ def _with_change(value: int, change: float | None) -> str:
     return f"{value:,}" + (f" ({change:+.2%})" if change else "")
 
 
-def _failures(summary: Summary) -> Iterator[tuple[str, str, str, str]]:
+def _failures(summary: Summary) -> Iterator[tuple[str, str, str, str, str]]:
+    """Variant, metric, seed, error and traceback of each failed measurement."""
+    tracebacks = {(f.variant, f.metric, f.seed): f.traceback for f in summary.results.failures}
     for aggregate in _aggregates(summary):
+        variant, metric = aggregate.variant, aggregate.metric
         for seed, message in aggregate.errors:
-            yield aggregate.variant, aggregate.metric, _seeds([seed]), message
+            yield variant, metric, _seeds([seed]), message, tracebacks.get((variant, metric, seed), "")
 
 
 def _seeds(seeds: Sequence[int | None]) -> str:

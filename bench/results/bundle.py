@@ -1,7 +1,7 @@
 """A results bundle: one ablation's measurements as text and small arrays, to be committed and read anywhere.
 
 `measurements.csv`   one row for each variant, metric and seed: mean, spread, settings, key
-`samples.json`       the samples of measurements that have several, and the detail of each measurement
+`samples.json`       the samples of measurements that have several, the details, the tracebacks of failures
 `contributions.npz`  what each block of images contributes to a score (for confidence intervals)
 `curves.npz`         curves over training steps and the small arrays that figures read
 `pictures/`          a few inputs and outputs as PNG, of datasets whose licence allows it
@@ -103,7 +103,13 @@ def _fill(bundle: Bundle, folder: Path) -> None:
     named = {_id(record.measurement, variants): record.measurement for record in records}
     samples = {name: m.samples for name, m in named.items() if len(m.samples) > 1}
     details = {name: dict(m.detail) for name, m in named.items() if m.detail}
-    _save(folder / "samples.json", _lines({"samples": samples, "details": details}))
+    tracebacks = {name: m.traceback for name, m in named.items() if m.traceback}
+    groups: dict[str, dict[str, Any]] = {
+        "samples": samples,
+        "details": details,
+        **({"tracebacks": tracebacks} if tracebacks else {}),
+    }
+    _save(folder / "samples.json", _lines(groups))
     _arrays(folder / "contributions.npz", {name: m.contributions for name, m in named.items() if m.contributions})
     runs = {(variants.index(variant), seed): each for (variant, seed), each in bundle.evaluations.items()}
     _arrays(folder / "curves.npz", dict(_curves(runs)))
@@ -332,6 +338,7 @@ def _record(
         error=row["error"] or None,
         detail=texts["details"].get(name, {}),
         contributions=tuple(float(value) for value in contributions),
+        traceback=texts.get("tracebacks", {}).get(name, ""),
     )
     settings = meta["settings"][int(row["settings"])]
     return Record(measurement, kind, row["created"], with_clock(settings, measurement.detail))

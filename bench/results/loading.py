@@ -18,6 +18,7 @@ import numpy as np
 from bench.registry.catalogue import declarations
 from bench.results.bundle import FOLDER, Bundle, is_bundle, read
 from bench.results.conditions import conditions_of, differences, stated
+from bench.results.failures import failures_of
 from bench.results.frame import frame_of
 from bench.results.keys import KINDS, Request, networks
 from bench.results.measurement import Evaluation, Record
@@ -180,6 +181,7 @@ def results_of(ablation: Ablation, requests: Sequence[Request], stored: Stored, 
         labels=ablation.labels,
         main=ablation.main or "",
         notes=notes,
+        failures=failures_of(stored.records),
         expected=tuple((request.variant.name, request.metric, request.seed) for request in requests),
     )
 

@@ -6,6 +6,7 @@ import io
 import json
 from typing import Any
 
+from bench.results.encoding import json_text
 from bench.results.measurement import Evaluation
 
 GROUPS = ("units", "curves", "samples", "summaries")
@@ -21,7 +22,7 @@ def packed(evaluation: Evaluation) -> tuple[str, bytes]:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     facts = {"task": evaluation.task, "names": list(evaluation.names), "facts": dict(evaluation.facts)}
-    return json.dumps(facts, sort_keys=True, separators=(",", ":")), buffer.getvalue()
+    return json_text(facts, f"the evaluation of {evaluation.task}"), buffer.getvalue()
 
 
 def unpacked(facts: str, arrays: bytes) -> Evaluation:

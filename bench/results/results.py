@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bench.results.failures import Failure
 from bench.results.measurement import Evaluation
 from bench.results.signature import Signature
 from bench.spec.claims import Statement
@@ -35,6 +36,7 @@ class Results:
                      `metrics` (name -> doc, display_name, unit, better, kind)
     `signatures`     what the no-op check recorded of each network
     `claims`         the claims of the source
+    `failures`       the failed measurements with their tracebacks
     `notes`          remarks on this reading: what does not come from the local store, what a person allowed
     """
 
@@ -55,6 +57,7 @@ class Results:
     notes: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     main: str = ""
+    failures: tuple[Failure, ...] = ()
     contributions: Mapping[tuple[str, str, int], np.ndarray[Any, np.dtype[np.float64]]] = field(default_factory=dict)
 
     @property

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.results.conditions import conditions_of, versions_of, with_clock
+from bench.results.encoding import json_text as _json
+from bench.results.encoding import storable
 from bench.results.measurement import Evaluation, Measurement, Record
 from bench.results.packing import packed, tuples, unpacked
 from bench.results.storefile import Reader, check_is_store, explained, fetched, immediate, writing
@@ -349,12 +351,9 @@ SOUND = (
 _MISMATCH = f"{DAMAGED}: the stored row does not match its checksum"
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
-
-
 def row_of(m: Measurement, kind: str, parts: Mapping[str, Any], created: str) -> StoredRow:
-    """A measurement as the store keeps it."""
+    """A measurement as the store keeps it; one that cannot be encoded becomes a failure that says why."""
+    m = storable(m)
     variant = m.variant
     return {
         **{"key": m.key, "live": 1, "architecture": variant.architecture, "variant": variant.name},

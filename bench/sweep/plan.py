@@ -14,6 +14,7 @@ from bench.results.keys import KINDS, Request, requests
 from bench.results.store import Row, Store
 from bench.spec.ablation import Ablation
 from bench.spec.workload import Workload
+from bench.sweep.plugin_checks import check_files
 
 ERRORS = ("failed", "oom", "timeout", "died", "diverged")
 """Kinds of errors; `--rerun failed` means all of them."""
@@ -91,6 +92,7 @@ def _fingerprint(ablation: Ablation, store: Store, data: Path | None, reading: b
     work = ablation.workload
     name = dataset_name(work)
     dataset = live(declarations(ablation.plugins).datasets.get(work.dataset), ablation.plugins)
+    check_files(dataset)
     try:
         prints = {s: fingerprint(dataset, data, s, work.shape, dict(work.dataset_axes)) for s in dataset.splits[:2]}
     except LookupError:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -17,6 +15,7 @@ from bench.registry import Metric
 from bench.registry.cache import cache_folder
 from bench.registry.catalogue import declarations, live
 from bench.registry.targets import runnable
+from bench.results.encoding import EncodingError, plain, samples_of, storable, storable_evaluation
 from bench.results.keys import Request
 from bench.results.measurement import Evaluation, Measurement, Reading
 from bench.results.signature import Signature
@@ -25,7 +24,11 @@ from bench.spec.workload import Workload
 from bench.sweep.contributions import contributions
 from bench.sweep.executors import Emit, Progress
 from bench.sweep.executors.local import described
+from bench.sweep.isolation import Isolation, SharedEvaluation, SharedSubject, StateChangedError
+from bench.sweep.plugin_checks import check_network, check_output, load
+from bench.sweep.process_state import ProcessState, seed_generators
 from bench.sweep.signature import same_speed, signature, values
+from bench.sweep.tracebacks import stored_traceback
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,34 @@ class MeasureJob:
     attempt: int = 1
 
     def __call__(self, emit: Emit) -> None:
-        for _, requests in groupby(self.requests, key=lambda request: (request.variant, request.workload)):
+        for _, requests in groupby(self.requests, key=lambda r: (r.variant, r.workload, r.kind, _own_network(r))):
             self._variant(tuple(requests), emit)
 
     def _variant(self, requests: tuple[Request, ...], emit: Emit) -> None:
-        subject = _subject(requests[0], self.plugins)
+        started, process = time.perf_counter(), ProcessState()
+        try:
+            with process.kept():
+                subject = _subject(requests[0], self.plugins)
+        except Exception as error:
+            _emit_failures(requests, error, started, emit, self.plugins)
+            return
+        shared = SharedSubject(subject, process)
         for request in requests:
-            emit(measured(request, lambda metric: metric.call(subject), self.plugins))
+            emit(measured(request, Isolation(process, shared, request.seed or 0), self.plugins))
+
+
+def _own_network(request: Request) -> str:
+    """Empty where a metric may share a network with others; a timing moves its weights and may train it."""
+    return request.key if request.kind == "speed" else ""
+
+
+def _emit_failures(
+    requests: Sequence[Request], error: Exception, started: float, emit: Emit, plugins: tuple[str, ...]
+) -> None:
+    """What all of these measurements need failed: each of them is a row with the error."""
+    text, traceback, seconds = described(error), stored_traceback(error), time.perf_counter() - started
+    for request in requests:
+        emit(replace(failure(request, text, seconds, plugins), traceback=traceback))
 
 
 def _subject(request: Request, plugins: tuple[str, ...]) -> Subject:
@@ -78,12 +102,18 @@ class SharedJob:
 
     def __call__(self, emit: Emit) -> None:
         first, *others = self.requests
-        subject = _subject(first, self.plugins)
-        timed = measured(first, lambda metric: metric.call(subject), self.plugins)
+        started, process = time.perf_counter(), ProcessState()
+        try:
+            with process.kept():
+                subjects = SharedSubject(_subject(first, self.plugins), process)
+        except Exception as error:
+            _emit_failures((first,), error, started, emit, self.plugins)
+            return
+        timed = measured(first, Isolation(process, subjects, first.seed or 0), self.plugins)
         emit(timed)
         for request in others if timed.error is None else ():
             started = time.perf_counter()
-            if self._same_speed(subject, request):
+            if self._same_speed(subjects.view, request):
                 emit(shared(timed, request, time.perf_counter() - started))
 
     def _same_speed(self, subject: Subject, request: Request) -> bool:
@@ -137,17 +167,41 @@ class TrainJob:
     runs: int = 1
 
     def __call__(self, emit: Emit) -> None:
-        first = self.requests[0]
+        first, started, process = self.requests[0], time.perf_counter(), ProcessState()
         evaluation = self.evaluation
         if evaluation is None:
-            evaluation = trained(first, self.recipe, self.data, emit, self.plugins, self.runs)
+            try:
+                with process.kept():
+                    _import_all(first, self.plugins)
+                with process.kept():
+                    evaluation = trained(first, self.recipe, self.data, emit, self.plugins, self.runs)
+            except Exception as error:
+                _emit_failures(self.requests, error, started, emit, self.plugins)
+                return
             emit(Evaluated(first.training_run, evaluation))
         training_facts = {key: evaluation.facts.get(key) for key in ("mode", "seconds", "cpu_seconds", "refused")}
+        isolated = Isolation(process, SharedEvaluation(evaluation), first.seed or 0)
         for request in self.requests:
-            result = measured(request, lambda metric: metric.call(evaluation), self.plugins)
-            result = _with_contributions(result, evaluation, self.plugins)
+            result = _accompanied(measured(request, isolated, self.plugins), isolated, self.plugins)
             spent = result.duration + float(training_facts["seconds"] or 0)
-            emit(replace(result, duration=spent, detail={**result.detail, **training_facts}))
+            emit(storable(replace(result, duration=spent, detail={**result.detail, **training_facts})))
+
+
+def _import_all(request: Request, plugins: tuple[str, ...]) -> None:
+    """Import what a training run needs, so that what an import changes is put back before the run."""
+    declared, work = declarations(plugins), request.workload
+    runnable(request.variant.architecture, plugins)
+    live(declared.tasks.get(work.task), plugins)
+    live(declared.datasets.get(work.dataset), plugins)
+
+
+def _accompanied(result: Measurement, isolated: Isolation[Evaluation], plugins: tuple[str, ...]) -> Measurement:
+    """The measurement with its contributions; failed where the metric changes what others read while it gives them."""
+    try:
+        with_them: Measurement = isolated(lambda evaluation: _with_contributions(result, evaluation, plugins))
+    except StateChangedError as error:
+        return replace(result, samples=(), error=described(error))
+    return with_them
 
 
 def _with_contributions(result: Measurement, evaluation: Evaluation, plugins: tuple[str, ...]) -> Measurement:
@@ -156,7 +210,8 @@ def _with_contributions(result: Measurement, evaluation: Evaluation, plugins: tu
     if not metric.reads_units or not result.samples:
         return result
     try:
-        return replace(result, contributions=contributions(live(metric, plugins).call, evaluation))
+        values = contributions(live(metric, plugins).call, evaluation)
+        return replace(result, contributions=tuple(plain(values, f"the contributions to {metric.name}")))
     except Exception as error:
         return replace(result, detail={**result.detail, "contributions_error": described(error)})
 
@@ -165,7 +220,6 @@ def trained(
     request: Request, recipe: Recipe, data: Path | None, emit: Emit, plugins: tuple[str, ...] = (), runs: int = 1
 ) -> Evaluation:
     """Train the variant by `recipe` from the requested seed and evaluate it on the validation split."""
-    import torch
 
     from bench.training.loop import fit
 
@@ -174,8 +228,10 @@ def trained(
     task: Any = live(declared.tasks.get(work.task), plugins).call
     seed = request.seed or 0
     train, held_out = (_examples(request, split, data, plugins) for split in _splits(request, plugins))
-    torch.manual_seed(seed)
+    seed_generators(seed)
     network = family.build(**request.variant.values)
+    check_network(network, request.variant.name)
+    check_output(network, task, train, request.variant.name)
     label = f"{request.variant.name} seed {seed}"
     result = fit(
         network,
@@ -195,7 +251,8 @@ def trained(
     units, errors = _offered(result.model, held_out, task, work)
     facts = {**evaluation.facts, "mode": result.mode, "refused": dict(result.refused), **took, **seen, **errors}
     evaluation = replace(evaluation, units={**evaluation.units, **units}, curves=result.curves, facts=facts)
-    return replace(evaluation, summaries=task.summaries(evaluation) if hasattr(task, "summaries") else {})
+    summaries = task.summaries(evaluation) if hasattr(task, "summaries") else {}
+    return storable_evaluation(replace(evaluation, summaries=summaries))
 
 
 OFFERED = "evaluation_units"
@@ -240,7 +297,8 @@ def _seen(model: Any, examples: Any, task: Any, work: Workload) -> dict[str, Any
     try:
         chosen = examples.images[:: -(-len(examples.images) // SEEN)].to(work.device)
         with thread_count(work.threads):
-            return trained_field(model, task.prepare(chosen), work.device)
+            facts: dict[str, Any] = plain(trained_field(model, task.prepare(chosen), work.device), "the field")
+            return facts
     except Exception as error:
         return {"error": described(error)}
 
@@ -251,34 +309,40 @@ def _splits(request: Request, plugins: tuple[str, ...]) -> Sequence[str]:
 
 
 def _examples(request: Request, split: str, data: Path | None, plugins: tuple[str, ...]) -> Any:
-    dataset = live(declarations(plugins).datasets.get(request.workload.dataset), plugins)
-    return dataset.call(data, split, request.workload.shape, **dict(request.workload.dataset_axes))
+    work = request.workload
+    dataset = live(declarations(plugins).datasets.get(work.dataset), plugins)
+    return load(dataset, data, split, shape=work.shape, **dict(work.dataset_axes))
 
 
-def measured(request: Request, read: Callable[[Metric], Any], plugins: tuple[str, ...] = ()) -> Measurement:
-    """The measurement of a request: what `read` gave, or the error that it raised."""
-    started = time.perf_counter()
+def measured(request: Request, isolated: Isolation[Any], plugins: tuple[str, ...] = ()) -> Measurement:
+    """The measurement of a request: what its metric gave, or the error that it raised, as the store can hold it."""
+    started, traceback = time.perf_counter(), ""
     entry = declarations(plugins).metrics.get(request.metric)
     try:
-        reading = _checked(read(live(entry, plugins)))
+        with isolated.state.kept():
+            metric = live(entry, plugins)
+        reading = _reading(isolated(metric.call))
     except Exception as error:
-        reading = Reading(None, error=described(error))
-    return measurement(request, entry, reading, time.perf_counter() - started)
+        reading, traceback = Reading(None, error=described(error)), stored_traceback(error)
+    return storable(measurement(request, entry, reading, time.perf_counter() - started, traceback))
 
 
-def _checked(result: Any) -> Reading:
-    """The result as a reading whose samples are finite numbers and whose detail is JSON. Raises what is wrong."""
+def _reading(result: Any) -> Reading:
+    """The result as a reading whose value is a tuple of samples. Raises EncodingError for what no metric may give."""
     reading = result if isinstance(result, Reading) else Reading(result)
-    for sample in _samples(reading.value):
-        if not math.isfinite(sample):
-            raise ValueError(f"the metric gave {sample}, which is not a finite number")
-    json.dumps(dict(reading.detail))
-    return reading
+    if not isinstance(reading.detail, Mapping):
+        raise EncodingError(f"the detail is of type {type(reading.detail).__name__}; make it a mapping")
+    samples = samples_of(reading.value)
+    if reading.error is not None and samples:
+        raise EncodingError(f"the metric gave both a value and an error ({reading.error}); give one of them")
+    return replace(reading, value=samples)
 
 
-def measurement(request: Request, metric: Metric, reading: Reading, duration: float) -> Measurement:
+def measurement(
+    request: Request, metric: Metric, reading: Reading, duration: float, traceback: str = ""
+) -> Measurement:
     """A reading as a measurement; a single number of a static metric is exact."""
-    samples = tuple(_samples(reading.value))
+    samples = samples_of(reading.value)
     return Measurement(
         key=request.key,
         variant=request.variant,
@@ -293,17 +357,11 @@ def measurement(request: Request, metric: Metric, reading: Reading, duration: fl
         environment=snapshot(request.workload.device),
         error=reading.error or (None if samples or reading.detail else "failed: the metric gave no value"),
         detail=reading.detail,
+        traceback=traceback,
     )
-
-
-def _samples(value: Any) -> Iterator[float]:
-    if value is None:
-        return
-    for sample in value if isinstance(value, (Sequence, tuple, list)) else (value,):
-        yield sample if isinstance(sample, int) else float(sample)
 
 
 def failure(request: Request, error: str, duration: float, plugins: tuple[str, ...] = ()) -> Measurement:
     """The failed measurement of a request, made where the death was seen."""
     metric = declarations(plugins).metrics.get(request.metric)
-    return measurement(request, metric, Reading(None, error=error), duration)
+    return storable(measurement(request, metric, Reading(None, error=error), duration))

@@ -271,8 +271,8 @@ def test_a_result_that_cannot_be_kept_costs_its_own_cell_only(load, run, store):
     frame = load_frame(store).set_index(["variant", "metric"]).sort_index()
     assert summary.failed == 3
     assert "nan, which is not a finite number" in frame.loc[("trivial(a=1)", "odd_result"), "error"]
-    assert "JSON serializable" in frame.loc[("trivial(a=2)", "odd_result"), "error"]
-    assert "could not convert string" in frame.loc[("trivial(a=3)", "odd_result"), "error"]
+    assert "what is of type object" in frame.loc[("trivial(a=2)", "odd_result"), "error"]
+    assert "the metric gave 'many' of type str" in frame.loc[("trivial(a=3)", "odd_result"), "error"]
     assert sorted(frame.loc[("trivial(a=4)", "odd_result"), "value"]) == [4, 5]
     assert frame.xs("twice", level="metric")["error"].isna().all()
 
