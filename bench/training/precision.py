@@ -60,6 +60,12 @@ NEAREST = ("channels_last", "bf16", "bf16+channels_last")
 """The modes, from the arithmetic of fp32 on."""
 
 
+class ProbeKilledError(RuntimeError):
+    """The process of a probe was ended from outside, which is a result of no layer and of no training run."""
+
+    fault = "outside"
+
+
 @dataclass(frozen=True)
 class Admission:
     """The admitted mode, and each refused mode with its first wrong layer and the fault.
@@ -336,9 +342,9 @@ def _ended(
 
 
 def _how(ended: subprocess.CompletedProcess[str]) -> str:
-    """How a process ended. Raises RuntimeError where it was ended from outside, which is no fault of a layer."""
+    """How a process ended. Raises ProbeKilledError where it was ended from outside, which is no fault of a layer."""
     if -ended.returncode in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
-        raise RuntimeError(f"the probe of precision modes was ended by {signal.Signals(-ended.returncode).name}")
+        raise ProbeKilledError(f"the probe of precision modes was ended by {signal.Signals(-ended.returncode).name}")
     if ended.returncode < 0:
         return signal.Signals(-ended.returncode).name
     lines = ended.stderr.strip().splitlines() or ["no message"]

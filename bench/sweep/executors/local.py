@@ -163,7 +163,7 @@ def _followed(process: Any, pipe: Connection, receive: Emit, timeout: float, rep
             return _death(process, report, started=deadline is not None)
         tag, item = message
         if tag == _ENDED:
-            return Exit(item)
+            return Exit(*item) if item else Exit()
         if tag == _REFUSED:
             raise WorkerError(item)
         if tag in (_ITEM, _WAITING):
@@ -271,7 +271,7 @@ def _end_with_driver() -> None:
 
 
 def _perform(job: Job, pipe: Connection, device: str, lane: Lane) -> None:
-    """Run one job on its device; say how it ended."""
+    """Run one job on its device; say how it ended. An error may have an attribute `fault`, as an exit has."""
     try:
         with reserved(device, lane, lambda text: pipe.send((_WAITING, Progress(text, 0, 0)))):
             pipe.send((_STARTED, None))
@@ -280,7 +280,7 @@ def _perform(job: Job, pipe: Connection, device: str, lane: Lane) -> None:
     except WorkerError as error:
         pipe.send((_REFUSED, str(error)))
     except BaseException as error:  # sys.exit and what else a network may raise are its own end too
-        pipe.send((_ENDED, described(error)))
+        pipe.send((_ENDED, (described(error), getattr(error, "fault", ""))))
 
 
 def described(error: BaseException) -> str:

@@ -251,6 +251,20 @@ def test_the_end_of_a_job_is_its_own_or_comes_from_outside(executor, job, end):
     assert executor.submit(job, lambda item: None, timeout=60).result() == end
 
 
+def meet_a_fault(emit):
+    raise OutsideError("the probe was ended by SIGKILL")
+
+
+class OutsideError(RuntimeError):
+    fault = "outside"
+
+
+def test_an_error_can_say_that_something_outside_caused_it(executor):
+    """As that of the probe of precision modes, whose own process was killed."""
+    end = executor.submit(meet_a_fault, lambda item: None, timeout=60).result()
+    assert end == Exit("failed: OutsideError: the probe was ended by SIGKILL", "outside")
+
+
 def test_an_exit_status_of_255_is_not_taken_for_the_death_of_the_fork_server(executor):
     end = executor.submit(exit_with_255, lambda item: None, timeout=60).result()
     assert end == Exit("died: the process ended with exit status 255 before its work was done")
