@@ -137,9 +137,7 @@ def _shown(row: dict[str, Any], plugins: tuple[str, ...]) -> dict[str, Any]:
         for f in getattr(entry, "facts", ())
     ]
     pattern = re.compile(rf"\b{re.escape(entry.name)}\b")
-    users = [
-        f.stem for f in sorted(Path("ablations").glob("*.yaml")) if f.is_file() and pattern.search(_without_comments(f))
-    ]
+    users = [file.stem for file in _ablation_files() if pattern.search(_without_comments(file))]
     return {**row, "module": entry.module, "axes": axes, "facts": facts, "ablations": users}
 
 
@@ -224,6 +222,8 @@ def data_check(name: str, data: Path | None, splits: tuple[str, ...], shape: tup
     from bench.registry import RegistryError
     from bench.registry.catalogue import declarations, live
 
+    if len(shape) != 3:
+        raise click.UsageError("--shape is channels, height, width: 3,64,64")
     entry = live(declarations().datasets.get(name))
     for split in splits:
         if split not in entry.splits:
