@@ -69,12 +69,17 @@ def _commands(command: click.Command, name: str) -> Iterator[Command]:
 
 def _listed(kind: str, plugins: tuple[str, ...]) -> list[dict[str, Any]]:
     if kind == "ablations":
-        files = sorted(Path("ablations").glob("*.yaml"))
-        return [{"kind": kind, "name": f.stem, "summary": _question(f), "file": f.as_posix()} for f in files]
+        return [
+            {"kind": kind, "name": f.stem, "summary": _question(f), "file": f.as_posix()} for f in _ablation_files()
+        ]
     from bench.registry.catalogue import declarations
 
     entries: Iterable[Entry] = getattr(declarations(plugins), kind)
     return [{"kind": kind, "name": e.name, "summary": e.summary, **_properties(e)} for e in entries]
+
+
+def _ablation_files() -> list[Path]:
+    return sorted(file for file in Path("ablations").glob("*.yaml") if file.is_file())
 
 
 PROPERTIES = {
@@ -132,7 +137,7 @@ def _shown(row: dict[str, Any], plugins: tuple[str, ...]) -> dict[str, Any]:
         for f in getattr(entry, "facts", ())
     ]
     pattern = re.compile(rf"\b{re.escape(entry.name)}\b")
-    users = [f.stem for f in sorted(Path("ablations").glob("*.yaml")) if pattern.search(_without_comments(f))]
+    users = [file.stem for file in _ablation_files() if pattern.search(_without_comments(file))]
     return {**row, "module": entry.module, "axes": axes, "facts": facts, "ablations": users}
 
 
@@ -217,6 +222,8 @@ def data_check(name: str, data: Path | None, splits: tuple[str, ...], shape: tup
     from bench.registry import RegistryError
     from bench.registry.catalogue import declarations, live
 
+    if len(shape) != 3:
+        raise click.UsageError("--shape is channels, height, width: 3,64,64")
     entry = live(declarations().datasets.get(name))
     for split in splits:
         if split not in entry.splits:

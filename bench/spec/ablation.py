@@ -32,7 +32,6 @@ from pathlib import Path
 from typing import Any
 
 from bench.registry import Metric, suggestion
-from bench.spec.characters import forbidden_character
 from bench.spec.claims import ClaimError, Scope, Statement, parse
 from bench.spec.context import Context
 from bench.spec.expansion import expanded
@@ -103,7 +102,7 @@ def load(path: str | Path, overrides: Sequence[str] = (), plugins: Sequence[str]
     document = override(with_new_keys(read(file)), overrides)
     context = Context(document, validated(document), tuple(plugins))
     ablation = replace(_checked(context, _name(file)), overrides=tuple(overrides))
-    reader = _Texts(context, ablation.scope, strict=not overrides)
+    reader = _Texts(context, ablation.scope, frozenset(text.partition("=")[0].split(".")[0] for text in overrides))
     return replace(
         ablation,
         labels=reader.labels(ablation.labels),
@@ -128,16 +127,17 @@ def find(path: str | Path) -> Path:
 
 def names() -> list[str]:
     """The ablations of the folder `ablations/` under the working directory."""
-    return sorted(file.stem for file in Path("ablations").glob("*.yaml"))
+    return sorted(file.stem for file in Path("ablations").glob("*.yaml") if file.is_file())
 
 
 def _name(file: Path) -> str:
     """The name of an ablation, which is that of its folder under `reports/`. Raises AblationError for an unsafe one."""
     name = file.stem
-    if name.startswith(".") or re.search(r"[/\\:]", name) or forbidden_character(name):
+    unsafe = name != name.strip(". ") or re.search(r"[/\\:]", name) or not name.isprintable()
+    if unsafe or re.fullmatch(r"(?i)con|prn|aux|nul|(com|lpt)\d", name):
         raise AblationError(
-            f"{file}: the name of an ablation, '{name}', is also that of a folder: "
-            "rename the file, without a dot at the beginning, slashes, colons and control characters"
+            f"{str(file)!a}: the name of an ablation, {name!a}, is also that of a folder: rename the file, without a "
+            "dot or space at either end, slashes, colons, control characters and names of devices"
         )
     return name
 
@@ -193,10 +193,17 @@ def _checked(context: Context, name: str) -> Ablation:
 
 
 class _Texts:
-    """The texts of a file that name variants and metrics: labels, the main metric, answers, claims."""
+    """The texts of a file that name variants and metrics: labels, the main metric, answers, claims.
 
-    def __init__(self, context: Context, scope: Scope, strict: bool) -> None:
-        self.context, self.scope, self.strict = context, scope, strict
+    Where other keys are overridden, they may name what that removed.
+    """
+
+    def __init__(self, context: Context, scope: Scope, overridden: frozenset[str]) -> None:
+        self.context, self.scope, self.overridden = context, scope, overridden
+
+    def strict(self, key: str) -> bool:
+        """Whether a name in this section that does not exist is a fault."""
+        return not self.overridden or key in self.overridden
 
     def labels(self, labels: Mapping[str, str]) -> dict[str, str]:
         """Variant's name -> label, those of `compare_with` included."""
@@ -214,7 +221,7 @@ class _Texts:
 
     def main(self) -> str:
         measured = self.context.file.main in self.scope.metrics
-        if measured or self.strict:
+        if measured or self.strict("main"):
             return main_metric(self.context, self.scope.metrics)
         return ""
 
@@ -239,7 +246,7 @@ class _Texts:
             try:
                 statements.append(parse(claim.says, claim.source, self.scope))
             except ClaimError as error:
-                if self.strict:
+                if self.strict("claims"):
                     raise self.context.error(["claims", number, "says"], f"claim: {error}") from None
                 statements.append(Statement(claim.says, claim.source, problem=str(error)))
         return tuple(statements)
@@ -249,6 +256,6 @@ class _Texts:
         try:
             return find_variant(text, self.scope).name
         except VariantError as error:
-            if self.strict:
+            if self.strict(path[0]):
                 raise self.context.error(path, error) from None
             return ""

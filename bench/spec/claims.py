@@ -124,6 +124,7 @@ class _Parser:
             raise ClaimError(f"{self.rest()}: write it as {FORM}")
         for left, operator, right in sides:
             yield _checked(Comparison(left, operator, right, margin if operator == "==" else 0.0))  # type: ignore[arg-type]
+        _check_chain(sides)
         if margin and all(operator != "==" for _, operator, _ in sides):
             raise ClaimError("'within' belongs to ==; to > and < add the margin: a > b + 0.01")
 
@@ -212,6 +213,15 @@ class _Parser:
 def _cancels(weights: Sequence[float]) -> bool:
     """Whether the sum is 0 up to rounding."""
     return abs(sum(weights)) <= 1e-12 * max(map(abs, weights))
+
+
+def _check_chain(sides: Sequence[tuple[Sum, str, Sum]]) -> None:
+    """Raises ClaimError for a chain in one direction that comes back to a side, which nothing measured can meet."""
+    for start, (left, operator, _) in enumerate(sides):
+        for _, following, right in sides[start + 1 :]:
+            if following[0] != operator[0] or operator == "==":
+                break
+            _checked(Comparison(left, operator, right))  # type: ignore[arg-type]
 
 
 def _checked(comparison: Comparison) -> Comparison:

@@ -75,6 +75,11 @@ def _loader() -> Any:
 
 def _text(path: Path, shown: str) -> str:
     try:
+        if not path.is_file():  # a pipe or a device may never end
+            problem = "it is a folder" if path.is_dir() else "it is no regular file"
+            raise FileError(
+                f"{shown}: cannot be read: {problem}" if path.exists() else f"{shown}: there is no such file"
+            )
         if path.stat().st_size > MAX_BYTES:
             raise FileError(f"{shown}: larger than {MAX_BYTES // 1024} KiB, the limit for an ablation")
         content = path.read_bytes()
@@ -116,13 +121,19 @@ def _check_characters(text: str, shown: str) -> None:
 
 
 def _check_event(event: Any, where: str) -> None:
-    """Refuse an anchor, an alias, a tag, or a string with an escaped control character."""
+    """Refuse an anchor, an alias, a tag, a directive, a merge key, or a string with an escaped control character."""
     from ruamel.yaml import events
 
     if isinstance(event, events.AliasEvent) or getattr(event, "anchor", None):
         raise FileError(f"{where}: anchors and aliases are not used in ablations; repeat the value")
     if getattr(event, "ctag", None) and not isinstance(event, events.CollectionEndEvent):
         raise FileError(f"{where}: tags are not used in ablations; write a plain value")
+    if isinstance(event, events.DocumentStartEvent) and (event.version or event.tags):
+        raise FileError(
+            f"{where}: directives (%YAML, %TAG) are not used in ablations, which are YAML 1.2; leave it out"
+        )
+    if isinstance(event, events.ScalarEvent) and event.value == "<<" and event.style is None:
+        raise FileError(f"{where}: merge keys (<<) are not used in ablations; repeat the values")
     match = forbidden_character(getattr(event, "value", None) or "")
     if match:
         raise FileError(f"{where}: control character {character_name(match[0])} in a text; leave it out")
