@@ -72,10 +72,17 @@ def _prefix(store: Path) -> str:
 
 def files_of(store: Path) -> list[Path]:
     """The files with results that wait for this store; in the temporary folder only the user's own."""
-    paths = (path for folder in _folders(store) if folder.is_dir() for path in sorted(folder.iterdir()))
+    paths = (path for folder in _folders(store) for path in _listed(folder))
     prefix = _prefix(store)
     chosen = (path for path in paths if path.name.startswith(prefix) and path.suffix == ".jsonl")
     return [path for path in chosen if path.is_file() and not path.is_symlink() and _is_own(path)]
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:  # it does not exist, or this user may not look into it, and then has written nothing there
+        return []
 
 
 def _is_own(path: Path) -> bool:

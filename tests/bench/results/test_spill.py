@@ -118,3 +118,10 @@ def test_a_failed_commit_stores_nothing_and_the_store_can_be_written_again(store
     assert keep(store, replace(ONE, key="k2")) == 1
     with contextlib.closing(sqlite3.connect(store.path)) as connection:
         assert connection.execute("SELECT count(*) FROM measurement").fetchone() == (2,)
+
+
+def test_a_folder_that_cannot_be_looked_into_has_no_results(store, tmp_path, monkeypatch):
+    path = written(store, row())
+    folders = [tmp_path / "missing", path, store.path.parent]
+    monkeypatch.setattr(spill, "_folders", lambda store: folders)
+    assert files_of(store.path) == [path]
