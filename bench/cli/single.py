@@ -60,15 +60,13 @@ def _measurement_row(m: Any) -> dict[str, Any]:
 
 
 def _print_measurements(measurements: Sequence[Any]) -> None:
-    from bench.display.wording import uncounted_text
-
     for place, m in enumerate(measurements):
         if not place or m.workload.batch != measurements[place - 1].workload.batch:
             click.secho(f"{m.variant.name}, batch {m.workload.batch}", bold=True)
         click.echo(f"  {m.metric:28} {_value_text(m)}")
         for name, part in m.detail.items():
             if name == "uncounted" and part:
-                click.secho(f"    {'leaves out':26} {uncounted_text(part)}", fg="yellow")
+                click.secho(f"    {'leaves out':26} {', '.join(part)}", fg="yellow")
             elif not isinstance(part, (list, tuple)) and part not in ({}, None):
                 click.echo(f"    {name:26} {_inline(part)}")
 
