@@ -90,13 +90,9 @@ class Aggregate:
         return " and ".join(sorted({str(d["clock"]) for d in self.details if "clock" in d}))
 
     @property
-    def uncounted(self) -> dict[str, int | None]:
-        """The operators that a count leaves out, each with its calls; None where an older measurement has none."""
-        calls: dict[str, int | None] = {}
-        for detail in self.details:
-            left_out = detail.get("uncounted") or {}
-            calls |= left_out if isinstance(left_out, Mapping) else dict.fromkeys(left_out)
-        return calls
+    def uncounted(self) -> tuple[str, ...]:
+        """The operators that a count leaves out, each with its calls."""
+        return tuple(dict.fromkeys(text for detail in self.details for text in detail.get("uncounted") or ()))
 
     @property
     def words(self) -> str:

@@ -89,13 +89,12 @@ def _rules(line: Line) -> str:
 
 
 def _print_verdict(counts: Audit, to_stderr: bool) -> None:
-    from bench.display.wording import uncounted_text
     from bench.structure.audit import MASKED
 
     if counts.failure:
         echo(f"fvcore has no count: {counts.failure}", err=to_stderr)
     if counts.uncounted:
-        echo(f"our counts leave out: {uncounted_text(counts.uncounted)}", err=to_stderr)
+        echo(f"our counts leave out: {', '.join(counts.uncounted)}", err=to_stderr)
     if counts.live < counts.macs:
         echo(f"live: {counts.live:,} of {counts.macs:,} MACs; {MASKED}", err=to_stderr)
     names = ", ".join(line.operator for line in counts.unexplained)

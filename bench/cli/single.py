@@ -62,7 +62,6 @@ def _measurement_row(m: Any) -> dict[str, Any]:
 
 
 def _print_measurements(measurements: Sequence[Any]) -> None:
-    from bench.display.wording import uncounted_text
     from bench.results.failures import indented
 
     for place, m in enumerate(measurements):
@@ -73,7 +72,7 @@ def _print_measurements(measurements: Sequence[Any]) -> None:
             echo(line)
         for name, part in m.detail.items():
             if name == "uncounted" and part:
-                echo(f"    {'leaves out':26} {uncounted_text(part)}", fg="yellow")
+                echo(f"    {'leaves out':26} {', '.join(part)}", fg="yellow")
             elif not isinstance(part, (list, tuple)) and part not in ({}, None):
                 echo(f"    {name:26} {_inline(part)}")
 

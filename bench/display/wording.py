@@ -102,19 +102,13 @@ def front_table(summary: Summary, names: Mapping[str, str]) -> FrontTable | None
     return FrontTable(all_fronts[0].score.name, heads, tuple((names[v], words) for v, words in standings.items()))
 
 
-def uncounted_text(calls: Mapping[str, int | None]) -> str:
-    """`aten.roi_pool (3 calls)`, ...: the operators that a count leaves out."""
-    texts = {None: "", 1: " (1 call)"}
-    return ", ".join(name + texts.get(count, f" ({count} calls)") for name, count in calls.items())
-
-
 def uncounted_notes(summary: Summary, names: Mapping[str, str]) -> Iterator[str]:
     """What the counts of this table leave out, and in which variants; `names` are those of the variants."""
     variants: dict[str, dict[str, list[str]]] = {}
     for column in summary.columns:
         for aggregate in summary.of(column.metric):
             if aggregate.uncounted:
-                metrics = variants.setdefault(uncounted_text(aggregate.uncounted), {})
+                metrics = variants.setdefault(", ".join(aggregate.uncounted), {})
                 metrics.setdefault(names[aggregate.variant], []).append(column.name or column.metric)
     for text, metrics in variants.items():
         counts = dict.fromkeys(", ".join(each) for each in metrics.values())

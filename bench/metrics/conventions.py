@@ -14,4 +14,4 @@ def measured(subject: Subject) -> Reading:
     """The cost of one forward pass by each published convention, in the detail; the metric has no number of its own."""
     counted = costs(subject.tape)
     counts = {name: count(subject.tape) for name, count in CONVENTIONS.items()}
-    return Reading(None, {**counts, "coverage": counted.coverage, "uncounted": dict(counted.calls_left_out)})
+    return Reading(None, {**counts, "coverage": counted.coverage, "uncounted": list(counted.left_out)})

@@ -14,7 +14,7 @@ def flops(subject: Subject) -> Reading:
     counted, batch = costs(subject.tape), subject.batch
     detail = {
         "coverage": counted.coverage,
-        "uncounted": dict(counted.calls_left_out),
+        "uncounted": list(counted.left_out),
         "operators": {o.name: per_input(o.flops, batch) for o in counted.operators if o.flops},
     }
     return Reading(per_input(counted.flops, batch), detail)

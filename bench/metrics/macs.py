@@ -15,7 +15,7 @@ def macs(subject: Subject) -> Reading:
     batch = subject.batch
     detail = {
         "coverage": counted.coverage,
-        "uncounted": dict(counted.calls_left_out),
+        "uncounted": list(counted.left_out),
         "live": per_input(counted.live, batch),
         "operators": {o.name: per_input(o.macs, batch) for o in counted.operators if o.macs},
     }

@@ -12,7 +12,6 @@ from bench.analysis.contrast import Contrast
 from bench.analysis.deltas import Delta
 from bench.analysis.summary import Summary
 from bench.display.names import axis_text
-from bench.display.wording import uncounted_text
 from bench.stats.inference import Interval
 
 
@@ -81,7 +80,7 @@ FIELDS: Sequence[Field] = (
     Field("basis", lambda c: c.inferred.basis if c.inferred else None),
     Field("verdict", lambda c: c.delta.verdict if c.delta else None, ("_verdict",), lambda c: c.seeded),
     Field("coverage", lambda c: c.aggregate.coverage, ("_coverage",), lambda c: c.aggregate.coverage < 1),
-    Field("uncounted", lambda c: uncounted_text(c.aggregate.uncounted) or None, ("_uncounted",)),
+    Field("uncounted", lambda c: ", ".join(c.aggregate.uncounted) or None, ("_uncounted",)),
     Field("status", lambda c: c.aggregate.status, ("_status",), lambda c: c.aggregate.status != "measured"),
     Field("error", lambda c: "; ".join(dict.fromkeys(m for _, m in c.aggregate.errors)) or None, ("_error",)),
     Field("errors", lambda c: [{"seed": seed, "error": message} for seed, message in c.aggregate.errors]),

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
-from bench.structure.costs import cost_of, costs
+from bench.structure.costs import calls_text, cost_of, costs
 from bench.structure.modes import in_eval
 from bench.structure.nodes import Node, Ref, Tape
 from bench.structure.tape import record
@@ -106,9 +106,9 @@ class Audit:
         return None if self.failure else sum(line.fvcore or 0 for line in self.lines)
 
     @property
-    def uncounted(self) -> dict[str, int]:
-        """Runs of the operators that our own count leaves out."""
-        return {line.operator: line.runs for line in self.lines if not line.counted}
+    def uncounted(self) -> tuple[str, ...]:
+        """The operators that our own count leaves out, each with its calls."""
+        return tuple(calls_text(line.operator, line.runs) for line in self.lines if not line.counted)
 
     @property
     def unexplained(self) -> tuple[Line, ...]:

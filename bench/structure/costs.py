@@ -159,9 +159,14 @@ class Costs:
         return tuple(o.name for o in self.operators if not o.counted)
 
     @property
-    def calls_left_out(self) -> Mapping[str, int]:
-        """Calls of each operator without a rule, by `namespace.name`."""
-        return {f"{o.namespace}.{o.name}": o.count for o in self.operators if not o.counted}
+    def left_out(self) -> tuple[str, ...]:
+        """The same for people: `aten.roi_pool (3 calls)`."""
+        return tuple(calls_text(f"{o.namespace}.{o.name}", o.count) for o in self.operators if not o.counted)
+
+
+def calls_text(name: str, count: int) -> str:
+    """An operator and its number of calls."""
+    return f"{name} ({count} call{'' if count == 1 else 's'})"
 
 
 def per_input(count: int, batch: int) -> float:

@@ -450,7 +450,7 @@ def test_fake_quantisation_is_recorded_and_its_observer_named():
     prepared = torch.ao.quantization.prepare_qat(network)
     counted = costs(record(prepared, (1, 3, 8, 8)))
     assert counted.macs == MACS
-    assert counted.calls_left_out == {"aten._fused_moving_avg_obs_fq_helper": 2}
+    assert counted.left_out == ("aten._fused_moving_avg_obs_fq_helper (2 calls)",)
     prepared.apply(torch.ao.quantization.disable_observer)
     assert receptive_field(prepared, (3, 8, 8)).size == 3
 
