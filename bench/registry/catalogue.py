@@ -30,6 +30,7 @@ from typing import Any, TypeGuard, TypeVar
 import bench.registry as registry
 from bench.registry import LIVE, Entry, Registries, RegistryError
 from bench.registry.cache import read_table, write_table
+from bench.registry.entries import check_parameters
 from bench.registry.places import place_of
 
 FOLDERS = ("architectures", "bench.metrics", "bench.tasks", "bench.data", "bench.plots")
@@ -101,21 +102,30 @@ def declarations(plugins: tuple[str, ...] = ()) -> Registries:
         key = hashlib.sha256(b"%s\0%s" % (os.fsencode(source.path), content)).hexdigest()
         used[key] = cached[key] if key in cached else _skeleton(_parsed(content, source.path), source)
         declare(source, used[key], declared)
-    _check_tasks(declared)
+    _check_entries(declared)
     if used.keys() - cached.keys():
         write_table(_TABLE, _version(), dict(islice({**used, **cached}.items(), MOST_CACHED)))
     return declared
 
 
-def _check_tasks(declared: Registries) -> None:
-    """Raises CatalogueError for a metric or dataset of a task that does not exist."""
-    for kind, entry, task in (
-        *(("dataset", each, each.task) for each in declared.datasets),
-        *(("metric", each, task) for each in declared.metrics for task in each.tasks),
-    ):
-        if task not in declared.tasks:
-            hint = registry.suggestion(task, declared.tasks.names())
-            raise CatalogueError(f"{place_of(entry.call)}: {kind} '{entry.name}' is for the task '{task}'{hint}")
+def _check_entries(declared: Registries) -> None:
+    """Raises CatalogueError where a plug-in's metric or dataset is for no task, or a function lacks a parameter."""
+    for kind in KINDS:
+        for entry in registry_of(declared, kind):
+            if entry.module.startswith(("bench.", "architectures.")):
+                continue
+            try:
+                check_parameters(kind, entry.call)
+                _check_tasks(kind, entry, declared.tasks)
+            except RegistryError as error:
+                raise CatalogueError(f"{place_of(entry.call)}: {error}") from None
+
+
+def _check_tasks(kind: str, entry: Any, tasks: registry.Registry[Any]) -> None:
+    for task in entry.tasks if kind == "metric" else (entry.task,) if kind == "dataset" else ():
+        if task not in tasks:
+            hint = registry.suggestion(task, tasks.names())
+            raise RegistryError(f"{kind} '{entry.name}' is for the task '{task}', which does not exist{hint}")
 
 
 MOST_CACHED = 1000

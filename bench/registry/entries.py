@@ -212,10 +212,10 @@ def _check(kind: str, call: Callable[..., Any], extra: Mapping[str, Any]) -> Non
     splits = extra.get("splits", ("train", "val"))
     if len(splits) < 2 or any(not isinstance(split, str) or len(split) < 2 for split in splits):
         raise RegistryError(f"dataset '{name}': splits must be a tuple of two names or more, as ('train', 'val')")
-    _check_parameters(kind, call)
 
 
-def _check_parameters(kind: str, call: Callable[..., Any]) -> None:
+def check_parameters(kind: str, call: Callable[..., Any]) -> None:
+    """Raises RegistryError where a function takes other positional parameters than those of its kind."""
     if isinstance(call, type) or kind not in _POSITIONAL:
         return
     parameters = inspect.signature(call).parameters.values()
