@@ -1,7 +1,7 @@
 """A results bundle: one ablation's measurements as text and small arrays, to be committed and read anywhere.
 
 `measurements.csv`   one row for each variant, metric and seed: mean, spread, settings, key
-`samples.json`       the samples of measurements that have several, and the detail of each measurement
+`samples.json`       the samples of measurements that have several, the detail of each, the files it was made of
 `contributions.npz`  what each block of images contributes to a score (for confidence intervals)
 `curves.npz`         curves over training steps and the small arrays that figures read
 `pictures/`          a few inputs and outputs as PNG, of datasets whose licence allows it
@@ -102,7 +102,10 @@ def _fill(bundle: Bundle, folder: Path) -> None:
     named = {_id(record.measurement, variants): record.measurement for record in records}
     samples = {name: m.samples for name, m in named.items() if len(m.samples) > 1}
     details = {name: dict(m.detail) for name, m in named.items() if m.detail}
-    _save(folder / "samples.json", _lines({"samples": samples, "details": details}))
+    files = {name: dict(m.files) for name, m in named.items() if m.files}
+    texts: dict[str, Mapping[str, Any]] = {"samples": samples, "details": details}
+    texts |= {"files": files} if files else {}
+    _save(folder / "samples.json", _lines(texts))
     _arrays(folder / "contributions.npz", {name: m.contributions for name, m in named.items() if m.contributions})
     runs = {(variants.index(variant), seed): each for (variant, seed), each in bundle.evaluations.items()}
     _arrays(folder / "curves.npz", dict(_curves(runs)))
@@ -118,7 +121,7 @@ def _meta(bundle: Bundle, variants: Sequence[Variant], runs: Mapping[tuple[int, 
         "name": bundle.name,
         "notes": list(bundle.notes),
         "variants": [{**asdict(v), "axes": [list(axis) for axis in v.axes]} for v in variants],
-        "signatures": {str(variants.index(v)): asdict(s) for v, s in bundle.signatures.items() if v in variants},
+        "signatures": {str(variants.index(v)): s.facts() for v, s in bundle.signatures.items() if v in variants},
         "training_runs": [_facts(place, run, place in first) for place, run in sorted(runs.items())],
     }
 
@@ -320,6 +323,7 @@ def _record(
         error=row["error"] or None,
         detail=texts["details"].get(name, {}),
         contributions=tuple(float(value) for value in contributions),
+        files=texts.get("files", {}).get(name, {}),
     )
     return Record(measurement, kind, row["created"], meta["settings"][int(row["settings"])])
 

@@ -76,11 +76,12 @@ class StoreError(RuntimeError):
 
 @dataclass(frozen=True)
 class Row:
-    """What planning needs of a stored measurement; `duration` in seconds."""
+    """What planning needs of a stored measurement; `duration` in seconds, `files` as JSON."""
 
     key: str
     error: str | None
     duration: float
+    files: str = "{}"
 
 
 @contextlib.contextmanager
@@ -150,7 +151,7 @@ class Store:
 
     def measured(self, keys: Iterable[str]) -> dict[str, Row]:
         """The live rows of those keys that have one."""
-        return {row[0]: Row(*row) for row in self._chosen("key, error, duration", keys)}
+        return {row[0]: Row(*row) for row in self._chosen("key, error, duration, files", keys)}
 
     def _chosen(self, columns: str, keys: Iterable[str]) -> Iterator[tuple[Any, ...]]:
         unique = list(dict.fromkeys(keys))

@@ -12,20 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from bench.hardware.environment import snapshot
-from bench.hardware.subject import Subject
 from bench.registry import Metric
-from bench.registry.cache import cache_folder
 from bench.registry.catalogue import declarations, live
-from bench.registry.targets import runnable
 from bench.results.keys import Request
 from bench.results.measurement import Evaluation, Measurement, Reading
 from bench.results.signature import Signature
 from bench.spec.recipe import Recipe
-from bench.spec.workload import Workload
 from bench.sweep.contributions import contributions
-from bench.sweep.executors import Emit, Progress
+from bench.sweep.executors import Emit
 from bench.sweep.executors.local import described
 from bench.sweep.signature import signature, values
+from bench.sweep.subjects import subject_of
+from bench.sweep.training_run import trained
 
 
 @dataclass(frozen=True)
@@ -49,19 +47,9 @@ class MeasureJob:
             self._variant(tuple(requests), emit)
 
     def _variant(self, requests: tuple[Request, ...], emit: Emit) -> None:
-        subject = _subject(requests[0], self.plugins)
+        subject = subject_of(requests[0], self.plugins)
         for request in requests:
             emit(measured(request, lambda metric: metric.call(subject), self.plugins))
-
-
-def _subject(request: Request, plugins: tuple[str, ...]) -> Subject:
-    family = runnable(request.variant.architecture, plugins)
-    work = request.workload
-    shared: dict[str, Any] = {"build": lambda: family.build(**request.variant.values), "shape": work.shape}
-    if request.kind == "static":
-        return Subject(**shared)
-    where: dict[str, Any] = {"batch": work.batch, "device": work.device, "dtype": work.dtype, "threads": work.threads}
-    return Subject(**shared, **where, layout=work.layout, compile=work.compile, graph=work.graph)
 
 
 @dataclass(frozen=True)
@@ -79,7 +67,7 @@ class SignatureJob:
 
     def _signature(self, request: Request, recorded: Signature | None) -> Signature:
         try:
-            subject = _subject(request, self.plugins)
+            subject = subject_of(request, self.plugins)
             return replace(recorded, values=values(subject)) if recorded else signature(request.key, subject)
         except Exception as error:
             return Signature(request.key, error=described(error))
@@ -122,99 +110,6 @@ def _with_contributions(result: Measurement, evaluation: Evaluation, plugins: tu
         return replace(result, contributions=contributions(live(metric, plugins).call, evaluation))
     except Exception as error:
         return replace(result, detail={**result.detail, "contributions_error": described(error)})
-
-
-def trained(
-    request: Request, recipe: Recipe, data: Path | None, emit: Emit, plugins: tuple[str, ...] = ()
-) -> Evaluation:
-    """Train the variant by `recipe` from the requested seed and evaluate it on the validation split."""
-    import torch
-
-    from bench.training.loop import fit
-
-    work, declared = request.workload, declarations(plugins)
-    family = runnable(request.variant.architecture, plugins)
-    task: Any = live(declared.tasks.get(work.task), plugins).call
-    seed = request.seed or 0
-    train, held_out = (_examples(request, split, data, plugins) for split in _splits(request, plugins))
-    torch.manual_seed(seed)
-    network = family.build(**request.variant.values)
-    label = f"{request.variant.name} seed {seed}"
-    result = fit(
-        network,
-        task,
-        train,
-        recipe,
-        seed=seed,
-        device=work.device,
-        threads=work.threads,
-        progress=lambda step, steps, loss: emit(Progress(label, step, steps, f"loss {loss:.4g}")),
-        cache=cache_folder(),
-    )
-    evaluation: Evaluation = task.evaluate(result.model, held_out, work.device, result.mode)
-    took = {"seconds": result.seconds, "cpu_seconds": result.cpu_seconds, "steps": result.steps}
-    seen = {"effective_receptive_field": _seen(result.model, held_out, task, work)}
-    units, errors = _offered(result.model, held_out, task, work)
-    facts = {**evaluation.facts, "mode": result.mode, "refused": dict(result.refused), **took, **seen, **errors}
-    evaluation = replace(evaluation, units={**evaluation.units, **units}, curves=result.curves, facts=facts)
-    return replace(evaluation, summaries=task.summaries(evaluation) if hasattr(task, "summaries") else {})
-
-
-OFFERED = "evaluation_units"
-"""A network's own function `(prepared images, targets) -> {name: array, an entry an image}`, for metrics of its own.
-
-It is called after training, on the validation split, and is the only place where a network meets the truth.
-"""
-
-
-def _offered(model: Any, examples: Any, task: Any, work: Workload, batch: int = 16) -> tuple[dict[str, Any], Any]:
-    """(what the network offers to be kept of every image, facts): nothing, and the error, where it fails."""
-    if not hasattr(model, OFFERED):
-        return {}, {}
-    try:
-        return _collected(model, examples, task, work, batch), {}
-    except Exception as error:
-        return {}, {OFFERED: {"error": described(error)}}
-
-
-def _collected(model: Any, examples: Any, task: Any, work: Workload, batch: int) -> dict[str, Any]:
-    import numpy as np
-    import torch
-
-    parts: list[dict[str, Any]] = []
-    with torch.inference_mode():
-        for start in range(0, len(examples), batch):
-            chosen = slice(start, start + batch)
-            images = task.prepare(examples.images[chosen].to(work.device))
-            parts.append(getattr(model, OFFERED)(images, {n: t[chosen] for n, t in examples.targets.items()}))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-SEEN = 8
-"""Images that the trained network is asked about, one forward and backward pass each."""
-
-
-def _seen(model: Any, examples: Any, task: Any, work: Workload) -> dict[str, Any]:
-    """The trained network's effective receptive field on a few images, or the error: never the training run's end."""
-    from bench.hardware.stopwatch import thread_count
-    from bench.metrics.effective_receptive_field import trained_field
-
-    try:
-        chosen = examples.images[:: -(-len(examples.images) // SEEN)].to(work.device)
-        with thread_count(work.threads):
-            return trained_field(model, task.prepare(chosen), work.device)
-    except Exception as error:
-        return {"error": described(error)}
-
-
-def _splits(request: Request, plugins: tuple[str, ...]) -> Sequence[str]:
-    """The split to train on and the one to judge on: the first and the second that the dataset names."""
-    return declarations(plugins).datasets.get(request.workload.dataset).splits[:2]
-
-
-def _examples(request: Request, split: str, data: Path | None, plugins: tuple[str, ...]) -> Any:
-    dataset = live(declarations(plugins).datasets.get(request.workload.dataset), plugins)
-    return dataset.call(data, split, request.workload.shape, **dict(request.workload.dataset_axes))
 
 
 def measured(request: Request, read: Callable[[Metric], Any], plugins: tuple[str, ...] = ()) -> Measurement:

@@ -48,7 +48,7 @@ class LocalExecutor:
         methods = multiprocessing.get_all_start_methods()
         self._context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         if "forkserver" in methods:
-            self._context.set_forkserver_preload(["bench.sweep.executors.local", *preload])
+            self._context.set_forkserver_preload(["bench.sweep.watching", "bench.sweep.executors.local", *preload])
         _lock_folder()
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="job")
         self._processes: set[Any] = set()
