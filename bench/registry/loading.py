@@ -83,4 +83,5 @@ def _exact(spec: importlib.machinery.ModuleSpec) -> importlib.machinery.ModuleSp
 def install() -> None:
     """Load every further module of this process that is not installed with an ExactLoader."""
     if ExactFinder not in sys.meta_path:
+        installed_folders()  # imports modules itself
         sys.meta_path.insert(0, ExactFinder)

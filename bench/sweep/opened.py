@@ -7,6 +7,8 @@ Rust, what another process opens, environment variables or the network.
 from __future__ import annotations
 
 import functools
+import importlib.metadata
+import linecache
 import os
 import sys
 import threading
@@ -16,12 +18,16 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-from bench.registry import loading
+from bench.registry import loading, targets
 from bench.registry.catalogue import package_folder
 from bench.results.freshness import DIGITS, state
 
-BOUNDARY = ("hardware", "registry", "results", "spec", "structure", "sweep", "training")
+CALLING = ("hardware", "structure", "sweep", "training")
 """Rooms of `bench` that call networks, metrics and datasets: what stands above them did not decide what is opened."""
+READING = ("registry", "results", "spec")
+"""Rooms of `bench` that read files for themselves: declarations, versions of libraries."""
+SHOWING = (linecache.__file__, os.path.dirname(importlib.metadata.__file__))
+"""Code of Python that reads a source text to show its lines, or looks for versions: no value is made of it."""
 PASSING = ("/proc/", "/sys/", "/dev/")
 
 
@@ -54,6 +60,7 @@ def start() -> None:
     """Record from now on, in this process and in those that are forked from it."""
     if not _hooked:
         _hooked.append(True)
+        _folders(CALLING + READING), _folders(READING)  # they import modules
         loading.install()
         loading.OBSERVERS.append(_loaded)
         sys.addaudithook(_hook)
@@ -113,16 +120,30 @@ def _note(path: str, digest: str, by: set[str], anyone: bool = False, is_module:
 
 
 def _readers(frame: FrameType | None) -> set[str] | None:
-    """Files of the code on the stack, up to that of ours which called it; None where our loader reads a module."""
+    """Files of the code on the stack, up to that of ours which called it; None where a module is looked for or read."""
     files: set[str] = set()
+    if _is_import(frame):
+        return None
     for name in _code_files(frame):
-        if name == loading.__file__:
+        if name.startswith(SHOWING):
             return None
-        if name.startswith(_boundary()):
+        if name.startswith(_folders(READING)) and name != targets.__file__ and not files:
+            return None
+        if name.startswith(_folders(CALLING + READING)) and name != targets.__file__:
             break
         if not loading.is_installed(name):
             files.add(os.path.realpath(name))
     return files
+
+
+def _is_import(frame: FrameType | None) -> bool:
+    """Whether Python's import system opens the file for itself, not for a caller that asked for data."""
+    while frame is not None and frame.f_code.co_filename == __file__:
+        frame = frame.f_back
+    if frame is None or not frame.f_code.co_filename.startswith(("<frozen importlib", "<frozen zipimport")):
+        return False
+    asks = frame.f_back.f_code if frame.f_code.co_name == "get_data" and frame.f_back else None
+    return asks is None or asks.co_name == "get_code"
 
 
 def _code_files(frame: FrameType | None) -> Iterator[str]:
@@ -140,6 +161,6 @@ def our_folder() -> str:
 
 
 @functools.cache
-def _boundary() -> tuple[str, ...]:
+def _folders(rooms: tuple[str, ...]) -> tuple[str, ...]:
     ours = package_folder("bench")
-    return tuple(f"{ours / room}{os.sep}" for room in BOUNDARY)
+    return tuple(f"{ours / room}{os.sep}" for room in rooms)
