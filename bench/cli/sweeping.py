@@ -144,8 +144,7 @@ def run(
     ABLATION is a file, or a name in the folder ablations/.
 
     Every result is stored at once: after a crash or Ctrl-C the same command goes on.
-    Exit status: 0 all measured, 1 some measurements failed or were not kept since their code or files changed
-    meanwhile, 2 usage, 130 interrupted.
+    Exit status: 0 all measured, 1 some failed, or their files changed meanwhile, 2 usage, 130 interrupted.
     """
     from bench.results.store import Store
     from bench.sweep.running import Job, run_all
