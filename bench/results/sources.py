@@ -161,7 +161,7 @@ def _imports(module: str, path: Path) -> tuple[str, ...]:
 
 
 def _import_statements(module: str, path: Path) -> Iterator[str]:
-    package = module.rpartition(".")[0]
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     for node in _runtime_nodes(parse(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -185,7 +185,8 @@ def _file_of(name: str, importer: str, path: Path) -> Path | None:
     if top in OURS:
         base = package_folder(top).joinpath(*name.split(".")[1:])
     else:
-        base = path.parents[len(importer.split(".")) - 1].joinpath(*name.split("."))
+        depth = len(importer.split(".")) - (path.name != "__init__.py")
+        base = path.parents[depth].joinpath(*name.split("."))
     return _existing(base)
 
 
