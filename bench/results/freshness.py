@@ -59,7 +59,7 @@ class Places:
 
 def places(plugins: Sequence[str], architectures: Sequence[str] = (), data: Path | None = None) -> Places:
     """The folders of the current process, of plug-ins, and of architectures that are named `file.py:function`."""
-    files = [*plugins, *(name.rpartition(":")[0] for name in architectures if ":" in name)]
+    files = [*plugins, *(name.rpartition(":")[0] for name in dict.fromkeys(architectures) if ":" in name)]
     folders = dict(_folder(file) for file in files if file.endswith(".py") and Path(file).is_file())
     own = None if data is None else os.path.abspath(data)
     return Places(os.getcwd(), own, tuple(sorted(folders.items())))

@@ -88,6 +88,7 @@ class _Maker:
         self.ablation, self.fingerprint = ablation, fingerprint
         self.registries = declarations(ablation.plugins)
         self.code = functools.cache(self._code)
+        self.axes = functools.cache(lambda name: targets.declared(name, ablation.plugins).axes)
 
     def request(self, variant: Variant, metric: Metric, seed: int | None) -> Request:
         parts = self.static(variant, metric)
@@ -165,8 +166,8 @@ class _Maker:
 
     def named(self, variant: Variant, *more: tuple[Sequence[Axis], Mapping[str, Any]]) -> dict[str, Any]:
         """Digests of the files that axes name, and what stands behind `file:PATH` and `package:NAME`."""
-        family = targets.declared(variant.architecture, self.ablation.plugins)
-        files = [path for axes, values in ((family.axes, variant.values), *more) for path in named_files(axes, values)]
+        pairs = ((self.axes(variant.architecture), variant.values), *more)
+        files = [path for axes, values in pairs for path in named_files(axes, values)]
         return _weights(variant) | ({"file": {path: file_digest(Path(path)) for path in files}} if files else {})
 
 
@@ -197,9 +198,10 @@ def named_files(axes: Sequence[Axis], values: Mapping[str, Any]) -> Iterator[str
 
 def refuse_missing_files(ablation: Ablation) -> None:
     """Raises RegistryError for the first value of a `File` axis that is no file."""
+    names = {variant.architecture: None for variant in ablation.variants}
+    families = {name: targets.declared(name, ablation.plugins) for name in names}
     for variant in ablation.variants:
-        family = targets.declared(variant.architecture, ablation.plugins)
-        _refuse_missing(family, variant.values)
+        _refuse_missing(families[variant.architecture], variant.values)
     if ablation.trains:
         dataset = declarations(ablation.plugins).datasets.get(ablation.workload.dataset)
         _refuse_missing(dataset, dict(ablation.workload.dataset_axes))

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.hardware.process import is_running, this_process
-from bench.results.freshness import checker
+from bench.results.freshness import checker, places
 from bench.results.keyed import keyed
 from bench.results.keys import KINDS, Request
 from bench.results.measurement import Measurement
 from bench.results.store import Row, Store
 from bench.sweep.executors import Executor, Exit, Lane, Progress
 from bench.sweep.noop import check_effects
-from bench.sweep.plan import Plan, data_stamp, places_of
+from bench.sweep.plan import Plan, data_stamp
 from bench.sweep.settings import BATCH, DEFAULT, Began, Kept, Options
 from bench.sweep.watched import Stale, Unfinished, watched
 from bench.sweep.worker import Evaluated, MeasureJob, TrainJob, failure
@@ -61,7 +61,8 @@ class _Run:
         self.ends = time.monotonic() + options.budget
         self.by_key = {request.key: request for request in plan.due}
         self.outdated = {planned.request.key for planned in plan.planned if planned.outdated}
-        self.changed = checker(places_of(plan.ablation, plan.data))
+        self.where = places(plan.ablation.plugins, [request.variant.architecture for request in plan.due], plan.data)
+        self.changed = checker(self.where)
         self.keyed = keyed(plan.due, plan.ablation.plugins)
         self.stale: dict[str, str] = {}
         self.files: dict[str, Mapping[str, str]] = {}
@@ -152,7 +153,7 @@ class _Run:
     def _submit(self, job: MeasureJob | TrainJob) -> None:
         ablation = self.plan.ablation
         future = self.executor.submit(
-            watched(job, self.keyed, places_of(ablation, self.plan.data)),
+            watched(job, self.keyed, self.where),
             self.received.put,
             timeout=ablation.timeout,
             device=ablation.workload.device,
