@@ -10,9 +10,14 @@ from pathlib import Path
 import pytest
 
 from bench.registry import RegistryError
+from bench.results.bundle import write as write_bundle
 from bench.results.frame import load as load_frame
+from bench.results.store import Store
 from bench.spec import ablation as ablations
 from bench.sweep import plan as planning
+from bench.sweep.exporting import bundle_of
+from bench.sweep.reading import read_results
+from bench.sweep.running import measure_static
 
 HEAD = """
 import functools, importlib, json, os, pkgutil, sys
@@ -163,6 +168,26 @@ def test_an_axis_of_the_type_file_is_part_of_the_key(folder, ablation, run, stor
     (folder / "w.txt").unlink()
     with pytest.raises(RegistryError, match=r"axis 'weights' of 'net' names w\.txt: no such file"):
         planning.plan(ablation(text), store)
+
+
+def test_a_bundle_s_numbers_count_for_the_gate_only_while_their_files_are_the_same(folder, ablation, run, store):
+    write(folder / "w.txt", "2")
+    asked = ablation(BUILDER + BUILT)
+    run(asked)
+    bundle, missing = bundle_of(asked, store, None)
+    write_bundle(bundle, folder / "results" / "reference" / "q")
+    assert (missing, dict(bundle.records[0].measurement.files).keys()) == (0, {"w.txt"})
+    with Store(folder / "same.sqlite") as same:
+        measure_static([asked], same, workers=1)
+        assert [record.created for record in same.records()] == [record.created for record in store.records()]
+    write(folder / "w.txt", "3")
+    with Store(folder / "other.sqlite") as other:
+        measure_static([asked], other, workers=1)
+        assert values(other) == [3]
+    notes = read_results(asked, store).notes
+    assert notes == (
+        "1 measurement was made of other files (w.txt: content changed since); measure again: bench run q",
+    )
 
 
 READ = {
