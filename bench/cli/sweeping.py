@@ -77,6 +77,7 @@ def plan_command(
     **options: Any,
 ) -> None:
     """Show every measurement of ABLATION and its state. Builds nothing."""
+    from bench.results.keys import refuse_missing_files
     from bench.results.store import Store
     from bench.sweep.noop import stored_twins
     from bench.sweep.plan import plan as make
@@ -84,6 +85,7 @@ def plan_command(
     ablation = load_ablation(name, **options)
     check_metrics([ablation], only)
     check_error_kinds(rerun)
+    refuse_missing_files(ablation)
     with Store(store) as stored:
         plan = make(ablation, stored, data, rerun=rerun, force=force, only=only, reading=True)
         twins, tracebacks = stored_twins(plan, stored), _tracebacks(plan, stored)
@@ -123,7 +125,7 @@ def _plan_rows(plan: Plan) -> Iterable[dict[str, Any]]:
             "seed": p.request.seed,
             "status": p.status,
         }
-        yield {**place, "key": p.request.key, "error": p.error, "because": None}
+        yield {**place, "key": p.request.key, "error": p.error, "because": "; ".join(p.outdated) or None}
     for variant, because in plan.ablation.excluded:
         place = {"variant": variant.name, "metric": None, "seed": None, "status": "excluded"}
         yield {**place, "key": None, "error": None, "because": because}
@@ -159,7 +161,8 @@ def run(
     ABLATION is a file, or a name in the folder ablations/.
 
     Every result is stored at once: after a crash or Ctrl-C the same command goes on.
-    Exit status: 0 all measured, 1 some measurements failed, 2 usage or a fault of the machine, 130 interrupted.
+    Exit status: 0 all measured, 1 some failed or their files changed meanwhile, 2 usage or a fault of the machine,
+    130 interrupted.
     """
     from bench.results.store import Store
     from bench.sweep.running import Job, run_all
@@ -206,7 +209,8 @@ def _finisher(job: Job, no_report: bool) -> Callable[[Plan], None]:
 def why(name: str, request: str | None, store: Path, **options: Any) -> None:
     """Say why measurements of ABLATION are due, and why others failed.
 
-    Shows which part of the key differs from what was measured before; of a failure the error, with --debug where."""
+    Shows which part of the key differs from what was measured before, or which file changed since; of a failure the
+    error, with --debug where."""
     from bench.results.keys import difference
     from bench.results.store import Store
 
@@ -223,7 +227,7 @@ def why(name: str, request: str | None, store: Path, **options: Any) -> None:
                 echo(f"        {p.error}")
                 _print_traceback(tracebacks.get(p.request.key, ""))
             if p.status == "due":
-                for line in _nearest(p.request, stored, difference):
+                for line in p.outdated or _nearest(p.request, stored, difference):
                     echo(f"        {line}")
 
 

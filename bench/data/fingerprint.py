@@ -35,6 +35,23 @@ def fingerprint(entry: Dataset, root: Path | None, split: str, shape: tuple[int,
     return digest.hexdigest()
 
 
+def stamp(entry: Dataset, root: Path | None, splits: Sequence[str], axes: Mapping[str, Any]) -> str:
+    """Hash of sizes, dates and inodes of the dataset's files: it changes when one is written.
+
+    Empty for a synthetic dataset. Raises DataNotFound, ValueError for malformed files.
+    """
+    if entry.embedded:
+        return ""
+    digest = hashlib.sha256()
+    for split in splits:
+        files = files_of(entry, root, split, axes)
+        for path in (*files.lists, *files.labels, *files.images):
+            stat = path.stat()
+            facts = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+            digest.update(f"{path}\0{facts}\n".encode())
+    return digest.hexdigest()
+
+
 def _lines(folder: Path, whole: Sequence[Path], images: Sequence[Path]) -> Iterator[str]:
     sizes = [path.stat().st_size for path in images]
     sample = None if sum(sizes) <= WHOLE else SAMPLE

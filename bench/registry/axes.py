@@ -39,12 +39,21 @@ class Examples(tuple[Any, ...]):
         return super().__new__(cls, values)
 
 
+class _FileMark:
+    """Marks a string that names a file."""
+
+
+FILE_MARK = _FileMark()
+File = Annotated[str, FILE_MARK]
+"""The type of an axis that names a file, absolute or relative to the current folder: its content is part of the key."""
+
+
 @dataclass(frozen=True)
 class Axis:
     """One keyword-only parameter: its name, the values it takes, its default.
 
-    `kind` is choice, list (of `element`), bool, int, float or str. `choices` are all values of a choice, `examples`
-    some values of an axis that has too many to list.
+    `kind` is choice, list (of `element`), bool, int, float, str or file (a str). `choices` are all values of a choice,
+    `examples` some values of an axis that has too many to list.
     """
 
     name: str
@@ -55,6 +64,11 @@ class Axis:
     element: str = ""
     optional: bool = False
     examples: tuple[Any, ...] = ()
+
+    @property
+    def names_files(self) -> bool:
+        """Whether its values name files."""
+        return "file" in (self.kind, self.element)
 
     @property
     def required(self) -> bool:
@@ -94,7 +108,7 @@ class Axis:
         """Whether the value, or each element of a list, has one of these types; an int is a float too."""
         if self.kind == "list" and not _is_list(value):
             return False
-        accepted = types | {"int"} if "float" in types else types
+        accepted = types | {"int"} if "float" in types else types | {"str"} if "file" in types else types
         return all(type(each).__name__ in accepted for each in (value if self.kind == "list" else [value]))
 
     def _convert(self, value: Any) -> Any:
@@ -124,7 +138,7 @@ def _scalar(value: Any, kind: str) -> Any:
         if not math.isfinite(value):
             raise ValueError
         return float(value)
-    expected = {"bool": bool, "int": int, "str": str}.get(kind)
+    expected = {"bool": bool, "int": int, "str": str, "file": str}.get(kind)
     if expected is None or not isinstance(value, expected) or (kind == "int" and isinstance(value, bool)):
         raise TypeError
     if isinstance(value, str) and not value.isprintable():
@@ -164,17 +178,20 @@ def text_of(value: Any) -> str:
 def axis_of(parameter: inspect.Parameter, annotation: Any) -> Axis:
     """The axis that a keyword-only parameter declares.
 
-    Annotations: `Literal[...]`, `bool`, `int`, `float`, `str`, `tuple[T, ...]`, any of them in
+    Annotations: `Literal[...]`, `bool`, `int`, `float`, `str`, `File`, `tuple[T, ...]`, any of them in
     `Annotated[..., Bounds(low, high), Examples(...)]`, or `| None`. Raises AxisError for any other.
     """
     annotation, optional = _without_none(annotation)
-    annotation, bounds, examples = _without_extras(annotation)
+    annotation, is_file, bounds, examples = _without_extras(annotation)
     shared = {"name": parameter.name, "default": parameter.default}
     shared |= {"bounds": bounds, "optional": optional, "examples": examples}
     if typing.get_origin(annotation) is Literal:
         return Axis(kind="choice", choices=typing.get_args(annotation), **shared)
     if typing.get_origin(annotation) is tuple:
-        return Axis(kind="list", element=typing.get_args(annotation)[0].__name__, **shared)
+        element, is_file, *_ = _without_extras(typing.get_args(annotation)[0])
+        return Axis(kind="list", element="file" if is_file else element.__name__, **shared)
+    if is_file and annotation is str:
+        return Axis(kind="file", **shared)
     if annotation in (bool, int, float, str):
         return Axis(kind=annotation.__name__, **shared)
     raise AxisError(
@@ -191,13 +208,14 @@ def _without_none(annotation: Any) -> tuple[Any, bool]:
     return (members[0] if len(members) == 1 else None), len(members) < len(typing.get_args(annotation))
 
 
-def _without_extras(annotation: Any) -> tuple[Any, Bounds | None, tuple[Any, ...]]:
-    """The type in an `Annotated`, its bounds and its examples."""
+def _without_extras(annotation: Any) -> tuple[Any, bool, Bounds | None, tuple[Any, ...]]:
+    """The type in an `Annotated`, whether it names a file, its bounds and its examples."""
     if typing.get_origin(annotation) is not Annotated:
-        return annotation, None, ()
+        return annotation, False, None, ()
     annotation, *extras = typing.get_args(annotation)
     bounds = next((extra for extra in extras if isinstance(extra, Bounds)), None)
-    return annotation, bounds, tuple(next((extra for extra in extras if isinstance(extra, Examples)), ()))
+    examples = tuple(next((extra for extra in extras if isinstance(extra, Examples)), ()))
+    return annotation, FILE_MARK in extras, bounds, examples
 
 
 def axes_of(builder: Callable[..., Any]) -> tuple[Axis, ...]:

@@ -31,6 +31,7 @@ import bench.registry as registry
 from bench.registry import LIVE, Entry, Registries, RegistryError
 from bench.registry.cache import read_table, write_table
 from bench.registry.entries import check_parameters
+from bench.registry.loading import ExactLoader, text_digest
 from bench.registry.places import place_of
 
 FOLDERS = ("architectures", "bench.metrics", "bench.tasks", "bench.data", "bench.plots")
@@ -99,6 +100,7 @@ def declarations(plugins: tuple[str, ...] = ()) -> Registries:
     cached, used = read_table(_TABLE, _version()), {}
     for source in sources(plugins):
         content = _read(source.path)
+        DECLARED[source.path] = text_digest(content)
         key = hashlib.sha256(b"%s\0%s" % (os.fsencode(source.path), content)).hexdigest()
         used[key] = cached[key] if key in cached else _skeleton(_parsed(content, source.path), source)
         declare(source, used[key], declared)
@@ -128,6 +130,8 @@ def _check_tasks(kind: str, entry: Any, tasks: registry.Registry[Any]) -> None:
             raise RegistryError(f"{kind} '{entry.name}' is for the task '{task}', which does not exist{hint}")
 
 
+DECLARED: dict[Path, str] = {}
+"""Digests of the texts that declarations were read from."""
 MOST_CACHED = 1000
 """Most skeletons in the cache; the least recently used ones are dropped."""
 _TABLE = "declarations"
@@ -161,7 +165,13 @@ def _read(path: Path) -> bytes:
 
 def parse(path: Path) -> ast.Module:
     """The syntax tree of a file. Raises CatalogueError with file and line where it is not valid Python."""
-    return _parsed(_read(path), path)
+    return parse_text(path)[0]
+
+
+def parse_text(path: Path) -> tuple[ast.Module, str]:
+    """The syntax tree of a file, and the digest of the text that it was read from."""
+    content = _read(path)
+    return _parsed(content, path), text_digest(content)
 
 
 def _parsed(content: bytes, path: Path) -> ast.Module:
@@ -330,7 +340,8 @@ def load(source: Source) -> ModuleType:
 def _imported(source: Source) -> ModuleType:
     if not source.module.startswith(PLUGIN_PREFIX):
         return importlib.import_module(source.module)
-    spec = importlib.util.spec_from_file_location(source.module, source.path)
+    loader = ExactLoader(source.module, str(source.path))
+    spec = importlib.util.spec_from_file_location(source.module, source.path, loader=loader)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -1,7 +1,7 @@
 """A results bundle: one ablation's measurements as text and small arrays, to be committed and read anywhere.
 
 `measurements.csv`   one row for each variant, metric and seed: mean, spread, settings, key
-`samples.json`       the samples of measurements that have several, the details, the tracebacks of failures
+`samples.json`       the samples of measurements that have several, details, tracebacks of failures, files read
 `contributions.npz`  what each block of images contributes to a score (for confidence intervals)
 `curves.npz`         curves over training steps and the small arrays that figures read
 `pictures/`          a few inputs and outputs as PNG, of datasets whose licence allows it
@@ -104,11 +104,9 @@ def _fill(bundle: Bundle, folder: Path) -> None:
     samples = {name: m.samples for name, m in named.items() if len(m.samples) > 1}
     details = {name: dict(m.detail) for name, m in named.items() if m.detail}
     tracebacks = {name: m.traceback for name, m in named.items() if m.traceback}
-    groups: dict[str, dict[str, Any]] = {
-        "samples": samples,
-        "details": details,
-        **({"tracebacks": tracebacks} if tracebacks else {}),
-    }
+    files = {name: dict(m.files) for name, m in named.items() if m.files}
+    groups: dict[str, Mapping[str, Any]] = {"samples": samples, "details": details}
+    groups |= ({"tracebacks": tracebacks} if tracebacks else {}) | ({"files": files} if files else {})
     _save(folder / "samples.json", _lines(groups))
     _arrays(folder / "contributions.npz", {name: m.contributions for name, m in named.items() if m.contributions})
     runs = {(variants.index(variant), seed): each for (variant, seed), each in bundle.evaluations.items()}
@@ -125,7 +123,7 @@ def _meta(bundle: Bundle, variants: Sequence[Variant], runs: Mapping[tuple[int, 
         "name": bundle.name,
         "notes": list(bundle.notes),
         "variants": [{**asdict(v), "axes": [list(axis) for axis in v.axes]} for v in variants],
-        "signatures": {str(variants.index(v)): asdict(s) for v, s in bundle.signatures.items() if v in variants},
+        "signatures": {str(variants.index(v)): s.facts() for v, s in bundle.signatures.items() if v in variants},
         "training_runs": [_facts(place, run, place in first) for place, run in sorted(runs.items())],
     }
 
@@ -339,6 +337,7 @@ def _record(
         detail=texts["details"].get(name, {}),
         contributions=tuple(float(value) for value in contributions),
         traceback=texts.get("tracebacks", {}).get(name, ""),
+        files=texts.get("files", {}).get(name, {}),
     )
     settings = meta["settings"][int(row["settings"])]
     return Record(measurement, kind, row["created"], with_clock(settings, measurement.detail))

@@ -12,16 +12,17 @@ import functools
 import hashlib
 import json
 import os
+import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench.hardware.environment import device_facts, device_kind, torch_build
-from bench.registry import Entry, Metric, targets
+from bench.registry import Axis, Entry, Metric, RegistryError, targets
 from bench.registry.catalogue import declarations, package_folder, source_of
 from bench.registry.versions import library_version
-from bench.results.sources import code_digest, digest, file_digest, libraries
+from bench.results.sources import closure, code_digest, digest, file_digest, libraries
 from bench.spec.ablation import Ablation
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload
@@ -87,6 +88,7 @@ class _Maker:
         self.ablation, self.fingerprint = ablation, fingerprint
         self.registries = declarations(ablation.plugins)
         self.code = functools.cache(self._code)
+        self.axes = functools.cache(lambda name: targets.declared(name, ablation.plugins).axes)
 
     def request(self, variant: Variant, metric: Metric, seed: int | None) -> Request:
         parts = self.static(variant, metric)
@@ -97,7 +99,7 @@ class _Maker:
             parts = training | parts | {part: training[part] | parts[part] for part in ("code", "libraries")}
             parts |= {"contributions": CONTRIBUTIONS} if metric.reads_units else {}
         else:
-            parts["code"] = parts["code"] | _subject()
+            parts["code"] = parts["code"] | _instrument("subject")
         if metric.kind == "speed":
             parts |= self.speed()
         work = self.ablation.workload
@@ -109,8 +111,8 @@ class _Maker:
             "architecture": variant.architecture,
             "axes": dict(variant.axes),
             "shape": list(work.shape),
-            **{**code, "code": code["code"] | _instrument("signature", "bench.sweep.signature") | _subject()},
-            **_weights(variant),
+            **{**code, "code": code["code"] | _instrument("signature") | _instrument("subject")},
+            **self.named(variant),
         }
         return Request(hashed(parts), variant, work, "", "static", None)
 
@@ -121,18 +123,18 @@ class _Maker:
             "axes": dict(variant.axes),
             "shape": list(self.ablation.workload.shape),
             **self.code(variant.architecture, metric),
-            **_weights(variant),
+            **self.named(variant),
         }
 
     def _code(self, architecture: str, *entries: Entry) -> dict[str, Any]:
         """Digests of the sources behind a family and `entries`, and the versions of the libraries they import."""
+        modules = _entry_modules(architecture, entries, self.ablation.plugins)
         family = targets.declared(architecture, self.ablation.plugins)
-        source = targets.source(family, self.ablation.plugins)
-        sources = {"architecture": source} if source else {}
-        sources |= {type(entry).__name__.lower(): source_of(entry, self.ablation.plugins) for entry in entries}
-        modules = {role: (source.module, source.path) for role, source in sources.items()}
-        code = {role: code_digest([module]) for role, module in modules.items()}
-        return {"code": code, "libraries": dict(libraries(tuple(modules.values()), () if source else (family.module,)))}
+        foreign = () if "architecture" in modules else (family.module,)
+        versions = {"python": platform.python_version().rpartition(".")[0]} | dict(
+            libraries(tuple(modules.values()), foreign)
+        )
+        return {"code": {role: code_digest([module]) for role, module in modules.items()}, "libraries": versions}
 
     def speed(self) -> dict[str, Any]:
         work = self.ablation.workload
@@ -149,7 +151,7 @@ class _Maker:
             "architecture": variant.architecture,
             "axes": dict(variant.axes),
             "shape": list(work.shape),
-            "code": code["code"] | _instrument("training", "bench.training.loop"),
+            "code": code["code"] | _instrument("training"),
             "libraries": code["libraries"],
             "task": work.task,
             "dataset": {"name": work.dataset, **dict(work.dataset_axes)},
@@ -158,9 +160,15 @@ class _Maker:
             "seed": seed,
             "dtype": work.dtype,
             "device": device_kind(work.device),
-            **_weights(variant),
+            **self.named(variant, (dataset.axes, dict(work.dataset_axes))),
             **_named_files(task.files),
         }
+
+    def named(self, variant: Variant, *more: tuple[Sequence[Axis], Mapping[str, Any]]) -> dict[str, Any]:
+        """Digests of the files that axes name, and what stands behind `file:PATH` and `package:NAME`."""
+        pairs = ((self.axes(variant.architecture), variant.values), *more)
+        files = [path for axes, values in pairs for path in named_files(axes, values)]
+        return _weights(variant) | ({"file": {path: file_digest(Path(path)) for path in files}} if files else {})
 
 
 def _weights(variant: Variant) -> dict[str, Any]:
@@ -181,17 +189,83 @@ def _named_files(variables: Sequence[str]) -> dict[str, Any]:
     return {"files": digests} if digests else {}
 
 
-def _subject() -> dict[str, dict[str, str]]:
-    """The one module that every network passes through before it is recorded or timed."""
-    path = package_folder("bench") / "hardware" / "subject.py"
-    return {"subject": {"bench.hardware.subject": digest(path)}}
+def named_files(axes: Sequence[Axis], values: Mapping[str, Any]) -> Iterator[str]:
+    """The values of axes of the type `File`, relative to the current folder as they are written."""
+    for axis in axes:
+        if axis.names_files and (value := values.get(axis.name)) is not None:
+            yield from [value] if isinstance(value, str) else value
+
+
+def refuse_missing_files(ablation: Ablation) -> None:
+    """Raises RegistryError for the first value of a `File` axis that is no file."""
+    names = {variant.architecture: None for variant in ablation.variants}
+    families = {name: targets.declared(name, ablation.plugins) for name in names}
+    for variant in ablation.variants:
+        _refuse_missing(families[variant.architecture], variant.values)
+    if ablation.trains:
+        dataset = declarations(ablation.plugins).datasets.get(ablation.workload.dataset)
+        _refuse_missing(dataset, dict(ablation.workload.dataset_axes))
+
+
+def _refuse_missing(entry: Entry, values: Mapping[str, Any]) -> None:
+    for axis in entry.axes:
+        missing = next((path for path in named_files([axis], values) if not Path(path).is_file()), None)
+        if missing is not None:
+            where = f"; it is looked for in {Path.cwd()}" if not Path(missing).is_absolute() else ""
+            raise RegistryError(f"axis '{axis.name}' of '{entry.name}' names {missing}: no such file{where}")
+
+
+def _entry_modules(architecture: str, entries: Sequence[Entry], plugins: Sequence[str]) -> dict[str, tuple[str, Path]]:
+    """Role -> (module, file) of a family, where it is not of a zoo, and of `entries`."""
+    source = targets.source(targets.declared(architecture, plugins), plugins)
+    sources = {"architecture": source} if source else {}
+    sources |= {type(entry).__name__.lower(): source_of(entry, plugins) for entry in entries}
+    return {role: (source.module, source.path) for role, source in sources.items()}
+
+
+INSTRUMENTS = {
+    "subject": (("bench.hardware.subject", False), ("bench.sweep.subjects", False)),
+    "signature": (("bench.sweep.signature", True),),
+    "training": (
+        ("bench.training.loop", True),
+        ("bench.sweep.training_run", False),
+        ("bench.metrics.effective_receptive_field", False),
+    ),
+}
+"""Modules of ours that take part in every measurement of a kind, by role; True: with all that they import."""
 
 
 @functools.cache
-def _instrument(role: str, module: str) -> dict[str, dict[str, str]]:
-    """A module of ours that takes part in every measurement of a kind, with all that it imports."""
-    path = package_folder("bench").joinpath(*module.split(".")[1:]).with_suffix(".py")
-    return {role: code_digest([(module, path)])}
+def _instrument(role: str) -> dict[str, dict[str, str]]:
+    code: dict[str, str] = {}
+    for name, path, whole in _instrument_files(role):
+        code |= code_digest([(name, path)]) if whole else {name: digest(path)}
+    return {role: code}
+
+
+def _instrument_files(role: str) -> Iterator[tuple[str, Path, bool]]:
+    for module, whole in INSTRUMENTS[role]:
+        yield module, package_folder("bench").joinpath(*module.split(".")[1:]).with_suffix(".py"), whole
+
+
+@functools.cache
+def files_behind(
+    architecture: str, metric: str, trained: tuple[str, str] | None, plugins: tuple[str, ...]
+) -> tuple[Path, ...]:
+    """The files whose code a key names. `metric` is empty for a network or a training run itself.
+
+    `trained` is (task, dataset) of what needs a training run.
+    """
+    registries = declarations(plugins)
+    entries: list[Entry] = [registries.metrics.get(metric)] if metric else []
+    if trained is not None:
+        entries += [registries.tasks.get(trained[0]), registries.datasets.get(trained[1])]
+    modules = _entry_modules(architecture, entries, plugins).values()
+    paths = {path: None for module in modules for _, path in closure(*module)}
+    for role in ("training",) if trained is not None else ("subject",) if metric else ("subject", "signature"):
+        for name, path, whole in _instrument_files(role):
+            paths |= {file: None for _, file in closure(name, path)} if whole else {path: None}
+    return tuple(paths)
 
 
 def difference(new: Mapping[str, Any], old: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -9,12 +9,17 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.registry.catalogue import PLUGIN_PREFIX, package_folder, parse
+from bench.registry.catalogue import PLUGIN_PREFIX, package_folder, parse, parse_text
+from bench.registry.loading import is_installed
 from bench.registry.versions import library_version
 
 OURS = ("bench", "architectures")
@@ -29,8 +34,18 @@ VOCABULARY = frozenset(
 def digest(path: Path) -> str:
     """Hash of one file's syntax tree without docstrings, published facts, and the place of imported project modules."""
     names: set[str] = set()
-    tree = _Content(names).visit(parse(path))
+    parsed, _TEXTS[path] = parse_text(path)
+    tree = _Content(names).visit(parsed)
     return hashlib.sha256("\n".join([ast.unparse(tree), *sorted(names)]).encode()).hexdigest()[:16]
+
+
+_TEXTS: dict[Path, str] = {}
+
+
+def text_of(path: Path) -> str:
+    """Hash of the bytes of the file from which `digest` was taken."""
+    digest(path)
+    return _TEXTS[path]
 
 
 class _Content(ast.NodeTransformer):
@@ -102,7 +117,8 @@ def _project_imports(module: str, path: Path) -> tuple[tuple[str, Path], ...]:
     own = (*OURS, module.split(".")[0])
     modules: dict[str, Path] = {}
     for name in _imports(module, path):
-        file = _file_of(name, module, path) if name.split(".")[0] in own else _beside(name, module, path)
+        inside = name.split(".")[0] in own
+        file = _file_of(name, module, path) if inside else _beside(name, module, path) or _editable(name)
         if file is not None:
             modules[name] = file
     return tuple(modules.items())
@@ -113,6 +129,29 @@ def _beside(name: str, importer: str, path: Path) -> Path | None:
     if importer.split(".")[0] in OURS or not name:
         return None
     return _existing(path.parent.joinpath(*name.split(".")))
+
+
+def _editable(name: str) -> Path | None:
+    """A module outside the folders of installed packages: of a package that is installed from where it is edited."""
+    top, _, rest = name.partition(".")
+    place = _origin(top) if top and top not in sys.stdlib_module_names else None
+    if place is None:
+        return None
+    if place.name != "__init__.py":
+        return None if rest else place
+    return _existing(place.parent.joinpath(*rest.split("."))) if rest else place
+
+
+@functools.cache
+def _origin(top: str) -> Path | None:
+    """The source file of a module that is not installed, where the interpreter finds it; None for any other."""
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or not (spec.origin or "").endswith(".py") or is_installed(os.path.realpath(spec.origin or "")):
+        return None
+    return Path(spec.origin or "")
 
 
 @functools.cache
@@ -131,7 +170,7 @@ def imported_at_once(path: Path) -> tuple[str, ...]:
 
 
 def _import_statements(module: str, path: Path) -> Iterator[str]:
-    package = module.rpartition(".")[0]
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     for node in _runtime_nodes(parse(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -155,7 +194,8 @@ def _file_of(name: str, importer: str, path: Path) -> Path | None:
     if top in OURS:
         base = package_folder(top).joinpath(*name.split(".")[1:])
     else:
-        base = path.parents[len(importer.split(".")) - 1].joinpath(*name.split("."))
+        depth = len(importer.split(".")) - (path.name != "__init__.py")
+        base = path.parents[depth].joinpath(*name.split("."))
     return _existing(base)
 
 
@@ -163,15 +203,34 @@ def _existing(base: Path) -> Path | None:
     return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
 
 
+COMPUTING = frozenset({"numpy", "pillow", "scikit-image", "scipy", "torchvision"})
+"""Distributions that compute for the libraries that require them; a name or a licence list never changes a number."""
+
+
 @functools.cache
 def libraries(modules: tuple[tuple[str, Path], ...], also: tuple[str, ...] = ()) -> tuple[tuple[str, str], ...]:
-    """Installed version of every third-party library that the closures of `modules` import, of torch, and of `also`."""
+    """Versions of the third-party libraries that the closures of `modules` import, of torch, and of `also`.
+
+    With those among COMPUTING that these require.
+    """
     names = {"torch", *also}
     for module in modules:
         for name, path in closure(*module):
             names |= {imported.split(".")[0] for imported in _imports(name, path) if imported}
-    foreign = sorted(names - set(sys.stdlib_module_names) - set(OURS) - {m.split(".")[0] for m, _ in modules})
-    return tuple((name, version) for name in foreign if (version := library_version(name)) is not None)
+    foreign = names - set(sys.stdlib_module_names) - set(OURS) - {m.split(".")[0] for m, _ in modules}
+    foreign |= {required for name in foreign for required in _computing(name)}
+    return tuple((name, version) for name in sorted(foreign) if (version := library_version(name)) is not None)
+
+
+@functools.cache
+def _computing(library: str) -> tuple[str, ...]:
+    """What a library requires of COMPUTING."""
+    try:
+        lines = importlib.metadata.requires(library) or []
+    except importlib.metadata.PackageNotFoundError:
+        return ()
+    names = (re.split(r"[^\w.-]", line, maxsplit=1)[0].lower() for line in lines if "extra ==" not in line)
+    return tuple(name for name in names if name in COMPUTING)
 
 
 def file_digest(path: Path) -> str | None:

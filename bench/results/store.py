@@ -35,11 +35,12 @@ DAMAGED = "damaged"
 
 @dataclass(frozen=True)
 class Row:
-    """What planning needs of a stored measurement; `duration` in seconds."""
+    """What planning needs of a stored measurement; `duration` in seconds, `files` as JSON."""
 
     key: str
     error: str | None
     duration: float
+    files: str = "{}"
 
     @property
     def is_damaged(self) -> bool:
@@ -102,7 +103,7 @@ class Store:
 
     def measured(self, keys: Iterable[str]) -> dict[str, Row]:
         """The live rows of those keys that have one; the error of a damaged row says so."""
-        rows = self._chosen(f"key, CASE WHEN {SOUND} THEN error ELSE '{_MISMATCH}' END, duration", keys)
+        rows = self._chosen(f"key, CASE WHEN {SOUND} THEN error ELSE '{_MISMATCH}' END, duration, files", keys)
         return {row[0]: Row(*row) for row in rows}
 
     def _chosen(self, columns: str, keys: Iterable[str]) -> Iterator[tuple[Any, ...]]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
 import queue
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
 from bench.hardware.process import is_running, this_process
 from bench.registry.catalogue import declarations
+from bench.results.freshness import checker, places
+from bench.results.keyed import keyed
 from bench.results.keys import KINDS, Request
 from bench.results.loading import stored_signatures
 from bench.results.measurement import Measurement
@@ -22,8 +25,9 @@ from bench.sweep.executors import Executor, Exit, Lane, Progress
 from bench.sweep.faults import Faults
 from bench.sweep.keeping import patiently, spill
 from bench.sweep.noop import check_effects
-from bench.sweep.plan import Plan
+from bench.sweep.plan import Plan, data_stamp
 from bench.sweep.settings import BATCH, DEFAULT, Began, Kept, Options
+from bench.sweep.watched import Stale, Unfinished, watched
 from bench.sweep.worker import Evaluated, MeasureJob, SharedJob, TrainJob, failure
 
 Work = MeasureJob | SharedJob | TrainJob
@@ -33,12 +37,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: numbers of measurements; `stopped` is `budget` where some were left for lack of time."""
+    """How a run ended: numbers of measurements; `stopped` is `budget` where some were left for lack of time.
+
+    `stale` says for each file that changed meanwhile how many measurements were not kept.
+    """
 
     measured: int
     failed: int
     left: int
     stopped: str = ""
+    stale: Mapping[str, int] = field(default_factory=dict)
 
 
 def run(plan: Plan, store: Store, executor: Executor, options: Options = DEFAULT) -> Outcome:
@@ -60,6 +68,12 @@ class _Run:
         self.faults = Faults()
         self.ends = time.monotonic() + options.budget
         self.by_key = {request.key: request for request in plan.due}
+        self.outdated = {planned.request.key for planned in plan.planned if planned.outdated}
+        self.where = places(plan.ablation.plugins, [request.variant.architecture for request in plan.due], plan.data)
+        self.changed = checker(self.where)
+        self.keyed = keyed(plan.due, plan.ablation.plugins)
+        self.stale: dict[str, str] = {}
+        self.files: dict[str, Mapping[str, str]] = {}
 
     def run(self) -> Outcome:
         if self.options.check_noop and self.plan.due and len(self.plan.ablation.variants) > 1:
@@ -70,8 +84,13 @@ class _Run:
             self._requests_of_others()
         finally:
             self._release()
-        left = len(self.by_key) - len(self.done)
-        return Outcome(len(self.done), self.failed, left, "budget" if left else "")
+        left = len(self.by_key) - len(self._settled())
+        stale = {name: [*self.stale.values()].count(name) for name in dict.fromkeys(self.stale.values())}
+        return Outcome(len(self.done), self.failed, left, "budget" if left else "", stale)
+
+    def _settled(self) -> set[str]:
+        """What this run has nothing more to do about: measured, or made of files that changed meanwhile."""
+        return self.done | self.stale.keys()
 
     def _release(self) -> None:
         """Give back the claims. Where the store cannot be written they end with this process, and nothing is lost."""
@@ -89,30 +108,30 @@ class _Run:
         return patiently(attempt, self._say, self.options.pause)
 
     def _own_requests(self) -> None:
-        mine = self._claimed([key for key in self.by_key if key not in self.done])
+        mine = self._claimed([key for key in self.by_key if key not in self._settled()])
         if not self.options.replace:
             self._measured_by_others(self.store.measured(mine))
         for kind in KINDS:
-            self._phase([c for c in self.plan.due if c.kind == kind and c.key in mine and c.key not in self.done])
+            self._phase([c for c in self.plan.due if c.kind == kind and c.key in mine and c.key not in self._settled()])
 
     def _claimed(self, keys: Sequence[str]) -> set[str]:
         return self._patiently(lambda: self.store.claim(keys, self.owner, is_running)) if keys else set()
 
     def _requests_of_others(self) -> None:
         """Wait for the measurements that another run measures; take them over if it dies."""
-        while missing := [k for k in self.by_key if k not in self.done]:
+        while missing := [k for k in self.by_key if k not in self._settled()]:
             if not self._time_left():
                 return
             if not self.options.replace:
                 self._measured_by_others(self.store.measured(missing))
-            if self._claimed([k for k in missing if k not in self.done]):
+            if self._claimed([k for k in missing if k not in self._settled()]):
                 self._own_requests()
-            elif len(self.done) < len(self.by_key):
+            elif len(self._settled()) < len(self.by_key):
                 time.sleep(0.5)
 
     def _measured_by_others(self, rows: Mapping[str, Row]) -> None:
-        """Measurements that another run has measured since we planned; a damaged row is no measurement."""
-        rows = {key: row for key, row in rows.items() if not row.is_damaged}
+        """Measurements that another run has measured since we planned, of files as they are; none that is damaged."""
+        rows = {key: row for key, row in rows.items() if not row.is_damaged and not self.changed(row.files)}
         self.done |= rows.keys()
         self.failed += sum(row.error is not None for row in rows.values())
 
@@ -159,6 +178,8 @@ class _Run:
     def _training_run(self, group: tuple[Request, ...]) -> TrainJob:
         stored = None if self.options.force else self.store.evaluation(group[0].training_run)
         ablation = self.plan.ablation
+        if stored is not None and self.changed(json.dumps(stored.facts.get("files", {}))):
+            stored = None
         runs = len(ablation.seeds)
         return TrainJob(group, ablation.recipe, self.plan.data, ablation.plugins, stored, runs=runs)
 
@@ -175,7 +196,7 @@ class _Run:
     def _submit(self, job: Work) -> None:
         ablation = self.plan.ablation
         future = self.executor.submit(
-            job,
+            watched(job, self.keyed, self.where),
             self.received.put,
             timeout=ablation.timeout,
             device=ablation.workload.device,
@@ -203,11 +224,23 @@ class _Run:
     def _store(self, news: Sequence[Any]) -> None:
         for item in news:
             if isinstance(item, Evaluated):
-                self._patiently(partial(self.store.add_evaluation, item.training_run, item.evaluation))
-                self.evaluated[item.training_run] = item.evaluation
+                self._evaluated(item)
+            elif isinstance(item, Stale):
+                self.stale[item.key] = item.changed
+            elif isinstance(item, Unfinished):
+                self.files |= item.files
             elif isinstance(item, Progress):
                 self.options.notify(item)
-        self._keep([item for item in news if isinstance(item, Measurement)])
+        self._keep([item for item in news if isinstance(item, Measurement) and item.key not in self.stale])
+
+    def _evaluated(self, item: Evaluated) -> None:
+        """Keep the evaluation of a training run, unless the data that it was trained on changed meanwhile."""
+        if self.plan.data_stamp and data_stamp(self.plan.ablation, self.plan.data) != self.plan.data_stamp:
+            changed = f"dataset {self.plan.ablation.workload.dataset}"
+            self.stale |= {r.key: changed for r in self.by_key.values() if r.training_run == item.training_run}
+            return
+        self._patiently(partial(self.store.add_evaluation, item.training_run, item.evaluation))
+        self.evaluated[item.training_run] = item.evaluation
 
     def _spill(self, news: Sequence[Any], error: BaseException) -> None:
         """Write what is not stored yet to a file. Raises NotStored, which says where, in place of a StoreError."""
@@ -226,8 +259,10 @@ class _Run:
     def _keep(self, measurements: Sequence[Measurement]) -> None:
         if not measurements:
             return
-        rows = self._rows(measurements)
-        self._patiently(lambda: self.store.add(rows, replace=self.options.replace))
+        for again in (False, True):
+            chosen = [m for m in measurements if (m.key in self.outdated or self.options.replace) == again]
+            if chosen:
+                self._patiently(partial(self.store.add, self._rows(chosen), replace=again))
         self.done |= {m.key for m in measurements}
         self.failed += sum(m.error is not None for m in measurements)
         self.faults.result()
@@ -238,7 +273,7 @@ class _Run:
         for future in [f for f in self.flying if f.done()]:
             job, started = self.flying.pop(future)
             self._take(list(self._waiting()))
-            left = tuple(request for request in job.requests if request.key not in self.done)
+            left = tuple(request for request in job.requests if request.key not in self._settled())
             if left and isinstance(job, SharedJob) and not future.result().error:
                 yield from (MeasureJob((request,), job.plugins) for request in left)
             elif left:
@@ -253,7 +288,8 @@ class _Run:
             return
         untrained = isinstance(job, TrainJob) and job.evaluation is None and left[0].training_run not in self.evaluated
         guilty, innocent = (left, ()) if untrained else (left[:1], left[1:])
-        self._take([failure(request, error, seconds, job.plugins) for request in guilty])
+        failures = [failure(request, error, seconds, job.plugins) for request in guilty]
+        self._take([replace(each, files=self.files.get(each.key, {})) for each in failures])
         if innocent:
             yield self._again(job, innocent, attempt=1)
 

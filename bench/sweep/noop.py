@@ -7,11 +7,14 @@ parameters and their outputs for one input are all equal. A difference between t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from concurrent.futures import Future
 from dataclasses import replace
+from typing import Any
 
 from bench.registry import text_of
+from bench.results.freshness import changes
+from bench.results.keyed import keyed
 from bench.results.keys import Request, networks
 from bench.results.loading import stored_signatures
 from bench.results.signature import Signature
@@ -19,8 +22,9 @@ from bench.results.store import Store
 from bench.spec.variant import Variant
 from bench.sweep.executors import Executor, Exit, Progress
 from bench.sweep.faults import Faults
-from bench.sweep.plan import Plan
+from bench.sweep.plan import Plan, places_of
 from bench.sweep.settings import BATCH, Options
+from bench.sweep.watched import Stale, watched
 from bench.sweep.worker import SignatureJob
 
 
@@ -32,7 +36,9 @@ def check_effects(plan: Plan, store: Store, executor: Executor, options: Options
     """Refuse an ablation with two variants that are the same network. Raises NoEffect."""
     maker = _SignatureMaker(plan, store, executor, options)
     requests = {request.key: request for request in networks(plan.ablation)}
-    signatures = {key: Signature(**facts) for key, facts in store.signatures(requests).items()}
+    stored = {key: Signature(**facts) for key, facts in store.signatures(requests).items()}
+    where = places_of(plan.ablation, plan.data)
+    signatures = {key: signature for key, signature in stored.items() if not changes(signature.files, where)}
     signatures |= maker.made([request for key, request in requests.items() if key not in signatures])
     without_values = [signature for signature in _equal(requests, signatures) if not signature.values]
     if without_values:
@@ -67,6 +73,8 @@ class _SignatureMaker:
     def __init__(self, plan: Plan, store: Store, executor: Executor, options: Options) -> None:
         self.ablation, self.store, self.executor, self.options = plan.ablation, store, executor, options
         self.faults = Faults()
+        self.keyed = keyed(networks(plan.ablation), plan.ablation.plugins)
+        self.where = places_of(plan.ablation, plan.data)
 
     def made(self, requests: Sequence[Request], without_values: tuple[Signature, ...] = ()) -> dict[str, Signature]:
         """Key -> signature. A network whose process dies gets a signature with the error, which is not stored."""
@@ -75,18 +83,18 @@ class _SignatureMaker:
         size = max(1, min(BATCH, math.ceil(len(requests) / self.options.workers)))
         batches = [requests[start : start + size] for start in range(0, len(requests), size)]
         while batches:
-            futures = [self._submitted(batch, without_values, signatures) for batch in batches]
+            futures = [self._submitted(batch, without_values, signatures, died) for batch in batches]
             for end, batch in zip([future.result() for future in futures], batches, strict=True):
-                died |= self._death(end, batch, signatures)
+                died |= self._death(end, batch, signatures.keys() | died.keys())
             ended = signatures.keys() | died.keys()
             batches = [left for batch in batches if (left := [each for each in batch if each.key not in ended])]
         if signatures:
             self.store.add_signatures({key: signature.facts() for key, signature in signatures.items()})
         return signatures | died
 
-    def _death(self, end: Exit, batch: Sequence[Request], signatures: Mapping[str, Signature]) -> dict[str, Signature]:
+    def _death(self, end: Exit, batch: Sequence[Request], ended: Set[str]) -> dict[str, Signature]:
         """The signature of the network that ended its process, if one did. Raises WorkerError."""
-        left = [request for request in batch if request.key not in signatures]
+        left = [request for request in batch if request.key not in ended]
         if len(left) < len(batch):
             self.faults.result()
         if not left or (end.fault and self.faults.again(left[0].key, left[0].variant.name, end)):
@@ -94,19 +102,25 @@ class _SignatureMaker:
         return {left[0].key: Signature(left[0].key, error=end.error or "no answer")}
 
     def _submitted(
-        self, batch: Sequence[Request], without_values: tuple[Signature, ...], signatures: dict[str, Signature]
+        self,
+        batch: Sequence[Request],
+        without_values: tuple[Signature, ...],
+        signatures: dict[str, Signature],
+        stale: dict[str, Signature],
     ) -> Future[Exit]:
-        """Compute the signatures of a batch in a process; each is added to `signatures` when it arrives."""
+        """Compute the signatures of a batch in a process; each is added to `signatures` or `stale` when it arrives."""
 
-        def receive(item: Signature | Progress) -> None:
+        def receive(item: Any) -> None:
             if isinstance(item, Progress):
                 self.options.notify(item)
-            else:
+            elif isinstance(item, Stale):
+                stale[item.key] = Signature(item.key, error=f"{item.changed} changed while the run was going")
+            elif isinstance(item, Signature):
                 signatures[item.key] = item
 
         light = tuple(replace(request, parts={}) for request in batch)
         job = SignatureJob(light, self.ablation.plugins, without_values)
-        return self.executor.submit(job, receive, timeout=self.ablation.timeout)
+        return self.executor.submit(watched(job, self.keyed, self.where), receive, timeout=self.ablation.timeout)
 
 
 def alike(signatures: Mapping[Variant, Signature]) -> list[list[Variant]]:

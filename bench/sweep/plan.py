@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.registry.catalogue import declarations, live
-from bench.results.keys import KINDS, Request, requests
+from bench.results.freshness import Places, checker, places
+from bench.results.keys import KINDS, Request, refuse_missing_files, requests
 from bench.results.store import Row, Store
 from bench.spec.ablation import Ablation
 from bench.spec.workload import Workload
@@ -22,16 +23,23 @@ ERRORS = ("failed", "oom", "timeout", "died", "diverged")
 
 @dataclass(frozen=True)
 class Planned:
-    """A requested measurement and its status: `due`, `cached`, or `failed` (kept as an error, not run again)."""
+    """A requested measurement and its status: `due`, `cached`, or `failed` (kept as an error, not run again).
+
+    `outdated` says which files changed since the stored measurement was made; it is then due, and will be replaced.
+    """
 
     request: Request
     status: str
     error: str | None = None
+    outdated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run of the ablation would do. `seconds` is a forecast; `unknown` measurements have no precedent."""
+    """What a run of the ablation would do. `seconds` is a forecast; `unknown` measurements have no precedent.
+
+    `data_stamp` is that of the dataset's files before their content was read; empty where none was.
+    """
 
     ablation: Ablation
     planned: tuple[Planned, ...]
@@ -39,6 +47,7 @@ class Plan:
     seconds: float = 0.0
     unknown: int = 0
     note: str = ""
+    data_stamp: str = ""
 
     @property
     def requests(self) -> tuple[Request, ...]:
@@ -72,15 +81,39 @@ def plan(
     `rerun` names kinds of errors that are due again; `force` makes everything due; `only` keeps these metrics, `kinds`
     these kinds of metrics. With `reading`, a dataset that is not here counts as what it was when it was last used, or,
     if it never was, as data whose measurements the store cannot have.
-    Raises DataNotFound where the data are needed and missing.
+    A stored measurement is due again where a file that it was made of changed.
+    Raises DataNotFound where the data are needed and missing, RegistryError where an axis names a file that is.
     """
+    if not reading:
+        refuse_missing_files(ablation)
+    stamp = "" if reading or "accuracy" not in kinds else data_stamp(ablation, data)
     prints, note = ({}, "") if "accuracy" not in kinds else _fingerprint(ablation, store, data, reading)
     chosen = [r for r in requests(ablation, prints, kinds) if not only or r.metric in only]
     rows = store.measured(request.key for request in chosen)
-    planned = tuple(_status(request, rows.get(request.key), rerun, force) for request in chosen)
+    changed = checker(places_of(ablation, data))
+    planned = tuple(_status(request, rows.get(request.key), rerun, force, changed) for request in chosen)
     due = [p.request for p in planned if p.status == "due"]
     seconds, unknown = forecast(due, store)
-    return Plan(ablation, planned, data, seconds, unknown, note)
+    return Plan(ablation, planned, data, seconds, unknown, note, stamp)
+
+
+def places_of(ablation: Ablation, data: Path | None) -> Places:
+    """The folders below which files that an ablation's measurements are made of are recorded."""
+    return places(ablation.plugins, [variant.architecture for variant in ablation.variants], data)
+
+
+def data_stamp(ablation: Ablation, data: Path | None) -> str:
+    """Size and dates of the files of the ablation's dataset, hashed; empty where it has none, or they are not here."""
+    if not ablation.trains:
+        return ""
+    from bench.data.fingerprint import stamp
+
+    work = ablation.workload
+    dataset = live(declarations(ablation.plugins).datasets.get(work.dataset), ablation.plugins)
+    try:
+        return stamp(dataset, data, dataset.splits[:2], dict(work.dataset_axes))
+    except (LookupError, OSError, ValueError):  # what is wrong with the files is said where their content is read
+        return ""
 
 
 def _fingerprint(ablation: Ablation, store: Store, data: Path | None, reading: bool) -> tuple[dict[str, str], str]:
@@ -121,9 +154,13 @@ def _remembered(text: str | None, dataset: str) -> tuple[dict[str, str], str]:
     return dict(pairs), f"the dataset {dataset} is not here; read as it was last used"
 
 
-def _status(request: Request, row: Row | None, rerun: Sequence[str], force: bool) -> Planned:
+def _status(
+    request: Request, row: Row | None, rerun: Sequence[str], force: bool, changed: Callable[[str], tuple[str, ...]]
+) -> Planned:
     if row is None or force:
         return Planned(request, "due")
+    if outdated := changed(row.files):
+        return Planned(request, "due", outdated=outdated)
     if row.error is None:
         return Planned(request, "cached")
     if row.is_damaged:

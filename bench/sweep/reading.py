@@ -9,7 +9,16 @@ from bench.results.loading import load_results
 from bench.results.results import Results
 from bench.results.store import Store
 from bench.spec.ablation import Ablation
-from bench.sweep.plan import plan
+from bench.sweep.plan import Plan, plan
+
+
+def _outdated(planned: Plan) -> tuple[str, ...]:
+    """A note where stored measurements were made of files that changed since; they are shown all the same."""
+    lines = [planned.outdated[0] for planned in planned.planned if planned.outdated]
+    what = "1 measurement was" if len(lines) == 1 else f"{len(lines)} measurements were"
+    return (
+        (f"{what} made of other files ({lines[0]}); measure again: bench run {planned.ablation.name}",) if lines else ()
+    )
 
 
 def read_results(ablation: Ablation, store: Store, data: Path | None = None, bundle: Path | None = None) -> Results:
@@ -20,6 +29,7 @@ def read_results(ablation: Ablation, store: Store, data: Path | None = None, bun
     planned = plan(ablation, store, data, reading=True)
     local = store if bundle is None else None
     results = load_results(ablation, planned.requests, local, bundle)
+    results = replace(results, notes=(*results.notes, *_outdated(planned))) if local else results
     elsewhere = any("read from" in note for note in results.notes)
     if elsewhere or not planned.note:
         return results

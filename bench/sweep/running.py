@@ -42,9 +42,10 @@ class Job:
 
 
 def run_all(job: Job, announce: Callable[[Plan], None], finished: Callable[[Plan], None]) -> bool:
-    """Run every ablation, calling `announce` before and `finished` after each; whether any measurement failed.
+    """Run every ablation, calling `announce` before and `finished` after each.
 
-    Results that an earlier run could not store are stored first.
+    Whether any measurement failed, or was not kept since its code or files changed meanwhile. Results that an earlier
+    run could not store are stored first.
     """
     for file in files_of(job.store.path):
         added = take_in(job.store, [file])
@@ -83,7 +84,12 @@ def _run_one(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: 
         reporter.say(f"{each.ablation.name}: {outcome.left} measurements left when the time was up; run again to go on")
     if failed:
         reporter.say(f"{each.ablation.name}: {failed} measurements failed; --rerun failed measures them again")
-    return failed > 0
+    for changed, count in outcome.stale.items():
+        ending = "measurement is" if count == 1 else "measurements are"
+        reporter.say(
+            f"{changed} changed while the run was going: {count} {ending} not kept; run the same command again"
+        )
+    return failed > 0 or bool(outcome.stale)
 
 
 def measure_static(ablations: Sequence[Ablation], store: Store, workers: int | None = None) -> list[Plan]:

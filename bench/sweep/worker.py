@@ -12,23 +12,22 @@ from typing import Any
 from bench.hardware.environment import snapshot
 from bench.hardware.subject import Subject
 from bench.registry import Metric
-from bench.registry.cache import cache_folder
 from bench.registry.catalogue import declarations, live
 from bench.registry.targets import runnable
-from bench.results.encoding import EncodingError, plain, samples_of, storable, storable_evaluation
+from bench.results.encoding import EncodingError, plain, samples_of, storable
 from bench.results.keys import Request
 from bench.results.measurement import Evaluation, Measurement, Reading
 from bench.results.signature import Signature
 from bench.spec.recipe import Recipe
-from bench.spec.workload import Workload
 from bench.sweep.contributions import contributions
-from bench.sweep.executors import Emit, Progress
+from bench.sweep.executors import Emit
 from bench.sweep.executors.local import described
 from bench.sweep.isolation import Isolation, SharedEvaluation, SharedSubject, StateChangedError
-from bench.sweep.plugin_checks import check_network, check_output, load
-from bench.sweep.process_state import ProcessState, seed_generators
+from bench.sweep.process_state import ProcessState
 from bench.sweep.signature import same_speed, signature, values
+from bench.sweep.subjects import subject_of
 from bench.sweep.tracebacks import stored_traceback
+from bench.sweep.training_run import trained
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class MeasureJob:
         started, process = time.perf_counter(), ProcessState()
         try:
             with process.kept():
-                subject = _subject(requests[0], self.plugins)
+                subject = subject_of(requests[0], self.plugins)
         except Exception as error:
             _emit_failures(requests, error, started, emit, self.plugins)
             return
@@ -78,16 +77,6 @@ def _emit_failures(
         emit(replace(failure(request, text, seconds, plugins), traceback=traceback))
 
 
-def _subject(request: Request, plugins: tuple[str, ...]) -> Subject:
-    family = runnable(request.variant.architecture, plugins)
-    work = request.workload
-    shared: dict[str, Any] = {"build": lambda: family.build(**request.variant.values), "shape": work.shape}
-    if request.kind == "static":
-        return Subject(**shared)
-    where: dict[str, Any] = {"batch": work.batch, "device": work.device, "dtype": work.dtype, "threads": work.threads}
-    return Subject(**shared, **where, layout=work.layout, compile=work.compile, graph=work.graph)
-
-
 @dataclass(frozen=True)
 class SharedJob:
     """A speed of several variants whose graphs are equal: the first is timed, and the others have its timing.
@@ -105,7 +94,7 @@ class SharedJob:
         started, process = time.perf_counter(), ProcessState()
         try:
             with process.kept():
-                subjects = SharedSubject(_subject(first, self.plugins), process)
+                subjects = SharedSubject(subject_of(first, self.plugins), process)
         except Exception as error:
             _emit_failures((first,), error, started, emit, self.plugins)
             return
@@ -118,7 +107,7 @@ class SharedJob:
 
     def _same_speed(self, subject: Subject, request: Request) -> bool:
         try:
-            return same_speed(subject, _subject(request, self.plugins))
+            return same_speed(subject, subject_of(request, self.plugins))
         except Exception:  # such as two networks that do not fit side by side: what it is shows where it runs alone
             return False
 
@@ -144,7 +133,7 @@ class SignatureJob:
 
     def _signature(self, request: Request, recorded: Signature | None) -> Signature:
         try:
-            subject = _subject(request, self.plugins)
+            subject = subject_of(request, self.plugins)
             return replace(recorded, values=values(subject)) if recorded else signature(request.key, subject)
         except Exception as error:
             return Signature(request.key, error=described(error))
@@ -214,104 +203,6 @@ def _with_contributions(result: Measurement, evaluation: Evaluation, plugins: tu
         return replace(result, contributions=tuple(plain(values, f"the contributions to {metric.name}")))
     except Exception as error:
         return replace(result, detail={**result.detail, "contributions_error": described(error)})
-
-
-def trained(
-    request: Request, recipe: Recipe, data: Path | None, emit: Emit, plugins: tuple[str, ...] = (), runs: int = 1
-) -> Evaluation:
-    """Train the variant by `recipe` from the requested seed and evaluate it on the validation split."""
-
-    from bench.training.loop import fit
-
-    work, declared = request.workload, declarations(plugins)
-    family = runnable(request.variant.architecture, plugins)
-    task: Any = live(declared.tasks.get(work.task), plugins).call
-    seed = request.seed or 0
-    train, held_out = (_examples(request, split, data, plugins) for split in _splits(request, plugins))
-    seed_generators(seed)
-    network = family.build(**request.variant.values)
-    check_network(network, request.variant.name)
-    check_output(network, task, train, request.variant.name)
-    label = f"{request.variant.name} seed {seed}"
-    result = fit(
-        network,
-        task,
-        train,
-        recipe,
-        seed=seed,
-        device=work.device,
-        threads=work.threads,
-        progress=lambda step, steps, loss: emit(Progress(label, step, steps, f"loss {loss:.4g}")),
-        cache=cache_folder(),
-        runs=runs,
-    )
-    evaluation: Evaluation = task.evaluate(result.model, held_out, work.device, result.mode)
-    took = {"seconds": result.seconds, "cpu_seconds": result.cpu_seconds, "steps": result.steps}
-    seen = {"effective_receptive_field": _seen(result.model, held_out, task, work)}
-    units, errors = _offered(result.model, held_out, task, work)
-    facts = {**evaluation.facts, "mode": result.mode, "refused": dict(result.refused), **took, **seen, **errors}
-    evaluation = replace(evaluation, units={**evaluation.units, **units}, curves=result.curves, facts=facts)
-    summaries = task.summaries(evaluation) if hasattr(task, "summaries") else {}
-    return storable_evaluation(replace(evaluation, summaries=summaries))
-
-
-OFFERED = "evaluation_units"
-"""A network's own function `(prepared images, targets) -> {name: array, an entry an image}`, for metrics of its own.
-
-It is called after training, on the validation split, and is the only place where a network meets the truth.
-"""
-
-
-def _offered(model: Any, examples: Any, task: Any, work: Workload, batch: int = 16) -> tuple[dict[str, Any], Any]:
-    """(what the network offers to be kept of every image, facts): nothing, and the error, where it fails."""
-    if not hasattr(model, OFFERED):
-        return {}, {}
-    try:
-        return _collected(model, examples, task, work, batch), {}
-    except Exception as error:
-        return {}, {OFFERED: {"error": described(error)}}
-
-
-def _collected(model: Any, examples: Any, task: Any, work: Workload, batch: int) -> dict[str, Any]:
-    import numpy as np
-    import torch
-
-    parts: list[dict[str, Any]] = []
-    with torch.inference_mode():
-        for start in range(0, len(examples), batch):
-            chosen = slice(start, start + batch)
-            images = task.prepare(examples.images[chosen].to(work.device))
-            parts.append(getattr(model, OFFERED)(images, {n: t[chosen] for n, t in examples.targets.items()}))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-SEEN = 8
-"""Images that the trained network is asked about, one forward and backward pass each."""
-
-
-def _seen(model: Any, examples: Any, task: Any, work: Workload) -> dict[str, Any]:
-    """The trained network's effective receptive field on a few images, or the error: never the training run's end."""
-    from bench.hardware.stopwatch import thread_count
-    from bench.metrics.effective_receptive_field import trained_field
-
-    try:
-        chosen = examples.images[:: -(-len(examples.images) // SEEN)].to(work.device)
-        with thread_count(work.threads):
-            facts: dict[str, Any] = plain(trained_field(model, task.prepare(chosen), work.device), "the field")
-            return facts
-    except Exception as error:
-        return {"error": described(error)}
-
-
-def _splits(request: Request, plugins: tuple[str, ...]) -> Sequence[str]:
-    """The split to train on and the one to judge on: the first and the second that the dataset names."""
-    return declarations(plugins).datasets.get(request.workload.dataset).splits[:2]
-
-
-def _examples(request: Request, split: str, data: Path | None, plugins: tuple[str, ...]) -> Any:
-    work = request.workload
-    dataset = live(declarations(plugins).datasets.get(work.dataset), plugins)
-    return load(dataset, data, split, shape=work.shape, **dict(work.dataset_axes))
 
 
 def measured(request: Request, isolated: Isolation[Any], plugins: tuple[str, ...] = ()) -> Measurement:

@@ -74,7 +74,8 @@ class LocalExecutor:
         self._context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         if "forkserver" in methods:
             os.environ[imports.VARIABLE] = ",".join(preload)
-            self._context.set_forkserver_preload(["bench.sweep.executors.local", "bench.sweep.executors.in_advance"])
+            modules = ("bench.sweep.watching", "bench.sweep.executors.local", "bench.sweep.executors.in_advance")
+            self._context.set_forkserver_preload([*modules])
         lock_folder()
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="job")
         self._processes: set[Any] = set()

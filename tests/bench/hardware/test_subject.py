@@ -14,7 +14,7 @@ from bench.results.keys import Request
 from bench.spec.ablation import AblationError, load
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload
-from bench.sweep.worker import _subject
+from bench.sweep.subjects import subject_of
 
 ABLATION = "question: q?\narchitecture: fcn\nmetrics: [latency]\nworkload: "
 
@@ -81,7 +81,7 @@ def test_an_unknown_layout_is_refused_with_its_line(tmp_path) -> None:
 def test_the_options_reach_speed_measurements_and_no_static_one() -> None:
     work = Workload("segmentation", "", (), (3, 8, 8), 4, layout="channels_last", compile=True)
     requests = {kind: Request("", Variant("fcn", ()), work, "m", kind, None) for kind in ("static", "speed")}
-    subjects = {kind: _subject(request, ()) for kind, request in requests.items()}
+    subjects = {kind: subject_of(request, ()) for kind, request in requests.items()}
     assert (subjects["speed"].layout, subjects["speed"].compile) == ("channels_last", True)
     assert (subjects["static"].layout, subjects["static"].compile) == ("contiguous", False)
 

@@ -17,7 +17,7 @@ from bench.metrics.effective_receptive_field import RUNS, effective_receptive_fi
 from bench.metrics.trained_effective_receptive_field import FACT, trained_effective_receptive_field
 from bench.results.measurement import Evaluation
 from bench.spec.workload import Workload
-from bench.sweep import worker
+from bench.sweep import training_run
 from bench.tasks.segmentation import Segmentation
 
 
@@ -73,7 +73,7 @@ WORK = Workload("segmentation", "", (), (3, 16, 20), 4)
 def test_after_training_it_is_of_a_few_images_and_leaves_the_network_alone() -> None:
     model = network().eval()
     before, state = copy.deepcopy(model.state_dict()), torch.get_rng_state()
-    facts = worker._seen(model, examples(), Segmentation, WORK)
+    facts = training_run._seen(model, examples(), Segmentation, WORK)
     assert facts["runs"] == 7  # every third of 20
     images = Segmentation.prepare(examples().images[::3])
     assert facts == trained_field(model, images, "cpu")
@@ -90,7 +90,7 @@ def test_what_goes_wrong_is_told_and_ends_no_trial(monkeypatch: pytest.MonkeyPat
         raise RuntimeError("no kernel for this")
 
     monkeypatch.setattr(module, "trained_field", fails)
-    facts = worker._seen(network(), examples(), Segmentation, WORK)
+    facts = training_run._seen(network(), examples(), Segmentation, WORK)
     assert facts == {"error": "failed: RuntimeError: no kernel for this"}
     reading = trained_effective_receptive_field(Evaluation("segmentation", {}, facts={FACT: facts}))
     assert reading.error == "failed: RuntimeError: no kernel for this"

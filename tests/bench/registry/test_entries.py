@@ -2,7 +2,18 @@ from typing import Annotated, Literal
 
 import pytest
 
-from bench.registry import Bounds, Constraint, Examples, Fact, Published, Registries, RegistryError, axes_of, text_of
+from bench.registry import (
+    Bounds,
+    Constraint,
+    Examples,
+    Fact,
+    File,
+    Published,
+    Registries,
+    RegistryError,
+    axes_of,
+    text_of,
+)
 
 
 def builder(
@@ -157,3 +168,21 @@ def test_an_axis_offers_examples_of_its_values():
 
     assert [axis.examples for axis in axes_of(net)] == [("a", "b"), ((1, 2),), ()]
     assert axes_of(net)[1].bounds == Bounds(1, 4)
+
+
+def loader(*, weights: File = "w.pt", other: File | None = None, several: tuple[File, ...] = ()):
+    """A network that reads files."""
+    return weights, other, several
+
+
+def test_axes_that_name_files():
+    registries = Registries()
+    registries.architecture(task="t", source="s")(loader)
+    entry = registries.architectures.get("loader")
+    assert [(axis.kind, axis.element, axis.names_files) for axis in entry.axes] == [
+        ("file", "", True), ("file", "", True), ("list", "file", True),
+    ]  # fmt: skip
+    stated = {"weights": "a.pt", "several": ["b.pt", "c.pt"]}
+    assert entry.resolve(stated) == {"weights": "a.pt", "other": None, "several": ("b.pt", "c.pt")}
+    with pytest.raises(RegistryError, match=r"axis 'weights' takes file, not 3 \(int\)"):
+        entry.resolve({"weights": 3})

@@ -95,6 +95,17 @@ def test_records_come_back_exactly(folder: Path):
     assert back.signatures == bundle().signatures
 
 
+def test_the_files_that_a_value_was_made_of_come_back(tmp_path: Path):
+    first, *others = RECORDS
+    made = replace(first, measurement=replace(first.measurement, files={"w.pt": "1a", "data:more.txt": "2b"}))
+    signatures = {VARIANTS[0]: Signature("k", "g", files={"w.pt": "1a"})}
+    back = read(write(bundle(records=(made, *others), signatures=signatures), tmp_path / "nets"))
+    assert {r.measurement.key: r.measurement.files for r in back.records if r.measurement.files} == {
+        made.measurement.key: {"w.pt": "1a", "data:more.txt": "2b"}
+    }
+    assert back.signatures == signatures
+
+
 def test_measurements_of_different_workloads_keep_their_own(tmp_path: Path):
     first, second = RECORDS[:2]
     other = replace(second.measurement, workload=replace(WORK, batch=7, threads=3))

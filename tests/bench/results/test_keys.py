@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.results.keys import hashed, requests
+from bench.results.keys import KINDS, hashed, requests
 from bench.results.sources import code_digest, digest
 from bench.spec.ablation import load
 
@@ -108,3 +108,11 @@ def test_a_plug_in_that_is_moved_or_renamed_keeps_its_keys_and_one_that_is_edite
     assert key(tmp_path / "two", "1") == base
     assert key(tmp_path / "three", "1", "renamed.py") == base
     assert key(tmp_path / "four", "2") != base
+
+
+def test_how_the_harness_makes_a_number_is_part_of_its_key(tmp_path):
+    file = write(tmp_path / "q.yaml", "question: q\narchitecture: fcn\nmetrics: [params, latency, miou]\n")
+    roles = {request.kind: request.parts["code"] for request in requests(load(file), {}, KINDS)}
+    assert {"bench.hardware.subject", "bench.sweep.subjects"} == roles["static"]["subject"].keys()
+    assert roles["speed"]["subject"] == roles["static"]["subject"]
+    assert {"bench.training.loop", "bench.sweep.training_run"} <= roles["accuracy"]["training"].keys()

@@ -56,3 +56,22 @@ def test_published_facts_are_no_part_of_the_code(tmp_path):
     other = write(tmp_path / "other.py", network + first.replace("7", "8"))
     more = write(tmp_path / "more.py", network + first + "LIMIT = scaled(7)\n")
     assert digest(plain) == digest(stated) == digest(other) != digest(more)
+
+
+def test_a_package_outside_the_installed_ones_is_followed_and_its_changes_count(tmp_path, monkeypatch):
+    package = write(tmp_path / "elsewhere" / "ownpackage" / "__init__.py", "from .deep import x\n")
+    deep = write(package.parent / "deep.py", "x = 1\n")
+    monkeypatch.syspath_prepend(tmp_path / "elsewhere")
+    top = write(tmp_path / "top.py", "def f():\n    from ownpackage import x\n    return x\n")
+    assert [name for name, _ in closure("top", top)] == ["ownpackage", "ownpackage.deep", "top"]
+    before = code_digest([("top", top)])
+    digest.cache_clear()
+    deep.write_text("x = 2\n")
+    assert {name for name, value in code_digest([("top", top)]).items() if before[name] != value} == {"ownpackage.deep"}
+
+
+def test_libraries_that_compute_for_an_imported_library_count(tmp_path):
+    top = write(tmp_path / "top.py", "import timm\n")
+    assert {name for name, _ in libraries((("top", top),))} == {"timm", "torch", "torchvision"}
+    top = write(tmp_path / "other.py", "import torchvision\n")
+    assert {name for name, _ in libraries((("other", top),))} == {"numpy", "pillow", "torch", "torchvision"}

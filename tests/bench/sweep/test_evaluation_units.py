@@ -18,7 +18,7 @@ from bench.sweep import driver as sweep
 from bench.sweep import plan as planning
 from bench.sweep.executors.local import LocalExecutor
 from bench.sweep.settings import Options
-from bench.sweep.worker import _offered
+from bench.sweep.training_run import _offered
 from bench.tasks.segmentation import Segmentation
 
 WORK = Workload("segmentation", "made up", (), (3, 4, 4), 2)

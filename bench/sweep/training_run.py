@@ -1,0 +1,121 @@
+"""A training run, from its request to its evaluation. A change here makes all training runs due."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bench.registry.cache import cache_folder
+from bench.registry.catalogue import declarations, live
+from bench.registry.targets import runnable
+from bench.results.encoding import plain, storable_evaluation
+from bench.results.keys import Request
+from bench.results.measurement import Evaluation
+from bench.spec.recipe import Recipe
+from bench.spec.workload import Workload
+from bench.sweep.executors import Emit, Progress
+from bench.sweep.executors.local import described
+from bench.sweep.plugin_checks import check_network, check_output, load
+from bench.sweep.process_state import seed_generators
+
+
+def trained(
+    request: Request, recipe: Recipe, data: Path | None, emit: Emit, plugins: tuple[str, ...] = (), runs: int = 1
+) -> Evaluation:
+    """Train the variant by `recipe` from the requested seed and evaluate it on the validation split.
+
+    `runs` are the trainings of this network that share an admission of precision modes.
+    """
+    from bench.training.loop import fit
+
+    work, declared = request.workload, declarations(plugins)
+    family = runnable(request.variant.architecture, plugins)
+    task: Any = live(declared.tasks.get(work.task), plugins).call
+    seed = request.seed or 0
+    train, held_out = (_examples(request, split, data, plugins) for split in _splits(request, plugins))
+    seed_generators(seed)
+    network = family.build(**request.variant.values)
+    check_network(network, request.variant.name)
+    check_output(network, task, train, request.variant.name)
+    label = f"{request.variant.name} seed {seed}"
+    result = fit(
+        network,
+        task,
+        train,
+        recipe,
+        seed=seed,
+        device=work.device,
+        threads=work.threads,
+        progress=lambda step, steps, loss: emit(Progress(label, step, steps, f"loss {loss:.4g}")),
+        cache=cache_folder(),
+        runs=runs,
+    )
+    evaluation: Evaluation = task.evaluate(result.model, held_out, work.device, result.mode)
+    took = {"seconds": result.seconds, "cpu_seconds": result.cpu_seconds, "steps": result.steps}
+    seen = {"effective_receptive_field": _seen(result.model, held_out, task, work)}
+    units, errors = _offered(result.model, held_out, task, work)
+    facts = {**evaluation.facts, "mode": result.mode, "refused": dict(result.refused), **took, **seen, **errors}
+    evaluation = replace(evaluation, units={**evaluation.units, **units}, curves=result.curves, facts=facts)
+    summaries = task.summaries(evaluation) if hasattr(task, "summaries") else {}
+    return storable_evaluation(replace(evaluation, summaries=summaries))
+
+
+OFFERED = "evaluation_units"
+"""A network's own function `(prepared images, targets) -> {name: array, an entry an image}`, for metrics of its own.
+
+It is called after training, on the validation split, and is the only place where a network meets the truth.
+"""
+
+
+def _offered(model: Any, examples: Any, task: Any, work: Workload, batch: int = 16) -> tuple[dict[str, Any], Any]:
+    """(what the network offers to be kept of every image, facts): nothing, and the error, where it fails."""
+    if not hasattr(model, OFFERED):
+        return {}, {}
+    try:
+        return _collected(model, examples, task, work, batch), {}
+    except Exception as error:
+        return {}, {OFFERED: {"error": described(error)}}
+
+
+def _collected(model: Any, examples: Any, task: Any, work: Workload, batch: int) -> dict[str, Any]:
+    import numpy as np
+    import torch
+
+    parts: list[dict[str, Any]] = []
+    with torch.inference_mode():
+        for start in range(0, len(examples), batch):
+            chosen = slice(start, start + batch)
+            images = task.prepare(examples.images[chosen].to(work.device))
+            parts.append(getattr(model, OFFERED)(images, {n: t[chosen] for n, t in examples.targets.items()}))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+SEEN = 8
+"""Images that the trained network is asked about, one forward and backward pass each."""
+
+
+def _seen(model: Any, examples: Any, task: Any, work: Workload) -> dict[str, Any]:
+    """The trained network's effective receptive field on a few images, or the error: never the training run's end."""
+    from bench.hardware.stopwatch import thread_count
+    from bench.metrics.effective_receptive_field import trained_field
+
+    try:
+        chosen = examples.images[:: -(-len(examples.images) // SEEN)].to(work.device)
+        with thread_count(work.threads):
+            facts: dict[str, Any] = plain(trained_field(model, task.prepare(chosen), work.device), "the field")
+            return facts
+    except Exception as error:
+        return {"error": described(error)}
+
+
+def _splits(request: Request, plugins: tuple[str, ...]) -> Sequence[str]:
+    """The split to train on and the one to judge on: the first and the second that the dataset names."""
+    return declarations(plugins).datasets.get(request.workload.dataset).splits[:2]
+
+
+def _examples(request: Request, split: str, data: Path | None, plugins: tuple[str, ...]) -> Any:
+    work = request.workload
+    dataset = live(declarations(plugins).datasets.get(work.dataset), plugins)
+    return load(dataset, data, split, shape=work.shape, **dict(work.dataset_axes))
