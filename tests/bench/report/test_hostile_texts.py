@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
+import bench.cli
 from bench.report.render import render, render_markdown
 from bench.report.table import FORMATS, as_frame, table
 from bench.results.results import Results
@@ -110,3 +113,22 @@ def test_numbers_and_other_texts_stay(value):
 def test_a_carriage_return_makes_a_formula_too():
     assert from_csv_field(csv_field("\r=1")) == "\r=1"
     assert csv_field("\r=1").startswith("'")
+
+
+def test_every_command_prints_through_the_function_that_escapes():
+    folder = Path(bench.cli.__file__).parent
+    raw = {
+        path.name
+        for path in folder.glob("*.py")
+        if re.search(r"click\.s?echo|click\.secho|\bprint\(", path.read_text())
+    }
+    assert raw == {"options.py"}
+
+
+def test_a_table_says_what_was_left_out_of_the_evaluation(synthetic):
+    assert "left out of the evaluation" not in table(synthetic, "md")
+    frame = synthetic.frame.assign(
+        detail=[{**each, "left_out": {"people without a box": 1200}} for each in synthetic.frame["detail"]]
+    )
+    notes = [line for line in table(replace(synthetic, frame=frame), "md").splitlines() if "left out" in line]
+    assert notes == ["- left out of the evaluation: 1,200 people without a box"]
