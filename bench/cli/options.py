@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from bench.sweep.plan import Plan
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+LINES = 500
+"""How many lines are printed at once."""
 
 
 class Seconds(click.ParamType[Any]):
@@ -187,8 +191,28 @@ def read_results(
 
 def print_json(rows: Iterable[Mapping[str, Any]]) -> None:
     """Print one JSON object a line to stdout."""
-    for row in rows:
-        click.echo(json.dumps(_finite(row), default=list, allow_nan=False))
+    print_lines(_json_line(row) for row in rows)
+
+
+def _json_line(row: Mapping[str, Any]) -> str:
+    try:
+        return ENCODER.encode(row)
+    except ValueError:  # infinity or NaN, which are rare
+        return ENCODER.encode(_finite(row))
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print to stdout, many lines at a time: each printing is flushed."""
+    rest = iter(lines)
+    while chunk := list(islice(rest, LINES)):
+        click.echo("\n".join(chunk))
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else list(value)
+
+
+ENCODER = json.JSONEncoder(default=_plain, allow_nan=False)
 
 
 def _finite(value: Any) -> Any:

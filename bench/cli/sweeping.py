@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +19,14 @@ from bench.cli.options import (
     load_ablation,
     only_option,
     print_json,
+    print_lines,
     read_plan,
     rerun_option,
 )
 
 if TYPE_CHECKING:
-    from bench.results.store import Store
-    from bench.sweep.plan import Plan
+    from bench.results.nearest import History
+    from bench.sweep.plan import Plan, Planned
     from bench.sweep.running import Job
 
 
@@ -87,18 +88,20 @@ def plan_command(
         twins = stored_twins(plan, stored)
     for line in (f"note: {twins}" if twins else "", _power(plan)):
         echo_error(line) if line else None
-    rows = [*_plan_rows(plan)]
     if as_json:
-        print_json(rows)
+        print_json(_plan_rows(plan))
         return
-    for row in rows:
-        seed = None if row["seed"] is None else f"seed {row['seed']}"
-        parts = (row["variant"], row["metric"], seed, row["key"], row["error"] or row["because"])
-        click.echo(f"{row['status']:9} " + "  ".join(str(part) for part in parts if part))
+    print_lines(_plan_line(row) for row in _plan_rows(plan))
     click.echo(_described(plan))
 
 
-def _plan_rows(plan: Plan) -> Iterable[dict[str, Any]]:
+def _plan_line(row: Mapping[str, Any]) -> str:
+    seed = None if row["seed"] is None else f"seed {row['seed']}"
+    parts = (row["variant"], row["metric"], seed, row["key"], row["error"] or row["because"])
+    return f"{row['status']:9} " + "  ".join(str(part) for part in parts if part)
+
+
+def _plan_rows(plan: Plan) -> Iterator[dict[str, Any]]:
     for p in plan.planned:
         place = {
             "variant": p.request.variant.name,
@@ -182,7 +185,7 @@ def why(name: str, request: str | None, store: Path, **options: Any) -> None:
     """Say why measurements of ABLATION are due.
 
     Shows which part of the key differs from what was measured before."""
-    from bench.results.keys import difference
+    from bench.results.nearest import History
     from bench.results.store import Store
 
     with Store(store) as stored:
@@ -191,16 +194,12 @@ def why(name: str, request: str | None, store: Path, **options: Any) -> None:
                   or p.request.key.startswith(request)]  # fmt: skip
         if not chosen:
             raise click.ClickException(f"no measurement of {name} is called '{request}'; see: bench plan {name}")
-        for p in chosen:
-            click.echo(f"{p.status:7} {p.request.variant.name} {p.request.metric} {p.request.key}")
-            if p.status == "due":
-                for line in _nearest(p.request, stored, difference):
-                    click.echo(f"        {line}")
+        history = History(stored)
+        print_lines(line for p in chosen for line in _explained(p, history))
 
 
-def _nearest(request: Any, stored: Store, difference: Callable[..., Iterable[str]]) -> list[str]:
-    earlier = [
-        list(difference(request.parts, parts))
-        for _, parts in stored.parts(request.variant.architecture, request.metric)
-    ]
-    return min(earlier, key=len, default=["never measured"])
+def _explained(planned: Planned, history: History) -> Iterator[str]:
+    request = planned.request
+    yield f"{planned.status:7} {request.variant.name} {request.metric} {request.key}"
+    if planned.status == "due":
+        yield from (f"        {line}" for line in history.differences(request))

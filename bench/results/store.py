@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
 from bench.results.conditions import conditions_of
 from bench.results.measurement import Evaluation, Measurement, Record
 from bench.results.packing import packed, tuples, unpacked
@@ -92,6 +94,11 @@ class Store:
         if self._connection is None and not self.path.exists():
             return []
         return self._open().execute(statement, arguments).fetchall()
+
+    def _each(self, statement: str, arguments: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """As `_read`, one row at a time: for statements whose rows together would fill the memory."""
+        if self._connection is not None or self.path.exists():
+            yield from self._open().execute(statement, arguments)
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -245,10 +252,10 @@ class Store:
         rows = self._read("SELECT value FROM fingerprint WHERE dataset = ?", (dataset,))
         return rows[0][0] if rows else None
 
-    def parts(self, architecture: str, metric: str) -> list[tuple[str, dict[str, Any]]]:
-        """(key, parts of the key) of every measurement of that metric and architecture, the newest first."""
-        statement = "SELECT key, parts FROM measurement WHERE architecture = ? AND metric = ? ORDER BY id DESC"
-        return [(key, json.loads(parts)) for key, parts in self._read(statement, (architecture, metric))]
+    def parts(self, architecture: str, metric: str) -> Iterator[dict[str, Any]]:
+        """The parts of the key of every measurement of that metric and architecture, the newest first."""
+        statement = "SELECT parts FROM measurement WHERE architecture = ? AND metric = ? ORDER BY id DESC"
+        return (from_json(parts) for (parts,) in self._each(statement, (architecture, metric)))
 
     def records(self, keys: Iterable[str] | None = None) -> list[Record]:
         """The live measurements: all of them in the order they were made, or those of `keys`."""

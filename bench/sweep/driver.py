@@ -108,7 +108,7 @@ class _Run:
 
     def _jobs(self, due: Sequence[Request]) -> Iterator[MeasureJob | TrainJob]:
         """One kind as jobs: one for each training run and each speed measurement, static measurements in batches."""
-        light = tuple(replace(request, parts={}) for request in due)
+        light = tuple(replace(request, shared={}) for request in due)
         if light and light[0].kind == "accuracy":
             for training_run in dict.fromkeys(request.training_run for request in light):
                 yield self._training_run(tuple(c for c in light if c.training_run == training_run))

@@ -94,7 +94,7 @@ class _SignatureMaker:
             else:
                 signatures[item.key] = item
 
-        light = tuple(replace(request, parts={}) for request in batch)
+        light = tuple(replace(request, shared={}) for request in batch)
         job = SignatureJob(light, self.ablation.plugins, without_values)
         return self.executor.submit(job, receive, timeout=self.ablation.timeout)
 
