@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from bench.analysis.aggregate import Aggregate, Aggregates, Column, aggregates_of, columns_of
 from bench.analysis.claims import ClaimResult, evaluate
@@ -67,6 +67,7 @@ class Summary:
         return [aggregate for aggregate in self.of(metric) if aggregate.samples]
 
 
+@lru_cache(maxsize=4)
 def summarise(results: Results) -> Summary:
     """Everything that was requested or measured. Raises ValueError as `aggregates_of` does."""
     return Summary(results, tuple(columns_of(results)), aggregates_of(results))

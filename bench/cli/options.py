@@ -172,15 +172,24 @@ def read_plan(
 
 
 def read_results(
-    name: str, store: Path, data: Path | None, source: Path | None = None, quiet: bool = False, **options: Any
+    name: str,
+    store: Path,
+    data: Path | None,
+    source: Path | None = None,
+    quiet: bool = False,
+    evaluations: bool = True,
+    **options: Any,
 ) -> Results:
-    """What is stored of an ablation, locally or in its bundle; stderr says what is missing and what is from where."""
+    """What is stored of an ablation, locally or in its bundle; stderr says what is missing and what is from where.
+
+    Without `evaluations` those of the store stay unread.
+    """
     from bench.results.store import Store
     from bench.sweep.reading import read_results as read
 
     ablation = load_ablation(name, **options)
     with Store(store) as stored:
-        results = read(ablation, stored, data, source)
+        results = read(ablation, stored, data, source, evaluations)
     if missing := results.missing:
         count = f"{missing} of {len(results.expected)}"
         echo_error(f"note: {ablation.name}: {count} measurements are missing; bench run {ablation.path}")

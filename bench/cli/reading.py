@@ -44,7 +44,7 @@ def table(name: str, form: Any, **options: Any) -> None:
     from the committed results bundle, results/reference/ABLATION; stderr says so."""
     from bench.report.table import table as rendered
 
-    click.echo(rendered(read_results(name, **options), form), nl=False)
+    click.echo(rendered(read_results(name, evaluations=False, **options), form), nl=False)
 
 
 @click.command()

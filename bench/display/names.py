@@ -22,7 +22,8 @@ def _measured_texts(results: Results, axis: str) -> dict[str, str]:
     if axis not in results.frame:
         return {}
     rows = results.frame[["variant", axis]].dropna().drop_duplicates("variant")
-    return {variant: text_of(value) for variant, value in zip(rows["variant"].tolist(), rows[axis].tolist(), strict=True)}
+    pairs = zip(rows["variant"].tolist(), rows[axis].tolist(), strict=True)
+    return {variant: text_of(value) for variant, value in pairs}
 
 
 @functools.lru_cache(maxsize=8)

@@ -14,6 +14,7 @@ from bench.registry.axes import (
 )
 from bench.registry.entries import (
     LIVE,
+    READABLE,
     Architecture,
     Better,
     Constraint,
@@ -45,6 +46,7 @@ from bench.registry.published import (
 __all__ = [
     "LIVE",
     "PREFIXES",
+    "READABLE",
     "Architecture",
     "Axis",
     "Better",

@@ -15,7 +15,7 @@ from bench.display.names import axis_text, shared_words, short_name
 from bench.display.numbers import ARROWS, PLAIN, Shown, number_text, show, shown_unit, spread_words, style_of
 from bench.display.wording import EMPTY, ClaimText, FrontTable, claim_texts, front_table, inference_notes
 from bench.registry import text_of
-from bench.report.figures import Figure, figures
+from bench.report.figures import Figure, figures, left_out
 from bench.report.table import markdown
 from bench.results.results import Results
 
@@ -63,6 +63,7 @@ class Page:
     table: str
     shared: str
     figures: tuple[Figure, ...]
+    left_out: str
     failures: tuple[tuple[str, str, str, str], ...]
     missing: tuple[tuple[str, str, str], ...]
     definitions: tuple[Definition, ...]
@@ -85,6 +86,7 @@ def page_of(results: Results, plugins: Sequence[str] = (), most: int | None = No
         table=markdown(summary, claims=False),
         shared=shared_words(results),
         figures=tuple(islice(figures(results, plugins), most)),
+        left_out=left_out(results, plugins),
         failures=tuple(_failures(summary)),
         missing=tuple((c.variant, c.metric, _seeds(c.missing)) for c in _aggregates(summary) if c.missing),
         definitions=tuple(_definition(summary, column) for column in summary.columns),

@@ -18,9 +18,13 @@ OF_A_PLACE = ("machine", "fingerprint")
 
 def conditions_of(parts: Mapping[str, Any]) -> dict[str, Any]:
     """The settings among the parts of a key, as plain JSON values."""
-    chosen = {name: parts[name] for name in CONDITIONS if name in parts}
-    plain: dict[str, Any] = json.loads(json.dumps(chosen, default=list))
+    plain: dict[str, Any] = json.loads(json.dumps(chosen(parts), default=list))
     return plain
+
+
+def chosen(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings among the parts of a key, as they are."""
+    return {name: parts[name] for name in CONDITIONS if name in parts}
 
 
 def stated(conditions: Mapping[str, Any]) -> dict[str, Any]:

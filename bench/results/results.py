@@ -35,6 +35,7 @@ class Results:
                      `metrics` (name -> doc, display_name, unit, better, kind)
     `signatures`     what the no-op check recorded of each network
     `claims`         the claims of the source
+    `bundled`        kind of metric -> the bundle's folder, of the kinds whose numbers do not come from the local store
     `notes`          remarks on this reading: what does not come from the local store, what a person allowed
     """
 
@@ -53,6 +54,7 @@ class Results:
     signatures: Mapping[Variant, Signature] = field(default_factory=dict)
     claims: tuple[Statement, ...] = ()
     notes: tuple[str, ...] = ()
+    bundled: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     main: str = ""
     contributions: Mapping[tuple[str, str, int], np.ndarray[Any, np.dtype[np.float64]]] = field(default_factory=dict)

@@ -7,6 +7,7 @@ a run writes; other runs and any number of readers may use it at the same time. 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from bench.results.conditions import conditions_of
+from bench.results.conditions import chosen
 from bench.results.measurement import Evaluation, Measurement, Record
 from bench.results.packing import packed, tuples, unpacked
 from bench.spec.variant import Variant
@@ -255,12 +256,12 @@ class Store:
     def parts(self, architecture: str, metric: str) -> Iterator[dict[str, Any]]:
         """The parts of the key of every measurement of that metric and architecture, the newest first."""
         statement = "SELECT parts FROM measurement WHERE architecture = ? AND metric = ? ORDER BY id DESC"
-        return (from_json(parts) for (parts,) in self._each(statement, (architecture, metric)))
+        return (_parsed(parts) for (parts,) in self._each(statement, (architecture, metric)))
 
     def records(self, keys: Iterable[str] | None = None) -> list[Record]:
         """The live measurements: all of them in the order they were made, or those of `keys`."""
         if keys is None:
-            rows: Iterable[tuple[Any, ...]] = self._read(f"SELECT {_READ} FROM measurement WHERE live = 1 ORDER BY id")
+            rows = self._each(f"SELECT {_READ} FROM measurement WHERE live = 1 ORDER BY id")
         else:
             rows = self._chosen(_READ, keys)
         environments = dict(self._read("SELECT id, facts FROM environment"))
@@ -282,6 +283,14 @@ def _json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
+def _parsed(text: str) -> Any:
+    """JSON as values; pydantic's parser is the faster one, and refuses texts with halves of surrogate pairs."""
+    try:
+        return from_json(text)
+    except ValueError:
+        return json.loads(text)
+
+
 def _columns(m: Measurement, kind: str, parts: Mapping[str, Any], environment: int, created: str) -> tuple[Any, ...]:
     variant, workload = m.variant, _json(asdict(m.workload))
     head = (m.key, 1, variant.architecture, variant.name, _json(variant.axes), _json(variant.stated), workload)
@@ -294,18 +303,34 @@ def _record(row: tuple[Any, ...], environments: Mapping[int, str]) -> Record:
     samples, exact, error, detail, contributions, duration, parts, environment, created = rest
     measurement = Measurement(
         key=key,
-        variant=Variant(architecture, tuples(json.loads(axes)), tuple(json.loads(stated))),
-        workload=Workload(**{k: tuples(v) for k, v in json.loads(workload).items()}),
+        variant=_variant(architecture, axes, stated),
+        workload=_workload(workload),
         metric=metric,
         unit=unit,
         better=better,
-        samples=tuple(json.loads(samples)),
+        samples=tuple(_parsed(samples)),
         exact=bool(exact),
         seed=seed,
         duration=duration,
-        environment=json.loads(environments[environment]),
+        environment=_environment(environments[environment]),
         error=error,
-        detail=json.loads(detail),
-        contributions=tuple(json.loads(contributions)),
+        detail=_parsed(detail),
+        contributions=tuple(_parsed(contributions)),
     )
-    return Record(measurement, kind, created, conditions_of(json.loads(parts)))
+    return Record(measurement, kind, created, chosen(_parsed(parts)))
+
+
+@functools.lru_cache(maxsize=2**14)
+def _variant(architecture: str, axes: str, stated: str) -> Variant:
+    return Variant(architecture, tuples(json.loads(axes)), tuple(json.loads(stated)))
+
+
+@functools.lru_cache(maxsize=256)
+def _workload(text: str) -> Workload:
+    return Workload(**{name: tuples(value) for name, value in json.loads(text).items()})
+
+
+@functools.lru_cache(maxsize=256)
+def _environment(text: str) -> Mapping[str, Any]:
+    facts: dict[str, Any] = json.loads(text)
+    return facts

@@ -87,5 +87,3 @@ def _of_other_settings(request: Request, number: int) -> tuple[Measurement, str,
     seed = None if request.seed is None else 100 + number
     parts |= {} if seed is None else {"seed": seed}
     return measurement_of(request, f"history{number:013d}", seed), request.kind, parts
-
-
