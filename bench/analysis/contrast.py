@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis.aggregate import Aggregate
-from bench.stats.inference import LEVEL, Estimate, Exact, Interval, Medians, bootstrap, crossed, paired_t
+from bench.stats.inference import LEVEL, Estimate, Exact, Interval, Medians, bootstrap_of_mean, crossed, paired_t
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,7 +54,7 @@ class Contrast:
             return None
         parts = self.blocks.mean(axis=0)
         parts = parts - parts.mean() + self.estimate.value
-        return bootstrap(lambda drawn: float(parts[drawn].mean()), len(parts), level)
+        return bootstrap_of_mean(parts, level)
 
 
 Terms = Sequence[tuple[float, Aggregate]]

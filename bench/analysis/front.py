@@ -11,7 +11,10 @@ from bench.analysis.contrast import ContrastError, contrast
 from bench.analysis.summary import Summary
 from bench.stats.inference import LEVEL, Direction, Interval, error_probability, holm, leaves_out_zero, pareto
 
-Standing = Literal["front", "inconclusive", "dominated"]
+Standing = Literal["front", "inconclusive", "dominated", "not on the front"]
+
+MOST_TESTED = 50
+"""With more variants the pairs are not tested: their number grows with the square, and Holm's correction with it."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +25,18 @@ class Front:
     dominated     another variant is more accurate at no greater cost: both confidence intervals exclude the opposite,
                   at the level at which any wrong "dominated" is 5 % likely at most (Holm over all pairs)
     inconclusive  not on the front by the means, and not dominated
+
+    Of more than MOST_TESTED variants no pairs are tested, and the others are `not on the front` by the means.
     """
 
     score: Column
     costs: tuple[Column, ...]
     standings: Mapping[str, Standing]
+
+    @property
+    def tested(self) -> bool:
+        """Whether it was tested which variants are dominated."""
+        return "not on the front" not in self.standings.values()
 
 
 def is_cost(summary: Summary, column: Column) -> bool:
@@ -48,6 +58,9 @@ def front(summary: Summary, score: Column, costs: Sequence[Column]) -> Front:
     objectives = (score, *costs)
     points = {v: point for v in summary.results.variants if (point := _point(summary, v, objectives)) is not None}
     first = pareto(points, [_direction(column) for column in objectives])
+    if len(points) > MOST_TESTED:
+        rest: dict[str, Standing] = dict.fromkeys(points, "not on the front")
+        return Front(score, tuple(costs), rest | dict.fromkeys(first, "front"))
     beaten = _beaten(summary, objectives, points) - set(first)
     standings: dict[str, Standing] = {v: "dominated" if v in beaten else "inconclusive" for v in points}
     return Front(score, tuple(costs), standings | dict.fromkeys(first, "front"))

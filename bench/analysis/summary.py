@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from bench.analysis.aggregate import Aggregate, Aggregates, Column, aggregates_of, columns_of
 from bench.analysis.claims import ClaimResult, evaluate
@@ -14,7 +14,7 @@ from bench.results.results import Results
 __all__ = ["Aggregate", "Column", "Summary", "summarise"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Summary:
     """Columns and variants in the ablation's order, an aggregate for each pair that was requested."""
 
@@ -44,8 +44,15 @@ class Summary:
 
     def of(self, metric: str) -> list[Aggregate]:
         """The metric's aggregates, in the order of the variants."""
-        pairs = ((variant, metric) for variant in self.results.variants)
-        return [self.aggregates[pair] for pair in pairs if pair in self.aggregates]
+        return self._by_metric.get(metric, [])
+
+    @cached_property
+    def _by_metric(self) -> dict[str, list[Aggregate]]:
+        order = {variant: place for place, variant in enumerate(self.results.variants)}
+        by_metric: dict[str, list[Aggregate]] = {}
+        for aggregate in sorted(self.aggregates.values(), key=lambda each: order[each.variant]):
+            by_metric.setdefault(aggregate.metric, []).append(aggregate)
+        return by_metric
 
     def column(self, metric: str) -> Column:
         return next(column for column in self.columns if column.metric == metric)
@@ -60,6 +67,7 @@ class Summary:
         return [aggregate for aggregate in self.of(metric) if aggregate.samples]
 
 
+@lru_cache(maxsize=4)
 def summarise(results: Results) -> Summary:
     """Everything that was requested or measured. Raises ValueError as `aggregates_of` does."""
     return Summary(results, tuple(columns_of(results)), aggregates_of(results))

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from bench.sweep.plan import Plan
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+LINES = 500
+"""How many lines are printed at once."""
 
 
 class Seconds(click.ParamType[Any]):
@@ -168,15 +172,24 @@ def read_plan(
 
 
 def read_results(
-    name: str, store: Path, data: Path | None, source: Path | None = None, quiet: bool = False, **options: Any
+    name: str,
+    store: Path,
+    data: Path | None,
+    source: Path | None = None,
+    quiet: bool = False,
+    evaluations: bool = True,
+    **options: Any,
 ) -> Results:
-    """What is stored of an ablation, locally or in its bundle; stderr says what is missing and what is from where."""
+    """What is stored of an ablation, locally or in its bundle; stderr says what is missing and what is from where.
+
+    Without `evaluations` those of the store stay unread.
+    """
     from bench.results.store import Store
     from bench.sweep.reading import read_results as read
 
     ablation = load_ablation(name, **options)
     with Store(store) as stored:
-        results = read(ablation, stored, data, source)
+        results = read(ablation, stored, data, source, evaluations)
     if missing := results.missing:
         count = f"{missing} of {len(results.expected)}"
         echo_error(f"note: {ablation.name}: {count} measurements are missing; bench run {ablation.path}")
@@ -187,8 +200,28 @@ def read_results(
 
 def print_json(rows: Iterable[Mapping[str, Any]]) -> None:
     """Print one JSON object a line to stdout."""
-    for row in rows:
-        echo(json.dumps(_finite(row), default=list, allow_nan=False))
+    print_lines(_json_line(row) for row in rows)
+
+
+def _json_line(row: Mapping[str, Any]) -> str:
+    try:
+        return ENCODER.encode(row)
+    except ValueError:  # infinity or NaN, which are rare
+        return ENCODER.encode(_finite(row))
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print to stdout, many lines at a time: each printing is flushed."""
+    rest = iter(lines)
+    while chunk := list(islice(rest, LINES)):
+        echo("\n".join(chunk))
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else list(value)
+
+
+ENCODER = json.JSONEncoder(default=_plain, allow_nan=False)
 
 
 def _finite(value: Any) -> Any:

@@ -47,7 +47,7 @@ def table(name: str, form: Any, **options: Any) -> None:
     --debug where."""
     from bench.report.table import table as rendered
 
-    results = read_results(name, **options)
+    results = read_results(name, evaluations=False, **options)
     for failure in results.failures:
         echo_error("\n".join(failure.lines(shows_tracebacks())))
     echo(rendered(results, form), nl=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +21,15 @@ from bench.cli.options import (
     load_ablation,
     only_option,
     print_json,
+    print_lines,
     read_plan,
     rerun_option,
 )
 
 if TYPE_CHECKING:
+    from bench.results.nearest import History
     from bench.results.store import Store
-    from bench.sweep.plan import Plan
+    from bench.sweep.plan import Plan, Planned
     from bench.sweep.running import Job
 
 
@@ -91,15 +93,10 @@ def plan_command(
         twins, tracebacks = stored_twins(plan, stored), _tracebacks(plan, stored)
     for line in (f"note: {twins}" if twins else "", _power(plan)):
         echo_error(line) if line else None
-    rows = [*_plan_rows(plan)]
     if as_json:
-        print_json({**row, "traceback": tracebacks.get(row["key"], "")} for row in rows)
+        print_json({**row, "traceback": tracebacks.get(row["key"], "")} for row in _plan_rows(plan))
         return
-    for row in rows:
-        seed = None if row["seed"] is None else f"seed {row['seed']}"
-        parts = (row["variant"], row["metric"], seed, row["key"], row["error"] or row["because"])
-        echo(f"{row['status']:9} " + "  ".join(str(part) for part in parts if part))
-        _print_traceback(tracebacks.get(row["key"], ""))
+    print_lines(line for row in _plan_rows(plan) for line in _plan_lines(row, tracebacks))
     echo(_described(plan))
 
 
@@ -109,15 +106,25 @@ def _tracebacks(plan: Plan, stored: Store) -> dict[str, str]:
     return {record.measurement.key: record.measurement.traceback for record in stored.records(failed)}
 
 
-def _print_traceback(traceback: str) -> None:
+def _plan_lines(row: Mapping[str, Any], tracebacks: Mapping[str, str]) -> Iterator[str]:
+    yield _plan_line(row)
+    yield from _traceback_lines(tracebacks.get(row["key"], ""))
+
+
+def _traceback_lines(traceback: str) -> Iterable[str]:
     """On request, under the measurement that it belongs to."""
     from bench.results.failures import indented
 
-    for line in indented(traceback) if shows_tracebacks() else ():
-        echo(line)
+    return indented(traceback) if shows_tracebacks() else ()
 
 
-def _plan_rows(plan: Plan) -> Iterable[dict[str, Any]]:
+def _plan_line(row: Mapping[str, Any]) -> str:
+    seed = None if row["seed"] is None else f"seed {row['seed']}"
+    parts = (row["variant"], row["metric"], seed, row["key"], row["error"] or row["because"])
+    return f"{row['status']:9} " + "  ".join(str(part) for part in parts if part)
+
+
+def _plan_rows(plan: Plan) -> Iterator[dict[str, Any]]:
     for p in plan.planned:
         place = {
             "variant": p.request.variant.name,
@@ -211,7 +218,7 @@ def why(name: str, request: str | None, store: Path, **options: Any) -> None:
 
     Shows which part of the key differs from what was measured before, or which file changed since; of a failure the
     error, with --debug where."""
-    from bench.results.keys import difference
+    from bench.results.nearest import History
     from bench.results.store import Store
 
     with Store(store) as stored:
@@ -221,19 +228,15 @@ def why(name: str, request: str | None, store: Path, **options: Any) -> None:
                   or p.request.key.startswith(request)]  # fmt: skip
         if not chosen:
             raise click.ClickException(f"no measurement of {name} is called '{request}'; see: bench plan {name}")
-        for p in chosen:
-            echo(f"{p.status:7} {p.request.variant.name} {p.request.metric} {p.request.key}")
-            if p.error:
-                echo(f"        {p.error}")
-                _print_traceback(tracebacks.get(p.request.key, ""))
-            if p.status == "due":
-                for line in p.outdated or _nearest(p.request, stored, difference):
-                    echo(f"        {line}")
+        history = History(stored)
+        print_lines(line for p in chosen for line in _explained(p, history, tracebacks))
 
 
-def _nearest(request: Any, stored: Store, difference: Callable[..., Iterable[str]]) -> list[str]:
-    earlier = [
-        list(difference(request.parts, parts))
-        for _, parts in stored.parts(request.variant.architecture, request.metric)
-    ]
-    return min(earlier, key=len, default=["never measured"])
+def _explained(planned: Planned, history: History, tracebacks: Mapping[str, str]) -> Iterator[str]:
+    request = planned.request
+    yield f"{planned.status:7} {request.variant.name} {request.metric} {request.key}"
+    if planned.error:
+        yield f"        {planned.error}"
+        yield from _traceback_lines(tracebacks.get(request.key, ""))
+    if planned.status == "due":
+        yield from (f"        {line}" for line in planned.outdated or history.differences(request))

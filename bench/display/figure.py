@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 import re
 import textwrap
 import warnings
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +122,7 @@ def seaborn() -> Iterator[Any]:
         np.random.set_state(state)
 
 
+@functools.lru_cache(maxsize=8)
 def names(results: Results) -> dict[str, str]:
     """Each variant's label, or its values on the axes that vary; and `(baseline)`.
 
@@ -127,7 +130,7 @@ def names(results: Results) -> dict[str, str]:
     name also state the axes on which they differ from one another.
     """
     short = {variant: _words(_stated(results, variant)) for variant in results.variants}
-    unique = {variant: _unique_name(results, short, variant) for variant in results.variants} | dict(results.labels)
+    unique = _unique_names(results, short) | dict(results.labels)
     baseline = results.baseline
     unnamed = not short[baseline] and baseline not in results.labels and len(results.variants) > 1
     return {**unique, baseline: "baseline" if unnamed else f"{unique[baseline]} (baseline)"}
@@ -148,16 +151,29 @@ def _words(axes: Sequence[tuple[str, str]]) -> str:
     return ", ".join(value if axis == "architecture" else f"{axis}={value}" for axis, value in axes if value)
 
 
-def _unique_name(results: Results, short: dict[str, str], variant: str) -> str:
-    """The short name; with what differs where another variant has the same one, except for the baseline."""
-    alike = [other for other in short if short[other] == short[variant] and other != variant]
-    if variant == results.baseline or not alike:
-        return short[variant] or variant
-    shared = set(_varied(results, variant)).union(*(results.axes.get(other, {}).items() for other in alike))
-    more = _words([pair for pair in results.axes.get(variant, {}).items() if pair not in shared])
-    return ", ".join(part for part in (short[variant], more) if part) or variant
+def _unique_names(results: Results, short: Mapping[str, str]) -> dict[str, str]:
+    """The short names; with what differs where several variants have the same one, except for the baseline."""
+    groups: dict[str, list[str]] = {}
+    for variant, name in short.items():
+        groups.setdefault(name, []).append(variant)
+    unique = {}
+    for name, alike in groups.items():
+        counts = Counter(pair for variant in alike for pair in results.axes.get(variant, {}).items())
+        for variant in alike:
+            single = variant == results.baseline or len(alike) == 1
+            unique[variant] = name or variant if single else _longer_name(results, name, variant, counts)
+    return {variant: unique[variant] for variant in short}
 
 
+def _longer_name(results: Results, name: str, variant: str, counts: Mapping[tuple[str, str], int]) -> str:
+    """The short name, and the stated values that no variant of the same name has (`counts`: how many have a value)."""
+    varied = set(_varied(results, variant))
+    stated = results.axes.get(variant, {}).items()
+    more = _words([pair for pair in stated if pair not in varied and counts[pair] == 1])
+    return ", ".join(part for part in (name, more) if part) or variant
+
+
+@functools.lru_cache(maxsize=8)
 def labels(results: Results, width: int = 32) -> dict[str, str]:
     """The short names in lines of about `width` characters; only words longer than LONGEST_WORD are broken."""
     return {variant: wrapped(name, width) for variant, name in names(results).items()}
@@ -182,6 +198,7 @@ def _broken(line: str, longest: int) -> list[str]:
     return [line[:end].rstrip(), *_broken(line[end:], longest)]
 
 
+@functools.lru_cache(maxsize=8)
 def in_order(results: Results) -> tuple[str, ...]:
     """The variants by their values on the numeric axes that vary, the smallest first; else in the ablation's order.
 
@@ -201,6 +218,7 @@ def _number(text: str) -> tuple[float, ...]:
         return ()
 
 
+@functools.lru_cache(maxsize=8)
 def styles(results: Results) -> dict[str, dict[str, Any]]:
     """Each variant's colour and marker; the baseline is grey."""
     others = [v for v in in_order(results) if v != results.baseline]
@@ -209,22 +227,26 @@ def styles(results: Results) -> dict[str, dict[str, Any]]:
     return {results.baseline: {"color": BASELINE, "marker": "o"}, **looks}
 
 
+@functools.lru_cache(maxsize=8)
 def palette(results: Results) -> dict[str, str]:
     """Each variant's colour, as seaborn's `palette`."""
     return {variant: look["color"] for variant, look in styles(results).items()}
 
 
+@functools.lru_cache(maxsize=8)
 def markers(results: Results) -> dict[str, str]:
     """Each variant's marker, as seaborn's `markers`."""
     return {variant: look["marker"] for variant, look in styles(results).items()}
 
 
+@functools.lru_cache(maxsize=8)
 def dashes(results: Results) -> dict[str, tuple[float, ...]]:
     """Each variant's dashes, as seaborn's `dashes`: lines differ without colour too. The baseline's is solid."""
     others = [v for v in in_order(results) if v != results.baseline]
     return {results.baseline: DASHES[0], **{v: DASHES[(i + 1) % len(DASHES)] for i, v in enumerate(others)}}
 
 
+@functools.lru_cache(maxsize=8)
 def line_looks(results: Results) -> dict[str, dict[str, Any]]:
     """Each variant's colour and line style, as matplotlib takes them."""
     colours, patterns = palette(results), dashes(results)

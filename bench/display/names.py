@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from bench.registry import text_of
 from bench.results.results import Results
 
@@ -11,12 +13,20 @@ ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 def axis_text(results: Results, variant: str, axis: str) -> str:
     """The variant's value on an axis, as text; empty where the variant has no such axis."""
     axes = results.axes.get(variant, {})
-    if axis in axes or axis not in results.frame:
-        return axes.get(axis, "")
-    values = results.frame.loc[results.frame["variant"] == variant, axis].dropna().tolist()
-    return text_of(values[0]) if values else ""
+    return axes[axis] if axis in axes else _measured_texts(results, axis).get(variant, "")
 
 
+@functools.lru_cache(maxsize=64)
+def _measured_texts(results: Results, axis: str) -> dict[str, str]:
+    """Variant -> its value on an axis as text, of the variants whose measurements have one."""
+    if axis not in results.frame:
+        return {}
+    rows = results.frame[["variant", axis]].dropna().drop_duplicates("variant")
+    pairs = zip(rows["variant"].tolist(), rows[axis].tolist(), strict=True)
+    return {variant: text_of(value) for variant, value in pairs}
+
+
+@functools.lru_cache(maxsize=8)
 def shared_axes(results: Results) -> dict[str, str]:
     """The axis values that all variants state alike; empty for a single variant."""
     first, *others = (results.axes.get(variant, {}) for variant in results.variants)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,6 +63,7 @@ def scale_of(values: Sequence[float], unit: str) -> Scale:
     return Scale(1.0, plain)
 
 
+@functools.lru_cache(maxsize=256)
 def style_of(summary: Summary, column: Column) -> Style:
     """The style of a metric's column."""
     aggregates = summary.measured(column.metric)
@@ -141,7 +143,7 @@ def show(summary: Summary, variant: str, metric: str, style: Style) -> Shown | N
     if aggregate is None:
         return None
     change = summary.delta(variant, metric)
-    notes = notes_of(aggregate, usual_count(summary.of(metric)))
+    notes = notes_of(aggregate, _usual_count(summary, metric))
     difference = difference_text(aggregate, change, style) if change else ""
     verdict = verdict_text(aggregate, change) if change else ""
     return Shown(number_text(aggregate, style), tuple(notes), difference, verdict)
@@ -196,6 +198,11 @@ def _relative(change: Difference, style: Style) -> str:
 def usual_count(aggregates: Sequence[Aggregate]) -> int:
     """The most numbers that any aggregate of a column has: what its head can say for all of them."""
     return max((aggregate.count for aggregate in aggregates), default=0)
+
+
+@functools.lru_cache(maxsize=256)
+def _usual_count(summary: Summary, metric: str) -> int:
+    return usual_count(summary.of(metric))
 
 
 def notes_of(aggregate: Aggregate, usual: int) -> list[str]:

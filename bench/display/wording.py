@@ -85,11 +85,15 @@ def claim_text(claim: ClaimText) -> str:
 
 @dataclass(frozen=True)
 class FrontTable:
-    """Each variant's standing against each cost: `heads` are the costs, `rows` a variant's name and its standings."""
+    """Each variant's standing against each cost: `heads` are the costs, `rows` a variant's name and its standings.
+
+    Where the pairs of variants are not `tested`, there are rows only for the variants on a front.
+    """
 
     score: str
     heads: tuple[str, ...]
     rows: tuple[tuple[str, tuple[str, ...]], ...]
+    tested: bool
 
 
 def front_table(summary: Summary, names: Mapping[str, str]) -> FrontTable | None:
@@ -99,7 +103,9 @@ def front_table(summary: Summary, names: Mapping[str, str]) -> FrontTable | None
         return None
     heads = tuple(each.costs[0].name if len(each.costs) == 1 else "all of them" for each in all_fronts)
     standings = {v: tuple(each.standings.get(v, EMPTY) for each in all_fronts) for v in summary.results.variants}
-    return FrontTable(all_fronts[0].score.name, heads, tuple((names[v], words) for v, words in standings.items()))
+    tested = all(each.tested for each in all_fronts)
+    rows = tuple((names[v], words) for v, words in standings.items() if tested or "front" in words)
+    return FrontTable(all_fronts[0].score.name, heads, rows, tested)
 
 
 def uncounted_notes(summary: Summary, names: Mapping[str, str]) -> Iterator[str]:

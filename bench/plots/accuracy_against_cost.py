@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis.front import Front, fronts
 from bench.analysis.summary import Aggregate, Column, Summary, summarise
-from bench.display.figure import BASELINE, INK, log_ticks, new, styles
+from bench.display.figure import BASELINE, COLOURS, INK, log_ticks, new, styles
 from bench.display.legend import variant_legend
 from bench.display.metric_names import axis_label, display_name
 from bench.display.numbers import coverage_text
 from bench.display.seeds import error_bar, scaled, scaled_value, score_notes
-from bench.registry import plot
+from bench.registry import READABLE, plot
 from bench.results.results import Results
 
 if TYPE_CHECKING:
@@ -26,12 +26,13 @@ PANEL = 3.0
 """Inches of a panel's width and height."""
 
 
-@plot(order=20)
+@plot(order=20, most=None)
 def accuracy_against_cost(results: Results) -> Iterator[tuple[str, Figure]]:
     """The main metric against every metric that is better lower: parameters, operations, time, memory.
 
     The line is the Pareto front of the means. A variant that is not on it has a hollow marker; a small grey dot where
     another variant dominates it significantly (`bench.analysis.front`). A cost that all variants share is not drawn.
+    Of more variants than a legend can name, each is a dot.
     """
     summary = summarise(results)
     single = [each for each in fronts(summary) if len(each.costs) == 1 and len(each.standings) > 1]
@@ -46,7 +47,8 @@ def accuracy_against_cost(results: Results) -> Iterator[tuple[str, Figure]]:
         _panel(axes, summary, front)
     _share_scores(panels, len(shown), columns, axis_label(summary, shown[0].score))
     variants = {variant for front in shown for variant in front.standings}
-    variant_legend(figure, results, [*variants], score_notes(summary, [shown[0].score.metric]))
+    if len(variants) <= READABLE:
+        variant_legend(figure, results, [*variants], score_notes(summary, [shown[0].score.metric]))
     yield "accuracy_against_cost", figure
 
 
@@ -77,9 +79,11 @@ def _caption(summary: Summary, shown: Sequence[Front], same: Sequence[Column]) -
     score = shown[0].score.metric
     costs = ", ".join(display_name(summary.results, front.costs[0].metric) for front in shown)
     standings = {standing for front in shown for standing in front.standings.values()}
+    many = max(len(front.standings) for front in shown) > READABLE
     parts = [
-        f"{display_name(summary.results, score)} against {costs}, a marker per variant",
-        "bars: sd over seeds" if any(aggregate.spread for aggregate in summary.of(score)) else "",
+        f"{display_name(summary.results, score)} against {costs}, a {'dot' if many else 'marker'} per variant",
+        "grey: the baseline" if many else "",
+        "bars: sd over seeds" if not many and any(aggregate.spread for aggregate in summary.of(score)) else "",
         "line: the Pareto front of the means",
         "hollow: not on the front, but not significantly dominated" if "inconclusive" in standings else "",
         "small and grey: significantly dominated (95 % for all pairs, Holm)" if "dominated" in standings else "",
@@ -99,12 +103,23 @@ def _panel(axes: Axes, summary: Summary, front: Front) -> None:
     values = _costs(summary, front)
     costs = dict(zip(front.standings, scaled(summary, cost, values), strict=True))
     scores = {v: scaled_value(summary, front.score, _score(summary, front, v).value) for v in front.standings}
-    for variant in front.standings:
-        axes.errorbar(costs[variant], scores[variant], **_look(summary, front, _score(summary, front, variant)))
+    if len(front.standings) > READABLE:
+        _dots(axes, summary, costs, scores)
+    else:
+        for variant in front.standings:
+            axes.errorbar(costs[variant], scores[variant], **_look(summary, front, _score(summary, front, variant)))
     steps = sorted((costs[v], scores[v]) for v, standing in front.standings.items() if standing == "front")
     line: dict[str, Any] = {"drawstyle": "steps-post", "color": INK, "linewidth": 1.1, "alpha": 0.55, "zorder": 0}
     axes.plot([x for x, _ in steps], [y for _, y in steps], **line)
     _fit(axes, summary, cost, values)
+
+
+def _dots(axes: Axes, summary: Summary, costs: Mapping[str, float], scores: Mapping[str, float]) -> None:
+    """A dot for each variant, and a marker for the baseline."""
+    axes.scatter([*costs.values()], [scores[v] for v in costs], s=6, color=COLOURS[0], linewidths=0, rasterized=True)
+    baseline = summary.results.baseline
+    if baseline in costs:
+        axes.plot(costs[baseline], scores[baseline], color=BASELINE, marker="o", markersize=7)
 
 
 def _score(summary: Summary, front: Front, variant: str) -> Aggregate:

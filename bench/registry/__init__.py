@@ -15,6 +15,7 @@ from bench.registry.axes import (
 )
 from bench.registry.entries import (
     LIVE,
+    READABLE,
     Architecture,
     Better,
     Constraint,
@@ -46,6 +47,7 @@ from bench.registry.published import (
 __all__ = [
     "LIVE",
     "PREFIXES",
+    "READABLE",
     "Architecture",
     "Axis",
     "Better",

@@ -126,11 +126,19 @@ class Dataset(Entry):
     requires: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
+READABLE = 50
+"""The variants that a figure with a row, a line or a panel for each can show."""
+
+
 @dataclass(frozen=True)
 class Plot(Entry):
-    """A figure of the report. `call(results)` yields named figures, none where it has nothing to show."""
+    """A figure of the report. `call(results)` yields named figures, none where it has nothing to show.
+
+    It is drawn of at most `most` variants, None: of any number.
+    """
 
     order: int = 50
+    most: int | None = READABLE
 
 
 T = TypeVar("T", bound=Entry)
@@ -310,9 +318,9 @@ class Registries:
         extra = {"task": task, "licence": licence, "source": source, "get": get, "embedded": embedded}
         return self._register(self.datasets, Dataset, extra | {"splits": tuple(splits), "requires": requires or {}})
 
-    def plot(self, *, order: int = 50) -> Callable[[F], F]:
-        """Register the function below as a figure; a report shows figures by ascending `order`."""
-        return self._register(self.plots, Plot, {"order": order})
+    def plot(self, *, order: int = 50, most: int | None = READABLE) -> Callable[[F], F]:
+        """Register the function below as a figure; a report shows figures by ascending `order`, of `most` variants."""
+        return self._register(self.plots, Plot, {"order": order, "most": most})
 
     def _register(
         self, registry: Registry[Any], entry: type[Entry], extra: Mapping[str, Any], name: str = ""

@@ -70,10 +70,23 @@ def _drawn(plot: Plot, results: Results) -> list[tuple[str, Any]]:
     return pairs
 
 
+def left_out(results: Results, plugins: Sequence[str] = ()) -> str:
+    """A note that figures are left out for the number of variants; empty where none are."""
+    count = len(results.variants)
+    limits = [entry.most for entry in declarations(tuple(plugins)).plots if entry.most is not None]
+    most = max((limit for limit in limits if limit < count), default=0)
+    return f"Figures that show at most {most} variants are left out, since there are {count:,}" if most else ""
+
+
 def figures(results: Results, plugins: Sequence[str] = ()) -> Iterator[Figure]:
-    """What every registered plot has to show, in the order of the plots. Raises ValueError for a doubled name."""
+    """What every registered plot has to show, in the order of the plots. Raises ValueError for a doubled name.
+
+    Plots that cannot show so many variants are left out.
+    """
     names: set[str] = set()
     for entry in sorted(declarations(tuple(plugins)).plots, key=lambda entry: (entry.order, entry.name)):
+        if entry.most is not None and len(results.variants) > entry.most:
+            continue
         with theme():
             for name, figure in _drawn(live(entry, plugins), results):
                 if name in names:

@@ -24,7 +24,7 @@ from bench.display.wording import (
     uncounted_notes,
 )
 from bench.registry import text_of
-from bench.report.figures import Figure, figures
+from bench.report.figures import Figure, figures, left_out
 from bench.report.table import markdown
 from bench.results.results import Results
 
@@ -72,6 +72,7 @@ class Page:
     table: str
     shared: str
     figures: tuple[Figure, ...]
+    left_out: str
     failures: tuple[tuple[str, str, str, str, str], ...]
     missing: tuple[tuple[str, str, str], ...]
     definitions: tuple[Definition, ...]
@@ -94,6 +95,7 @@ def page_of(results: Results, plugins: Sequence[str] = (), most: int | None = No
         table=markdown(summary, claims=False),
         shared=shared_words(results),
         figures=tuple(islice(figures(results, plugins), most)),
+        left_out=left_out(results, plugins),
         failures=tuple(_failures(summary)),
         missing=tuple((c.variant, c.metric, _seeds(c.missing)) for c in _aggregates(summary) if c.missing),
         definitions=tuple(_definition(summary, column) for column in summary.columns),

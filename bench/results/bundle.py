@@ -96,11 +96,11 @@ def _check(bundle: Bundle, folder: Path) -> None:
 
 
 def _fill(bundle: Bundle, folder: Path) -> None:
-    variants = _variants(bundle)
-    records = sorted(bundle.records, key=lambda record: _order(record.measurement, variants))
+    places = _places(bundle)
+    records = sorted(bundle.records, key=lambda record: _order(record.measurement, places))
     tables = {name: _Index() for name in ("settings", "workloads", "environments")}
-    _save(folder / "measurements.csv", _csv(_row(record, variants, tables) for record in records))
-    named = {_id(record.measurement, variants): record.measurement for record in records}
+    _save(folder / "measurements.csv", _csv(_row(record, places, tables) for record in records))
+    named = {_id(record.measurement, places): record.measurement for record in records}
     samples = {name: m.samples for name, m in named.items() if len(m.samples) > 1}
     details = {name: dict(m.detail) for name, m in named.items() if m.detail}
     tracebacks = {name: m.traceback for name, m in named.items() if m.traceback}
@@ -109,21 +109,21 @@ def _fill(bundle: Bundle, folder: Path) -> None:
     groups |= ({"tracebacks": tracebacks} if tracebacks else {}) | ({"files": files} if files else {})
     _save(folder / "samples.json", _lines(groups))
     _arrays(folder / "contributions.npz", {name: m.contributions for name, m in named.items() if m.contributions})
-    runs = {(variants.index(variant), seed): each for (variant, seed), each in bundle.evaluations.items()}
+    runs = {(places[variant], seed): each for (variant, seed), each in bundle.evaluations.items()}
     _arrays(folder / "curves.npz", dict(_curves(runs)))
     pictures = write_pictures(folder / "pictures", _firsts(runs))
-    meta = _meta(bundle, variants, runs) | {name: index.items for name, index in tables.items()}
+    meta = _meta(bundle, places, runs) | {name: index.items for name, index in tables.items()}
     _save(folder / "meta.json", _entries({**meta, "pictures": pictures}))
 
 
-def _meta(bundle: Bundle, variants: Sequence[Variant], runs: Mapping[tuple[int, int], Evaluation]) -> dict[str, Any]:
+def _meta(bundle: Bundle, places: Mapping[Variant, int], runs: Mapping[tuple[int, int], Evaluation]) -> dict[str, Any]:
     first = _firsts(runs)
     return {
         "layout": LAYOUT,
         "name": bundle.name,
         "notes": list(bundle.notes),
-        "variants": [{**asdict(v), "axes": [list(axis) for axis in v.axes]} for v in variants],
-        "signatures": {str(variants.index(v)): s.facts() for v, s in bundle.signatures.items() if v in variants},
+        "variants": [{**asdict(v), "axes": [list(axis) for axis in v.axes]} for v in places],
+        "signatures": {str(places[v]): s.facts() for v, s in bundle.signatures.items() if v in places},
         "training_runs": [_facts(place, run, place in first) for place, run in sorted(runs.items())],
     }
 
@@ -143,26 +143,27 @@ class _Index:
         return self._positions.setdefault(text, len(self._positions))
 
 
-def _variants(bundle: Bundle) -> list[Variant]:
+def _places(bundle: Bundle) -> dict[Variant, int]:
+    """Variant -> its number in the bundle."""
     variants = {record.measurement.variant: None for record in bundle.records}
     variants |= dict.fromkeys(variant for variant, _ in bundle.evaluations)
-    return list(variants)
+    return {variant: place for place, variant in enumerate(variants)}
 
 
-def _order(m: Measurement, variants: Sequence[Variant]) -> tuple[int, str, int]:
-    return variants.index(m.variant), m.metric, -1 if m.seed is None else m.seed
+def _order(m: Measurement, places: Mapping[Variant, int]) -> tuple[int, str, int]:
+    return places[m.variant], m.metric, -1 if m.seed is None else m.seed
 
 
-def _id(m: Measurement, variants: Sequence[Variant]) -> str:
+def _id(m: Measurement, places: Mapping[Variant, int]) -> str:
     """A name of the measurement within its bundle: `03/miou/1`."""
-    return f"{variants.index(m.variant):02d}/{m.metric}" + ("" if m.seed is None else f"/{m.seed}")
+    return f"{places[m.variant]:02d}/{m.metric}" + ("" if m.seed is None else f"/{m.seed}")
 
 
-def _row(record: Record, variants: Sequence[Variant], tables: Mapping[str, _Index]) -> dict[str, Any]:
+def _row(record: Record, places: Mapping[Variant, int], tables: Mapping[str, _Index]) -> dict[str, Any]:
     m = record.measurement
     several = len(m.samples) > 1
     return {
-        "id": _id(m, variants),
+        "id": _id(m, places),
         "variant": m.variant.name,
         "metric": m.metric,
         "seed": m.seed,

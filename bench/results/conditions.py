@@ -24,8 +24,7 @@ VERSIONS = ("code", "libraries")
 
 def conditions_of(parts: Mapping[str, Any]) -> dict[str, Any]:
     """The settings among the parts of a key, as plain JSON values."""
-    chosen = {name: parts[name] for name in CONDITIONS if name in parts}
-    plain: dict[str, Any] = json.loads(json.dumps(chosen, default=list))
+    plain: dict[str, Any] = json.loads(json.dumps(chosen(parts), default=list))
     return plain
 
 
@@ -38,6 +37,11 @@ def with_clock(conditions: Mapping[str, Any], detail: Mapping[str, Any]) -> dict
 def versions_of(parts: Mapping[str, Any]) -> dict[str, Any]:
     """The digests of the code and the versions of the libraries among the parts of a key; empty where not recorded."""
     return {name: parts[name] for name in VERSIONS if parts.get(name)}
+
+
+def chosen(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings among the parts of a key, as they are."""
+    return {name: parts[name] for name in CONDITIONS if name in parts}
 
 
 def stated(conditions: Mapping[str, Any]) -> dict[str, Any]:

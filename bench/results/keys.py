@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,12 @@ CONTRIBUTIONS = "jackknife of blocks, 1"
 """How contributions are computed; a new method makes the scores that have them due."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Request:
-    """One number to measure. `training run` is the key of the training it needs, empty where it needs none."""
+    """One number to measure. `training run` is the key of the training it needs, empty where it needs none.
+
+    `shared` are the parts of its key but for the seed: requests that differ only in the seed have one mapping.
+    """
 
     key: str
     variant: Variant
@@ -47,7 +50,12 @@ class Request:
     kind: str
     seed: int | None
     training_run: str = ""
-    parts: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    shared: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What the key is a hash of."""
+        return dict(self.shared) if self.seed is None else {**self.shared, "seed": self.seed}
 
 
 def hashed(parts: Mapping[str, Any]) -> str:
@@ -56,9 +64,33 @@ def hashed(parts: Mapping[str, Any]) -> str:
     Code enters by its role (architecture, metric, task, ...) and its content. The names of the modules are stored with
     the key for `bench why`, and are not part of it: moving a file makes nothing due.
     """
+    return _shortened(hashlib.sha256(_written(_without_names(parts)).encode()))
+
+
+def keys_by_seed(shared: Mapping[str, Any], seeds: Iterable[int]) -> Iterator[str]:
+    """`hashed({**shared, "seed": seed})` for each seed; what the seeds share is written and hashed once."""
+    parts = _without_names(shared)
+    before, after = ({n: v for n, v in parts.items() if (n < "seed") is first} for first in (True, False))
+    begun = hashlib.sha256(f'{_written(before)[:-1]},"seed":'.encode())
+    rest = f",{_written(after)[1:]}" if after else "}"
+    for seed in seeds:
+        whole = begun.copy()
+        whole.update(f"{seed}{rest}".encode())
+        yield _shortened(whole)
+
+
+def _without_names(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts with the digests of the code, without the names of its modules."""
     code = {role: sorted(digests.values()) for role, digests in parts.get("code", {}).items()}
-    text = json.dumps({**parts, "code": code}, sort_keys=True, separators=(",", ":"), default=list)
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
+    return {**parts, "code": code}
+
+
+def _written(parts: Mapping[str, Any]) -> str:
+    return json.dumps(parts, sort_keys=True, separators=(",", ":"), default=list)
+
+
+def _shortened(digest: hashlib._Hash) -> str:
+    return digest.hexdigest()[:20]
 
 
 def requests(ablation: Ablation, fingerprint: Fingerprint, kinds: Sequence[str] = KINDS) -> Iterator[Request]:
@@ -70,9 +102,10 @@ def requests(ablation: Ablation, fingerprint: Fingerprint, kinds: Sequence[str] 
     for kind in kinds:
         metrics = [m for m in ablation.metrics if m.kind == kind]
         for variant in ablation.variants if metrics else ():
-            for seed in ablation.seeds if kind == "accuracy" else (None,):
-                for metric in metrics:
-                    yield maker.request(variant, metric, seed)
+            if kind == "accuracy":
+                yield from maker.scores(variant, metrics)
+            else:
+                yield from (maker.cost(variant, metric) for metric in metrics)
 
 
 def networks(ablation: Ablation) -> list[Request]:
@@ -90,20 +123,29 @@ class _Maker:
         self.code = functools.cache(self._code)
         self.axes = functools.cache(lambda name: targets.declared(name, ablation.plugins).axes)
 
-    def request(self, variant: Variant, metric: Metric, seed: int | None) -> Request:
+    def cost(self, variant: Variant, metric: Metric) -> Request:
+        """The request of a metric that needs no trained network."""
         parts = self.static(variant, metric)
-        training_run = ""
-        if metric.kind == "accuracy":
-            training = self.training(variant, seed)
-            training_run = hashed(training)
-            parts = training | parts | {part: training[part] | parts[part] for part in ("code", "libraries")}
-            parts |= {"contributions": CONTRIBUTIONS} if metric.reads_units else {}
-        else:
-            parts["code"] = parts["code"] | _instrument("subject")
+        parts["code"] = parts["code"] | _instrument("subject")
         if metric.kind == "speed":
             parts |= self.speed()
-        work = self.ablation.workload
-        return Request(hashed(parts), variant, work, metric.name, metric.kind, seed, training_run, parts)
+        return Request(hashed(parts), variant, self.ablation.workload, metric.name, metric.kind, None, "", parts)
+
+    def scores(self, variant: Variant, metrics: Sequence[Metric]) -> Iterator[Request]:
+        """The requests of a variant's accuracy metrics: by seed, then by metric."""
+        training, seeds = self.training(variant), self.ablation.seeds
+        runs = tuple(keys_by_seed(training, seeds))
+        for requests in zip(*(self._by_seed(variant, metric, training, runs) for metric in metrics), strict=True):
+            yield from requests
+
+    def _by_seed(
+        self, variant: Variant, metric: Metric, training: Mapping[str, Any], runs: Sequence[str]
+    ) -> Iterator[Request]:
+        own, work, seeds = self.static(variant, metric), self.ablation.workload, self.ablation.seeds
+        shared = {**training, **own, **{part: training[part] | own[part] for part in ("code", "libraries")}}
+        shared |= {"contributions": CONTRIBUTIONS} if metric.reads_units else {}
+        for key, seed, run in zip(keys_by_seed(shared, seeds), seeds, runs, strict=True):
+            yield Request(key, variant, work, metric.name, metric.kind, seed, run, shared)
 
     def network(self, variant: Variant) -> Request:
         work, code = self.ablation.workload, self.code(variant.architecture)
@@ -142,8 +184,8 @@ class _Maker:
         how = {"layout": work.layout, "compile": work.compile, "graph": work.graph}
         return {"batch": work.batch, "dtype": work.dtype, "threads": work.threads, "machine": machine, **how}
 
-    def training(self, variant: Variant, seed: int | None) -> dict[str, Any]:
-        """What a trained network depends on: everything but the metric that is read off it."""
+    def training(self, variant: Variant) -> dict[str, Any]:
+        """What a trained network depends on besides the seed: everything but the metric that is read off it."""
         work = self.ablation.workload
         task, dataset = self.registries.tasks.get(work.task), self.registries.datasets.get(work.dataset)
         code = self.code(variant.architecture, task, dataset)
@@ -157,7 +199,6 @@ class _Maker:
             "dataset": {"name": work.dataset, **dict(work.dataset_axes)},
             "fingerprint": dict(self.fingerprint),
             "recipe": self.ablation.recipe.model_dump(),
-            "seed": seed,
             "dtype": work.dtype,
             "device": device_kind(work.device),
             **self.named(variant, (dataset.axes, dict(work.dataset_axes))),
@@ -274,7 +315,7 @@ def difference(new: Mapping[str, Any], old: Mapping[str, Any], prefix: str = "")
         before, now = old.get(name), new.get(name)
         if isinstance(before, Mapping) and isinstance(now, Mapping):
             yield from difference(now, before, f"{prefix}{name}.")
-        elif _plain(before) != _plain(now):
+        elif before != now and _plain(before) != _plain(now):
             yield f"{prefix}{name}: {_shown(before)} -> {_shown(now)}"
 
 

@@ -35,12 +35,14 @@ Runs = Mapping[tuple[Variant, int], Evaluation]
 class Stored:
     """What is stored of an ablation's requests.
 
-    `origin` says in words what does not come from the local store; `notes` are what a person remarked on the runs.
+    `bundled` maps each kind of metric that was read from a bundle to the bundle's folder; `origin` says in words what
+    does not come from the local store; `notes` are what a person remarked on the runs.
     """
 
     records: tuple[Record, ...]
     evaluations: Runs = field(default_factory=dict)
     signatures: Mapping[Variant, Signature] = field(default_factory=dict)
+    bundled: Mapping[str, str] = field(default_factory=dict)
     origin: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -50,20 +52,24 @@ def load_results(
     requests: Sequence[Request],
     store: Store | None,
     bundle: Path | None = None,
+    evaluations: bool = True,
 ) -> Results:
     """Everything that is stored of these requests, variants named as this ablation names them.
 
     `store` None reads the bundle alone. `bundle` is a bundle's folder; default: `results/reference/NAME` where there is
-    one. Raises BundleError for a folder that is named and is no bundle.
+    one. Without `evaluations` those of the store stay unread. Raises BundleError for a folder that is named and is no
+    bundle.
     """
-    stored = stored_of(ablation, requests, store, bundle)
+    stored = stored_of(ablation, requests, store, bundle, evaluations)
     remarks = (*stored.notes, *stored.origin)
     return results_of(ablation, requests, stored, tuple(dict.fromkeys(remark for remark in remarks if remark)))
 
 
-def stored_of(ablation: Ablation, requests: Sequence[Request], store: Store | None, folder: Path | None) -> Stored:
+def stored_of(
+    ablation: Ablation, requests: Sequence[Request], store: Store | None, folder: Path | None, evaluations: bool = True
+) -> Stored:
     """The records of the store, and of the bundle for each kind of metric of which the store has none."""
-    local = _of_store(ablation, requests, store) if store else Stored(())
+    local = _of_store(ablation, requests, store, evaluations) if store else Stored(())
     place = folder or FOLDER / ablation.name
     if folder is None and not is_bundle(place):
         return local
@@ -77,20 +83,21 @@ def _joined(local: Stored, committed: Stored) -> Stored:
         (*local.records, *committed.records),
         {**committed.evaluations, **local.evaluations},
         {**committed.signatures, **local.signatures},
+        committed.bundled,
         (*local.origin, *committed.origin),
         (*local.notes, *(committed.notes if committed.records else ())),
     )
 
 
-def _of_store(ablation: Ablation, requests: Sequence[Request], store: Store) -> Stored:
+def _of_store(ablation: Ablation, requests: Sequence[Request], store: Store, evaluations: bool) -> Stored:
     variants = {request.key: request.variant for request in requests}
     stored = {record.measurement.key: record for record in store.records(variants) if not is_damaged(record)}
     records = [_renamed(stored[key], variant) for key, variant in variants.items() if key in stored]
     note = store.note(ablation.name)
     signatures = stored_signatures(ablation, store)
-    evaluations = _evaluations(requests, store)
+    runs = _evaluations(requests, store) if evaluations else {}
     notes = (note,) if note else ()
-    return Stored(tuple(records), evaluations, signatures, tuple(_damage(store, requests)), notes)
+    return Stored(tuple(records), runs, signatures, origin=tuple(_damage(store, requests)), notes=notes)
 
 
 def _damage(store: Store, requests: Sequence[Request]) -> Iterator[str]:
@@ -133,6 +140,7 @@ def _of_bundle(bundle: Bundle, requests: Sequence[Request], place: Path) -> Stor
         tuple(fitting),
         {(names[v], seed): each for (v, seed), each in bundle.evaluations.items() if v in trained},
         {names[v]: each for v, each in bundle.signatures.items() if v in names},
+        dict.fromkeys(_kinds(fitting), place.as_posix()),
         tuple(_origin(fitting, other, place)),
         bundle.notes,
     )
@@ -147,14 +155,18 @@ def _other_settings(request: Request, record: Record) -> Iterator[str]:
 
 
 def _origin(fitting: Sequence[Record], other: Sequence[list[str]], place: Path) -> Iterator[str]:
-    kinds = [kind for kind in KINDS if any(record.kind == kind for record in fitting)]
-    if kinds:
+    if kinds := _kinds(fitting):
         dates = sorted(record.created[:10] for record in fitting)
         when = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
         yield f"{_listed(kinds)} measurements read from {place.as_posix()} (measured {when})"
     odd = [settings for settings in other if settings]
     if odd:
         yield f"{len(odd)} measurements of {place.as_posix()} are not used: other settings ({odd[0][0]})"
+
+
+def _kinds(records: Iterable[Record]) -> list[str]:
+    present = {record.kind for record in records}
+    return [kind for kind in KINDS if kind in present]
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -180,6 +192,7 @@ def results_of(ablation: Ablation, requests: Sequence[Request], stored: Stored, 
         claims=ablation.claims,
         labels=ablation.labels,
         main=ablation.main or "",
+        bundled=stored.bundled,
         notes=notes,
         failures=failures_of(stored.records),
         expected=tuple((request.variant.name, request.metric, request.seed) for request in requests),

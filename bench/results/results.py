@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Results:
     """One ablation's results.
 
@@ -37,6 +37,7 @@ class Results:
     `signatures`     what the no-op check recorded of each network
     `claims`         the claims of the source
     `failures`       the failed measurements with their tracebacks
+    `bundled`        kind of metric -> the bundle's folder, of the kinds whose numbers do not come from the local store
     `notes`          remarks on this reading: what does not come from the local store, what a person allowed
     """
 
@@ -55,6 +56,7 @@ class Results:
     signatures: Mapping[Variant, Signature] = field(default_factory=dict)
     claims: tuple[Statement, ...] = ()
     notes: tuple[str, ...] = ()
+    bundled: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     main: str = ""
     failures: tuple[Failure, ...] = ()

@@ -7,6 +7,7 @@ a run writes; other runs and any number of readers may use it at the same time. 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import sqlite3
 import zipfile
@@ -17,7 +18,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.results.conditions import conditions_of, versions_of, with_clock
+from pydantic_core import from_json
+
+from bench.results.conditions import chosen, versions_of, with_clock
 from bench.results.encoding import json_text as _json
 from bench.results.encoding import storable
 from bench.results.measurement import Evaluation, Measurement, Record
@@ -46,6 +49,10 @@ class Row:
     def is_damaged(self) -> bool:
         """Whether the row does not match its checksum."""
         return self.error is not None and self.error.startswith(DAMAGED)
+
+
+PAGE = 2000
+"""Rows that are read at a time."""
 
 
 class Store:
@@ -88,6 +95,14 @@ class Store:
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """The rows of a query on the tables of `bench.results.storefile.SCHEMA`."""
         return self._read(statement)
+
+    def _newest(self, columns: str, where: str, arguments: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+        """Measurements from the newest on, a page at a time: all of them together would fill the memory."""
+        statement = f"SELECT id, {columns} FROM measurement WHERE id < ? AND {where} ORDER BY id DESC LIMIT {PAGE}"
+        last = 2**62
+        while page := self._read(statement, (last, *arguments)):
+            last = page[-1][0]
+            yield from (tuple(row[1:]) for row in page)
 
     def _open(self) -> sqlite3.Connection:
         if self._writer is None:
@@ -241,11 +256,10 @@ class Store:
         """The last noted fingerprint of a dataset, or None."""
         return self._text("fingerprint", dataset)
 
-    def parts(self, architecture: str, metric: str) -> list[tuple[str, dict[str, Any]]]:
-        """(key, parts of the key) of every measurement of that metric and architecture, the newest first."""
-        statement = "SELECT key, parts FROM measurement WHERE architecture = ? AND metric = ? AND json_valid(parts)"
-        rows = self._read(f"{statement} ORDER BY id DESC", (architecture, metric))
-        return [(key, json.loads(parts)) for key, parts in rows]
+    def parts(self, architecture: str, metric: str) -> Iterator[dict[str, Any]]:
+        """The parts of the key of every measurement of that metric and architecture, the newest first."""
+        where = "architecture = ? AND metric = ? AND json_valid(parts)"
+        return (_parsed(parts) for (parts,) in self._newest("parts", where, (architecture, metric)))
 
     def records(self, keys: Iterable[str] | None = None) -> list[Record]:
         """The live measurements: all of them in the order they were made, or those of `keys`.
@@ -366,27 +380,51 @@ def row_of(m: Measurement, kind: str, parts: Mapping[str, Any], created: str) ->
     }
 
 
+def _parsed(text: str) -> Any:
+    """JSON as values; pydantic's parser is the faster one, and refuses texts with halves of surrogate pairs."""
+    try:
+        return from_json(text)
+    except ValueError:
+        return json.loads(text)
+
+
 def _record(row: Sequence[Any], environments: Mapping[int, str]) -> Record:
     key, architecture, axes, stated, workload, metric, kind, unit, better, seed, *rest = row
     samples, exact, error, detail, contributions, duration, parts, environment, created, traceback, files = rest
     measurement = Measurement(
         key=key,
-        variant=Variant(architecture, tuples(json.loads(axes)), tuple(json.loads(stated))),
-        workload=Workload(**{k: tuples(v) for k, v in json.loads(workload).items()}),
+        variant=_variant(architecture, axes, stated),
+        workload=_workload(workload),
         metric=metric,
         unit=unit,
         better=better,
-        samples=tuple(json.loads(samples)),
+        samples=tuple(_parsed(samples)),
         exact=bool(exact),
         seed=seed,
         duration=duration,
-        environment=json.loads(environments[environment]),
+        environment=_environment(environments[environment]),
         error=error,
-        detail=json.loads(detail),
-        contributions=tuple(json.loads(contributions)),
+        detail=_parsed(detail),
+        contributions=tuple(_parsed(contributions)),
         traceback=traceback,
         files=json.loads(files),
     )
-    settings = json.loads(parts)
-    conditions = with_clock(conditions_of(settings), measurement.detail)
+    settings = _parsed(parts)
+    conditions = with_clock(chosen(settings), measurement.detail)
     return Record(measurement, kind, created, conditions, versions_of(settings))
+
+
+@functools.lru_cache(maxsize=2**14)
+def _variant(architecture: str, axes: str, stated: str) -> Variant:
+    return Variant(architecture, tuples(json.loads(axes)), tuple(json.loads(stated)))
+
+
+@functools.lru_cache(maxsize=256)
+def _workload(text: str) -> Workload:
+    return Workload(**{name: tuples(value) for name, value in json.loads(text).items()})
+
+
+@functools.lru_cache(maxsize=256)
+def _environment(text: str) -> Mapping[str, Any]:
+    facts: dict[str, Any] = json.loads(text)
+    return facts

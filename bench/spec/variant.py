@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from bench.registry import text_of
@@ -30,7 +31,7 @@ class Variant:
         """The stated axes with their values as text, in the order of the builder's signature."""
         return {axis: text_of(value) for axis, value in self.axes if axis in self.stated}
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Canonical: `fcn(stride=8,skips=true)`."""
         inner = ",".join(f"{axis}={text}" for axis, text in self.texts.items())

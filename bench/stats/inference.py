@@ -7,7 +7,9 @@ confidence interval at any level; every test is decided by that interval.
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
@@ -102,6 +104,7 @@ class Medians:
         return self.constant + sum(low for low, _ in ends), self.constant + sum(high for _, high in ends)
 
 
+@functools.lru_cache(maxsize=2**14)
 def quantile_of_t(level: float, freedom: float) -> float:
     """Half the width of the two-sided interval of a t distribution, in standard errors."""
     from scipy.special import stdtrit
@@ -195,6 +198,23 @@ def bootstrap(
     return float(low), float(high)
 
 
+def bootstrap_of_mean(values: Floats, level: float = LEVEL, draws: int = 2000, seed: int = 0) -> Interval:
+    """`bootstrap` of the mean of `values` (count,), all draws at once."""
+    import numpy as np
+
+    means = values[_draws(len(values), draws, seed)].mean(axis=1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+@functools.lru_cache(maxsize=16)
+def _draws(count: int, draws: int, seed: int) -> Indices:
+    """(draws, count): the indices that `bootstrap` draws one after the other."""
+    import numpy as np
+
+    return np.random.default_rng(seed).integers(0, count, (draws, count))
+
+
 def error_probability(estimate: Estimate, decides: Callable[[Interval], bool]) -> float:
     """The smallest probability of error at which the estimate's interval decides: a p-value, by inversion.
 
@@ -271,13 +291,22 @@ def pareto(points: Mapping[K, Sequence[float]], better: Sequence[Direction]) -> 
     """
     signs = [1 if direction == "higher" else -1 for direction in better]
     turned = {key: _turned(point, signs) for key, point in points.items()}
-    return tuple(key for key, mine in turned.items() if not any(_dominates(other, mine) for other in turned.values()))
+    first: set[tuple[float, ...]] = set()
+    for point in sorted(set(turned.values()), key=_comparable, reverse=True):
+        if not any(dominates(other, point) for other in first):
+            first.add(point)  # whatever is dominated is dominated by a point of the front, which comes before it
+    return tuple(key for key, point in turned.items() if point in first)
 
 
 def _turned(point: Sequence[float], signs: Sequence[int]) -> tuple[float, ...]:
     return tuple(sign * value for sign, value in zip(signs, point, strict=True))
 
 
-def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
-    pairs = list(zip(one, other, strict=True))
-    return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
+def _comparable(point: Sequence[float]) -> tuple[float, ...]:
+    """For sorting, NaN is the least; it dominates nothing, and nothing dominates it."""
+    return tuple(-math.inf if math.isnan(value) else value for value in point)
+
+
+def dominates(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether `one` is at least as great in every coordinate and greater in one."""
+    return one != other and all(map(operator.ge, one, other))

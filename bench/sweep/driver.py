@@ -6,6 +6,7 @@ import json
 import math
 import queue
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -139,10 +140,10 @@ class _Run:
         return time.monotonic() < self.ends
 
     def _phase(self, due: Sequence[Request]) -> None:
-        pending = list(self._jobs(due))
+        pending = deque(self._jobs(due))
         while pending or self.flying:
             while pending and self._room(pending[0]) and self._time_left():
-                self._submit(pending.pop(0))
+                self._submit(pending.popleft())
             if not self._time_left():
                 pending.clear()
             self._receive()
@@ -150,10 +151,12 @@ class _Run:
 
     def _jobs(self, due: Sequence[Request]) -> Iterator[Work]:
         """One kind as jobs: one for each training run and each speed measurement, static measurements in batches."""
-        light = tuple(replace(request, parts={}) for request in due)
+        light = tuple(replace(request, shared={}) for request in due)
         if light and light[0].kind == "accuracy":
-            for training_run in dict.fromkeys(request.training_run for request in light):
-                yield self._training_run(tuple(c for c in light if c.training_run == training_run))
+            groups: dict[str, list[Request]] = {}
+            for request in light:
+                groups.setdefault(request.training_run, []).append(request)
+            yield from (self._training_run(tuple(group)) for group in groups.values())
             return
         if light and light[0].kind == "speed":
             yield from self._timings(light)

@@ -118,7 +118,7 @@ class _SignatureMaker:
             elif isinstance(item, Signature):
                 signatures[item.key] = item
 
-        light = tuple(replace(request, parts={}) for request in batch)
+        light = tuple(replace(request, shared={}) for request in batch)
         job = SignatureJob(light, self.ablation.plugins, without_values)
         return self.executor.submit(watched(job, self.keyed, self.where), receive, timeout=self.ablation.timeout)
 

@@ -21,7 +21,7 @@ ERRORS = ("failed", "oom", "timeout", "died", "diverged")
 """Kinds of errors; `--rerun failed` means all of them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Planned:
     """A requested measurement and its status: `due`, `cached`, or `failed` (kept as an error, not run again).
 
@@ -175,18 +175,24 @@ def forecast(due: Sequence[Request], store: Store) -> tuple[float, int]:
 
     A training's time is taken to grow with its steps, its batch and its pixels.
     """
-    history: dict[tuple[str, str], list[float]] = {}
-    for metric, architecture, seconds, parts in store.durations() if due else ():
-        history.setdefault((metric, architecture), []).append(seconds / _work(parts))
+    speeds = _speeds(store) if due else {}
     seconds, unknown, training_runs = 0.0, 0, set()
     for request in due:
         if request.training_run and request.training_run in training_runs:
             continue
         training_runs.add(request.training_run)
-        spent = history.get((request.metric, request.variant.architecture))
+        spent = speeds.get((request.metric, request.variant.architecture))
         unknown += spent is None
-        seconds += statistics.median(spent) * _work(request.parts) if spent else 0.0
+        seconds += spent * _work(request.shared) if spent else 0.0
     return seconds, unknown
+
+
+def _speeds(store: Store) -> dict[tuple[str, str], float]:
+    """(metric, architecture) -> the median of the seconds that earlier measurements took for one unit of work."""
+    history: dict[tuple[str, str], list[float]] = {}
+    for metric, architecture, seconds, parts in store.durations():
+        history.setdefault((metric, architecture), []).append(seconds / _work(parts))
+    return {pair: statistics.median(spent) for pair, spent in history.items()}
 
 
 def _work(parts: Mapping[str, Any]) -> float:

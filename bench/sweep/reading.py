@@ -21,16 +21,22 @@ def _outdated(planned: Plan) -> tuple[str, ...]:
     )
 
 
-def read_results(ablation: Ablation, store: Store, data: Path | None = None, bundle: Path | None = None) -> Results:
+def read_results(
+    ablation: Ablation,
+    store: Store,
+    data: Path | None = None,
+    bundle: Path | None = None,
+    evaluations: bool = True,
+) -> Results:
     """The ablation's results. Needs neither the dataset nor torch; `notes` say what does not come from the store.
 
-    `bundle` names a bundle's folder, which is then read in place of the store. Raises BundleError where it is none.
+    `bundle` names a bundle's folder, which is then read in place of the store. Without `evaluations` (tables need none)
+    those of the store stay unread. Raises BundleError where `bundle` is none.
     """
     planned = plan(ablation, store, data, reading=True)
     local = store if bundle is None else None
-    results = load_results(ablation, planned.requests, local, bundle)
+    results = load_results(ablation, planned.requests, local, bundle, evaluations)
     results = replace(results, notes=(*results.notes, *_outdated(planned))) if local else results
-    elsewhere = any("read from" in note for note in results.notes)
-    if elsewhere or not planned.note:
+    if results.bundled or not planned.note:
         return results
     return replace(results, notes=(*results.notes, planned.note))

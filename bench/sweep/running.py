@@ -93,8 +93,9 @@ def _run_one(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: 
 
 
 def measure_static(ablations: Sequence[Ablation], store: Store, workers: int | None = None) -> list[Plan]:
-    """Measure what is missing of the static metrics; each ablation planned anew. Needs no data and trains nothing.
+    """Measure what is missing of the static metrics; the plan of each ablation as it was before.
 
+    What a plan has `due` was measured since, unless it could not be. Needs no data and trains nothing.
     Measurements of committed bundles whose key is unchanged (code, axes and library versions) count as stored.
     All ablations are measured together, since starting a process costs more than most of their measurements.
     """
@@ -110,7 +111,7 @@ def measure_static(ablations: Sequence[Ablation], store: Store, workers: int | N
         run(together, store, executor, Options(workers=count, check_noop=False))
     finally:
         executor.stop()
-    return [plan(ablation, store, kinds=("static",)) for ablation in ablations]
+    return plans
 
 
 def _completed(planned: Plan, store: Store) -> Plan:

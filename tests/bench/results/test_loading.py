@@ -15,6 +15,8 @@ from bench.results.bundle import BundleError, write
 from bench.results.keys import requests
 from bench.results.loading import load_results, stored_of
 from bench.results.store import Store
+from bench.sweep.plan import dataset_name, fingerprint_text
+from bench.sweep.reading import read_results
 from tests.bench.bundled import FINGERPRINT, ablation_in, bundle_of, fill, shifted
 
 
@@ -57,6 +59,30 @@ def test_each_kind_of_metric_comes_from_one_place(ablation, every_request, store
     frame = load_results(ablation, every_request, store).frame
     by_kind = frame.groupby("kind")["value"].apply(lambda values: bool((values > 999).all()))
     assert by_kind.to_dict() == {kind: kind not in kinds for kind in ("static", "speed", "accuracy")}
+
+
+@pytest.mark.parametrize("kinds", [("static", "speed", "accuracy"), ("static",), ()])
+def test_results_say_which_kinds_come_from_a_bundle_whatever_people_remark(ablation, every_request, store, kinds):
+    fill(store, ablation, kinds)
+    store.add_note(ablation.name, "allowed: the paper's numbers are read from a plot")
+    write(bundle_of(ablation), place(ablation))
+    expected = {k: "results/reference/absent" for k in ("static", "speed", "accuracy") if k not in kinds}
+    assert load_results(ablation, every_request, store).bundled == expected
+
+
+def test_a_remark_that_speaks_of_reading_does_not_hide_that_the_data_are_absent(ablation, store):
+    fill(store, ablation)
+    store.remember_fingerprint(dataset_name(ablation.workload), fingerprint_text(FINGERPRINT))
+    store.add_note(ablation.name, "allowed: the paper's numbers are read from a plot")
+    assert read_results(ablation, store).notes[-1] == "the dataset camvid is not here; read as it was last used"
+
+
+def test_without_evaluations_a_table_is_the_same(ablation, store):
+    fill(store, ablation)
+    store.remember_fingerprint(dataset_name(ablation.workload), fingerprint_text(FINGERPRINT))
+    whole, light = (read_results(ablation, store, evaluations=each) for each in (True, False))
+    assert (len(whole.evaluations), len(light.evaluations)) == (6, 0)
+    assert all(table(light, form) == table(whole, form) for form in ("md", "csv", "json", "latex"))
 
 
 def test_one_measurement_in_the_store_keeps_the_bundle_s_measurements_of_its_kind_out(ablation, every_request, store):

@@ -1,4 +1,5 @@
 import math
+import pickle
 import sqlite3
 from dataclasses import replace
 
@@ -35,7 +36,7 @@ def test_a_key_has_one_live_row_and_a_history(store):
     assert store.records()[0].measurement.samples == ONE.samples
     assert keep(store, replace(ONE, samples=(0.9,)), replaced=True) == 1
     assert [record.measurement.samples for record in store.records()] == [(0.9,)]
-    assert len(store.parts("net", "miou")) == 2
+    assert len(list(store.parts("net", "miou"))) == 2
 
 
 def test_records_of_another_store_come_with_their_dates_and_replace_nothing(store, tmp_path):
@@ -129,3 +130,18 @@ def test_a_stored_measurement_cannot_be_claimed(store):
     store.claim(["k1"], "one", lambda owner: True)
     keep(store, ONE)
     assert store.claim(["k1"], "two", lambda owner: True) == {"k1"}
+
+
+def test_arrays_of_an_evaluation_are_decompressed_when_they_are_asked_for_and_survive_a_process(store):
+    store.add_evaluation("run", Evaluation("t", {"units": np.arange(3)}, ("a",), {"step": np.ones(2)}, facts={"x": 1}))
+    packed = pickle.loads(pickle.dumps(store.evaluation("run")))
+    assert "groups" not in vars(packed.curves.archive)
+    assert (packed.task, packed.names, packed.facts) == ("t", ("a",), {"x": 1})
+    assert {**packed.curves}["step"].tolist() == [1, 1]
+    assert packed.units["units"].tolist() == [0, 1, 2]
+    assert (len(packed.samples), [*packed.summaries]) == (0, [])
+
+
+def test_text_that_is_half_of_a_surrogate_pair_is_read_as_it_was_stored(store):
+    keep(store, replace(ONE, detail={"name": "\ud800"}))
+    assert store.records()[0].measurement.detail == {"name": "\ud800"}

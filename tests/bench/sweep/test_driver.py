@@ -77,7 +77,7 @@ def test_force_measures_again_and_keeps_the_old_as_history(load, run, store):
     _, summary = run(ablation, force=True)
     assert summary.measured == 2
     assert len(load_frame(store)) == 2
-    assert len(store.parts("trivial", "twice")) == 4
+    assert len(list(store.parts("trivial", "twice"))) == 4
 
 
 def test_speed_cells_run_alone(load, run, store, tmp_path):
