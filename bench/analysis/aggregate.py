@@ -85,6 +85,11 @@ class Aggregate:
         return min((float(d["coverage"]) for d in self.details if "coverage" in d), default=1.0)
 
     @property
+    def clock(self) -> str:
+        """The clock of a time, `elapsed` or `cpu`; empty where it is not recorded, and where nothing was timed."""
+        return " and ".join(sorted({str(d["clock"]) for d in self.details if "clock" in d}))
+
+    @property
     def words(self) -> str:
         """What a result without a number is; empty where there is a number, or no result."""
         if self.samples or not self.answered:

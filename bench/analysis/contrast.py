@@ -65,10 +65,11 @@ def contrast(terms: Terms, constant: float, contributions: Contributions) -> Con
     """`constant` plus each aggregate's value times its weight; all aggregates of one metric.
 
     Seeds are paired, and so are blocks of images. Raises ContrastError where an aggregate is missing, failed or has no
-    number, or where the seeds do not match.
+    number, where the seeds do not match, or where the times are of different clocks.
     """
     for _, aggregate in terms:
         _check(aggregate)
+    _check_clocks([aggregate for _, aggregate in terms])
     if not terms:
         return Contrast(Exact(constant), "exact")
     if any(aggregate.seeded for _, aggregate in terms):
@@ -90,6 +91,14 @@ def _check(aggregate: Aggregate) -> None:
         raise ContrastError(f"{name} is not measured{_of(aggregate.missing[0])}")
     if aggregate.value is None:
         raise ContrastError(f"{name} is {aggregate.words or 'not measured'}")
+
+
+def _check_clocks(aggregates: Sequence[Aggregate]) -> None:
+    for other in aggregates[1:]:
+        first = aggregates[0]
+        if other.clock != first.clock:
+            clocks = f"{first.clock or 'not recorded'} and {other.clock or 'not recorded'}"
+            raise ContrastError(f"{first.metric} of {first.variant} and {other.variant}: other clocks ({clocks})")
 
 
 def _of(seed: int | None) -> str:

@@ -67,7 +67,9 @@ def deltas(
 
 
 def plain_difference(aggregate: Aggregate, baseline: Aggregate) -> Difference | None:
-    """Paired by seed where there are seeds; None where a number is missing."""
+    """Paired by seed where there are seeds; None where a number is missing, or where the two are of other clocks."""
+    if aggregate.clock != baseline.clock:
+        return None
     if aggregate.seeded or baseline.seeded:
         return paired_difference(aggregate.seeded, baseline.seeded)
     if aggregate.value is None or baseline.value is None:

@@ -6,11 +6,21 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from bench.cli import audit, errors, look, machine, reading, single, sweeping
+from bench.cli import audit, errors, look, machine, reading, single, store, sweeping
 from bench.registry.versions import __version__
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Bench(click.Group):
+    """Click ends silently on every closed pipe; ours says which, unless it is standard output's."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise errors.ClosedPipe from error
+
+
+@click.group(cls=_Bench, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="bench")
 def bench() -> None:
     """Which part of a network earns its keep? Ablations that are measured, stored, compared and gated.
@@ -42,6 +52,7 @@ for _command in (
     reading.gate,
     reading.export,
     reading.import_command,
+    store.store,
 ):
     bench.add_command(_command)
 
@@ -61,8 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     The traceback of an error is shown with `--debug`, or where FOVBENCH_DEBUG is set.
     """
+    errors.replace_closed_streams()
     try:
-        bench.main(arguments, prog_name="bench", standalone_mode=False)
+        try:
+            bench.main(arguments, prog_name="bench", standalone_mode=False)
+        finally:
+            errors.flush_output()  # where output is not read any more, this fails too, and replaces the first error
     except (SystemExit, GeneratorExit):
         raise
     except BaseException as error:  # a library may raise what is no Exception, and a user must get a line for it too

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import Shape, json_option, plugin, print_json
+from bench.cli.options import Shape, echo, json_option, plugin, print_json
 
 if TYPE_CHECKING:
     from bench.structure.audit import Audit, Line
@@ -46,7 +46,7 @@ def audit(target: str, axes: tuple[str, ...], shape: tuple[int, ...], plugins: t
     if as_json:
         print_json({"variant": variant.name, **vars(line), "explained": line.explained} for line in counts.lines)
     else:
-        click.secho(f"{variant.name} at {'x'.join(map(str, shape))}", bold=True)
+        echo(f"{variant.name} at {'x'.join(map(str, shape))}", bold=True)
         _print_table(counts)
     _print_verdict(counts, as_json)
     raise SystemExit(1 if counts.unexplained else 0)
@@ -60,7 +60,7 @@ def _print_table(counts: Audit) -> None:
     rules = ["rules", *map(_rules, shown), "", ""]
     for row, rule in zip(rows, rules, strict=True):
         numbers = [number.rjust(width) for number, width in zip(row[1:], widths[1:], strict=True)]
-        click.echo("  ".join([row[0].ljust(widths[0]), *numbers, rule]).rstrip())
+        echo("  ".join([row[0].ljust(widths[0]), *numbers, rule]).rstrip())
 
 
 def _row(line: Line) -> tuple[str, ...]:
@@ -92,9 +92,9 @@ def _print_verdict(counts: Audit, to_stderr: bool) -> None:
     from bench.structure.audit import MASKED
 
     if counts.failure:
-        click.echo(f"fvcore has no count: {counts.failure}", err=to_stderr)
+        echo(f"fvcore has no count: {counts.failure}", err=to_stderr)
     if counts.live < counts.macs:
-        click.echo(f"live: {counts.live:,} of {counts.macs:,} MACs; {MASKED}", err=to_stderr)
+        echo(f"live: {counts.live:,} of {counts.macs:,} MACs; {MASKED}", err=to_stderr)
     names = ", ".join(line.operator for line in counts.unexplained)
     verdict = f"no rule explains: {names}" if names else "every difference has a rule that predicts it"
-    click.secho(verdict, fg="red" if names else "green", err=to_stderr)
+    echo(verdict, fg="red" if names else "green", err=to_stderr)

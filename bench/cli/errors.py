@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import sys
 import traceback
 from collections.abc import Sequence
@@ -12,8 +14,51 @@ import click
 from bench.cli.options import echo_error
 
 INTERRUPTED = "interrupted; all results so far are stored: run the same command again to go on"
+FAILURE = 2
+UNREAD = 141
+"""Exit status where nobody reads the output any more, as of a program that SIGPIPE ends."""
 MAX_LINES = 2
 MAX_CHARACTERS = 1000
+
+
+class ClosedPipe(Exception):  # noqa: N818 - the name says what happened
+    """Somebody stopped reading: standard output (`bench list | head -1`), or another pipe."""
+
+
+def replace_closed_streams() -> None:
+    """Where standard output or error was closed before the start, write to nowhere.
+
+    A file that is opened later must not get their numbers, and libraries expect the two streams.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open until the process ends
+
+
+def flush_output() -> None:
+    """Write what is left now: at the interpreter's end nobody could say that it failed. Raises OSError."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _discard_output()
+        raise
+
+
+def _discard_output() -> None:
+    with contextlib.suppress(OSError, ValueError):  # a stream without a file, as in tests
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _output_is_unread() -> bool:
+    """Whether standard output is a pipe whose reader has gone; where the system cannot tell, it is taken to be."""
+    if not hasattr(select, "poll"):
+        return True
+    try:
+        output = select.poll()
+        output.register(sys.stdout.fileno(), 0)
+        return any(event & select.POLLERR for _, event in output.poll(0))
+    except (OSError, ValueError):  # a stream without a file
+        return False
 
 
 def debugging(arguments: Sequence[str] | None) -> bool:
@@ -24,6 +69,18 @@ def debugging(arguments: Sequence[str] | None) -> bool:
 
 def report(error: BaseException, debug: bool) -> int:
     """Print an error to stderr, with its traceback if `debug`; returns the exit status."""
+    try:
+        return _report(error, debug)
+    except OSError:  # stderr cannot be written either: the exit status is all that can be said
+        return FAILURE
+
+
+def _report(error: BaseException, debug: bool) -> int:
+    if isinstance(error, BrokenPipeError) or (isinstance(error, ClosedPipe) and _output_is_unread()):
+        _discard_output()
+        return UNREAD
+    if isinstance(error, ClosedPipe):
+        error = error.__cause__ or error
     if isinstance(error, click.exceptions.Abort) and isinstance(error.__cause__, EOFError):
         error = error.__cause__  # click takes the end of a truncated file for the end of the keyboard's input
     if isinstance(error, (click.exceptions.Abort, KeyboardInterrupt)):
@@ -34,7 +91,7 @@ def report(error: BaseException, debug: bool) -> int:
     if isinstance(error, click.UsageError) and error.ctx is not None:
         echo_error(error.ctx.get_usage())
     echo_error(f"error: {described(error)}")
-    return 2
+    return FAILURE
 
 
 def described(error: BaseException) -> str:
@@ -50,14 +107,20 @@ def _text(error: BaseException) -> str:
         return error.format_message()
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
-    text = error.args[0] if isinstance(error, KeyError) and error.args else error
-    text = str(text).strip()
+    text = _own_text(error).strip()
     return text if _expected(error) else text.partition("\n")[0]
+
+
+def _own_text(error: BaseException) -> str:
+    try:
+        return str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    except Exception as fault:  # the text is made by foreign code
+        return f"its text cannot be shown ({type(fault).__name__})"
 
 
 def _expected(error: BaseException) -> bool:
     """Whether the text is written for the user: errors of our classes, of the system, and plain ones with a text."""
     kind = type(error)
     ours = kind.__module__.partition(".")[0] in ("bench", "architectures")
-    plain = kind in (ValueError, RuntimeError, LookupError) and bool(str(error))
+    plain = kind in (ValueError, RuntimeError, LookupError) and bool(_own_text(error))
     return ours or plain or isinstance(error, (OSError, click.ClickException))

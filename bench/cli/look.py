@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import data_option, json_option, plugin, print_json
+from bench.cli.options import Shape, data_option, echo, json_option, plugin, print_json
 
 if TYPE_CHECKING:
     from bench.registry import Entry
@@ -37,10 +37,10 @@ def list_command(kind: str | None, plugins: tuple[str, ...], as_json: bool, mark
         return
     width = max((len(row["name"]) for row in rows), default=0)
     for each in dict.fromkeys(row["kind"] for row in rows):
-        click.secho(each, bold=True)
+        echo(each, bold=True)
         for row in rows:
             if row["kind"] == each:
-                click.echo(f"  {row['name']:{width}}  {row['summary']}")
+                echo(f"  {row['name']:{width}}  {row['summary']}")
 
 
 def _print_reference(plugins: tuple[str, ...]) -> None:
@@ -48,7 +48,7 @@ def _print_reference(plugins: tuple[str, ...]) -> None:
 
     ablations = [(row["name"], row["summary"]) for row in _listed("ablations", plugins)]
     root = click.get_current_context().find_root()
-    click.echo(reference(ablations, [*_commands(root.command, "bench")], plugins), nl=False)
+    echo(reference(ablations, [*_commands(root.command, "bench")], plugins), nl=False)
 
 
 def _commands(command: click.Command, name: str) -> Iterator[Command]:
@@ -145,18 +145,18 @@ def _without_comments(file: Path) -> str:
 
 
 def _print_shown(shown: Mapping[str, Any]) -> None:
-    click.secho(f"{shown['name']}  ({shown['kind'].rstrip('s')})", bold=True)
+    echo(f"{shown['name']}  ({shown['kind'].rstrip('s')})", bold=True)
     for key, value in shown.items():
         if key in ("name", "kind") or value in (None, "", [], ()):
             continue
         if isinstance(value, list) and isinstance(value[0], dict):
-            click.echo(f"{key}:")
+            echo(f"{key}:")
             for row in value:
-                click.echo("  " + _columns(row))
+                echo("  " + _columns(row))
         elif key == "text":
-            click.echo(value.rstrip())
+            echo(value.rstrip())
         else:
-            click.echo(f"{key}: {', '.join(map(str, value)) if isinstance(value, (list, tuple)) else value}")
+            echo(f"{key}: {', '.join(map(str, value)) if isinstance(value, (list, tuple)) else value}")
 
 
 def _columns(row: Mapping[str, Any]) -> str:
@@ -184,7 +184,7 @@ def data_list(as_json: bool) -> None:
         print_json(rows)
         return
     for row in rows:
-        click.echo(f"{row['name']:16} {row['task']:14} {'embedded' if row['embedded'] else row['licence']}")
+        echo(f"{row['name']:16} {row['task']:14} {'embedded' if row['embedded'] else row['licence']}")
 
 
 @data.command("path")
@@ -197,12 +197,35 @@ def data_path(name: str, data: Path | None) -> None:
 
     entry = live(declarations().datasets.get(name))
     if entry.embedded:
-        click.echo(f"{name} is generated in memory; it has no files")
+        echo(f"{name} is generated in memory; it has no files")
     elif data is None:
         raise click.ClickException("name the folder of datasets: --data DIR or FOVBENCH_DATA")
     else:
         for path in locations(entry, data):
-            click.echo(f"{path}  {'exists' if path.is_dir() else 'does not exist'}")
+            echo(f"{path}  {'exists' if path.is_dir() else 'does not exist'}")
+
+
+@data.command("check")
+@click.argument("name")
+@data_option
+@click.option("--split", "splits", multiple=True, help="Only this split (repeatable).")
+@click.option("--shape", type=Shape(), default="3,64,64", show_default=True, help="Size of the examples.")
+def data_check(name: str, data: Path | None, splits: tuple[str, ...], shape: tuple[int, ...]) -> None:
+    """Read every example of NAME, and print how many there are and what is left out.
+
+    A file that cannot be used is an error, which names it."""
+    from bench.registry import RegistryError
+    from bench.registry.catalogue import declarations, live
+
+    entry = live(declarations().datasets.get(name))
+    for split in splits:
+        if split not in entry.splits:
+            raise RegistryError(f"'{name}' has the splits {', '.join(entry.splits)}, not '{split}'")
+    for split in splits or entry.splits:
+        loaded = entry.call(data, split, shape, **entry.resolve({}))
+        echo(f"{split}: {len(loaded):,} examples")
+        for reason, count in loaded.left_out.items():
+            echo(f"  left out: {count:,} {reason}")
 
 
 @data.command("get")
@@ -212,5 +235,5 @@ def data_get(name: str) -> None:
     from bench.registry.catalogue import declarations
 
     entry = declarations().datasets.get(name)
-    click.echo(f"{name}: {entry.summary}\nsource: {entry.source}\nlicence: {entry.licence}")
-    click.echo("embedded: nothing to get" if entry.embedded else f"to get it: {entry.get}")
+    echo(f"{name}: {entry.summary}\nsource: {entry.source}\nlicence: {entry.licence}")
+    echo("embedded: nothing to get" if entry.embedded else f"to get it: {entry.get}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import data_option, json_option
+from bench.cli.options import data_option, echo, json_option
 
 if TYPE_CHECKING:
     from bench.sweep.doctor import Finding
@@ -36,7 +36,7 @@ def doctor(data: Path | None, as_json: bool) -> None:
 def _print_json(finding: Finding) -> None:
     import json
 
-    click.echo(json.dumps(vars(finding)))
+    echo(json.dumps(vars(finding)))
 
 
 def _print(findings: Iterable[Finding]) -> None:
@@ -44,7 +44,7 @@ def _print(findings: Iterable[Finding]) -> None:
     for finding in findings:
         if finding.section != section:
             section = finding.section
-            click.secho(section, bold=True)
+            echo(section, bold=True)
         value = f"{finding.value:.4g}" if isinstance(finding.value, float) else finding.value
         line = f"  {finding.name:36} {value} {finding.unit}".rstrip()
-        click.secho(line, fg="yellow" if finding.missing else None)
+        echo(line, fg="yellow" if finding.missing else None)

@@ -188,7 +188,7 @@ def read_results(
 def print_json(rows: Iterable[Mapping[str, Any]]) -> None:
     """Print one JSON object a line to stdout."""
     for row in rows:
-        click.echo(json.dumps(_finite(row), default=list, allow_nan=False))
+        echo(json.dumps(_finite(row), default=list, allow_nan=False))
 
 
 def _finite(value: Any) -> Any:
@@ -200,6 +200,11 @@ def _finite(value: Any) -> Any:
     return [_finite(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
+def echo(text: object, nl: bool = True, err: bool = False, **style: Any) -> None:
+    """Print to stdout or stderr, with a style of `click.style`; control characters in the text are escaped."""
+    click.secho(printable(str(text)), nl=nl, err=err, **style)
+
+
 def echo_error(text: str) -> None:
     """Print to stderr; control characters in the text are escaped."""
-    click.echo(printable(text), err=True)
+    echo(text, err=True)

@@ -10,6 +10,7 @@ import click
 
 from bench.cli.options import (
     ablation_options,
+    echo,
     echo_error,
     from_option,
     json_option,
@@ -44,7 +45,7 @@ def table(name: str, form: Any, **options: Any) -> None:
     from the committed results bundle, results/reference/ABLATION; stderr says so."""
     from bench.report.table import table as rendered
 
-    click.echo(rendered(read_results(name, **options), form), nl=False)
+    echo(rendered(read_results(name, **options), form), nl=False)
 
 
 @click.command()
@@ -84,9 +85,9 @@ def report(names: tuple[str, ...], every: bool, out: Path, committed: bool, chec
     chosen = [read_results(name, quiet=every, **options) for name in names or all_names()]
     filled = [results for results in chosen if names or not results.frame.empty]
     for path in pages(filled, out, options["plugins"]):
-        click.echo(path)
+        echo(path)
     if every:
-        click.echo(index([row_of(results) for results in filled], out))
+        echo(index([row_of(results) for results in filled], out))
 
 
 def _committed(names: Sequence[str], check: bool, plugins: Sequence[str]) -> int:
@@ -100,7 +101,7 @@ def _committed(names: Sequence[str], check: bool, plugins: Sequence[str]) -> int
     pages = [results for results in all_results if not names or results.name in names]
     if not check:
         for path in write(pages, all_results):
-            click.echo(path)
+            echo(path)
         return 0
     stale = differing(pages, all_results)
     for path in stale:
@@ -135,9 +136,9 @@ def compare(a: Path, b: Path, as_json: bool) -> None:
         return
     for line in lines:
         change = f"({line.change:+.6g})" if line.change else line.error or line.note
-        click.echo(f"{line.status:9} {line.variant}  {line.metric}  {_or_dash(line.a)} -> {_or_dash(line.b)} {change}")
+        echo(f"{line.status:9} {line.variant}  {line.metric}  {_or_dash(line.a)} -> {_or_dash(line.b)} {change}")
     counts = {status: sum(line.status == status for line in lines) for status in dict.fromkeys(x.status for x in lines)}
-    click.echo(", ".join(f"{count} {status}" for status, count in counts.items()) or "both are empty")
+    echo(", ".join(f"{count} {status}" for status, count in counts.items()) or "both are empty")
 
 
 def _or_dash(value: float | None) -> str:
@@ -161,7 +162,7 @@ def accept(names: tuple[str, ...], store: Path, plugins: tuple[str, ...], overri
     with Store(store) as stored:
         plans = measure_static([load(name, overrides, plugins) for name in names], stored)
         for path in accept_all([(plan.ablation, plan.requests) for plan in plans], stored, FOLDER):
-            click.echo(path)
+            echo(path)
 
 
 @click.command()
@@ -201,10 +202,10 @@ def _print_checks(checks: Iterable[Check]) -> None:
     for check in rows:
         if check.verdict != "same":
             change = check.error or f"expected {check.expected or 'nothing'}, measured {check.measured or 'nothing'}"
-            click.echo(f"{check.verdict:8} {check.ablation}: {check.variant}  {check.metric}: {change}")
+            echo(f"{check.verdict:8} {check.ablation}: {check.variant}  {check.metric}: {change}")
     same = sum(check.verdict == "same" for check in rows)
     ablations = len({check.ablation for check in rows})
-    click.echo(f"{same} of {len(rows)} numbers as expected" + (f" in {ablations} ablations" if ablations > 1 else ""))
+    echo(f"{same} of {len(rows)} numbers as expected" + (f" in {ablations} ablations" if ablations > 1 else ""))
 
 
 @click.command()
@@ -227,7 +228,7 @@ def export(name: str, to: Path | None, store: Path, data: Path | None, **options
         bundle, missing = bundle_of(ablation, stored, data)
     if missing:
         echo_error(f"note: {missing} measurements are not stored, and not in the bundle; bench run {ablation.path}")
-    click.echo(write(bundle, to or FOLDER / ablation.name))
+    echo(write(bundle, to or FOLDER / ablation.name))
 
 
 @click.command("import")
@@ -244,4 +245,4 @@ def import_command(folder: Path, store: Path) -> None:
     bundle = read(folder)
     with Store(store) as stored:
         added, without_key = add_bundle(bundle, stored)
-    click.echo(f"{added} of {len(bundle.records)} measurements added to {store}; {without_key} have no key")
+    echo(f"{added} of {len(bundle.records)} measurements added to {store}; {without_key} have no key")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bench.cli.options import Counts, Names, Seconds, Shape, json_option, plugin, print_json
+from bench.cli.options import Counts, Names, Seconds, Shape, echo, json_option, plugin, print_json
 
 
 @click.command()
@@ -62,11 +62,11 @@ def _measurement_row(m: Any) -> dict[str, Any]:
 def _print_measurements(measurements: Sequence[Any]) -> None:
     for place, m in enumerate(measurements):
         if not place or m.workload.batch != measurements[place - 1].workload.batch:
-            click.secho(f"{m.variant.name}, batch {m.workload.batch}", bold=True)
-        click.echo(f"  {m.metric:28} {_value_text(m)}")
+            echo(f"{m.variant.name}, batch {m.workload.batch}", bold=True)
+        echo(f"  {m.metric:28} {_value_text(m)}")
         for name, part in m.detail.items():
             if not isinstance(part, (list, tuple)) and part not in ({}, None):
-                click.echo(f"    {name:26} {_inline(part)}")
+                echo(f"    {name:26} {_inline(part)}")
 
 
 def _value_text(m: Any) -> str:
@@ -108,6 +108,6 @@ def verify(target: str, plugins: tuple[str, ...], as_json: bool) -> None:
         print_json(vars(check) for check in checks)
     else:
         for status, line in lines(checks):
-            click.secho(line, fg=COLOURS[status], bold=status is None)
-        click.echo(summary(checks))
+            echo(line, fg=COLOURS[status], bold=status is None)
+        echo(summary(checks))
     raise SystemExit(exit_code(checks))

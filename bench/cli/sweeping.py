@@ -13,6 +13,7 @@ from bench.cli.options import (
     ablation_options,
     check_error_kinds,
     check_metrics,
+    echo,
     echo_error,
     force_option,
     json_option,
@@ -94,8 +95,8 @@ def plan_command(
     for row in rows:
         seed = None if row["seed"] is None else f"seed {row['seed']}"
         parts = (row["variant"], row["metric"], seed, row["key"], row["error"] or row["because"])
-        click.echo(f"{row['status']:9} " + "  ".join(str(part) for part in parts if part))
-    click.echo(_described(plan))
+        echo(f"{row['status']:9} " + "  ".join(str(part) for part in parts if part))
+    echo(_described(plan))
 
 
 def _plan_rows(plan: Plan) -> Iterable[dict[str, Any]]:
@@ -155,7 +156,7 @@ def run(
         job = Job(ablations, stored, data, **how)
         if dry_run:
             for plan in job.plans(reading=True):
-                click.echo(_described(plan))
+                echo(_described(plan))
                 echo_error(_power(plan)) if _power(plan) else None
             return
         failed = run_all(job, lambda plan: echo_error(_announced(plan)), _reporter(job, no_report))
@@ -169,7 +170,7 @@ def _reporter(job: Job, no_report: bool) -> Callable[[Plan], None]:
         from bench.report.render import SITE, render
         from bench.sweep.reading import read_results
 
-        click.echo(render(read_results(plan.ablation, job.store, job.data), SITE, plan.ablation.plugins))
+        echo(render(read_results(plan.ablation, job.store, job.data), SITE, plan.ablation.plugins))
 
     return (lambda plan: None) if no_report else render_page
 
@@ -192,10 +193,10 @@ def why(name: str, request: str | None, store: Path, **options: Any) -> None:
         if not chosen:
             raise click.ClickException(f"no measurement of {name} is called '{request}'; see: bench plan {name}")
         for p in chosen:
-            click.echo(f"{p.status:7} {p.request.variant.name} {p.request.metric} {p.request.key}")
+            echo(f"{p.status:7} {p.request.variant.name} {p.request.metric} {p.request.key}")
             if p.status == "due":
                 for line in _nearest(p.request, stored, difference):
-                    click.echo(f"        {line}")
+                    echo(f"        {line}")
 
 
 def _nearest(request: Any, stored: Store, difference: Callable[..., Iterable[str]]) -> list[str]:

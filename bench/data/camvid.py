@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.data.examples import IGNORE, Examples
 from bench.data.images import load_pairs
-from bench.data.lists import pair, read_lines, refuse_exchanged
+from bench.data.lists import pair, read_lines, refuse_exchanged, refuse_repeated
 from bench.data.locate import Files, not_found, present, refuse_missing
 from bench.registry import dataset
 
@@ -73,4 +73,5 @@ def files(root: Path | None, split: str) -> Files:
         refuse_missing(f"camvid ({split}, line {line.number} of {path.name})", both, LICENCE, GET)
     refuse_exchanged(lines, pairs)
     images, labels = zip(*pairs, strict=True)
+    refuse_repeated(lines, images)
     return Files(folder=path.parent, lists=(path,), images=images, labels=labels)

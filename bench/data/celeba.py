@@ -10,7 +10,7 @@ import numpy as np
 from bench.data.examples import Examples
 from bench.data.images import Picture, converted, in_threads, picture
 from bench.data.levels import Pixels, quantised, stretched
-from bench.data.lists import Line, read_lines
+from bench.data.lists import Line, inside, read_lines
 from bench.data.locate import Files, integrity_named, not_found, refuse_missing
 from bench.registry import Bounds, dataset
 
@@ -107,4 +107,6 @@ def _row(line: Line) -> tuple[str, str]:
     words = line.text.split()
     if len(words) != 2 or words[1] not in PARTS.values():
         raise line.refuse("expected the name of an image and the number of its split, 0 to 2")
+    if inside(Path(), words[0]) is None:
+        raise line.refuse("expected the name of an image below the folder")
     return words[0], words[1]

@@ -16,8 +16,9 @@ import numpy.typing as npt
 from bench.data.crops import Person, centred, cropped
 from bench.data.examples import Examples
 from bench.data.lists import inside
-from bench.data.locate import Files, not_found, present, refuse_missing
+from bench.data.locate import Files, content_of, not_found, present, refuse_missing
 from bench.data.matlab import brief
+from bench.data.people import LARGEST
 from bench.data.skeleton import OCCLUDED, UNKNOWN, VISIBLE
 from bench.registry import dataset
 
@@ -34,8 +35,11 @@ NAMES = (
 MARGIN = 1.25
 """The box is this much larger than the annotated one, as top-down methods have it (Xiao et al. 2018)."""
 FLAGS = (UNKNOWN, OCCLUDED, VISIBLE)
-LARGEST = 1e6
-"""Px beyond which a coordinate is an error of the file; it also refuses values that are not finite."""
+MOST_BYTES = 1 << 30
+"""Bytes of the largest annotation file that is read; the published ones have up to 238 MB."""
+PERSON = 1
+"""The category of people, where the file does not list its categories."""
+OTHER = "annotations of another category than people"
 FLAT = "people whose box is less than 1 px wide or high"
 
 
@@ -49,14 +53,15 @@ FLAT = "people whose box is less than 1 px wide or high"
 def coco_keypoints(root: Path | None, split: str, shape: tuple[int, int, int]) -> Examples:
     """People in everyday scenes, each in its annotated box, 17 joints; people without an annotated joint are left out.
 
-    Crowds are left out too, and people whose box has no area, which `left_out` counts. Resized to `shape` (C, H, W).
-    Raises DataNotFound, and ValueError for another format or for ids that do not match.
+    Crowds are left out too. `left_out` counts people whose box has no area or is outside the image, and annotations of
+    other categories. Resized to `shape` (C, H, W). Raises DataNotFound, and ValueError for another format or for ids
+    that do not match.
     """
     listed = files(root, split)
     (path,) = listed.lists
     annotations, folder = _annotations(path), _images(listed.folder, split)
     people = [_person(annotation, folder, shape, f"{path}, {annotation.label}") for annotation in annotations.people]
-    return cropped(people, NAMES, shape, left_out={FLAT: annotations.flat}, source=path)
+    return cropped(people, NAMES, shape, left_out=annotations.left_out, source=path)
 
 
 @dataclass(frozen=True)
@@ -80,10 +85,10 @@ class _Annotation:
 
 @dataclass(frozen=True)
 class _Annotations:
-    """What an annotation file has: people with joints in boxes with an area, and the number of those in other boxes."""
+    """What an annotation file has: people with joints in boxes with an area, and the number of others, by reason."""
 
     people: tuple[_Annotation, ...]
-    flat: int
+    left_out: Mapping[str, int]
 
 
 def _annotations(path: Path) -> _Annotations:
@@ -92,16 +97,20 @@ def _annotations(path: Path) -> _Annotations:
 
 @functools.lru_cache(maxsize=2)
 def _parsed(path: Path, date: int) -> _Annotations:
+    content = content_of(path, MOST_BYTES)
     try:
-        contents = json.loads(path.read_bytes())
-        listed = [*map(_mapping, contents["images"])], [*map(_mapping, contents["annotations"])]
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        contents = _mapping(json.loads(content))
+        listed = [_entries(contents, key) for key in ("images", "annotations")]
+        person = _person_category(contents)
+    except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: no person_keypoints file of COCO: {type(error).__name__} {error}") from None
     images = _by_id(path, listed[0])
-    singles = (annotation for annotation in listed[1] if not annotation.get("iscrowd", 0))
-    people = [person for each in singles if (person := _with_joints(path, each, images))]
+    _refuse_repeated(path, listed[1])
+    ours = [entry for entry in listed[1] if entry.get("category_id", person) == person]
+    people = [person for entry in ours if not _is_crowd(path, entry) and (person := _with_joints(path, entry, images))]
     whole = tuple(person for person in people if min(person.box[2:]) >= 1)
-    return _Annotations(whole, len(people) - len(whole))
+    others = len(listed[1]) - len(ours)
+    return _Annotations(whole, {FLAT: len(people) - len(whole), **({OTHER: others} if others else {})})
 
 
 def _mapping(entry: Any) -> Mapping[str, Any]:
@@ -110,13 +119,51 @@ def _mapping(entry: Any) -> Mapping[str, Any]:
     return entry
 
 
+def _entries(contents: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    """The objects in a list of the file. Raises TypeError."""
+    if not isinstance(contents.get(key), list):
+        raise TypeError(f"'{key}' is {brief(contents.get(key))}, not a list")
+    return [*map(_mapping, contents[key])]
+
+
+def _person_category(contents: Mapping[str, Any]) -> Any:
+    """The id of the category of people. Raises TypeError."""
+    if "categories" not in contents:
+        return PERSON
+    categories = _entries(contents, "categories")
+    return next((each.get("id") for each in categories if each.get("name") == "person"), PERSON)
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int | str) and not isinstance(value, bool)
+
+
+def _refuse_repeated(path: Path, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Raises ValueError for an annotation whose id is no number or string, or that of another annotation."""
+    first: dict[Any, int] = {}
+    for position, entry in enumerate(entries):
+        number = entry.get("id", f"annotations[{position}]")  # unique, where there is none
+        if not _is_id(number):
+            raise ValueError(f"{path}: annotations[{position}]: 'id' is {brief(number)}, not a number or a string")
+        if first.setdefault(number, position) != position:
+            where = f"annotations[{position}]: 'id' {brief(number)}"
+            raise ValueError(f"{path}: {where} is that of annotations[{first[number]}] too")
+
+
+def _is_crowd(path: Path, entry: Mapping[str, Any]) -> bool:
+    value = entry.get("iscrowd", 0)
+    if value not in (0, 1):
+        raise ValueError(f"{path}: annotation {entry.get('id')}: 'iscrowd' is {brief(value)}, not 0 or 1")
+    return bool(value)
+
+
 def _by_id(path: Path, entries: Sequence[Mapping[str, Any]]) -> dict[Any, _Image]:
     """The images by their id. Raises ValueError for one without id or name, for an id used twice, a name elsewhere."""
     images: dict[Any, _Image] = {}
     for position, entry in enumerate(entries):
         where = f"{path}: images[{position}]"
         for key in ("id", "file_name"):
-            if not isinstance(entry.get(key), int | str):
+            if not _is_id(entry.get(key)):
                 raise ValueError(f"{where}: '{key}' is {brief(entry.get(key))}, not a number or a string")
         if entry["id"] in images:
             raise ValueError(f"{where}: 'id' {entry['id']} is that of another image too")
@@ -124,10 +171,19 @@ def _by_id(path: Path, entries: Sequence[Mapping[str, Any]]) -> dict[Any, _Image
             raise ValueError(
                 f"{where}: 'file_name' '{entry['file_name']}' is not a name below the folder of the images"
             )
-        sides = entry.get("width"), entry.get("height")
-        size = (sides[0], sides[1]) if isinstance(sides[0], int) and isinstance(sides[1], int) else None
-        images[entry["id"]] = _Image(entry["file_name"], size)
+        images[entry["id"]] = _Image(entry["file_name"], _size(entry, where))
     return images
+
+
+def _size(entry: Mapping[str, Any], where: str) -> tuple[int, int] | None:
+    """The width and height that an image's entry states, None where it states neither. Raises ValueError."""
+    if "width" not in entry and "height" not in entry:
+        return None
+    for key in ("width", "height"):
+        value = entry.get(key)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{where}: '{key}' is {brief(value)}, not a whole number from 1")
+    return entry["width"], entry["height"]
 
 
 def _with_joints(path: Path, entry: Mapping[str, Any], images: Mapping[Any, _Image]) -> _Annotation | None:
@@ -139,7 +195,7 @@ def _with_joints(path: Path, entry: Mapping[str, Any], images: Mapping[Any, _Ima
     if not rows[:, 2].any():
         return None
     number = entry.get("image_id")
-    if not isinstance(number, int | str) or number not in images:
+    if not _is_id(number) or number not in images:
         raise ValueError(f"{path}: {label}: 'image_id' {brief(number)} is not the id of an image that the file lists")
     left, top, width, height = (float(side) for side in _numbers(path, label, entry, "bbox", 4))
     return _Annotation(label, number, images[number], (left, top, width, height), rows)
@@ -150,7 +206,9 @@ def _numbers(path: Path, label: str, entry: Mapping[str, Any], key: str, count: 
     if isinstance(values, list) and len(values) == count and all(_is_number(value) for value in values):
         return np.array(values, dtype=np.float64)
     actual = f"a list of {len(values)}" if isinstance(values, list) else brief(values)
-    raise ValueError(f"{path}: {label}: '{key}' is {actual}, not a list of {count} finite numbers")
+    wrong = [value for value in values if not _is_number(value)] if isinstance(values, list) else []
+    example = f": it holds {brief(wrong[0])}" if wrong else ""
+    raise ValueError(f"{path}: {label}: '{key}' is {actual}, not a list of {count} finite numbers{example}")
 
 
 def _is_number(value: Any) -> bool:

@@ -18,6 +18,7 @@ GREY = 128
 """The level of what lies outside a photograph."""
 TORSO = ("left_shoulder", "right_hip")
 HEAD = ("head_top", "neck")
+OUTSIDE = "people whose box is outside the image"
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -53,17 +54,22 @@ def cropped(
     """Every person's box resized to `shape` (C, H, W), antialiased; grey outside the photograph.
 
     `torso` is the distance from left shoulder to right hip, `head` the measured one, else that from head top to neck;
-    in px of the result. `left_out` counts the people that are not among them, by reason; `source` is the annotation
-    file. Raises ValueError for nobody, a number of channels other than 1 and 3, a file that cannot be read, or one that
-    does not fit its annotation.
+    in px of the result. `left_out` counts the people that are not among them, by reason; those whose box is outside the
+    photograph are added. `source` is the annotation file. Raises ValueError for nobody, a number of channels other than
+    1 and 3, a file that cannot be read, or one that does not fit its annotation.
     """
     channels, height, width = shape
     if channels not in MODES:
         raise ValueError(f"image files have 1 or 3 channels, not {channels}")
-    if not people:
+    crops = in_threads(lambda person: _pixels(person, shape), people)
+    inside = [(person, pixels) for person, pixels in zip(people, crops, strict=True) if pixels is not None]
+    if len(inside) < len(people):
+        left_out = {**(left_out or {}), OUTSIDE: len(people) - len(inside)}
+    if not inside:
         counts = "".join(f"; left out: {count} ({reason})" for reason, count in (left_out or {}).items() if count)
         raise ValueError(f"{source or 'people'}: nobody in this split has an annotated joint{counts}")
-    images = channels_first(np.stack(in_threads(lambda person: _pixels(person, shape), people)), shape)
+    people = [person for person, _ in inside]
+    images = channels_first(np.stack([pixels for _, pixels in inside]), shape)
     boxes = np.array([person.box for person in people], dtype=np.float64)
     scale = np.array([width, height]) / (boxes[:, 2:] - boxes[:, :2])
     joints = (np.stack([p.joints for p in people]) + 0.5 - boxes[:, None, :2]) * scale[:, None] - 0.5
@@ -96,8 +102,8 @@ def centred(centre: npt.NDArray[Any], extent: npt.NDArray[Any], shape: tuple[int
     return left, top, left + max(1, round(2 * half[0])), top + max(1, round(2 * half[1]))
 
 
-def _pixels(person: Person, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
-    """The box of a person (H, W) or (H, W, 3)."""
+def _pixels(person: Person, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8] | None:
+    """The box of a person (H, W) or (H, W, 3); None where it is outside the photograph."""
     from PIL import Image
 
     channels, height, width = shape
@@ -105,6 +111,8 @@ def _pixels(person: Person, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8
     if (right - left) * (bottom - top) > MOST_PIXELS:
         raise ValueError(f"{person.source or person.image}: a box of {right - left} x {bottom - top} px is too large")
     plain = _photograph(person, MODES[channels])
+    if right <= 0 or bottom <= 0 or left >= plain.width or top >= plain.height:
+        return None
     canvas = Image.new(MODES[channels], (right - left, bottom - top), (GREY,) * channels if channels > 1 else GREY)
     canvas.paste(plain, (-left, -top))
     return np.asarray(canvas.resize((width, height), Image.Resampling.BILINEAR))

@@ -24,8 +24,9 @@ Pixels = npt.NDArray[np.uint8]
 MODES = {1: "L", 3: "RGB"}
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 """Formats of images."""
-LABEL_FORMATS = ("PNG", "GIF", "BMP")
-"""Formats of label files: lossless, and with one way to store a small integer."""
+LABEL_FORMATS = ("PNG", "BMP")
+"""Formats of label files: lossless, and with one way to store a small integer. GIF is none of them: programs that write
+it number the colours anew."""
 MOST_PIXELS = 64_000_000
 """Pixels of the largest image that is decoded."""
 ORIENTATION = 0x0112
@@ -33,6 +34,7 @@ ORIENTATION = 0x0112
 PNG_START, PNG_BIT_DEPTH = b"\x89PNG\r\n\x1a\n", 24
 """The first bytes of a PNG file, and the place of its bit depth."""
 
+Colour = tuple[int, int, int]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -61,16 +63,21 @@ def load_images(paths: Sequence[Path], shape: tuple[int, int, int]) -> Pixels:
 
 
 def load_pairs(
-    images: Sequence[Path], labels: Sequence[Path], shape: tuple[int, int, int], meaning: Mapping[int, int]
+    images: Sequence[Path],
+    labels: Sequence[Path],
+    shape: tuple[int, int, int],
+    meaning: Mapping[int, int],
+    colours: Mapping[int, Colour] | None = None,
 ) -> tuple[Pixels, Pixels]:
     """Images uint8 (N, C, H, W) as `load_images` reads them, and their labels uint8 (N, H, W), by the nearest pixel.
 
-    `meaning` maps the values that a label file may hold to labels. Raises ValueError, with the file, where an image
-    and its label file differ in size, a label file holds another value or is not one of whole numbers, or a file
-    cannot be read.
+    `meaning` maps the values that a label file may hold to labels; `colours` are those that the dataset's own palette
+    gives to values. Raises ValueError, with the file, where an image and its label file differ in size, a label file
+    holds another value, is not one of whole numbers or has a palette that was numbered anew, or a file cannot be read.
     """
     _mode_of(shape)
-    pairs = in_threads(partial(_pair, shape=shape, meaning=meaning), [*zip(images, labels, strict=True)])
+    read = partial(_pair, shape=shape, meaning=meaning, colours=colours or {})
+    pairs = in_threads(read, [*zip(images, labels, strict=True)])
     return channels_first(np.stack([image for image, _ in pairs]), shape), np.stack([label for _, label in pairs])
 
 
@@ -164,12 +171,37 @@ def _is_transparent(image: Image.Image) -> bool:
     return bool(lowest < 255)  # type: ignore[operator]
 
 
-def _pair(paths: tuple[Path, Path], shape: tuple[int, int, int], meaning: Mapping[int, int]) -> tuple[Pixels, Pixels]:
+def _pair(
+    paths: tuple[Path, Path], shape: tuple[int, int, int], meaning: Mapping[int, int], colours: Mapping[int, Colour]
+) -> tuple[Pixels, Pixels]:
     image, labels = picture(paths[0]), picture(paths[1])
     if image.image.size != labels.image.size:
         sizes = ["{} x {} px".format(*each.image.size) for each in (labels, image)]
         raise labels.refuse(f"it has {sizes[0]}, but its image {paths[0]} has {sizes[1]}: each pixel needs a label")
-    return resized(image, shape), label_pixels(labels, (shape[2], shape[1]), meaning)
+    pixels = label_pixels(labels, (shape[2], shape[1]), meaning)
+    _refuse_renumbered(labels, colours)
+    return resized(image, shape), pixels
+
+
+def _refuse_renumbered(picture: Picture, colours: Mapping[int, Colour]) -> None:
+    """Raises ValueError where the palette of a label file gives an index that it uses the colour of another label.
+
+    A program that leaves unused colours out numbers the others anew. That shows where the palette is one of grey levels
+    that differ from their indices, or has colours of the dataset's own at other places.
+    """
+    if picture.image.mode != "P":
+        return
+    levels = picture.image.getpalette("RGB") or []
+    palette = [*zip(levels[::3], levels[1::3], levels[2::3], strict=True)]
+    is_grey = all(red == green == blue for red, green, blue in palette)
+    values = {(level,) * 3: level for level in range(256)} if is_grey else {c: v for v, c in colours.items()}
+    for index in np.flatnonzero(picture.image.histogram()):
+        colour = palette[index] if index < len(palette) else None
+        if colour in values and values[colour] != index:
+            raise picture.refuse(
+                f"its palette gives index {index} the colour of label {values[colour]}, so that either may be meant: "
+                "save the labels as grey levels"
+            )
 
 
 def label_pixels(picture: Picture, size: tuple[int, int], meaning: Mapping[int, int]) -> Pixels:

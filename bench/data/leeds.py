@@ -12,6 +12,7 @@ import numpy.typing as npt
 from bench.data.crops import Box, Person
 from bench.data.locate import not_found, present
 from bench.data.matlab import brief, variables
+from bench.data.people import refuse_unplaced
 
 NAMES = (
     "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle",
@@ -83,13 +84,12 @@ def people(
 
     `box` gives a person's box from the places (k, 2) of the annotated joints. `size` is the width and height that the
     images must have. Raises ValueError, with the joints.mat at `path` and the image, for an annotated joint without a
-    finite place.
+    place (`bench.data.people.refuse_unplaced`).
     """
     everyone = []
     for image, places, flags in zip(images, joints, visible, strict=True):
         annotated = places[flags > 0]
-        if not np.isfinite(annotated).all():
-            raise ValueError(f"{path}: an annotated joint of {image.name} has no finite place")
+        refuse_unplaced(annotated, f"{path}: an annotated joint of {image.name}")
         if len(annotated) or unannotated:
             source = f"its annotation in {path}"
             everyone.append(Person(image, box(annotated), places, flags, size=size, source=source))

@@ -7,6 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from bench.data.locate import content_of, is_file
+
+MOST_BYTES = 1 << 26
+"""Bytes of the longest list that is read."""
+LONGEST = 200
+"""Characters of a line that an error quotes."""
 MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is the beginning of this one
@@ -27,21 +33,24 @@ class Line:
 
     def refuse(self, problem: str) -> ValueError:
         """The error of this line."""
-        return ValueError(f"{self.path}:{self.number}: {problem}: '{self.text}'")
+        text = self.text if len(self.text) <= LONGEST else f"{self.text[:LONGEST]}..."
+        return ValueError(f"{self.path}:{self.number}: {problem}: '{text}'")
 
 
 def read_lines(path: Path) -> tuple[Line, ...]:
     """The lines of a list in UTF-8, or in the encoding that its byte order mark announces; blank ones are left out.
 
-    Raises ValueError, with file and line, where the bytes are not text in that encoding.
+    A line ends as editors end it: with LF, CR LF or CR. Raises ValueError, with file and line, where the bytes are not
+    text in that encoding, and with the file where it has more than MOST_BYTES.
     """
-    numbered = enumerate(decoded(path).splitlines(), start=1)
+    text = decoded(path).replace("\r\n", "\n").replace("\r", "\n")
+    numbered = enumerate(text.split("\n"), start=1)
     return tuple(Line(path, number, text.strip()) for number, text in numbered if text.strip())
 
 
 def decoded(path: Path) -> str:
     """The text of a file: see `read_lines`."""
-    content = path.read_bytes()
+    content = content_of(path, MOST_BYTES)
     encoding = next((name for mark, name in MARKS if content.startswith(mark)), "utf-8")
     try:
         text = content.decode(encoding)
@@ -77,10 +86,18 @@ def pair(line: Line, folder: Path) -> tuple[Path, Path]:
     cuts = [i for i, character in enumerate(line.text) if character.isspace() and not line.text[i - 1].isspace()]
     pairs = [(resolve(folder, line.text[:cut]), resolve(folder, line.text[cut:].strip())) for cut in cuts]
     if len(pairs) > 1:
-        pairs = [files for files in pairs if all(path.is_file() for path in files)]
+        pairs = [files for files in pairs if all(map(is_file, files))]
     if len(pairs) != 1 or any(".." in path.parts[-2:] for path in pairs[0]):
         raise line.refuse("expected an image and its annotation, two files with a space between them")
     return pairs[0]
+
+
+def refuse_repeated(lines: Sequence[Line], images: Sequence[Path]) -> None:
+    """Raises ValueError, with file and line, for an image that an earlier line lists: it would count twice."""
+    first: dict[Path, int] = {}
+    for line, image in zip(lines, images, strict=True):
+        if first.setdefault(image, line.number) != line.number:
+            raise line.refuse(f"line {first[image]} lists this image too")
 
 
 def refuse_exchanged(lines: Sequence[Line], pairs: Sequence[tuple[Path, Path]]) -> None:

@@ -6,7 +6,9 @@ A module that registers a dataset kept in files has two functions beside the loa
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +17,9 @@ from typing import Any
 
 from bench.data.examples import DataNotFound
 from bench.registry import Dataset
+
+LONGEST = 400
+"""Characters of a path that an error shows."""
 
 
 @dataclass(frozen=True)
@@ -43,19 +48,47 @@ def files_of(entry: Dataset, root: Path | None, split: str, axes: Mapping[str, A
 
 def not_found(name: str, looked: Sequence[Path], licence: str, get: str) -> DataNotFound:
     """The error of a dataset, or a file of it, that is at none of the places `looked`."""
-    searched = f"looked for {' and '.join(map(str, looked))}"
+    searched = f"looked for {' and '.join(map(_searched, looked))}"
     where = searched if looked else "no data folder given (--data or FOVBENCH_DATA)"
     return DataNotFound(f"{name}: not found, {where}\nlicence: {licence}. To get it: {get}")
 
 
+def _searched(path: Path) -> str:
+    """The path, and what is there in place of a file."""
+    text = str(path) if len(str(path)) <= LONGEST else f"{str(path)[:LONGEST]}... ({len(str(path)):,} characters)"
+    if os.path.isdir(path):
+        return f"{text} (it is a folder)"
+    if os.path.exists(path):
+        return f"{text} (it is no regular file)"
+    return f"{text} (it is a link to nothing)" if os.path.islink(path) else text
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a regular file; a pipe or a device, which may never end, is none."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
+
+
 def present(candidates: Sequence[Path]) -> Path | None:
     """The first of these files that exists."""
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if is_file(path)), None)
+
+
+def content_of(path: Path, most: int) -> bytes:
+    """The bytes of a file. Raises ValueError, with the file, where it has more than `most`."""
+    size = path.stat().st_size
+    if size > most:
+        raise ValueError(f"{path}: it has {size:,} bytes; at most {most:,} are read")
+    return path.read_bytes()
 
 
 def refuse_missing(name: str, paths: Sequence[Path], licence: str, get: str) -> None:
     """Raises DataNotFound for the first of these files that does not exist."""
-    missing = next((path for path in paths if not path.is_file()), None)
+    missing = next((path for path in paths if not is_file(path)), None)
     if missing is not None:
         raise not_found(name, [missing], licence, get)
 

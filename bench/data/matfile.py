@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 MOST_BYTES = 1 << 30
-"""Bytes of the largest variable, decompressed, that is read."""
+"""Bytes of a file, and of all its variables, decompressed, that are read."""
 HEADER = 128
 ORDERS = {b"IM": "<", b"MI": ">"}
 """The mark of the byte order at the end of the header."""
@@ -52,21 +52,23 @@ def check(content: bytes) -> None:
         raise NotImplementedError
     if order is None or version != VERSION_5:
         raise ValueError("it is empty" if not content else "it has no header of version 5 to 7")
-    walk = _Walk(content, order)
+    walk, left = _Walk(content, order), MOST_BYTES
     for element in walk.elements(HEADER, len(content)):
         if element.kind == COMPRESSED:
-            inflated = _inflated(content[element.start : element.end])
+            inflated = _inflated(content[element.start : element.end], left)
+            left -= len(inflated)
             inner = _Walk(inflated, order)
             inner.matrix(inner.element(0, len(inflated))[0])
         else:
             walk.matrix(element)
 
 
-def _inflated(packed: bytes) -> bytes:
+def _inflated(packed: bytes, most: int) -> bytes:
+    """A variable, decompressed. Raises ValueError where it takes more than `most` bytes."""
     inflater = zlib.decompressobj()
-    content = inflater.decompress(packed, MOST_BYTES)
-    if inflater.unconsumed_tail:
-        raise ValueError(f"a variable takes more than {MOST_BYTES >> 20} MiB")
+    content = inflater.decompress(packed, most + 1)
+    if len(content) > most:
+        raise ValueError(f"a variable takes more than {MOST_BYTES >> 20} MiB, or all of them together do")
     return content
 
 

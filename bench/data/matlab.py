@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bench.data.matfile import check
+from bench.data.locate import content_of
+from bench.data.matfile import MOST_BYTES, check
 
 
 def variables(path: Path, **how: Any) -> dict[str, Any]:
@@ -17,10 +20,17 @@ def variables(path: Path, **how: Any) -> dict[str, Any]:
     Raises ValueError, with the file, where it is malformed or too large (`bench.data.matfile`).
     """
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadWarning
 
+    content = content_of(path, MOST_BYTES)
+    source: Any = io.BytesIO(content)  # what was checked, even if the file changes
     try:
-        check(path.read_bytes())
-        loaded: dict[str, Any] = loadmat(str(path), **how)
+        check(content)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", MatReadWarning)
+            loaded: dict[str, Any] = loadmat(source, **how)
+    except MatReadWarning:
+        raise ValueError(f"{path}: it has a variable twice: fetch it again") from None
     except NotImplementedError:
         raise ValueError(f"{path}: a Matlab file of version 7.3 (HDF5) is not read: save it with '-v7'") from None
     except Exception as error:  # scipy raises errors of many types for broken files

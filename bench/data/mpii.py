@@ -15,6 +15,7 @@ from bench.data.examples import Examples
 from bench.data.lists import inside
 from bench.data.locate import Files, not_found, present, refuse_missing
 from bench.data.matlab import brief, number, variables
+from bench.data.people import refuse_unplaced
 from bench.data.skeleton import OCCLUDED, UNKNOWN, VISIBLE
 from bench.registry import dataset
 
@@ -132,6 +133,7 @@ def _annotation(rect: Any, image: str, video: int) -> _Annotation:
             raise ValueError(f"image {image}: 'id' of a joint is {joint:g}; joints are 0 to {len(NAMES) - 1}")
         joints[int(joint)] = [number(_field(point, axis), axis) - 1 for axis in "xy"]
         visible[int(joint)] = _flag(point)
+    refuse_unplaced(joints)
     left, top, right, bottom = (number(_field(rect, corner), corner) for corner in ("x1", "y1", "x2", "y2"))
     x, y = (number(_field(rect.objpos, axis), f"objpos.{axis}") - 1 for axis in "xy")
     scale = number(rect.scale, "scale")

@@ -11,6 +11,9 @@ import numpy.typing as npt
 from bench.data.examples import Examples
 from bench.data.skeleton import UNKNOWN, colours, mirrored
 
+LARGEST = 1e6
+"""Px beyond which a coordinate is an error of the file."""
+
 Floats = npt.NDArray[np.floating[Any]]
 Flags = npt.NDArray[np.uint8]
 
@@ -32,7 +35,7 @@ def examples(
     of the image; `mirror` uint8 (N, K), the joint that a mirror exchanges each with. `lengths` may add `torso` and
     `head`, float32 (N,), px, NaN where an image has none. The centre of the first pixel is (0, 0). `left_out`: see
     `Examples`.
-    Raises ValueError for an annotated joint whose place is not finite, or names without their twins.
+    Raises ValueError for an annotated joint without a place within LARGEST, or names without their twins.
     """
     import torch
 
@@ -58,10 +61,12 @@ def examples(
     )
 
 
-def refuse_unplaced(places: Floats) -> None:
-    """Raises ValueError where one of these places of annotated joints is not finite."""
+def refuse_unplaced(places: Floats, subject: str = "an annotated joint") -> None:
+    """Raises ValueError where one of these places of annotated joints is not finite, or beyond LARGEST."""
     if not np.isfinite(places).all():
-        raise ValueError("an annotated joint has no finite place")
+        raise ValueError(f"{subject} has no finite place")
+    if (np.abs(places) > LARGEST).any():
+        raise ValueError(f"{subject} has a place beyond {LARGEST:,.0f} px")
 
 
 def between(joints: Floats, visible: Flags, names: Sequence[str], ends: tuple[str, str]) -> Floats:

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.data.examples import IGNORE, Examples
 from bench.data.images import load_pairs
-from bench.data.lists import inside, read_lines
+from bench.data.lists import inside, read_lines, refuse_repeated
 from bench.data.locate import Files, not_found, present, refuse_missing
 from bench.registry import dataset
 
@@ -36,13 +36,15 @@ PARTS = (("JPEGImages", "jpg"), ("SegmentationClass", "png"))
 def voc(root: Path | None, split: str, shape: tuple[int, int, int], *, year: Literal[2012, 2007] = 2012) -> Examples:
     """Photographs, 20 classes and background, borders ignored; resized to `shape` (C, H, W), aspect ignored.
 
-    Raises DataNotFound, and ValueError for a label file with other values than 0 to 20 and 255 or of another size than
-    its image, and for a file that cannot be read.
+    Raises DataNotFound, and ValueError for a label file with other values than 0 to 20 and 255, of another size than
+    its image, or whose palette has the colours of other labels, and for a file that cannot be read.
     """
     import torch
 
     listed = files(root, split, year=year)
-    images, labels = load_pairs(listed.images, listed.labels, shape, {v: v for v in (*range(len(NAMES)), IGNORE)})
+    meaning = {v: v for v in (*range(len(NAMES)), IGNORE)}
+    colours = {v: _colour(v) for v in meaning}
+    images, labels = load_pairs(listed.images, listed.labels, shape, meaning, colours)
     return Examples(
         images=torch.from_numpy(images),
         targets={"labels": torch.from_numpy(labels)},
@@ -83,4 +85,5 @@ def files(root: Path | None, split: str, *, year: int = 2012) -> Files:
         refuse_missing(f"voc {year} ({split}, line {line.number} of {path.name})", (image, label), LICENCE, GET)
         images.append(image)
         labels.append(label)
+    refuse_repeated(lines, images)
     return Files(folder=home, lists=(path,), images=tuple(images), labels=tuple(labels))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.display.names import axis_text
 from bench.results.results import Results
+from bench.spec.characters import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -277,7 +278,7 @@ def svg(figure: Figure, name: str) -> str:
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with matplotlib.rc_context({"svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", metadata=nothing)
-    element = buffer.getvalue()
+    element = printable(buffer.getvalue())
     element = element[element.index("<svg") :].strip()
     element = re.sub(r"\s*<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
     return _own_ids(element.replace(INK, "currentColor"), name)

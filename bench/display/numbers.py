@@ -19,6 +19,7 @@ BYTES = {"B", "byte", "bytes"}
 SECONDS = {"s", "second", "seconds"}
 PLAIN = {"", "1"}
 HASH = "hash"
+DISTURBED = "disturbed: nearly every call waited for a core"
 
 
 @dataclass(frozen=True)
@@ -207,6 +208,8 @@ def notes_of(aggregate: Aggregate, usual: int) -> list[str]:
         notes.append(f"{who}error: {brief(message)}")
     if aggregate.missing:
         notes.append(f"{len(aggregate.missing)} of {requested} seeds not measured" if several else "not measured")
+    if any(detail.get("disturbed") is True for detail in aggregate.details):
+        notes.append(DISTURBED)
     if aggregate.seeded and aggregate.count < usual and not several:
         notes.append(f"n={aggregate.count}")
     return notes

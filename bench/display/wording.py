@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.analysis.aggregate import Column
+from bench.analysis.aggregate import Aggregate, Column
 from bench.analysis.claims import ClaimResult, ComparisonResult
 from bench.analysis.deltas import Delta, gaps, margin_of
 from bench.analysis.front import fronts
@@ -115,6 +115,44 @@ def inference_notes(summary: Summary) -> Iterator[str]:
         yield f"inconclusive: {_names(single)} of one seed, which has no confidence interval"
     if unknown := [c for c in inferred if not _with_evaluation_noise(summary, c)]:
         yield f"{_names(unknown)}: the noise of evaluation is not known here; the interval counts the seeds alone"
+    yield from _left_out(summary, scores)
+
+
+def _left_out(summary: Summary, scores: Sequence[Column]) -> Iterator[str]:
+    """What the dataset's loader left out of the evaluation, by reason."""
+    details = (d for column in scores for each in summary.of(column.metric) for d in each.details)
+    counts = {reason: count for detail in details for reason, count in detail.get("left_out", {}).items()}
+    for reason, count in sorted(counts.items()):
+        yield f"left out of the evaluation: {count:,} {reason}"
+
+
+def timing_notes(summary: Summary, named: Mapping[str, str]) -> Iterator[str]:
+    """What a reader must know of times: a clock that is not elapsed time or not recorded, and shared timings."""
+    for column in summary.columns:
+        timed = summary.measured(column.metric)
+        if not any(_is_time(column, aggregate) for aggregate in timed):
+            continue
+        yield from _clocks(column, timed, named)
+        for each in timed:
+            for partner in sorted({str(d["shared_with"]) for d in each.details if "shared_with" in d}):
+                timed_one = named.get(partner, partner)
+                yield f"{column.name} of {named[each.variant]}: the timing of {timed_one} (same graph)"
+
+
+def _is_time(column: Column, aggregate: Aggregate) -> bool:
+    in_time = column.unit in ("s", "ms") or column.unit.endswith("/s")
+    return bool(aggregate.clock) or (column.kind == "speed" and in_time)
+
+
+def _clocks(column: Column, timed: Sequence[Aggregate], named: Mapping[str, str]) -> Iterator[str]:
+    """Nothing where all times are elapsed times."""
+    clocks = {each.variant: each.clock for each in timed}
+    if set(clocks.values()) == {""}:
+        yield f"{column.name}: the clock (elapsed or CPU time) is not recorded"
+        return
+    for words, clock in (("CPU time, not elapsed time", "cpu"), ("the clock is not recorded", "")):
+        if names := ", ".join(named[variant] for variant, each in clocks.items() if each == clock):
+            yield f"{column.name} of {names}: {words}; it is not compared with elapsed times"
 
 
 def _gaps(summary: Summary, scores: Sequence[Column]) -> Iterator[str]:

@@ -16,10 +16,12 @@ from typing import Any
 
 from bench.analysis.verdict import Verdict
 from bench.registry import Better
+from bench.registry.writing import write_text
 from bench.results.keys import Request
 from bench.results.measurement import Measurement
 from bench.results.store import Store
 from bench.spec.ablation import Ablation
+from bench.spec.characters import csv_field, from_csv_field
 
 FOLDER = Path("results") / "expected"
 EXIT: Mapping[Verdict, int] = {"same": 0, "better": 5, "worse": 1, "changed": 1, "missing": 4, "new": 4, "broken": 4}
@@ -76,16 +78,13 @@ def written(measurements: Iterable[Measurement]) -> str:
     rows = sorted({pair: value for m in measurements for pair, value in parts(m)}.items())
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerows([COLUMNS, *((*pair, value) for pair, value in rows)])
+    writer.writerows([COLUMNS, *([csv_field(text) for text in (*pair, value)] for pair, value in rows)])
     return buffer.getvalue()
 
 
 def read(text: str, name: str) -> dict[Part, str]:
     """Expectations from CSV text. Raises ExpectationError with the line that is wrong."""
-    try:
-        rows = list(csv.reader(io.StringIO(text)))
-    except csv.Error as error:
-        raise ExpectationError(f"{name}: not a CSV file ({error}); write it again with: bench accept") from None
+    rows = [[from_csv_field(field) for field in row] for row in csv.reader(io.StringIO(text))]
     if not rows or tuple(rows[0]) != COLUMNS:
         raise ExpectationError(f"{name}:1: the first line must be {','.join(COLUMNS)}")
     expected: dict[Part, str] = {}
@@ -114,15 +113,7 @@ def check(ablation: Ablation, requests: Sequence[Request], store: Store, folder:
     file = (folder or FOLDER) / f"{ablation.name}.csv"
     if not file.is_file():
         raise NoExpectationsError(f"{file} does not exist; write it with: bench accept {ablation.name}")
-    return compared(ablation.name, read(_text(file), str(file)), deterministic(requests, store))
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text("utf-8")
-    except UnicodeDecodeError as error:
-        line = file.read_bytes().count(b"\n", 0, error.start) + 1
-        raise ExpectationError(f"{file}:{line}: not text in UTF-8; write the file again with: bench accept") from None
+    return compared(ablation.name, read(file.read_text("utf-8"), str(file)), deterministic(requests, store))
 
 
 def deterministic(requests: Sequence[Request], store: Store) -> list[Measurement]:
@@ -143,10 +134,7 @@ def accept_all(chosen: Sequence[tuple[Ablation, Sequence[Request]]], store: Stor
             first = f"{failed[0].metric} of {failed[0].variant.name}: {failed[0].error}"
             again = f"after mending: bench run {ablation.path} --rerun failed"
             raise ExpectationError(f"{ablation.name}: {len(failed)} measurements failed ({first}); {again}")
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / f"{ablation.name}.csv"
-        file.write_text(written(rows), encoding="utf-8", newline="\n")
-        yield file
+        yield write_text(folder / f"{ablation.name}.csv", written(rows))
 
 
 def compared(ablation: str, expected: Mapping[Part, str], measurements: Iterable[Measurement]) -> list[Check]:

@@ -1,12 +1,16 @@
-"""Pins the threads of this process to cores. Linux only; nothing is pinned elsewhere."""
+"""Pins the threads of this process to cores, and reads how long they waited for one.
+
+Linux only; elsewhere nothing is pinned, and the waiting is not known.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 WATCHED_SECONDS = 0.05
@@ -31,9 +35,50 @@ def pinned(count: int) -> Iterator[tuple[int, ...]]:
         _allow(allowed)
 
 
+def waiting_reader() -> Callable[[], float | None]:
+    """A function that says for how many seconds threads of this process were ready to run and had no core; their sum.
+
+    None where the kernel does not count them. Threads that have ended are not part of it. The kernel is asked again
+    only after a thread lost its core or gave it up, since reading takes as long as a small network.
+    """
+    counted, seconds = -1, None
+
+    def waited() -> float | None:
+        nonlocal counted, seconds
+        switches = _switches()
+        if switches != counted:
+            counted, seconds = switches, _waited_seconds()
+        return seconds
+
+    return waited
+
+
+def _switches() -> int:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_nvcsw + usage.ru_nivcsw
+
+
+def _waited_seconds() -> float | None:
+    nanoseconds = [_waited(Path("/proc/self/task") / thread) for thread in _threads()]
+    counts = [each for each in nanoseconds if each is not None]
+    return sum(counts) / 1e9 if counts else None
+
+
+def _threads() -> list[str]:
+    return os.listdir("/proc/self/task") if sys.platform == "linux" else []
+
+
+def _waited(thread: Path) -> int | None:
+    """The nanoseconds that a thread waited for a core: the second number of its schedstat."""
+    try:
+        return int((thread / "schedstat").read_text().split()[1])
+    except (OSError, IndexError, ValueError):  # the thread has ended, or the kernel keeps no such statistics
+        return None
+
+
 def _allow(cores: set[int]) -> None:
     """Allows these cores to every thread of this process; threads that start later inherit them."""
-    for thread in os.listdir("/proc/self/task"):
+    for thread in _threads():
         with contextlib.suppress(ProcessLookupError):  # the thread has ended since it was listed
             os.sched_setaffinity(int(thread), cores)
 

@@ -2,12 +2,17 @@
 
 The speed of a call depends on the addresses of its tensors, which a process keeps. The memory layouts are therefore
 the independent draws, and the confidence interval that ends the timing is that of the median over layouts. Every
-sample is kept; a bad one states its reason, and the numbers are computed from the good ones. On a machine so busy
-that few calls keep their core, the CPU time of a call on one thread is used instead of elapsed time; `clock` says so.
+sample is kept; a bad one states its reason, and the numbers are computed from the good ones.
+
+There is one clock: elapsed time, as the caller sees it, whatever the call does meanwhile (compute, sleep, wait for
+other threads or processes). CPU time and the time that the process waited for a core only say which calls were
+disturbed. On a machine so busy that nearly all were, the numbers are the elapsed times of the least disturbed calls,
+and `disturbed` says so.
 """
 
 from __future__ import annotations
 
+import math
 import resource
 import statistics
 import time
@@ -15,24 +20,28 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import psutil
 import torch
 from torch import Tensor
 
-from bench.hardware.affinity import pinned
+from bench.hardware.affinity import pinned, waiting_reader
 from bench.hardware.nvidia import trouble_reader
 from bench.hardware.stopwatch import Call, Lap, lap, thread_count
 from bench.stats.descriptive import median, median_interval, quantile
 
-PREEMPTED = 0.95
-"""A call that lost its core and received less than this fraction of its usual CPU time was preempted."""
+CLOCK = "elapsed"
+"""The clock of every time, kept with it: times of different clocks are never compared."""
 
-ENOUGH = 5, 0.1
-"""Elapsed time is used where at least this many samples, and this fraction of all samples, are good."""
+PREEMPTED = 0.05
+"""A call was preempted where it waited for a core for more than this fraction of its time."""
 
-Clock = Literal["elapsed", "cpu"]
+ENOUGH = 3, 0.1
+"""The good samples are used where they are at least so many, and at least this fraction of all samples."""
+
+LOST = "preempted"
+"""The trouble of a sample that waited for a core."""
 
 LOW = 0.1
 """The quantile over layouts that is reported in addition to the median."""
@@ -43,7 +52,8 @@ class Sample:
     """One timed call, in seconds of elapsed and of CPU time.
 
     `layout` is the number of the memory layout, `switches` counts how often the process lost a core during the call,
-    `trouble` says why the sample is bad and is empty for a good one.
+    `trouble` says why the sample is bad and is empty for a good one, `waited` are the seconds in which threads of the
+    process were ready to run and had no core, None where the kernel does not count them.
     """
 
     elapsed: float
@@ -51,6 +61,7 @@ class Sample:
     layout: int = 0
     switches: int = 0
     trouble: str = ""
+    waited: float | None = None
 
 
 @dataclass(frozen=True)
@@ -59,8 +70,7 @@ class Timing:
 
     `warmup` is the number of calls before the first sample, `steady` whether their times had become steady;
     `stopped` says what ended the timing, `load` are the load averages of the machine (over one minute) before and
-    after, `single` says that the call ran on one thread of a CPU, `cores` are those that the process was pinned to
-    (empty: not pinned).
+    after, `cores` are those that the process was pinned to (empty: not pinned).
     """
 
     samples: tuple[Sample, ...]
@@ -68,22 +78,21 @@ class Timing:
     steady: bool
     stopped: str
     load: tuple[float, float]
-    single: bool = False
     cores: tuple[int, ...] = ()
 
     @property
-    def clock(self) -> Clock:
-        """Whether elapsed or CPU time is used."""
-        return clock_of(self.samples, self.single)
+    def disturbed(self) -> bool:
+        """Whether too few calls kept their core, so that the least disturbed ones are used."""
+        return not enough(self.samples) and any(s.trouble == LOST for s in self.samples)
 
     @cached_property
     def times(self) -> tuple[tuple[int, float], ...]:
         """(layout, seconds) of every sample that is used."""
-        return times_of(self.samples, self.single)
+        return times_of(self.samples)
 
     @property
     def seconds(self) -> list[float]:
-        """The times that are used: elapsed time of the good samples, or CPU time of all samples."""
+        """The elapsed times that are used."""
         return [seconds for _, seconds in self.times]
 
     @cached_property
@@ -129,8 +138,9 @@ class Schedule:
 class Machine:
     """Everything that a timing reads from the machine; tests pass an artificial one.
 
-    `now` is in seconds, `switches` counts how often this process lost a core so far, `load` is the load average over
-    one minute, `trouble` says what disturbed the device since the last call of `trouble`.
+    `now` is in seconds, `switches` counts how often this process lost a core so far, `waited` are the seconds that its
+    threads waited for a core so far (None: the kernel does not count them), `load` is the load average over one minute,
+    `trouble` says what disturbed the device since the last call of `trouble`.
     """
 
     lap: Callable[[Call], Lap]
@@ -138,11 +148,12 @@ class Machine:
     switches: Callable[[], int] = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
     load: Callable[[], float] = lambda: psutil.getloadavg()[0]
     trouble: Callable[[], str] = str
+    waited: Callable[[], float | None] = lambda: None
 
 
 def machine(device: str) -> Machine:
     """The machine that this process runs on."""
-    return Machine(lap=lambda call: lap(call, device), trouble=trouble_reader(device))
+    return Machine(lap=lambda call: lap(call, device), trouble=trouble_reader(device), waited=waiting_reader())
 
 
 def timed_call(
@@ -167,17 +178,14 @@ def timed_call(
     def redraw() -> Tensor | None:
         return moved(list(moving()), generator) if torch.device(device).type == "cpu" else None
 
-    single = threads == 1 and torch.device(device).type == "cpu"
     with thread_count(threads), pinned(threads) as cores, torch.inference_mode(not gradients):
-        return replace(timed(call, redraw, machine(device), plan, prepare, single), cores=cores)
+        return replace(timed(call, redraw, machine(device), plan, prepare), cores=cores)
 
 
-def timed(
-    call: Call, redraw: Call, machine: Machine, plan: Schedule, prepare: Call = lambda: None, single: bool = False
-) -> Timing:
-    """Warm up, then time rounds of calls. `redraw` runs before each round, and its result stays alive during the round.
+def timed(call: Call, redraw: Call, machine: Machine, plan: Schedule, prepare: Call = lambda: None) -> Timing:
+    """Warm up, then time rounds of calls.
 
-    `single` says that the call runs on one thread of a CPU, so that its CPU time is its time on an idle machine.
+    `redraw` runs before each round, and its result stays alive during the round.
     """
     before = machine.load()
     machine.lap(call)  # loads libraries, compiles
@@ -189,8 +197,8 @@ def timed(
         samples += _round(call, prepare, machine, plan, layout)
         del padding
         layout += 1
-        stopped = why_stop(judged(samples, single), machine.now() - start, plan, single)
-    return Timing(judged(samples, single), 1 + warmup, steady, stopped, (before, machine.load()), single)
+        stopped = why_stop(judged(samples), machine.now() - start, plan)
+    return Timing(judged(samples), 1 + warmup, steady, stopped, (before, machine.load()))
 
 
 def warmed_up(timed_call: Callable[[], float], seconds: float, window: int = 3) -> tuple[int, bool]:
@@ -215,44 +223,70 @@ def _round(call: Call, prepare: Call, machine: Machine, plan: Schedule, layout: 
     samples: list[Sample] = []
     while not samples or (len(samples) < plan.calls and sum(s.elapsed for s in samples) < plan.round_seconds):
         prepare()
-        switches = machine.switches()
-        time_of_call = machine.lap(call)
-        samples.append(Sample(max(time_of_call.elapsed, 1e-9), time_of_call.cpu, layout, machine.switches() - switches))
+        samples.append(_sample(call, machine, layout))
     trouble = machine.trouble()
     return tuple(replace(sample, trouble=trouble) for sample in samples)
 
 
-def judged(samples: Sequence[Sample], single: bool) -> tuple[Sample, ...]:
-    """The samples; those whose call lost its core to another process are marked `preempted`.
+def _sample(call: Call, machine: Machine, layout: int) -> Sample:
+    waited, switches = machine.waited(), machine.switches()
+    time_of_call = machine.lap(call)
+    after = machine.waited()
+    lost = None if waited is None or after is None else after - waited
+    return Sample(max(time_of_call.elapsed, 1e-9), time_of_call.cpu, layout, machine.switches() - switches, waited=lost)
 
-    The usual CPU time per elapsed time is 1 on a single thread. On several threads, which wait for each other too, it
-    is the 90 % quantile of the samples.
+
+def judged(samples: Sequence[Sample]) -> tuple[Sample, ...]:
+    """The samples; those whose call waited for a core, since another process had it, are marked `preempted`."""
+    usual = _usual(samples)
+    return tuple(replace(s, trouble=LOST) if not s.trouble and lost(s, usual) > PREEMPTED else s for s in samples)
+
+
+def _usual(samples: Sequence[Sample]) -> float:
+    """CPU time per elapsed time of a call that is not disturbed: the 90 % quantile.
+
+    It is 1 for one thread that computes, less for one that sleeps or waits for a child process.
     """
-    usual = 1.0 if single else quantile([s.cpu / s.elapsed for s in samples], 0.9)
-    return tuple(replace(s, trouble="preempted") if _preempted(s, usual) else s for s in samples)
+    return quantile([s.cpu / s.elapsed for s in samples], 0.9)
 
 
-def _preempted(sample: Sample, usual: float) -> bool:
-    return not sample.trouble and sample.switches > 0 and sample.cpu < PREEMPTED * usual * sample.elapsed
+def lost(sample: Sample, usual: float) -> float:
+    """The fraction of a call's time in which it waited for a core; of several threads their sum.
+
+    The kernel counts it. Where it does not, a call that lost its core is taken to have waited for as long as it lacked
+    its usual CPU time; that sees nothing on a machine on which every call is disturbed alike.
+    """
+    if sample.waited is not None:
+        return sample.waited / sample.elapsed
+    return max(0.0, 1 - sample.cpu / (usual * sample.elapsed)) if sample.switches and usual else 0.0
 
 
-def clock_of(samples: Sequence[Sample], single: bool) -> Clock:
-    """`elapsed` where enough samples are good or the call runs on several threads, else `cpu`."""
+def enough(samples: Sequence[Sample]) -> bool:
+    """Whether so many samples are good that the others need not be used."""
+    return sum(not s.trouble for s in samples) >= _least(samples)
+
+
+def _least(samples: Sequence[Sample]) -> int:
     least, fraction = ENOUGH
-    good = sum(not s.trouble for s in samples)
-    return "cpu" if single and good < max(min(least, len(samples)), fraction * len(samples)) else "elapsed"
+    return max(min(least, len(samples)), math.ceil(fraction * len(samples)))
 
 
-def times_of(samples: Sequence[Sample], single: bool) -> tuple[tuple[int, float], ...]:
-    """(layout, seconds) of every sample that is used, by the clock that is used."""
-    if clock_of(samples, single) == "cpu":
-        return tuple((s.layout, s.cpu) for s in samples)
-    return tuple((s.layout, s.elapsed) for s in samples if not s.trouble)
+def times_of(samples: Sequence[Sample]) -> tuple[tuple[int, float], ...]:
+    """(layout, elapsed seconds) of the good samples; where these are too few, of those that waited least for a core.
+
+    Samples that were taken while the device itself was in trouble are never used.
+    """
+    chosen = [s for s in samples if not s.trouble]
+    if not enough(samples):
+        usual = _usual(samples)
+        usable = [s for s in samples if s.trouble in ("", LOST)]
+        chosen = sorted(usable, key=lambda s: lost(s, usual))[: _least(samples)]
+    return tuple((s.layout, s.elapsed) for s in chosen)
 
 
-def why_stop(samples: Sequence[Sample], seconds: float, plan: Schedule, single: bool) -> str:
+def why_stop(samples: Sequence[Sample], seconds: float, plan: Schedule) -> str:
     """The reason to stop the timing now; empty where there is none."""
-    medians = layout_medians(times_of(samples, single))
+    medians = layout_medians(times_of(samples))
     interval = median_interval(medians) if len(medians) >= plan.layouts else None
     if interval and interval[1] - interval[0] <= plan.tolerance * median(medians):
         return f"interval within {plan.tolerance:.1%}"
@@ -283,11 +317,12 @@ PERCENTILES = (5, 25, 50, 75, 95, 99)
 
 
 def explained(timing: Timing) -> dict[str, Any]:
-    """The detail of a timing, in ms: the clock that was used, spread, interval, bad samples, conditions."""
+    """The detail of a timing, in ms: the clock, spread, interval, bad samples, conditions."""
     ms = [1e3 * seconds for seconds in timing.seconds]
     interval = timing.interval
     return {
-        "clock": timing.clock,
+        "clock": CLOCK,
+        "disturbed": timing.disturbed,
         "percentiles_ms": {f"p{p}": quantile(ms, p / 100) for p in PERCENTILES} if ms else {},
         "interval_ms": [1e3 * end for end in interval] if interval else None,
         "low_ms": 1e3 * timing.low if ms else None,

@@ -17,19 +17,20 @@ from bench.stats.descriptive import median
 SCOPE = "forward pass in eval mode without autograd; input and output stay on the device"
 
 
-@metric(unit="ms", better="lower", kind="speed", display_name="latency")
+@metric(unit="ms", better="lower", kind="speed", display_name="latency", of_graph=True)
 def latency(subject: Subject) -> Reading:
     """Milliseconds of a forward pass of one batch, in eval mode, input and output on the device.
 
-    Every valid call is a sample. On a CPU: wall-clock time, threads pinned, the weights at new addresses every 50 ms.
-    On CUDA: time between two events, with a warm L2 cache. If almost no call on one thread kept its core, the samples
-    are CPU time, and `clock` in the detail says so.
+    Every valid call is a sample: its elapsed time, as the caller sees it, whether the network computes, sleeps or waits
+    for other threads or processes. On a CPU: wall-clock time, threads pinned, the weights at new addresses every 50 ms.
+    On CUDA: time between two events, with a warm L2 cache. If almost no call kept its core, the samples are those that
+    waited least for one, and `disturbed` in the detail says so.
 
-    Detail: scope; percentiles; the interval of the median and the 10 % quantile over memory layouts (`low_ms`); CPU
-    time of the process (median); the reason why the timing ended; rejected samples with their reasons; number of
-    warm-up calls, and whether they became steady; load averages before and after; cores. On CUDA also the median with
-    a flushed L2 cache (`cold_l2_ms`), the time until a call returns (`launch_ms`), and whether host or device bounds
-    the time (`bound_by`).
+    Detail: clock (always `elapsed`); scope; percentiles; the interval of the median and the 10 % quantile over memory
+    layouts (`low_ms`); CPU time of the process (median); the reason why the timing ended; rejected samples with their
+    reasons; number of warm-up calls, and whether they became steady; load averages before and after; cores. On CUDA
+    also the median with a flushed L2 cache (`cold_l2_ms`), the time until a call returns (`launch_ms`), and whether
+    host or device bounds the time (`bound_by`).
     """
     timing = forward_timing(subject)
     detail = {"scope": SCOPE, **explained(timing), **_on_cuda(subject, timing)}

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bench.registry.writing import write_text
 from bench.report.index import IndexRow, is_trained, markdown_index, row_of
 from bench.report.page import page_of
-from bench.report.render import COMMITTED_FIGURES, markdown_of, render_markdown, written
+from bench.report.render import COMMITTED_FIGURES, markdown_of, render_markdown
 from bench.results.results import Results
 
 REPORTS = Path("reports")
@@ -42,7 +43,7 @@ def write(pages: Sequence[Results], all_results: Sequence[Results]) -> Iterator[
     for results in filter(is_trained, pages):
         yield render_markdown(results, REPORTS)
     for path, text in _shared(all_results).items():
-        yield written(path, text)
+        yield write_text(path, text)
 
 
 def differing(pages: Sequence[Results], all_results: Sequence[Results]) -> list[Path]:

@@ -11,6 +11,7 @@ from markupsafe import escape
 from bench.display.figure import svg, theme
 from bench.registry.catalogue import declarations, live
 from bench.results.results import Results
+from bench.spec.characters import printable
 
 GENERATED = "fovbench-figure"
 """The class of the SVG element of every figure that we wrote, so that a later rendering may remove it."""
@@ -32,7 +33,7 @@ class Figure:
     def inline(self) -> str:
         """For a page that sets the text's colour: as wide as there is room, named by its caption."""
         head, body = self._parts()
-        look = f'style="--width:{head["width"]}" role="img" aria-label="{escape(self.caption)}"'
+        look = f'style="--width:{head["width"]}" role="img" aria-label="{escape(printable(self.caption))}"'
         return f'<svg viewBox="{head["viewBox"]}" {look}>{body}'.replace("xlink:href", "href")
 
     @property

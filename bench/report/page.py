@@ -13,7 +13,7 @@ from bench.analysis.summary import Summary, summarise
 from bench.display.figure import names
 from bench.display.names import axis_text, shared_words, short_name
 from bench.display.numbers import ARROWS, PLAIN, Shown, number_text, show, shown_unit, spread_words, style_of
-from bench.display.wording import EMPTY, ClaimText, FrontTable, claim_texts, front_table, inference_notes
+from bench.display.wording import EMPTY, ClaimText, FrontTable, claim_texts, front_table, inference_notes, timing_notes
 from bench.registry import text_of
 from bench.report.figures import Figure, figures
 from bench.report.table import markdown
@@ -91,7 +91,7 @@ def page_of(results: Results, plugins: Sequence[str] = (), most: int | None = No
         provenance=tuple(provenance(results)),
         repair=f"{command(results)} --rerun failed",
         side_effects=tuple(_side_effect(e, names(results)) for e in side_effects(results.signatures, results.baseline)),
-        inference=tuple(inference_notes(summary)),
+        inference=(*timing_notes(summary, names(results)), *inference_notes(summary)),
         claims=tuple(claim_texts(summary)),
         fronts=front_table(summary, names(results)),
     )

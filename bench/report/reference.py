@@ -85,6 +85,7 @@ def _metric(entry: Metric) -> str:
     tasks = ", ".join(f"`{task}`" for task in entry.tasks)
     facts = [f"Unit: {entry.unit}" if entry.unit else "No unit", better, f"task {tasks}" if tasks else "every task"]
     facts += ["jackknife contributions of blocks of images"] if entry.reads_units else []
+    facts += ["shared by variants with equal graphs"] if entry.of_graph else []
     title = f"#### `{entry.name}`" + (f": {_line(entry.display_name)}" if entry.display_name else "")
     return f"{title}\n\n{_text(entry)}\n{_line('; '.join(facts))}.\n"
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from markupsafe import Markup, escape
 
+from bench.registry.writing import write_text
 from bench.report.figures import GENERATED
 from bench.report.page import Page, page_of
 from bench.report.table import markdown_text
 from bench.results.results import Results
+from bench.spec.characters import printable
 
 SITE = Path("reports") / "site"
 """Where pages are built; not committed."""
@@ -31,7 +34,7 @@ def render(results: Results, folder: str | Path = SITE, plugins: Sequence[str] =
     """
     target = Path(folder) / results.name
     page = page_of(results, plugins)
-    return written(target / "index.html", templates().get_template("index.html.j2").render(page=page))
+    return write_text(target / "index.html", templates().get_template("index.html.j2").render(page=page))
 
 
 def render_markdown(results: Results, folder: str | Path, plugins: Sequence[str] = ()) -> Path:
@@ -42,9 +45,9 @@ def render_markdown(results: Results, folder: str | Path, plugins: Sequence[str]
     target = Path(folder) / results.name
     page = page_of(results, plugins, COMMITTED_FIGURES)
     for figure in page.figures:
-        written(target / f"{figure.name}.svg", figure.standalone)
+        write_text(target / f"{figure.name}.svg", figure.standalone)
     _remove_stale(target, {f"{figure.name}.svg" for figure in page.figures})
-    return written(target / "index.md", markdown_of(page))
+    return write_text(target / "index.md", markdown_of(page))
 
 
 def markdown_of(page: Page) -> str:
@@ -57,6 +60,7 @@ def templates() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("bench.report", "templates"),
         autoescape=lambda name: name is not None and name.endswith(".html.j2"),
+        finalize=_shown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -66,9 +70,14 @@ def templates() -> jinja2.Environment:
     return environment
 
 
+def _shown(value: Any) -> Any:
+    """What a template prints of a value: text with its control characters escaped."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def markdown_code(text: str) -> str:
     """A code span that survives backticks in it and, with its bars escaped, a table's cells."""
-    one_line = " ".join(text.split()).replace("|", "\\|")
+    one_line = " ".join(printable(text).split()).replace("|", "\\|")
     fence = "``" if "`" in one_line else "`"
     pad = " " if "`" in one_line else ""
     return f"{fence}{pad}{one_line}{pad}{fence}"
@@ -76,16 +85,7 @@ def markdown_code(text: str) -> str:
 
 def breakable(text: str) -> Markup:
     """With places where a browser may break the line: after a name's bracket, underscore, comma or dot."""
-    return Markup(re.sub(r"((?<=\w)\(|_|,(?=\S)|\.(?=[A-Za-z]))", r"\1<wbr>", str(escape(text))))
-
-
-def written(path: Path, text: str) -> Path:
-    """Write in one step: whoever reads meanwhile finds the old text or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    temporary.replace(path)
-    return path
+    return Markup(re.sub(r"((?<=\w)\(|_|,(?=\S)|\.(?=[A-Za-z]))", r"\1<wbr>", str(escape(printable(text)))))
 
 
 def _remove_stale(folder: Path, current: set[str]) -> None:

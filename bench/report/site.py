@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from bench.registry.writing import write_text
 from bench.report.index import HEAD, IndexRow
-from bench.report.render import SITE, render, templates, written
+from bench.report.render import SITE, render, templates
 from bench.results.results import Results
 
 
@@ -18,4 +19,4 @@ def pages(all_results: Iterable[Results], folder: Path = SITE, plugins: Sequence
 def index(rows: Sequence[IndexRow], folder: Path = SITE) -> Path:
     """Write the index of these ablations to `folder/index.html`; its path."""
     text = templates().get_template("site.html.j2").render(head=HEAD, rows=rows)
-    return written(folder / "index.html", text)
+    return write_text(folder / "index.html", text)

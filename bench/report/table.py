@@ -14,9 +14,10 @@ from bench.analysis.claims import ClaimResult, ComparisonResult
 from bench.analysis.summary import Summary, summarise
 from bench.display.names import axis_text, shared_words, short_name
 from bench.display.numbers import DELTA, heading, show, spread_words, style_of
-from bench.display.wording import EMPTY, claim_text, claim_texts, inference_notes
+from bench.display.wording import EMPTY, claim_text, claim_texts, inference_notes, timing_notes
 from bench.report.fields import cells, csv_columns, csv_values, ends, json_object, number
 from bench.results.results import Results
+from bench.spec.characters import csv_field, forbidden_character, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +82,7 @@ def notes_under(summary: Summary, named: Naming = full_name) -> list[str]:
     """What the differences and their intervals are, and the excluded variants, each with its reason."""
     results = summary.results
     notes = [f"{DELTA}: difference from {named(results, results.baseline)}, paired by seed where there are seeds"]
-    notes += inference_notes(summary)
+    notes += [*timing_notes(summary, {v: named(results, v) for v in results.variants}), *inference_notes(summary)]
     return notes + [f"excluded: {named(results, variant)}, because {because}" for variant, because in results.excluded]
 
 
@@ -91,8 +92,8 @@ def claim_lines(summary: Summary) -> list[str]:
 
 
 def markdown_text(text: str) -> str:
-    """With Markdown's own signs escaped. An underscore within a word means nothing to it, and stays."""
-    one_line = " ".join(text.split())
+    """With control characters and Markdown's own signs escaped. An underscore within a word means nothing to it."""
+    one_line = " ".join(printable(text).split())
     escaped = re.sub(r"([\\`*\[\]<>|#~])", r"\\\1", one_line)
     return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", escaped)
 
@@ -124,8 +125,8 @@ LATEX = {
 
 
 def latex_text(text: str) -> str:
-    """With LaTeX's own signs escaped. A bracket is wrapped, since after `\\\\` it would be an argument."""
-    return "".join(LATEX.get(sign, sign) for sign in " ".join(text.split()))
+    """With control characters and LaTeX's signs escaped. A bracket is wrapped: after `\\\\` it would be an argument."""
+    return "".join(LATEX.get(sign, sign) for sign in " ".join(printable(text).split()))
 
 
 def latex(summary: Summary) -> str:
@@ -156,15 +157,21 @@ def latex(summary: Summary) -> str:
 
 def csv_text(summary: Summary) -> str:
     """A row per variant, excluded ones last; a metric's columns begin with its name. Nothing is rounded."""
+    columns, *rows = _csv_rows(summary)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerows([[csv_field(value) for value in row] for row in (columns, *rows)])
+    return out.getvalue()
+
+
+def _csv_rows(summary: Summary) -> list[list[Any]]:
+    """The names of the columns, then a row per variant; what it lacks is an empty text."""
     rows = [_csv_row(summary, variant, "") for variant in summary.results.variants]
     rows += [_csv_row(summary, variant, because) for variant, because in summary.results.excluded]
     used = {name for row in rows for name in row}
     columns = ["variant", "baseline", "excluded", *summary.results.varied]
-    out = io.StringIO()
-    writer = csv.DictWriter(out, columns + [name for name in csv_columns(summary) if name in used], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
+    columns += [name for name in csv_columns(summary) if name in used]
+    return [columns, *([row.get(name, "") for name in columns] for row in rows)]
 
 
 def _csv_row(summary: Summary, variant: str, excluded: str) -> dict[str, Any]:
@@ -180,8 +187,9 @@ def as_frame(results: Results) -> pd.DataFrame:
     """The table as a DataFrame, a row per variant: the columns of the CSV form, numbers as numbers."""
     import pandas as pd
 
-    rows = csv.DictReader(io.StringIO(csv_text(summarise(results))))
-    return pd.DataFrame([{name: _parsed(text) for name, text in row.items()} for row in rows]).set_index("variant")
+    columns, *rows = _csv_rows(summarise(results))
+    values = [{name: _parsed(str(value)) for name, value in zip(columns, row, strict=True)} for row in rows]
+    return pd.DataFrame(values).set_index("variant")
 
 
 def _parsed(text: str) -> bool | int | float | str | None:
@@ -200,7 +208,13 @@ def json_lines(summary: Summary) -> str:
         *_json_excluded(summary),
         *_json_claims(summary),
     ]
-    return "".join(json.dumps(o, ensure_ascii=False, allow_nan=False) + "\n" for o in objects)
+    return "".join(_json_line(each) + "\n" for each in objects)
+
+
+def _json_line(entry: dict[str, Any]) -> str:
+    """JSON in UTF-8; with escapes throughout where it would hold a forbidden character."""
+    text = json.dumps(entry, ensure_ascii=False, allow_nan=False)
+    return json.dumps(entry, allow_nan=False) if forbidden_character(text) else text
 
 
 def _json_claims(summary: Summary) -> Iterator[dict[str, Any]]:

@@ -15,19 +15,18 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
-import tempfile
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.registry.writing import present, replacing_folder
+from bench.results.conditions import with_clock
 from bench.results.measurement import Evaluation, Measurement, Record
 from bench.results.packing import tuples
 from bench.results.pictures import read_pictures, write_pictures
 from bench.results.signature import Signature
+from bench.spec.characters import csv_field, from_csv_field
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload
 from bench.stats.descriptive import deviation, mean, median, quantile
@@ -41,6 +40,9 @@ COLUMNS = (
     "id", "variant", "metric", "seed", "value", "n", "mean", "sd", "q1", "q3", "unit", "better", "kind", "exact",
     "error", "duration", "created", "key", "settings", "workload", "environment",
 )  # fmt: skip
+
+
+FILES = ("meta.json", "measurements.csv", "samples.json", "contributions.npz", "curves.npz")
 
 
 class BundleError(RuntimeError):
@@ -60,7 +62,13 @@ class Bundle:
 
 def bundled_names(folder: Path = FOLDER) -> list[str]:
     """The ablations that have a bundle in a folder of bundles."""
-    return sorted(path.parent.name for path in folder.glob("*/meta.json"))
+    places = [path.parent for path in folder.glob("*/meta.json") if path.parent.suffix != ".part"]
+    return sorted({place.stem[1:] if place.name.startswith(".") else place.name for place in places})
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether there is a bundle in the folder, complete or damaged."""
+    return (present(folder) / "meta.json").is_file()
 
 
 def write(bundle: Bundle, folder: Path) -> Path:
@@ -69,18 +77,11 @@ def write(bundle: Bundle, folder: Path) -> Path:
     Raises BundleError where it is empty or larger than 1 MB, or where the folder holds something else than a bundle.
     """
     _check(bundle, folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with replacing_folder(folder) as temporary:
         _fill(bundle, temporary)
         size = sum(path.stat().st_size for path in temporary.rglob("*") if path.is_file())
         if size > LIMIT:
             raise BundleError(f"{folder}: the bundle has {size:,} bytes, and {LIMIT:,} are allowed")
-        temporary.chmod(0o755)
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.replace(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 
@@ -185,7 +186,7 @@ def _csv(rows: Iterable[Mapping[str, Any]]) -> str:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows([{name: csv_field(value) for name, value in row.items()} for row in rows])
     return buffer.getvalue()
 
 
@@ -262,22 +263,22 @@ def _save(path: Path, text: str) -> None:
 
 def read(folder: Path) -> Bundle:
     """The bundle in a folder. Raises BundleError where it is none, or of another layout."""
+    place = present(folder)
     try:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        for name in FILES:
+            if not (place / name).is_file():
+                raise BundleError(f"{folder}: not a results bundle ({name} is missing)")
+        meta = json.loads((place / "meta.json").read_text(encoding="utf-8"))
         if meta["layout"] != LAYOUT:
             raise BundleError(f"{folder}: written in layout {meta['layout']}, and this version reads {LAYOUT}")
-        return _read(folder, meta)
+        return _read(place, meta)
+    except BundleError:
+        raise
     except FileNotFoundError as error:
         raise BundleError(f"{folder}: not a results bundle ({Path(error.filename).name} is missing)") from None
-    except DAMAGE as error:
-        raise BundleError(f"{folder}: a damaged results bundle ({type(error).__name__}: {error})") from error
-
-
-DAMAGE = (
-    OSError, KeyError, IndexError, ValueError, TypeError, AttributeError, EOFError, csv.Error, zipfile.BadZipFile,
-    zlib.error,
-)  # fmt: skip
-"""What reading files that are not a bundle's raises: missing keys, wrong types, truncated archives and pictures."""
+    except Exception as error:  # garbage in JSON, CSV, archives and pictures raises whatever their readers raise
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0][:200]
+        raise BundleError(f"{folder}: a damaged results bundle ({reason})") from error
 
 
 def _read(folder: Path, meta: Mapping[str, Any]) -> Bundle:
@@ -285,7 +286,7 @@ def _read(folder: Path, meta: Mapping[str, Any]) -> Bundle:
     texts = json.loads((folder / "samples.json").read_text(encoding="utf-8"))
     contributions = _load(folder / "contributions.npz")
     with (folder / "measurements.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+        rows = [{name: from_csv_field(text) for name, text in row.items()} for row in csv.DictReader(file)]
     records = [_record(row, variants, meta, texts, contributions.get(row["id"], ())) for row in rows]
     return Bundle(
         name=meta["name"],
@@ -321,7 +322,8 @@ def _record(
         detail=texts["details"].get(name, {}),
         contributions=tuple(float(value) for value in contributions),
     )
-    return Record(measurement, kind, row["created"], meta["settings"][int(row["settings"])])
+    settings = meta["settings"][int(row["settings"])]
+    return Record(measurement, kind, row["created"], with_clock(settings, measurement.detail))
 
 
 def _number(text: str) -> float:

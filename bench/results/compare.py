@@ -14,6 +14,7 @@ from bench.results.bundle import read as read_bundle
 from bench.results.conditions import differences, missing_on_one_side
 from bench.results.measurement import Record
 from bench.results.store import Store
+from bench.spec.characters import from_csv_field
 from bench.stats.descriptive import mean
 
 Status = Literal["same", "differs", "only in A", "only in B", "other seeds", "error", "not measured"]
@@ -88,7 +89,7 @@ def _table(path: Path) -> Numbers:
         metrics = [name for name in fields if f"{name}_unit" in fields]
         if "variant" not in fields or not metrics:
             raise CompareError(f"{path}: not a table of 'bench table --format csv'")
-        rows = list(reader)
+        rows = [{name: from_csv_field(row[name] or "") for name in fields} for row in reader]
     return {(row["variant"], metric, "{}"): _cell(row, metric) for row in rows for metric in metrics}
 
 

@@ -8,12 +8,15 @@ from typing import Any
 
 CONDITIONS = (
     "task", "dataset", "fingerprint", "shape", "recipe", "batch", "dtype", "device", "threads", "layout", "compile",
-    "graph", "machine",
+    "graph", "machine", "clock",
 )  # fmt: skip
-"""The parts of a key that are settings; the others are the variant, the metric, the seed and the code."""
+"""The settings that a number depends on. They are parts of its key, except `clock`, which the detail of a time states.
 
-OF_A_PLACE = ("machine", "fingerprint")
-"""Settings that an ablation file does not state: they belong to the machine and to the copy of the data."""
+The other parts of a key are the variant, the metric, the seed and the code.
+"""
+
+OF_A_PLACE = ("machine", "fingerprint", "clock")
+"""Settings that an ablation file does not state: they belong to the machine, the copy of the data, the measuring."""
 
 
 def conditions_of(parts: Mapping[str, Any]) -> dict[str, Any]:
@@ -21,6 +24,12 @@ def conditions_of(parts: Mapping[str, Any]) -> dict[str, Any]:
     chosen = {name: parts[name] for name in CONDITIONS if name in parts}
     plain: dict[str, Any] = json.loads(json.dumps(chosen, default=list))
     return plain
+
+
+def with_clock(conditions: Mapping[str, Any], detail: Mapping[str, Any]) -> dict[str, Any]:
+    """The conditions, with the clock of a time (`elapsed`, `cpu`) where its detail states one."""
+    clock = detail.get("clock")
+    return {**conditions, "clock": clock} if isinstance(clock, str) else dict(conditions)
 
 
 def stated(conditions: Mapping[str, Any]) -> dict[str, Any]:

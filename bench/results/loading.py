@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 
 from bench.registry.catalogue import declarations
-from bench.results.bundle import FOLDER, Bundle, read
+from bench.results.bundle import FOLDER, Bundle, is_bundle, read
 from bench.results.conditions import conditions_of, differences, stated
 from bench.results.frame import frame_of
 from bench.results.keys import KINDS, Request, networks
 from bench.results.measurement import Evaluation, Record
 from bench.results.results import Results
 from bench.results.signature import Signature
-from bench.results.store import Store
+from bench.results.store import Store, is_damaged
 from bench.spec.ablation import Ablation
 from bench.spec.variant import Variant
 
@@ -64,7 +64,7 @@ def stored_of(ablation: Ablation, requests: Sequence[Request], store: Store | No
     """The records of the store, and of the bundle for each kind of metric of which the store has none."""
     local = _of_store(ablation, requests, store) if store else Stored(())
     place = folder or FOLDER / ablation.name
-    if folder is None and not (place / "meta.json").is_file():
+    if folder is None and not is_bundle(place):
         return local
     present = {record.kind for record in local.records}
     lacking = [request for request in requests if request.kind not in present]
@@ -76,18 +76,30 @@ def _joined(local: Stored, committed: Stored) -> Stored:
         (*local.records, *committed.records),
         {**committed.evaluations, **local.evaluations},
         {**committed.signatures, **local.signatures},
-        committed.origin,
+        (*local.origin, *committed.origin),
         (*local.notes, *(committed.notes if committed.records else ())),
     )
 
 
 def _of_store(ablation: Ablation, requests: Sequence[Request], store: Store) -> Stored:
     variants = {request.key: request.variant for request in requests}
-    stored = {record.measurement.key: record for record in store.records(variants)}
+    stored = {record.measurement.key: record for record in store.records(variants) if not is_damaged(record)}
     records = [_renamed(stored[key], variant) for key, variant in variants.items() if key in stored]
     note = store.note(ablation.name)
     signatures = stored_signatures(ablation, store)
-    return Stored(tuple(records), _evaluations(requests, store), signatures, notes=(note,) if note else ())
+    evaluations = _evaluations(requests, store)
+    notes = (note,) if note else ()
+    return Stored(tuple(records), evaluations, signatures, tuple(_damage(store, requests)), notes)
+
+
+def _damage(store: Store, requests: Sequence[Request]) -> Iterator[str]:
+    """A remark on each stored thing of these requests that is left out, named as the ablation names it."""
+    names = {r.key: f"{r.variant.name} {r.metric}" + ("" if r.seed is None else f" seed {r.seed}") for r in requests}
+    for key, text in store.damage.items():
+        if key in names:
+            yield f"the measurement {names[key]}, key {key}, is damaged and left out; bench run makes it again"
+        else:
+            yield f"{text} and left out"
 
 
 def _renamed(record: Record, variant: Variant) -> Record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -64,6 +65,8 @@ def read_pictures(folder: Path, entries: Iterable[Mapping[str, Any]]) -> dict[Ru
     for entry in entries:
         if Path(entry["file"]).name != entry["file"]:
             raise ValueError(f"the picture {entry['file']} is not in the bundle's folder")
+        if not (folder / entry["file"]).is_file():
+            raise FileNotFoundError(errno.ENOENT, "no such picture", entry["file"])
         with Image.open(folder / entry["file"], formats=["PNG"]) as picture:
             data = np.asarray(picture).tobytes()
         count = math.prod(entry["shape"])

@@ -121,6 +121,15 @@ def _imports(module: str, path: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_import_statements(module, path)))
 
 
+@functools.cache
+def imported_at_once(path: Path) -> tuple[str, ...]:
+    """The packages that importing the file imports: not those of imports inside functions. No relative ones."""
+    statements = [node for node in parse(path).body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    names = [alias.name for node in statements if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module or "" for node in statements if isinstance(node, ast.ImportFrom) and not node.level]
+    return tuple(dict.fromkeys(name.split(".")[0] for name in names))
+
+
 def _import_statements(module: str, path: Path) -> Iterator[str]:
     package = module.rpartition(".")[0]
     for node in _runtime_nodes(parse(path)):

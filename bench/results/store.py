@@ -9,69 +9,27 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from dataclasses import replace as replaced
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.results.conditions import conditions_of
+from bench.results.conditions import conditions_of, with_clock
 from bench.results.measurement import Evaluation, Measurement, Record
 from bench.results.packing import packed, tuples, unpacked
+from bench.results.storefile import Reader, check_is_store, explained, fetched, immediate, writing
+from bench.results.storefile import StoreError as StoreError
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload
 
 DEFAULT = Path("results") / "store.sqlite"
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS environment (id INTEGER PRIMARY KEY, facts TEXT NOT NULL UNIQUE) STRICT;
-CREATE TABLE IF NOT EXISTS measurement (
-    id INTEGER PRIMARY KEY,
-    key TEXT NOT NULL,
-    live INTEGER CHECK (live = 1),
-    architecture TEXT NOT NULL,
-    variant TEXT NOT NULL,
-    axes TEXT NOT NULL,
-    stated TEXT NOT NULL,
-    workload TEXT NOT NULL,
-    metric TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    unit TEXT NOT NULL,
-    better TEXT,
-    seed INTEGER,
-    samples TEXT NOT NULL,
-    exact INTEGER NOT NULL,
-    error TEXT,
-    detail TEXT NOT NULL,
-    contributions TEXT NOT NULL,
-    duration REAL NOT NULL,
-    parts TEXT NOT NULL,
-    environment INTEGER NOT NULL REFERENCES environment (id),
-    created TEXT NOT NULL,
-    traceback TEXT NOT NULL DEFAULT '',
-    files TEXT NOT NULL DEFAULT '{}',
-    checksum TEXT NOT NULL DEFAULT ''
-) STRICT;
-CREATE UNIQUE INDEX IF NOT EXISTS one_live_row ON measurement (key) WHERE live = 1;
-CREATE INDEX IF NOT EXISTS by_metric ON measurement (metric, architecture);
-CREATE TABLE IF NOT EXISTS evaluation (training_run TEXT PRIMARY KEY, facts TEXT NOT NULL, arrays BLOB NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS signature (key TEXT PRIMARY KEY, facts TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS note (ablation TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS claim (key TEXT PRIMARY KEY, owner TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS fingerprint (dataset TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-"""
-VERSION = 3
-_FROM_2 = """
-ALTER TABLE measurement ADD COLUMN traceback TEXT NOT NULL DEFAULT '';
-ALTER TABLE measurement ADD COLUMN files TEXT NOT NULL DEFAULT '{}';
-ALTER TABLE measurement ADD COLUMN checksum TEXT NOT NULL DEFAULT '';
-"""
-_STEPS = {0: _SCHEMA, 2: _FROM_2}
-"""Layout of a file -> the statements that bring it to VERSION; 0 is a new file."""
-
-
-class StoreError(RuntimeError):
-    """A file that is no results store of this version."""
+DAMAGED = "damaged"
+"""How the error of a stored row begins that does not match its checksum; it is measured again by the next run."""
 
 
 @dataclass(frozen=True)
@@ -82,75 +40,69 @@ class Row:
     error: str | None
     duration: float
 
-
-@contextlib.contextmanager
-def _immediate(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """A transaction that holds the write lock from its beginning; an exception rolls it back."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield connection
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
+    @property
+    def is_damaged(self) -> bool:
+        """Whether the row does not match its checksum."""
+        return self.error is not None and self.error.startswith(DAMAGED)
 
 
 class Store:
-    """An open store. Use as a context manager; a missing file reads as empty and is made by the first write."""
+    """An open store. Use as a context manager; a missing file reads as empty and is made by the first write.
+
+    Until something is written, the file is only read. `damage` collects a line for each damaged row that was read.
+    Methods raise StoreError, or StoreUnavailable while the file is locked or its disk is full.
+    """
 
     def __init__(self, path: str | Path = DEFAULT) -> None:
         self.path = Path(path)
-        self._connection: sqlite3.Connection | None = None
+        self.damage: dict[str, str] = {}
+        self._reader: Reader | None = None
+        self._writer: sqlite3.Connection | None = None
 
     def __enter__(self) -> Store:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._close_reader()
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _close_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
 
     def _read(self, statement: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        if self._connection is None and not self.path.exists():
-            return []
-        return self._open().execute(statement, arguments).fetchall()
+        with explained(self.path):
+            if self._writer is not None:
+                return fetched(self._writer, statement, arguments)
+            if self._reader is None:
+                if not check_is_store(self.path):
+                    return []
+                self._reader = Reader(self.path)
+            return self._reader.rows(statement, arguments)
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        """The rows of a query on the tables of `bench.results.storefile.SCHEMA`."""
+        return self._read(statement)
 
     def _open(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(self.path, timeout=60, isolation_level=None)
-            try:
-                self._prepare(connection)
-            except sqlite3.DatabaseError as error:
-                connection.close()
-                what = "not a results store" if "not a database" in str(error) else "cannot be opened"
-                raise StoreError(f"{self.path}: {what} ({error}); name another with --store") from None
-            self._connection = connection
-        return self._connection
+        if self._writer is None:
+            check_is_store(self.path)
+            self._close_reader()
+            self._writer = writing(self.path)
+        return self._writer
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version != VERSION and version not in _STEPS:
-            raise StoreError(f"{self.path}: written by another version of fovbench (layout {version}, not {VERSION})")
-        if version != VERSION:
-            self._bring_up(connection)
-
-    def _bring_up(self, connection: sqlite3.Connection) -> None:
-        """Make the layout of this version. It is read again under the lock, since two runs may start at once."""
-        with _immediate(connection):
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            for statement in _STEPS.get(version, "").split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version={VERSION}")
-
-    def _transaction(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
-        return _immediate(self._open())
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with explained(self.path), immediate(self._open()) as connection:
+            yield connection
 
     def measured(self, keys: Iterable[str]) -> dict[str, Row]:
-        """The live rows of those keys that have one."""
-        return {row[0]: Row(*row) for row in self._chosen("key, error, duration", keys)}
+        """The live rows of those keys that have one; the error of a damaged row says so."""
+        rows = self._chosen(f"key, CASE WHEN {SOUND} THEN error ELSE '{_MISMATCH}' END, duration", keys)
+        return {row[0]: Row(*row) for row in rows}
 
     def _chosen(self, columns: str, keys: Iterable[str]) -> Iterator[tuple[Any, ...]]:
         unique = list(dict.fromkeys(keys))
@@ -170,46 +122,59 @@ class Store:
         history and the new one becomes the live one.
         """
         created = datetime.now(UTC).isoformat(timespec="seconds")
-        added = 0
-        with self._transaction() as connection:
-            for measurement, kind, parts in measurements:
-                if replace:
-                    connection.execute("UPDATE measurement SET live = NULL WHERE key = ?", (measurement.key,))
-                added += self._insert(connection, measurement, kind, parts, created)
-        return added
+        return self.add_rows((row_of(m, kind, parts, created) for m, kind, parts in measurements), replace)
 
     def add_records(self, records: Iterable[Record]) -> int:
         """Add records of another store or a bundle with their dates; how many were new. Existing rows stay.
 
         Of their keys' parts only the conditions are recorded.
         """
+        return self.add_rows(row_of(r.measurement, r.kind, r.conditions, r.created) for r in records)
+
+    def add_rows(self, rows: Iterable[StoredRow], replace: bool = False) -> int:
+        """Add rows as `row_of` makes them; how many were new. With `replace` a live row goes to history."""
         with self._transaction() as connection:
-            return sum(self._insert(connection, r.measurement, r.kind, r.conditions, r.created) for r in records)
+            return sum(self._insert(connection, row, replace) for row in rows)
 
-    def _insert(
-        self, connection: sqlite3.Connection, m: Measurement, kind: str, parts: Mapping[str, Any], created: str
-    ) -> int:
-        cursor = connection.execute(_INSERT, _columns(m, kind, parts, self._environment(m), created))
-        connection.execute("DELETE FROM claim WHERE key = ?", (m.key,))
-        return cursor.rowcount
+    def rows(self) -> list[StoredRow]:
+        """The live rows as they are stored, for `add_rows` of another store; without damaged ones."""
+        columns = ", ".join(_WRITE)
+        statement = f"SELECT {columns}, {_FACTS} FROM measurement WHERE live = 1 AND {SOUND} ORDER BY id"
+        return [dict(zip((*_WRITE, "environment"), row, strict=True)) for row in self._read(statement)]
 
-    def _environment(self, measurement: Measurement) -> int:
-        facts = _json(measurement.environment)
-        connection = self._open()
-        connection.execute("INSERT OR IGNORE INTO environment (facts) VALUES (?)", (facts,))
-        (number,) = connection.execute("SELECT id FROM environment WHERE facts = ?", (facts,)).fetchone()
-        return int(number)
+    def _insert(self, connection: sqlite3.Connection, row: StoredRow, replace: bool) -> int:
+        """A damaged live row goes to history; so does another one where `replace`, unless it is this very row."""
+        if replace and connection.execute(_SAME, row).fetchone():
+            return 0
+        damaged = "" if replace else f" AND live = 1 AND NOT ({SOUND})"
+        connection.execute(f"UPDATE measurement SET live = NULL WHERE key = :key{damaged}", row)
+        connection.execute("INSERT OR IGNORE INTO environment (facts) VALUES (:environment)", row)
+        added = connection.execute(_INSERT, row).rowcount
+        if added:
+            connection.execute(f"UPDATE measurement SET checksum = {_DIGEST} WHERE id = last_insert_rowid()")
+        connection.execute("DELETE FROM claim WHERE key = :key", row)
+        return added
 
     def add_evaluation(self, training_run: str, evaluation: Evaluation) -> None:
         """Keep what a trained network did; the training run's key is what its training depends on."""
-        facts, arrays = packed(evaluation)
+        self.add_packed(training_run, *packed(evaluation))
+
+    def add_packed(self, training_run: str, facts: str, arrays: bytes) -> None:
+        """Keep an evaluation that was packed before."""
         with self._transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO evaluation VALUES (?, ?, ?)", (training_run, facts, arrays))
+            connection.execute(_put("evaluation"), (training_run, facts, arrays))
 
     def evaluation(self, training_run: str) -> Evaluation | None:
-        """The evaluation of a training run, or None."""
-        rows = self._read("SELECT facts, arrays FROM evaluation WHERE training_run = ?", (training_run,))
-        return unpacked(*rows[0]) if rows else None
+        """The evaluation of a training run, or None; a damaged one counts as none."""
+        statement = f"SELECT facts, arrays, {sound('evaluation')} FROM evaluation WHERE training_run = ?"
+        for facts, arrays, matches in self._read(statement, (training_run,)):
+            try:
+                if matches:
+                    return unpacked(facts, arrays)
+            except (*UNREADABLE, EOFError, zipfile.BadZipFile, zlib.error):
+                pass
+            self.damage[training_run] = f"the evaluation of the training run {training_run} is damaged"
+        return None
 
     def evaluated(self) -> set[str]:
         """The training runs that have an evaluation."""
@@ -230,82 +195,176 @@ class Store:
             connection.execute("DELETE FROM claim WHERE owner = ?", (owner,))
 
     def signatures(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """What was recorded of the networks of those keys."""
+        """What was recorded of the networks of those keys; a damaged record counts as none."""
         requested = set(keys)
-        rows = self._read("SELECT key, facts FROM signature")
+        rows = self._read(f"SELECT key, facts FROM signature WHERE {sound('signature')}")
         return {key: json.loads(facts) for key, facts in rows if key in requested}
 
     def add_signatures(self, signatures: Mapping[str, Mapping[str, Any]]) -> None:
         """Keep what networks are, by key."""
         with self._transaction() as connection:
             rows = [(key, _json(facts)) for key, facts in signatures.items()]
-            connection.executemany("INSERT OR REPLACE INTO signature VALUES (?, ?)", rows)
+            connection.executemany(_put("signature"), rows)
 
     def note(self, ablation: str) -> str:
         """A person's remark on this ablation's run (`--allow-noop`); empty where there is none."""
-        rows = self._read("SELECT text FROM note WHERE ablation = ?", (ablation,))
-        return rows[0][0] if rows else ""
+        return self._text("note", ablation) or ""
 
     def add_note(self, ablation: str, text: str) -> None:
         """Keep a person's reason beside the ablation's results."""
         with self._transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (ablation, text))
+            connection.execute(_put("note"), (ablation, text))
+
+    def _text(self, table: str, key: str) -> str | None:
+        """The text that a table has for a key, or None; a damaged one counts as none, and `damage` says so."""
+        name, column = COLUMNS[table]
+        rows = self._read(f"SELECT {column}, {sound(table)} FROM {table} WHERE {name} = ?", (key,))
+        if rows and not rows[0][1]:
+            self.damage[key] = f"the {table} of {key} is damaged"
+            return None
+        return rows[0][0] if rows else None
 
     def durations(self) -> list[tuple[str, str, float, dict[str, Any]]]:
         """(metric, architecture, seconds, parts of the key) of the latest measurements that did not fail."""
-        chosen = "FROM measurement WHERE error IS NULL ORDER BY id DESC LIMIT 2000"
+        chosen = f"FROM measurement WHERE error IS NULL AND {SOUND} ORDER BY id DESC LIMIT 2000"
         statement = f"SELECT metric, architecture, duration, parts {chosen}"
         return [(metric, name, seconds, json.loads(parts)) for metric, name, seconds, parts in self._read(statement)]
 
     def remember_fingerprint(self, dataset: str, value: str) -> None:
         """Note the data that a named dataset had last, so that tables can be made where the data is not."""
         with self._transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO fingerprint VALUES (?, ?)", (dataset, value))
+            connection.execute(_put("fingerprint"), (dataset, value))
 
     def fingerprint(self, dataset: str) -> str | None:
         """The last noted fingerprint of a dataset, or None."""
-        rows = self._read("SELECT value FROM fingerprint WHERE dataset = ?", (dataset,))
-        return rows[0][0] if rows else None
+        return self._text("fingerprint", dataset)
 
     def parts(self, architecture: str, metric: str) -> list[tuple[str, dict[str, Any]]]:
         """(key, parts of the key) of every measurement of that metric and architecture, the newest first."""
-        statement = "SELECT key, parts FROM measurement WHERE architecture = ? AND metric = ? ORDER BY id DESC"
-        return [(key, json.loads(parts)) for key, parts in self._read(statement, (architecture, metric))]
+        statement = "SELECT key, parts FROM measurement WHERE architecture = ? AND metric = ? AND json_valid(parts)"
+        rows = self._read(f"{statement} ORDER BY id DESC", (architecture, metric))
+        return [(key, json.loads(parts)) for key, parts in rows]
 
     def records(self, keys: Iterable[str] | None = None) -> list[Record]:
-        """The live measurements: all of them in the order they were made, or those of `keys`."""
+        """The live measurements: all of them in the order they were made, or those of `keys`.
+
+        A row that does not match its checksum, or cannot be read, is a failure: its error begins with `damaged`.
+        """
+        columns = f"{_READ}, variant, {SOUND}"
         if keys is None:
-            rows: Iterable[tuple[Any, ...]] = self._read(f"SELECT {_READ} FROM measurement WHERE live = 1 ORDER BY id")
+            rows: Iterable[tuple[Any, ...]] = self._read(
+                f"SELECT {columns} FROM measurement WHERE live = 1 ORDER BY id"
+            )
         else:
-            rows = self._chosen(_READ, keys)
+            rows = self._chosen(columns, keys)
+        chosen = list(rows)
         environments = dict(self._read("SELECT id, facts FROM environment"))
-        return [_record(row, environments) for row in rows]
+        return [self._checked(row, environments) for row in chosen]
+
+    def _checked(self, row: tuple[Any, ...], environments: Mapping[int, str]) -> Record:
+        *values, variant, matches = row
+        try:
+            record = _record(values, environments)
+        except UNREADABLE as error:
+            return self._damaged(_nameless(values, variant), f"{DAMAGED}: the stored row cannot be read ({error})")
+        return record if matches else self._damaged(record, _MISMATCH)
+
+    def _damaged(self, record: Record, error: str) -> Record:
+        """The record as a failure, without anything that was measured."""
+        m = record.measurement
+        seed = "" if m.seed is None else f" seed {m.seed}"
+        self.damage[m.key] = f"the measurement {m.variant.name} {m.metric}{seed}, key {m.key}, is damaged"
+        return replaced(record, measurement=replaced(m, samples=(), contributions=(), detail={}, error=error))
 
 
-_WRITE = (
-    "key, live, architecture, variant, axes, stated, workload, metric, kind, unit, better, seed, samples, "
-    "exact, error, detail, contributions, duration, parts, environment, created, traceback, files"
-)
+def is_damaged(record: Record) -> bool:
+    """Whether the row does not match its checksum or cannot be read: nothing in it may be used."""
+    return (record.measurement.error or "").startswith(DAMAGED)
+
+
+COLUMNS = {
+    "evaluation": ("training_run", "facts", "arrays"),
+    "signature": ("key", "facts"),
+    "note": ("ablation", "text"),
+    "fingerprint": ("dataset", "value"),
+}
+"""Columns of the tables that have a checksum and no history, the key first."""
+
+UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
+"""What reading a row of garbage raises: no JSON, other types, a missing environment."""
+
+
+def sound(table: str) -> str:
+    """SQL: whether a row matches its checksum; a row of layout 2 has none, and counts as sound."""
+    return f"(checksum = '' OR checksum = digest({_bytes(COLUMNS[table])}))"
+
+
+def _bytes(columns: Iterable[str]) -> str:
+    """SQL: values as the bytes that are stored, whether they are text in UTF-8 or not."""
+    return ", ".join(f"CAST({column} AS BLOB)" for column in columns)
+
+
+def _put(table: str) -> str:
+    """SQL that stores a row with its checksum in place of an earlier one."""
+    columns = COLUMNS[table]
+    marks = [f"?{number}" for number in range(1, len(columns) + 1)]
+    head = f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}, checksum)"
+    return f"{head} VALUES ({', '.join(marks)}, digest({_bytes(marks)}))"
+
+
 _READ = (
     "key, architecture, axes, stated, workload, metric, kind, unit, better, seed, samples, exact, error, "
     "detail, contributions, duration, parts, environment, created, traceback, files"
 )
-_INSERT = f"INSERT INTO measurement ({_WRITE}) VALUES ({','.join('?' * 23)}) ON CONFLICT DO NOTHING"
+_WRITE = (
+    "key", "live", "architecture", "variant", "axes", "stated", "workload", "metric", "kind", "unit", "better", "seed",
+    "samples", "exact", "error", "detail", "contributions", "duration", "parts", "created", "traceback", "files",
+)  # fmt: skip
+_INSERT = (
+    f"INSERT INTO measurement ({', '.join(_WRITE)}, environment) VALUES (:{', :'.join(_WRITE)}, "
+    "(SELECT id FROM environment WHERE facts = :environment)) ON CONFLICT DO NOTHING"
+)
+_SAME = (
+    "SELECT 1 FROM measurement "
+    "WHERE key = :key AND live = 1 AND created = :created AND samples = :samples AND duration = :duration"
+)
+StoredRow = Mapping[str, Any]
+"""Column -> value as it is stored, with the facts of the environment in place of its number."""
+
+_TEXTS = (
+    "key", "architecture", "variant", "axes", "stated", "workload", "metric", "kind", "unit", "better", "samples",
+    "error", "detail", "contributions", "parts", "created", "traceback", "files",
+)  # fmt: skip
+_JSON = ("axes", "stated", "workload", "samples", "detail", "contributions", "parts", "files")
+_FACTS = "(SELECT facts FROM environment WHERE environment.id = measurement.environment)"
+_DIGEST = f"digest({_bytes((*_TEXTS, _FACTS))}, seed, exact, duration)"
+SOUND = (
+    f"CASE WHEN checksum = '' THEN {' AND '.join(f'json_valid({column})' for column in _JSON)} "
+    f"ELSE checksum = {_DIGEST} END"
+)
+"""SQL: whether a measurement matches its checksum; one of layout 2 has none, and must be readable."""
+
+_MISMATCH = f"{DAMAGED}: the stored row does not match its checksum"
 
 
 def _json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def _columns(m: Measurement, kind: str, parts: Mapping[str, Any], environment: int, created: str) -> tuple[Any, ...]:
-    variant, workload = m.variant, _json(asdict(m.workload))
-    head = (m.key, 1, variant.architecture, variant.name, _json(variant.axes), _json(variant.stated), workload)
-    value = (m.metric, kind, m.unit, m.better, m.seed, _json(m.samples), int(m.exact), m.error, _json(dict(m.detail)))
-    origin = (m.duration, _json(parts), environment, created, m.traceback, _json(dict(m.files)))
-    return (*head, *value, _json(m.contributions), *origin)
+def row_of(m: Measurement, kind: str, parts: Mapping[str, Any], created: str) -> StoredRow:
+    """A measurement as the store keeps it."""
+    variant = m.variant
+    return {
+        **{"key": m.key, "live": 1, "architecture": variant.architecture, "variant": variant.name},
+        **{"axes": _json(variant.axes), "stated": _json(variant.stated), "workload": _json(asdict(m.workload))},
+        **{"metric": m.metric, "kind": kind, "unit": m.unit, "better": m.better, "seed": m.seed},
+        **{"samples": _json(m.samples), "exact": int(m.exact), "error": m.error, "detail": _json(dict(m.detail))},
+        **{"contributions": _json(m.contributions), "duration": m.duration, "parts": _json(parts), "created": created},
+        **{"traceback": m.traceback, "files": _json(dict(m.files)), "environment": _json(m.environment)},
+    }
 
 
-def _record(row: tuple[Any, ...], environments: Mapping[int, str]) -> Record:
+def _record(row: Sequence[Any], environments: Mapping[int, str]) -> Record:
     key, architecture, axes, stated, workload, metric, kind, unit, better, seed, *rest = row
     samples, exact, error, detail, contributions, duration, parts, environment, created, traceback, files = rest
     measurement = Measurement(
@@ -326,4 +385,14 @@ def _record(row: tuple[Any, ...], environments: Mapping[int, str]) -> Record:
         traceback=traceback,
         files=json.loads(files),
     )
-    return Record(measurement, kind, created, conditions_of(json.loads(parts)))
+    return Record(measurement, kind, created, with_clock(conditions_of(json.loads(parts)), measurement.detail))
+
+
+def _nameless(row: Sequence[Any], variant: str) -> Record:
+    """A row whose JSON cannot be read, by the names in its other columns."""
+    key, _, _, _, _, metric, kind, unit, _, seed, *_, created, _, _ = row
+    workload = Workload("", "", (), (), 1)
+    empty = Measurement(
+        str(key), Variant(str(variant), ()), workload, str(metric), str(unit), None, (), False, seed, 0, {}
+    )
+    return Record(empty, str(kind), str(created))

@@ -20,7 +20,7 @@ from bench.spec.yamlfile import parse_value
 from bench.sweep.driver import run
 from bench.sweep.executors.local import LocalExecutor
 from bench.sweep.plan import plan
-from bench.sweep.running import preload
+from bench.sweep.preloading import preload
 
 
 def measure_target(

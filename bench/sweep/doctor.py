@@ -18,6 +18,7 @@ from bench.hardware.environment import cpu_name, device_facts, snapshot, usable_
 from bench.registry.cache import cache_folder
 from bench.registry.versions import library_version, optional_requirements
 from bench.stats.descriptive import median
+from bench.sweep.executors.reservation import SUFFIX, in_use
 
 if TYPE_CHECKING:
     from bench.hardware.timing import Timing
@@ -119,7 +120,8 @@ def spread(timings: Sequence[Timing]) -> Iterator[Finding]:
     yield Finding("noise", "calls that lost their core", 100 * bad, "%")
     for name, values in (("median", [median(t.seconds) for t in timings]), ("low quantile", [t.low for t in timings])):
         yield Finding("noise", f"A/A spread, {name}", 100 * (max(values) / min(values) - 1), "%")
-    yield Finding("noise", "clock that was used", ", ".join(sorted({t.clock for t in timings})))
+    disturbed = sum(t.disturbed for t in timings) / len(timings)
+    yield Finding("noise", "timings of which too few calls kept their core", 100 * disturbed, "%")
 
 
 def folders(data: Path | None) -> Iterator[Finding]:
@@ -131,7 +133,7 @@ def folders(data: Path | None) -> Iterator[Finding]:
     cache = cache_folder()
     state = str(cache) if _writable(cache) else f"{cache} is not writable, so no device can be locked"
     yield Finding("folders", "cache", state, missing=not _writable(cache))
-    for path in sorted((cache / "locks").glob("*.db")):
+    for path in sorted((cache / "locks").glob(f"*{SUFFIX}")):
         yield Finding("folders", f"lock {path.stem}", "in use by a run" if in_use(path) else "free")
 
 
@@ -139,18 +141,6 @@ def _writable(folder: Path) -> bool:
     """Whether the folder can be written to; where it does not exist, its nearest existing parent."""
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     return os.access(existing, os.W_OK | os.X_OK)
-
-
-def in_use(lock: Path) -> bool:
-    """Whether a run holds this device's lock now, shared or exclusive."""
-    from filelock import ReadWriteLock, Timeout
-
-    file = ReadWriteLock(lock)
-    try:
-        with file.write_lock(blocking=False):
-            return False
-    except Timeout:
-        return True
 
 
 def extras(requirements: Iterable[str] | None) -> Iterator[Finding]:

@@ -5,23 +5,30 @@ from __future__ import annotations
 import math
 import queue
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from bench.hardware.process import is_running, this_process
+from bench.registry.catalogue import declarations
 from bench.results.keys import KINDS, Request
+from bench.results.loading import stored_signatures
 from bench.results.measurement import Measurement
 from bench.results.store import Row, Store
+from bench.results.storefile import StoreError
 from bench.sweep.executors import Executor, Exit, Lane, Progress
+from bench.sweep.faults import Faults
+from bench.sweep.keeping import patiently, spill
 from bench.sweep.noop import check_effects
 from bench.sweep.plan import Plan
 from bench.sweep.settings import BATCH, DEFAULT, Began, Kept, Options
-from bench.sweep.worker import Evaluated, MeasureJob, TrainJob, failure
+from bench.sweep.worker import Evaluated, MeasureJob, SharedJob, TrainJob, failure
 
-KILLED = "killed by SIGKILL"
-"""A kill comes from outside (the kernel short of memory, a person): such a measurement gets one more try."""
+Work = MeasureJob | SharedJob | TrainJob
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -46,10 +53,11 @@ class _Run:
         self.plan, self.store, self.executor, self.options = plan, store, executor, options
         self.owner = this_process()
         self.received: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.flying: dict[Future[Exit], tuple[MeasureJob | TrainJob, float]] = {}
+        self.flying: dict[Future[Exit], tuple[Work, float]] = {}
         self.done: set[str] = set()
         self.evaluated: dict[str, Any] = {}
         self.failed = 0
+        self.faults = Faults()
         self.ends = time.monotonic() + options.budget
         self.by_key = {request.key: request for request in plan.due}
 
@@ -61,10 +69,24 @@ class _Run:
             self._own_requests()
             self._requests_of_others()
         finally:
-            if self.by_key:
-                self.store.release(self.owner)
+            self._release()
         left = len(self.by_key) - len(self.done)
         return Outcome(len(self.done), self.failed, left, "budget" if left else "")
+
+    def _release(self) -> None:
+        """Give back the claims. Where the store cannot be written they end with this process, and nothing is lost."""
+        if not self.by_key:
+            return
+        try:
+            self.store.release(self.owner)
+        except StoreError as error:
+            self._say(f"{error}; what this run had claimed is free when its process has ended")
+
+    def _say(self, text: str) -> None:
+        self.options.notify(Progress(text, 0, 0))
+
+    def _patiently(self, attempt: Callable[[], T]) -> T:
+        return patiently(attempt, self._say, self.options.pause)
 
     def _own_requests(self) -> None:
         mine = self._claimed([key for key in self.by_key if key not in self.done])
@@ -74,7 +96,7 @@ class _Run:
             self._phase([c for c in self.plan.due if c.kind == kind and c.key in mine and c.key not in self.done])
 
     def _claimed(self, keys: Sequence[str]) -> set[str]:
-        return self.store.claim(keys, self.owner, is_running) if keys else set()
+        return self._patiently(lambda: self.store.claim(keys, self.owner, is_running)) if keys else set()
 
     def _requests_of_others(self) -> None:
         """Wait for the measurements that another run measures; take them over if it dies."""
@@ -89,7 +111,8 @@ class _Run:
                 time.sleep(0.5)
 
     def _measured_by_others(self, rows: Mapping[str, Row]) -> None:
-        """Measurements that another run has measured since we planned."""
+        """Measurements that another run has measured since we planned; a damaged row is no measurement."""
+        rows = {key: row for key, row in rows.items() if not row.is_damaged}
         self.done |= rows.keys()
         self.failed += sum(row.error is not None for row in rows.values())
 
@@ -104,31 +127,50 @@ class _Run:
             if not self._time_left():
                 pending.clear()
             self._receive()
-            pending[:0] = self._landed()
+            pending += self._landed()
 
-    def _jobs(self, due: Sequence[Request]) -> Iterator[MeasureJob | TrainJob]:
+    def _jobs(self, due: Sequence[Request]) -> Iterator[Work]:
         """One kind as jobs: one for each training run and each speed measurement, static measurements in batches."""
         light = tuple(replace(request, parts={}) for request in due)
         if light and light[0].kind == "accuracy":
             for training_run in dict.fromkeys(request.training_run for request in light):
                 yield self._training_run(tuple(c for c in light if c.training_run == training_run))
             return
+        if light and light[0].kind == "speed":
+            yield from self._timings(light)
+            return
         per_worker = math.ceil(len(light) / self.options.workers)
-        size = 1 if light and light[0].kind == "speed" else min(BATCH, max(1, per_worker))
+        size = min(BATCH, max(1, per_worker))
         for start in range(0, len(light), size):
             yield MeasureJob(light[start : start + size], self.plan.ablation.plugins)
+
+    def _timings(self, due: Sequence[Request]) -> Iterator[MeasureJob | SharedJob]:
+        """One job for each timing; variants whose graphs are equal share one, of metrics that depend on the graph."""
+        plugins = self.plan.ablation.plugins
+        metrics, signatures = declarations(plugins).metrics, stored_signatures(self.plan.ablation, self.store)
+        groups: dict[tuple[str, str], list[Request]] = {}
+        for request in due:
+            graph = signatures[request.variant].graph if request.variant in signatures else ""
+            own = not graph or not metrics.get(request.metric).of_graph
+            groups.setdefault((request.metric, request.key if own else graph), []).append(request)
+        for group in groups.values():
+            yield (SharedJob if len(group) > 1 else MeasureJob)(tuple(group), plugins)
 
     def _training_run(self, group: tuple[Request, ...]) -> TrainJob:
         stored = None if self.options.force else self.store.evaluation(group[0].training_run)
         return TrainJob(group, self.plan.ablation.recipe, self.plan.data, self.plan.ablation.plugins, stored)
 
-    def _lane(self, job: MeasureJob | TrainJob) -> Lane:
+    def _lane(self, job: Work) -> Lane:
         return "exclusive" if job.requests[0].kind == "speed" else "shared"
 
-    def _room(self, job: MeasureJob | TrainJob) -> bool:
-        return len(self.flying) < (1 if self._lane(job) == "exclusive" else self.options.workers)
+    def _room(self, job: Work) -> bool:
+        """Whether the job may start now. One whose process was ended from outside runs alone, to have all memory."""
+        if any(other.attempt > 1 for other, _ in self.flying.values()):
+            return False
+        alone = self._lane(job) == "exclusive" or job.attempt > 1
+        return len(self.flying) < (1 if alone else self.options.workers)
 
-    def _submit(self, job: MeasureJob | TrainJob) -> None:
+    def _submit(self, job: Work) -> None:
         ablation = self.plan.ablation
         future = self.executor.submit(
             job,
@@ -150,46 +192,70 @@ class _Run:
             yield self.received.get()
 
     def _take(self, news: Sequence[Any]) -> None:
+        try:
+            self._store(news)
+        except (StoreError, KeyboardInterrupt) as error:  # also Ctrl-C while the store is awaited
+            self._spill([*news, *self._waiting()], error)
+            raise
+
+    def _store(self, news: Sequence[Any]) -> None:
         for item in news:
             if isinstance(item, Evaluated):
-                self.store.add_evaluation(item.training_run, item.evaluation)
+                self._patiently(partial(self.store.add_evaluation, item.training_run, item.evaluation))
                 self.evaluated[item.training_run] = item.evaluation
             elif isinstance(item, Progress):
                 self.options.notify(item)
         self._keep([item for item in news if isinstance(item, Measurement)])
 
+    def _spill(self, news: Sequence[Any], error: BaseException) -> None:
+        """Write what is not stored yet to a file. Raises NotStored, which says where, in place of a StoreError."""
+        rows = self._rows([item for item in news if isinstance(item, Measurement) and item.key not in self.done])
+        runs = [item for item in news if isinstance(item, Evaluated) and item.training_run not in self.evaluated]
+        if not rows and not runs:
+            return
+        outcome = spill(self.store, rows, runs, self.options.replace, error or "interrupted")
+        if isinstance(error, StoreError):
+            raise outcome from error
+        self._say(str(outcome))
+
+    def _rows(self, measurements: Sequence[Measurement]) -> list[tuple[Measurement, str, Mapping[str, Any]]]:
+        return [(m, self.by_key[m.key].kind, self.by_key[m.key].parts) for m in measurements]
+
     def _keep(self, measurements: Sequence[Measurement]) -> None:
         if not measurements:
             return
-        rows = [(m, self.by_key[m.key].kind, self.by_key[m.key].parts) for m in measurements]
-        self.store.add(rows, replace=self.options.replace)
+        rows = self._rows(measurements)
+        self._patiently(lambda: self.store.add(rows, replace=self.options.replace))
         self.done |= {m.key for m in measurements}
         self.failed += sum(m.error is not None for m in measurements)
+        self.faults.result()
         self.options.notify(Kept(tuple(measurements)))
 
-    def _landed(self) -> Iterator[MeasureJob | TrainJob]:
+    def _landed(self) -> Iterator[Work]:
         """Account for the jobs that ended; what a dead one left undone comes back as a job."""
         for future in [f for f in self.flying if f.done()]:
             job, started = self.flying.pop(future)
             self._take(list(self._waiting()))
             left = tuple(request for request in job.requests if request.key not in self.done)
-            if left:
+            if left and isinstance(job, SharedJob) and not future.result().error:
+                yield from (MeasureJob((request,), job.plugins) for request in left)
+            elif left:
                 yield from self._after_death(job, left, future.result(), time.monotonic() - started)
 
-    def _after_death(
-        self, job: MeasureJob | TrainJob, left: tuple[Request, ...], end: Exit, seconds: float
-    ) -> Iterator[MeasureJob | TrainJob]:
+    def _after_death(self, job: Work, left: tuple[Request, ...], end: Exit, seconds: float) -> Iterator[Work]:
         error = end.error or "died: the job ended without a result for this measurement"
-        if KILLED in error and job.attempt == 1:
-            yield self._again(job, left, attempt=2)
+        name = f"{left[0].variant.name} {left[0].metric}"
+        if end.fault and self.faults.again(left[0].key, name, end):
+            self.options.notify(Progress(f"{name}: {error}; it is measured again", 0, 0))
+            yield self._again(job, left, attempt=job.attempt + 1)
             return
         untrained = isinstance(job, TrainJob) and job.evaluation is None and left[0].training_run not in self.evaluated
         guilty, innocent = (left, ()) if untrained else (left[:1], left[1:])
-        self._keep([failure(request, error, seconds, job.plugins) for request in guilty])
+        self._take([failure(request, error, seconds, job.plugins) for request in guilty])
         if innocent:
             yield self._again(job, innocent, attempt=1)
 
-    def _again(self, job: MeasureJob | TrainJob, requests: tuple[Request, ...], attempt: int) -> MeasureJob | TrainJob:
+    def _again(self, job: Work, requests: tuple[Request, ...], attempt: int) -> Work:
         if isinstance(job, TrainJob):
             evaluation = job.evaluation or self.evaluated.get(requests[0].training_run)
             return replace(job, requests=requests, evaluation=evaluation, attempt=attempt)

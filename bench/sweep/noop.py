@@ -18,6 +18,7 @@ from bench.results.signature import Signature
 from bench.results.store import Store
 from bench.spec.variant import Variant
 from bench.sweep.executors import Executor, Exit, Progress
+from bench.sweep.faults import Faults
 from bench.sweep.plan import Plan
 from bench.sweep.settings import BATCH, Options
 from bench.sweep.worker import SignatureJob
@@ -65,6 +66,7 @@ class _SignatureMaker:
 
     def __init__(self, plan: Plan, store: Store, executor: Executor, options: Options) -> None:
         self.ablation, self.store, self.executor, self.options = plan.ablation, store, executor, options
+        self.faults = Faults()
 
     def made(self, requests: Sequence[Request], without_values: tuple[Signature, ...] = ()) -> dict[str, Signature]:
         """Key -> signature. A network whose process dies gets a signature with the error, which is not stored."""
@@ -74,14 +76,22 @@ class _SignatureMaker:
         batches = [requests[start : start + size] for start in range(0, len(requests), size)]
         while batches:
             futures = [self._submitted(batch, without_values, signatures) for batch in batches]
-            exits = [future.result() for future in futures]
-            left = [[request for request in batch if request.key not in signatures] for batch in batches]
-            for end, batch in zip(exits, left, strict=True):
-                died |= {request.key: Signature(request.key, error=end.error or "no answer") for request in batch[:1]}
-            batches = [batch[1:] for batch in left if batch[1:]]
+            for end, batch in zip([future.result() for future in futures], batches, strict=True):
+                died |= self._death(end, batch, signatures)
+            ended = signatures.keys() | died.keys()
+            batches = [left for batch in batches if (left := [each for each in batch if each.key not in ended])]
         if signatures:
             self.store.add_signatures({key: signature.facts() for key, signature in signatures.items()})
         return signatures | died
+
+    def _death(self, end: Exit, batch: Sequence[Request], signatures: Mapping[str, Signature]) -> dict[str, Signature]:
+        """The signature of the network that ended its process, if one did. Raises WorkerError."""
+        left = [request for request in batch if request.key not in signatures]
+        if len(left) < len(batch):
+            self.faults.result()
+        if not left or (end.fault and self.faults.again(left[0].key, left[0].variant.name, end)):
+            return {}
+        return {left[0].key: Signature(left[0].key, error=end.error or "no answer")}
 
     def _submitted(
         self, batch: Sequence[Request], without_values: tuple[Signature, ...], signatures: dict[str, Signature]

@@ -124,6 +124,8 @@ def _status(request: Request, row: Row | None, rerun: Sequence[str], force: bool
         return Planned(request, "due")
     if row.error is None:
         return Planned(request, "cached")
+    if row.is_damaged:
+        return Planned(request, "due", row.error)
     kind = row.error.split(":", 1)[0]
     again = "failed" in rerun or kind in rerun
     return Planned(request, "due" if again else "failed", row.error)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.hardware.environment import device_kind, usable_cores
-from bench.registry.catalogue import declarations
-from bench.registry.targets import ZOOS
-from bench.results.bundle import FOLDER, read
+from bench.results.bundle import FOLDER, is_bundle, read
+from bench.results.spill import files_of, take_in
 from bench.results.store import Store
 from bench.spec.ablation import Ablation
 from bench.sweep.driver import run
 from bench.sweep.executors.local import LocalExecutor
 from bench.sweep.plan import Plan, plan
+from bench.sweep.preloading import preload
 from bench.sweep.progress import Reporter
 from bench.sweep.settings import Options
 
@@ -42,7 +42,11 @@ class Job:
 
 
 def run_all(job: Job, announce: Callable[[Plan], None], finished: Callable[[Plan], None]) -> bool:
-    """Run every ablation, calling `announce` before and `finished` after each; whether any measurement failed."""
+    """Run every ablation, calling `announce` before and `finished` after each; whether any measurement failed.
+
+    Results that an earlier run could not store are stored first.
+    """
+    take_in(job.store, files_of(job.store.path))
     plans = job.plans()
     workers = job.workers or workers_for(plans)
     executor = LocalExecutor(workers, preload(plans))
@@ -105,7 +109,7 @@ def _completed(planned: Plan, store: Store) -> Plan:
     """The plan, once the due measurements that the ablation's committed bundle has under their keys are stored."""
     due = {request.key for request in planned.due}
     folder = FOLDER / planned.ablation.name
-    if not due or not (folder / "meta.json").is_file():
+    if not due or not is_bundle(folder):
         return planned
     store.add_records([record for record in read(folder).records if record.measurement.key in due])
     return plan(planned.ablation, store, kinds=("static",))
@@ -117,25 +121,3 @@ def workers_for(plans: Sequence[Plan]) -> int:
     if any(device_kind(w.device) != "cpu" for w in work):
         return 1
     return max(1, usable_cores() // max(w.threads for w in work))
-
-
-def preload(plans: Sequence[Plan]) -> list[str]:
-    """The modules that jobs of these plans will import, for the fork server to import once."""
-    modules = {name: None for each in plans for name in _modules(each)}
-    return ["bench.sweep.worker", *modules]
-
-
-def _modules(each: Plan) -> Iterator[str]:
-    declared = declarations(each.ablation.plugins)
-    due = each.due
-    for family in dict.fromkeys(request.variant.architecture for request in due):
-        head = family.partition(":")[0]
-        yield from [head] if head in ZOOS else [declared.architectures.get(family).module] if ":" not in family else []
-    yield from (declared.metrics.get(name).module for name in dict.fromkeys(request.metric for request in due))
-    if any(request.kind == "accuracy" for request in due):
-        work = each.ablation.workload
-        yield from (
-            "bench.training.loop",
-            declared.tasks.get(work.task).module,
-            declared.datasets.get(work.dataset).module,
-        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ class Options:
 
     `budget` is in seconds. `replace` puts new measurements in place of stored ones. `allow_noop` is a person's
     reason to keep two variants that are the same network; `check_noop` looks for such. `notify` receives the events.
+    `pause` waits some seconds before the store is tried again.
     """
 
     workers: int = 1
@@ -28,6 +30,7 @@ class Options:
     allow_noop: str = ""
     check_noop: bool = True
     notify: Callable[[Any], None] = field(default=lambda event: None)
+    pause: Callable[[float], None] = time.sleep
 
 
 DEFAULT = Options()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,27 @@ def graphs(model: torch.nn.Module, tape: Tape, shape: tuple[int, ...]) -> str:
     from bench.structure.tape import record
 
     return f"{graph_hash(tape)}/{graph_hash(record(model, (2, *shape), training=True))}"
+
+
+SAME_SPEED = 2.0
+"""Two calls of one graph take other times from this ratio on: far above noise, below any sleep that matters."""
+
+
+def same_speed(one: Subject, other: Subject, calls: int = 4) -> bool:
+    """Whether the forward passes of two subjects take about the same time, by the least of a few calls in turn.
+
+    This is no timing: it only refuses to call two networks equally fast of which one sleeps or waits in between.
+    """
+    import torch
+
+    from bench.hardware.stopwatch import lap, thread_count
+
+    least = {0: math.inf, 1: math.inf}
+    with thread_count(one.threads), torch.inference_mode():
+        for _ in range(calls):
+            for number, subject in enumerate((one, other)):
+                least[number] = min(least[number], lap(subject.forward, subject.device).elapsed)
+    return max(least.values()) < SAME_SPEED * min(least.values())
 
 
 def _built(subject: Subject) -> Any:

@@ -23,8 +23,9 @@ from bench.spec.workload import Workload
 from bench.sweep.driver import run
 from bench.sweep.executors.local import LocalExecutor
 from bench.sweep.plan import Plan, Planned
+from bench.sweep.preloading import preload
 from bench.sweep.progress import Reporter
-from bench.sweep.running import preload, workers_for
+from bench.sweep.running import workers_for
 from bench.sweep.settings import Options
 
 Status = Literal["reproduced", "disputed", "off", "broken"]

@@ -25,7 +25,7 @@ from bench.spec.workload import Workload
 from bench.sweep.contributions import contributions
 from bench.sweep.executors import Emit, Progress
 from bench.sweep.executors.local import described
-from bench.sweep.signature import signature, values
+from bench.sweep.signature import same_speed, signature, values
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,41 @@ def _subject(request: Request, plugins: tuple[str, ...]) -> Subject:
         return Subject(**shared)
     where: dict[str, Any] = {"batch": work.batch, "device": work.device, "dtype": work.dtype, "threads": work.threads}
     return Subject(**shared, **where, layout=work.layout, compile=work.compile, graph=work.graph)
+
+
+@dataclass(frozen=True)
+class SharedJob:
+    """A speed of several variants whose graphs are equal: the first is timed, and the others have its timing.
+
+    A graph has tensor operations only. A variant whose calls take another time, since it sleeps or waits, is left
+    undone, and so are all others where the first cannot be timed: each is then measured on its own.
+    """
+
+    requests: tuple[Request, ...]
+    plugins: tuple[str, ...] = ()
+    attempt: int = 1
+
+    def __call__(self, emit: Emit) -> None:
+        first, *others = self.requests
+        subject = _subject(first, self.plugins)
+        timed = measured(first, lambda metric: metric.call(subject), self.plugins)
+        emit(timed)
+        for request in others if timed.error is None else ():
+            started = time.perf_counter()
+            if self._same_speed(subject, request):
+                emit(shared(timed, request, time.perf_counter() - started))
+
+    def _same_speed(self, subject: Subject, request: Request) -> bool:
+        try:
+            return same_speed(subject, _subject(request, self.plugins))
+        except Exception:  # such as two networks that do not fit side by side: what it is shows where it runs alone
+            return False
+
+
+def shared(timed: Measurement, request: Request, duration: float) -> Measurement:
+    """The timing of one variant as that of another with the same graph; the detail names the one that was timed."""
+    detail = {**timed.detail, "shared_with": timed.variant.name, "shared_because": "same graph"}
+    return replace(timed, key=request.key, variant=request.variant, duration=duration, detail=detail)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from bench.spec.ablation import load
 from bench.sweep import driver as sweep
 from bench.sweep import plan as planning
 from bench.sweep.executors.local import LocalExecutor
-from bench.sweep.running import preload
+from bench.sweep.preloading import preload
 from bench.sweep.settings import Options
 
 COUNT, SHAPE, WORKERS = 200, (3, 512, 512), 2

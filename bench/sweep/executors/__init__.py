@@ -11,6 +11,17 @@ Emit = Callable[[Any], None]
 Job = Callable[[Emit], None]
 Lane = Literal["shared", "exclusive"]
 
+Fault = Literal["", "killed", "outside"]
+"""Why the end of a job is no result of its network: nothing, `killed` by SIGKILL, or certainly ended from `outside`.
+
+SIGKILL is ambiguous: it comes from a person, or from the kernel when the network takes all memory. From outside come
+other signals that end processes (SIGTERM, SIGHUP, ...), and the death of the processes that start and watch the job.
+"""
+
+
+class WorkerError(RuntimeError):
+    """Jobs cannot be run on this machine, so that the run ends; no measurement is to blame and none is stored."""
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -24,9 +35,13 @@ class Progress:
 
 @dataclass(frozen=True)
 class Exit:
-    """How a job ended. `error` is None, or begins with its kind: `timeout:`, `oom:`, `died:`, `failed:`."""
+    """How a job ended. `error` is None, or begins with its kind: `timeout:`, `oom:`, `died:`, `failed:`.
+
+    Where `fault` is not empty, the error is not a result of the network: what is left of the job is tried again.
+    """
 
     error: str | None = None
+    fault: Fault = ""
 
 
 class Executor(Protocol):
@@ -38,7 +53,8 @@ class Executor(Protocol):
         """Run `job(emit)`; the future resolves when everything that the job emitted has been received.
 
         `timeout` is in seconds since the start, or since the last result. A job in the exclusive lane of a device runs
-        while no other job of fovbench, of this run or another, is on that device.
+        while no other job of fovbench, of this run or another, is on that device. The future raises WorkerError where
+        no job can be run at all.
         """
         ...
 

@@ -1,7 +1,7 @@
 """Jobs on this machine, each in a process of its own, so that a process that dies costs one measurement only.
 
-A fork server imports the large libraries once; a job then starts in about 0.1 s. Where there is no fork server
-(Windows), processes are spawned.
+A fork server imports what jobs need once (`preloading`); a job then starts in about 0.1 s, below a supervisor that ends
+all that the job started. Where there is no fork server (Windows), processes are spawned, without a supervisor.
 """
 
 from __future__ import annotations
@@ -10,46 +10,72 @@ import contextlib
 import multiprocessing
 import multiprocessing.connection
 import os
+import re
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
-from bench.registry.cache import cache_folder
-from bench.sweep.executors import Emit, Exit, Job, Lane, Progress
+import psutil
 
-_WAITING, _STARTED, _ITEM, _ENDED = "waiting", "started", "item", "ended"
+from bench.sweep.executors import Emit, Exit, Job, Lane, Progress, WorkerError, imports
+from bench.sweep.executors.reservation import lock_folder, reserved
+from bench.sweep.executors.supervisor import supervised
 
-PATIENCE = 3.0
-"""Seconds after which a job that waits for its device prints that it waits."""
-
+_WAITING, _STARTED, _ITEM, _ENDED, _REFUSED = "waiting", "started", "item", "ended", "refused"
 
 LOST = 255
 """The exit status that multiprocessing gives a process whose fork server was killed."""
 
+UNGUARDED = 97
+"""The exit status of a worker process that was asked, while it was starting, to start worker processes itself."""
 
-class WorkerError(RuntimeError):
-    """Worker processes cannot be started at all, so that the run ends; no measurement is to blame."""
+STARTING = "fovbench worker that starts"
+"""The name of a worker process until its job begins."""
 
+PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+"""Seconds between the attempts to start a process: a fork server that was killed is replaced once it has ended."""
 
-STARTS, PAUSE = 100, 0.1
-"""How often a start is tried, and the seconds between: a fork server that was killed is replaced once it has ended."""
+GRACE = 10.0
+"""Seconds that a supervisor has to end its job before it is killed."""
+
+SLICE, LATE = 5.0, 2.0
+"""Seconds that are waited for a message at once; a wait this much longer means that this process was suspended."""
+
+FROM_OUTSIDE = ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGXCPU", "SIGPWR")
+"""Signals that end a process and that no fault of a network raises: SIGXCPU is a limit on CPU time (`ulimit -t`)."""
+
+CAUSES = {"SIGKILL": " (was it out of memory?)", "SIGBUS": " (was /dev/shm or a disk full?)"}
+
+OUT_OF_MEMORY = re.compile(
+    r"can't allocate memory|cannot allocate memory|not enough memory: you tried to allocate|bad_alloc|_ALLOC_FAILED"
+    r"|\b(CUDA|HIP|XPU|MPS)\b.*\bout of memory\b",
+    re.IGNORECASE,
+)
+"""What libraries say that raise no error of their own for it: torch's allocators, C++, cuBLAS, cuDNN, the system."""
 
 
 class LocalExecutor:
-    """At most `workers` processes at once; `preload` names the modules that the fork server imports."""
+    """At most `workers` processes at once; `preload` names the modules that the fork server imports.
+
+    Raises WorkerError where devices cannot be locked.
+    """
 
     def __init__(self, workers: int, preload: Sequence[str] = ()) -> None:
+        if multiprocessing.current_process().name == STARTING:
+            os._exit(UNGUARDED)
+        _open_standard_streams()
         methods = multiprocessing.get_all_start_methods()
         self._context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         if "forkserver" in methods:
-            self._context.set_forkserver_preload(["bench.sweep.executors.local", *preload])
-        _lock_folder()
+            os.environ[imports.VARIABLE] = ",".join(preload)
+            self._context.set_forkserver_preload(["bench.sweep.executors.local", "bench.sweep.executors.in_advance"])
+        lock_folder()
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="job")
         self._processes: set[Any] = set()
         self._stopped = threading.Event()
@@ -68,83 +94,199 @@ class LocalExecutor:
     def _supervise(self, job: Job, receive: Emit, timeout: float, device: str, lane: Lane) -> Exit:
         if self._stopped.is_set():
             return Exit("stopped: the run was ended")
-        ours, theirs = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=_work, args=(job, theirs, device, lane))
-        _start(process)
-        theirs.close()
+        process, ours, report = _started(self._context, job, device, lane)
         self._processes.add(process)
         try:
-            return _followed(process, ours, receive, timeout)
+            return _followed(process, ours, receive, timeout, report)
         finally:
             _end(process)
             self._processes.discard(process)
             ours.close()
+            report.close()
 
 
-def _followed(process: Any, pipe: Connection, receive: Emit, timeout: float) -> Exit:
-    """Pass on what the job sends until it ends, dies, or sends nothing for longer than `timeout`, in seconds."""
-    deadline: float | None = None
-    while True:
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        if not multiprocessing.connection.wait([pipe, process.sentinel], left):
-            return Exit(f"timeout: no result within {timeout:g} s")
+def _open_standard_streams() -> None:
+    """Open the null device in place of each standard stream that is closed: other files would get its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
-            if not pipe.poll():  # the process is dead, but a child of it may keep the pipe open
-                raise EOFError
-            tag, item = pipe.recv()
-        except (EOFError, ConnectionError):
-            process.join()
-            if deadline is None and 0 < process.exitcode != LOST:
-                status = process.exitcode
-                message = f"a worker process could not start (exit status {status}); its error is printed above"
-                raise WorkerError(message) from None
-            return Exit(_death(process.exitcode))
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r+"))  # noqa: SIM115 - for as long as this process lasts
+
+
+def _started(context: Any, job: Job, device: str, lane: Lane) -> tuple[Any, Connection, Connection]:
+    """A started process, the pipe of its job's messages, and the pipe of its exit code. Raises WorkerError."""
+    try:
+        (ours, theirs), (report, reporting) = context.Pipe(duplex=False), context.Pipe(duplex=False)
+        process = context.Process(target=_work, args=(job, theirs, reporting, device, lane), name=STARTING)
+        _start(process)
+    except (OSError, EOFError) as error:
+        raise WorkerError(f"no worker process can be started: {error or 'its fork server ends at once'}") from error
+    theirs.close()
+    reporting.close()
+    return process, ours, report
+
+
+def _start(process: Any) -> None:
+    """Start a process, also where the fork server was killed a moment ago. Raises OSError, EOFError if none answers."""
+    for pause in PAUSES:
+        with contextlib.suppress(ConnectionError, EOFError):
+            process.start()
+            return
+        time.sleep(pause)
+    process.start()
+
+
+def _followed(process: Any, pipe: Connection, receive: Emit, timeout: float, report: Connection | None = None) -> Exit:
+    """Pass on what the job sends until it ends, dies, or sends nothing for longer than `timeout`, in seconds.
+
+    Time in which this process itself is suspended does not count. Raises WorkerError where the job cannot be run.
+    """
+    deadline: float | None = None
+    sources: list[Any] = [pipe, process.sentinel]
+    while True:
+        before = time.monotonic()
+        left = None if deadline is None else max(0.0, min(deadline - before, SLICE))
+        if not multiprocessing.connection.wait(sources, left):
+            now = time.monotonic()
+            deadline = (deadline or now) + _suspended(now - before - (left or 0.0))
+            if now >= deadline:
+                return Exit(f"timeout: no result within {timeout:g} s")
+            continue
+        message = _message(pipe) if pipe in sources else None
+        if message is None and report is not None and pipe in sources:
+            sources = [report, process.sentinel]  # the supervisor reports once nothing of the job is left
+            continue
+        if message is None:
+            return _death(process, report, started=deadline is not None)
+        tag, item = message
         if tag == _ENDED:
             return Exit(item)
+        if tag == _REFUSED:
+            raise WorkerError(item)
         if tag in (_ITEM, _WAITING):
             receive(item)
         if not isinstance(item, Progress):
             deadline = time.monotonic() + timeout
 
 
-def _death(code: int) -> str:
-    if code == LOST:
-        return "died: killed by SIGKILL, or its fork server was"
+def _suspended(late: float) -> float:
+    """The seconds that this process was suspended, by how much later than it asked for it woke."""
+    return late if late > LATE else 0.0
+
+
+def _message(pipe: Connection) -> Any:
+    """The next message of a job; None where the pipe has ended, in the middle of a message or between two."""
+    try:
+        return pipe.recv() if pipe.poll() else None
+    except (EOFError, OSError):
+        return None
+
+
+def _death(process: Any, report: Connection | None, started: bool) -> Exit:
+    """How a job ended that did not say it itself. Raises WorkerError where its process did not even start."""
+    code = _message(report) if report is not None else None
+    if code is not None:
+        return _exit(code)
+    process.join()
+    if not started and 0 < process.exitcode != LOST:
+        raise WorkerError(_unstarted(process.exitcode))
+    if report is None and process.exitcode != LOST:
+        return _exit(process.exitcode)
+    return Exit("died: killed by SIGKILL, or the process that started it was", "outside")
+
+
+def _unstarted(code: int) -> str:
+    if code != UNGUARDED:
+        return f"a worker process could not start (exit status {code}); its error is printed above"
+    script = getattr(sys.modules["__main__"], "__file__", "the script")
+    return (
+        f"{script}: measures when it is imported, and every worker process imports it\n"
+        'put what it does below a line `if __name__ == "__main__":`'
+    )
+
+
+def _exit(code: int) -> Exit:
+    """The end of a job by the exit code of its process, which is negative for a signal."""
     if code >= 0:
-        return f"died: the process ended with exit status {code} before its work was done"
-    name = signal.Signals(-code).name
-    cause = " (was it out of memory?)" if name == "SIGKILL" else ""
-    return f"died: killed by {name}{cause}"
+        return Exit(f"died: the process ended with exit status {code} before its work was done")
+    name = _signal(-code)
+    error = f"died: killed by {name}{CAUSES.get(name, '')}"
+    return Exit(error, "killed" if name == "SIGKILL" else "outside" if name in FROM_OUTSIDE else "")
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _end(process: Any) -> None:
-    """Kill a job's process and its process group, also where the process itself is dead already."""
-    if process.pid is None:
+    """End a job: ask its supervisor, and kill what does not end. Also where the fork server was killed."""
+    if process.pid is None or process.exitcode not in (None, LOST):
         return
-    if hasattr(os, "killpg"):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-    if process.is_alive():
-        process.kill()
-    process.join()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        supervisor = psutil.Process(process.pid)
+        supervisor.terminate()
+        if not _has_ended(supervisor):
+            for each in [*supervisor.children(recursive=True), supervisor]:
+                with contextlib.suppress(psutil.Error):
+                    each.kill()
+            _has_ended(supervisor)
 
 
-def _work(job: Job, pipe: Connection, device: str, lane: Lane) -> None:
-    """Run one job in its process, from start to end."""
-    _detach()
+def _has_ended(process: psutil.Process) -> bool:
+    """Whether a process ends soon. It may be no child of this one, and a zombie if nobody asks for its exit code."""
+    ends = time.monotonic() + GRACE
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        if time.monotonic() > ends:
+            return False
+        time.sleep(0.001)
+    return True
+
+
+def _work(job: Job, pipe: Connection, report: Connection, device: str, lane: Lane) -> None:
+    """What a worker process does from start to end."""
+    multiprocessing.current_process().name = "fovbench worker"
+    perform = partial(_perform, job, pipe, device, lane)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver
+    os.dup2(2, 1)
+    if hasattr(os, "fork"):
+        os.setsid()
+        supervised(perform, pipe, report)
+    else:
+        report.close()
+        threading.Thread(target=_end_with_driver, daemon=True).start()
+        perform()
+
+
+def _end_with_driver() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+def _perform(job: Job, pipe: Connection, device: str, lane: Lane) -> None:
+    """Run one job on its device; say how it ended."""
     try:
-        with _reserved(device, lane, lambda text: pipe.send((_WAITING, Progress(text, 0, 0)))):
+        with reserved(device, lane, lambda text: pipe.send((_WAITING, Progress(text, 0, 0)))):
             pipe.send((_STARTED, None))
             job(lambda item: pipe.send((_ITEM, item)))
         pipe.send((_ENDED, None))
-    except Exception as error:
+    except WorkerError as error:
+        pipe.send((_REFUSED, str(error)))
+    except BaseException as error:  # sys.exit and what else a network may raise are its own end too
         pipe.send((_ENDED, described(error)))
 
 
 def described(error: BaseException) -> str:
     """An exception as the error of a measurement: its kind, its type, its first line."""
     first = (str(error).splitlines() or [""])[0].strip()
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    if _out_of_memory(error):
         return f"oom: {first or 'out of memory'}"
     kind = getattr(error, "kind", "")
     if kind:
@@ -152,75 +294,15 @@ def described(error: BaseException) -> str:
     return f"failed: {type(error).__name__}: {first}".rstrip(": ")
 
 
-def _start(process: Any) -> None:
-    """Start a process, also where the fork server was killed a moment ago. Raises ConnectionError if none answers."""
-    for attempt in range(STARTS):
-        try:
-            process.start()
-            return
-        except (ConnectionError, EOFError):
-            if attempt == STARTS - 1:
-                raise
-            time.sleep(PAUSE)
+def _out_of_memory(error: BaseException) -> bool:
+    """Whether memory was short: by the type of the error or of a cause, or by what a library says in it."""
+    chain: list[BaseException] = [error]
+    while (cause := chain[-1].__cause__) is not None and cause not in chain:
+        chain.append(cause)
+    return any(_says_out_of_memory(each) for each in chain)
 
 
-def _detach() -> None:
-    """Leave Ctrl-C to the driver, print to stderr only, and end when the driver ends."""
-    if hasattr(os, "setsid"):
-        with contextlib.suppress(PermissionError):
-            os.setsid()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sys.stdout.flush()
-    os.dup2(2, 1)
-    threading.Thread(target=_die_with_driver, daemon=True).start()
-
-
-def _die_with_driver() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        multiprocessing.connection.wait([parent.sentinel])
-        if hasattr(os, "killpg"):
-            os.killpg(0, signal.SIGKILL)
-        os._exit(1)
-
-
-def _lock_folder() -> Path:
-    folder = cache_folder() / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-@contextlib.contextmanager
-def _reserved(device: str, lane: Lane, say: Callable[[str], None]) -> Iterator[None]:
-    """Reserve the device: shared with other jobs, or exclusively. The kernel releases it if the process is killed.
-
-    Each job acquires a turnstile first. A job that needs the device exclusively keeps the turnstile while it waits, so
-    that later jobs wait behind it: otherwise a series of training runs could delay a timing for ever.
-    """
-    from filelock import FileLock, ReadWriteLock
-
-    name = _lock_folder() / device.replace(":", "-")
-    turnstile, lock = FileLock(f"{name}.turnstile"), ReadWriteLock(f"{name}.db")
-    _patiently(turnstile.acquire, say, f"waiting for {device}: another run measures a time, or waits to measure one")
-    if lane == "shared":
-        turnstile.release()
-    _patiently(
-        lock.acquire_write if lane == "exclusive" else lock.acquire_read,
-        say,
-        f"waiting for {device}: another run uses it, and a timing needs it exclusively",
-    )
-    turnstile.release()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _patiently(acquire: Callable[..., object], say: Callable[[str], None], text: str) -> None:
-    from filelock import Timeout
-
-    try:
-        acquire(timeout=PATIENCE)
-    except Timeout:
-        say(text)
-        acquire()
+def _says_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, (RuntimeError, OSError)) and OUT_OF_MEMORY.search(str(error)) is not None

@@ -73,6 +73,10 @@ def test_lists_and_pictures_of_another_kind_are_named(root, monkeypatch):
     (home / LISTS[0]).write_text(text + "000007.jpg\n")
     with pytest.raises(ValueError, match=r"list_eval_partition\.txt:7: expected the name of an image"):
         files(root, "train")
+    for name in ("../../000001.jpg", "/etc/passwd"):
+        (home / LISTS[0]).write_text(f"{text}{name} 0\n")
+        with pytest.raises(ValueError, match=r"list_eval_partition\.txt:7: expected the name of an image below"):
+            files(root, "train")
     (home / LISTS[0]).write_text(text)
     monkeypatch.undo()
     with pytest.raises(ValueError, match=r"list_\w+\.txt: missing, cut short or changed|identity_CelebA"):

@@ -11,8 +11,9 @@ import pytest
 from annotated import dots, lit, people
 from PIL import Image
 
-from bench.data.coco_keypoints import FLAT, coco_keypoints, files
+from bench.data.coco_keypoints import FLAT, OTHER, coco_keypoints, files
 from bench.data.coco_keypoints import NAMES as COCO
+from bench.data.crops import OUTSIDE
 from bench.data.examples import DataNotFound
 
 SHAPE = (3, 32, 32)
@@ -192,3 +193,99 @@ def test_a_turned_picture_is_read_in_the_orientation_whose_size_the_annotation_s
     first, last = (inside[:, :4], inside[:, -4:]) if size == (60, 40) else (inside[:4], inside[-4:])
     assert first.min() > 200
     assert last.max() < 50
+
+
+def outcome(root: Path) -> Any:
+    """The number of people and what was left out, or the message of the refusal."""
+    try:
+        examples = coco_keypoints(root, "val", SHAPE)
+    except ValueError as error:
+        return str(error)
+    return len(examples), {reason: count for reason, count in examples.left_out.items() if count}
+
+
+@pytest.mark.parametrize("box", [[1000, 10, 20, 20], [10, -500, 20, 20], [-90, -90, 20, 20], [80, 60, 5, 5]])
+def test_people_whose_box_is_outside_the_image_are_left_out_and_counted(tmp_path, box):
+    tree(tmp_path, person(id=1, bbox=box), person(id=2), person(id=3, bbox=[-5, -5, 20, 20]))
+    assert outcome(tmp_path) == (2, {OUTSIDE: 1})
+    tree(tmp_path, person(bbox=box))
+    assert outcome(tmp_path).endswith(f"nobody in this split has an annotated joint; left out: 1 ({OUTSIDE})")
+
+
+def test_annotations_of_other_categories_are_left_out_and_counted(tmp_path):
+    path = tree(tmp_path, person(id=1), person(id=2, category_id=18, keypoints=None), person(id=3, category_id="1"))
+    assert outcome(tmp_path) == (1, {OTHER: 2})
+    contents = json.loads(path.read_text())
+    contents["categories"] = [{"id": 1, "name": "dog"}, {"id": 18, "name": "person"}]
+    contents["annotations"][1]["keypoints"] = contents["annotations"][0].pop("keypoints")
+    path.write_text(json.dumps(contents))
+    assert outcome(tmp_path) == (1, {OTHER: 2})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"id": [1]}, r"annotations[0]: 'id' is [1], not a number or a string"),
+        ({"id": True}, "annotations[0]: 'id' is True, not a number or a string"),
+        ({"image_id": True}, "annotation 1: 'image_id' True is not the id of an image that the file lists"),
+        ({"iscrowd": "0"}, "annotation 1: 'iscrowd' is '0', not 0 or 1"),
+        ({"iscrowd": 2}, "annotation 1: 'iscrowd' is 2, not 0 or 1"),
+        (
+            {"bbox": [1, float("inf"), 3, 4]},
+            "annotation 1: 'bbox' is a list of 4, not a list of 4 finite numbers: it holds inf",
+        ),
+        (
+            {"keypoints": [1, 2, True] * 17},
+            "annotation 1: 'keypoints' is a list of 51, not a list of 51 finite numbers: it holds True",
+        ),
+    ],
+)
+def test_values_of_another_type_are_refused_with_annotation_and_key(tmp_path, changes, message):
+    path = tree(tmp_path, person(**changes))
+    assert outcome(tmp_path) == f"{path}: {message}"
+
+
+def test_an_annotation_that_is_there_twice_is_refused(tmp_path):
+    path = tree(tmp_path, person(id=7), person(id=8), person(id=7))
+    assert outcome(tmp_path) == f"{path}: annotations[2]: 'id' 7 is that of annotations[0] too"
+    tree(tmp_path, person(id=None), person(id=None))
+    assert outcome(tmp_path) == (2, {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"id": True}, "'id' is True, not a number or a string"),
+        ({"width": "60", "height": "40"}, "'width' is '60', not a whole number from 1"),
+        ({"width": 60.0, "height": 40.0}, "'width' is 60.0, not a whole number from 1"),
+        ({"width": 60}, "'height' is None, not a whole number from 1"),
+        ({"width": 60, "height": -40}, "'height' is -40, not a whole number from 1"),
+    ],
+)
+def test_a_wrong_id_or_size_of_an_image_is_refused(tmp_path, changes, message):
+    path = tree(tmp_path, person(), images=[{"id": 1, "file_name": "1.jpg", **changes}])
+    assert outcome(tmp_path) == f"{path}: images[0]: {message}"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[]", r"an entry is \[\], not an object"),
+        ('{"annotations": []}', "'images' is None, not a list"),
+        ('{"images": {}, "annotations": []}', r"'images' is \{\}, not a list"),
+        ('{"images": [], "annotations": null}', "'annotations' is None, not a list"),
+        ('{"images": [], "annotations": [], "categories": 1}', "'categories' is 1, not a list"),
+        ("[" * 100_000, "RecursionError"),
+    ],
+)
+def test_a_file_of_another_form_says_what_is_wrong(tmp_path, content, message):
+    path = tree(tmp_path)
+    path.write_text(content)
+    with pytest.raises(ValueError, match=rf"^{path}: no person_keypoints file of COCO: .*{message}"):
+        coco_keypoints(tmp_path, "val", SHAPE)
+
+
+def test_an_annotation_file_beyond_the_limit_is_refused_before_it_is_read(tmp_path):
+    with tree(tmp_path).open("wb") as file:
+        file.truncate(5 << 30)
+    assert outcome(tmp_path).endswith("val2017.json: it has 5,368,709,120 bytes; at most 1,073,741,824 are read")

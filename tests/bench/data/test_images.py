@@ -277,3 +277,38 @@ def test_random_changes_of_a_file_are_read_or_refused_with_its_name(tmp_path):
         changed[rng.integers(0, min(len(changed), 200), 3)] = rng.integers(0, 256, 3)
         (tmp_path / "x").write_bytes(changed.tobytes())
         assert outcome(tmp_path / "x").startswith((str((1, *COLOUR)), f"{tmp_path / 'x'}: "))
+
+
+def renumbered(values: np.ndarray, colours: list[tuple[int, int, int]]) -> Image.Image:
+    """Labels as indices of a palette of these colours."""
+    labels = Image.new("P", values.shape[::-1])
+    labels.putpalette([level for colour in colours for level in colour])
+    labels.putdata(values.ravel().tolist())
+    return labels
+
+
+def test_a_palette_of_grey_levels_that_are_not_its_indices_is_refused(tmp_path):
+    """Programs that leave unused colours out number the others anew: label 3 becomes index 1."""
+    image = saved(tmp_path / "a.png", ramp(1))
+    anew = renumbered(ramp(1) // 3, [(0, 0, 0), (3, 3, 3)])
+    for ending in ("png", "bmp"):
+        with pytest.raises(ValueError, match=rf"b\.{ending}: its palette gives index 1 the colour of label 3"):
+            load_pairs([image], [saved(tmp_path / f"b.{ending}", anew)], GREY, LABELS)
+    same = renumbered(ramp(1), [(level,) * 3 for level in range(256)])
+    assert (load_pairs([image], [saved(tmp_path / "c.png", same)], GREY, LABELS)[1][0] == ramp(1)).all()
+
+
+def test_a_palette_with_colours_of_the_dataset_at_other_indices_is_refused(tmp_path):
+    colours = {0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0)}
+    image = saved(tmp_path / "a.png", ramp(1))
+    anew = saved(tmp_path / "b.png", renumbered(ramp(1) // 3, [(0, 0, 0), (0, 128, 0)]))
+    with pytest.raises(ValueError, match=r"b\.png: its palette gives index 1 the colour of label 2"):
+        load_pairs([image], [anew], GREY, LABELS, colours)
+    other = saved(tmp_path / "c.png", renumbered(ramp(1) // 3, [(0, 0, 0), (9, 128, 0)]))
+    assert load_pairs([image], [other], GREY, LABELS, colours)[1].max() == 1
+
+
+def test_labels_in_gif_are_refused_since_its_writers_number_colours_anew(tmp_path):
+    image = saved(tmp_path / "a.png", ramp(1))
+    with pytest.raises(ValueError, match=r"b\.gif: labels of format GIF are not exact: use PNG, BMP"):
+        load_pairs([image], [saved(tmp_path / "b.gif", ramp(3))], GREY, LABELS)

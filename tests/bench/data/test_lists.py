@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,85 @@ def test_a_name_that_leaves_its_folder(name):
 @pytest.mark.parametrize("written", ["a/b.png", "/far/away/a/b.png", "D:\\x\\a\\b.png"])
 def test_listed_paths_are_resolved_by_their_last_two_parts(written):
     assert resolve(Path("data"), written) == Path("data/a/b.png")
+
+
+@pytest.mark.parametrize(
+    "again", ["train/0.png trainannot/0.png", "train/0.png trainannot/2.png", " train/0.png\ttrainannot/0.png "]
+)
+def test_an_image_that_is_listed_twice_is_refused_by_line(tmp_path, write_camvid, again):
+    write_camvid(tmp_path, line="{split}/{name}.png {split}annot/{name}.png")
+    (tmp_path / "train.txt").write_text(f"train/0.png trainannot/0.png\n\n{again}\n")
+    with pytest.raises(ValueError, match=r"train\.txt:3: line 1 lists this image too: 'train/0\.png\s"):
+        files(tmp_path, "train")
+
+
+def test_so_is_an_image_of_voc(tmp_path, write_voc):
+    home = write_voc(tmp_path)
+    (home / "ImageSets" / "Segmentation" / "val.txt").write_text("a\nb\na\n")
+    with pytest.raises(ValueError, match=r"val\.txt:3: line 1 lists this image too: 'a'"):
+        voc(tmp_path, "val", SHAPE)
+
+
+@pytest.mark.parametrize("end", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
+def test_only_line_feeds_and_carriage_returns_end_a_line(tmp_path, end):
+    (tmp_path / "a.txt").write_bytes(f"a{end}b\r\nc\rd\n".encode())
+    lines = read_lines(tmp_path / "a.txt")
+    assert [(line.number, line.text) for line in lines] == [(1, f"a{end}b"), (2, "c"), (3, "d")]
+
+
+def test_a_list_beyond_the_limit_is_refused_before_it_is_read(tmp_path):
+    with (tmp_path / "a.txt").open("wb") as file:
+        file.truncate(5 << 30)
+    with pytest.raises(ValueError, match=r"a\.txt: it has 5,368,709,120 bytes; at most 67,108,864 are read"):
+        read_lines(tmp_path / "a.txt")
+
+
+def test_a_long_line_is_quoted_in_part(tmp_path):
+    (tmp_path / "train.txt").write_text("a " * 3000)
+    with pytest.raises(ValueError, match=r"train\.txt:1: expected an image .*: '(a )+\.\.\.'$") as caught:
+        files(tmp_path, "train")
+    assert len(str(caught.value)) < 400 + len(str(tmp_path))
+
+
+@pytest.mark.parametrize("length", [300, 5000])
+def test_a_name_longer_than_a_file_system_allows_is_no_file(tmp_path, write_camvid, length):
+    write_camvid(tmp_path)
+    (tmp_path / "train.txt").write_text(f"train/{'a' * length}.png trainannot/0.png\n")
+    with pytest.raises(DataNotFound, match=r"line 1 of train\.txt\): not found, looked for .*train/aaa") as caught:
+        files(tmp_path, "train")
+    assert len(str(caught.value)) < 1200
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def _loop(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (_folder, "it is a folder"),
+        (_pipe, "it is no regular file"),
+        (_device, "it is no regular file"),
+        (_loop, "it is a link to nothing"),
+    ],
+)
+@pytest.mark.parametrize("name", ["train.txt", "train/1.png", "trainannot/2.png"])
+def test_what_is_no_file_is_not_opened_and_said(tmp_path, write_camvid, name, make, what):
+    """Reading a pipe would wait for ever, and a device has no end."""
+    write_camvid(tmp_path)
+    (tmp_path / name).unlink()
+    make(tmp_path / name)
+    with pytest.raises(DataNotFound, match=rf"looked for .*{name} \({what}\)"):
+        files(tmp_path, "train")

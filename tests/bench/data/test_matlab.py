@@ -274,3 +274,49 @@ def test_random_changes_of_an_annotation_file_of_mpii_are_read_or_refused_with_i
         message = refused(lambda: mpii._annotations(path))
         assert message.startswith((f"{path}: ", "nothing"))
         assert len(message.splitlines()) == 1
+
+
+@pytest.mark.parametrize("place", [1e7, -1e7, 1e39, 1e308, np.inf])
+def test_a_place_beyond_any_photograph_is_refused_with_file_and_image(tmp_path, place):
+    path = crops(tmp_path, joints=np.where(JOINTS == 60, place, JOINTS))
+    message = refusal(lspet128.lspet128, tmp_path, "train")
+    problem = "no finite place" if np.isinf(place) else "a place beyond 1,000,000 px"
+    assert message == f"{path}: an annotated joint of im00000.jpg has {problem}"
+
+
+def test_so_is_one_of_mpii(tmp_path):
+    path = annotation_file(tmp_path, rectangle([point(x=1e39)]))
+    message = refusal(mpii.mpii, tmp_path, "train")
+    assert message == f"{path}: RELEASE.annolist(1): an annotated joint has a place beyond 1,000,000 px"
+
+
+def test_a_person_of_mpii_outside_the_image_is_left_out_and_counted(tmp_path):
+    annotation_file(tmp_path, rectangle([point()], objpos=matlab_struct(x=9000.0, y=30.0)))
+    message = refusal(mpii.mpii, tmp_path, "train")
+    assert message.endswith(
+        "nobody in this split has an annotated joint; left out: 1 (people whose box is outside the image)"
+    )
+
+
+def test_all_variables_together_have_a_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench.data.matfile, "MOST_BYTES", 4 << 20)
+    savemat(tmp_path / "x.mat", {"a": np.zeros(300_000), "b": np.zeros(300_000)}, do_compression=True)
+    message = refused(lambda: variables(tmp_path / "x.mat"))
+    assert "a variable takes more than 4 MiB, or all of them together do" in message
+    savemat(tmp_path / "x.mat", {"a": np.zeros(300_000)}, do_compression=True)
+    assert variables(tmp_path / "x.mat")["a"].shape == (1, 300_000)
+
+
+def test_a_variable_that_is_there_twice_is_refused(tmp_path):
+    content = valid()
+    (tmp_path / "x.mat").write_bytes(content + content[128:])
+    assert (
+        refused(lambda: variables(tmp_path / "x.mat")) == f"{tmp_path}/x.mat: it has a variable twice: fetch it again"
+    )
+
+
+def test_a_matlab_file_beyond_the_limit_is_refused_before_it_is_read(tmp_path):
+    with (tmp_path / "x.mat").open("wb") as file:
+        file.truncate(5 << 30)
+    message = refused(lambda: variables(tmp_path / "x.mat"))
+    assert message == f"{tmp_path}/x.mat: it has 5,368,709,120 bytes; at most 1,073,741,824 are read"

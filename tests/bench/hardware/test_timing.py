@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -16,13 +20,14 @@ from bench.hardware.timing import (
     Sample,
     Schedule,
     Timing,
-    clock_of,
+    enough,
     explained,
     judged,
     layout_medians,
     moved,
     timed,
     timed_call,
+    times_of,
     warmed_up,
     why_stop,
 )
@@ -32,10 +37,19 @@ STEADY = Lap(1.0, 1.0)
 
 
 class Clock:
-    """A machine on which a call takes what it is told to take, and time passes only by calls."""
+    """A machine on which a call takes what it is told to take, and time passes only by calls.
 
-    def __init__(self, laps: Iterator[Lap], switching: Callable[[int], bool] = lambda call: False) -> None:
-        self.laps, self.switching, self.time, self.calls, self.switched = laps, switching, 0.0, 0, 0
+    `waiting` is how long the next call waits for a core; without it the kernel does not count that.
+    """
+
+    def __init__(
+        self,
+        laps: Iterator[Lap],
+        switching: Callable[[int], bool] = lambda call: False,
+        waiting: Callable[[int], float] | None = None,
+    ) -> None:
+        self.laps, self.switching, self.waiting = laps, switching, waiting
+        self.time, self.calls, self.switched, self.waited = 0.0, 0, 0, 0.0
 
     def lap(self, call: Callable[[], object]) -> Lap:
         call()
@@ -43,11 +57,13 @@ class Clock:
         self.time += taken.elapsed
         self.calls += 1
         self.switched += self.switching(self.calls)
+        self.waited += self.waiting(self.calls) if self.waiting else 0.0
         return taken
 
     def machine(self, trouble: Callable[[], str] = str) -> Machine:
         loads = iter([0.5, 1.5])
-        return Machine(self.lap, lambda: self.time, lambda: self.switched, lambda: next(loads), trouble)
+        waited = (lambda: self.waited) if self.waiting else lambda: None
+        return Machine(self.lap, lambda: self.time, lambda: self.switched, lambda: next(loads), trouble, waited)
 
 
 def nothing() -> None:
@@ -124,10 +140,8 @@ def test_the_time_limit_waits_for_the_least() -> None:
 
 def test_many_calls_on_few_layouts_are_no_narrow_interval() -> None:
     samples = [Sample(1.0, 1.0, layout=i % 5) for i in range(1000)]
-    assert why_stop(samples, 0.0, Schedule(samples=2000), single=False) == ""
-    assert why_stop(
-        [replace(s, layout=i % 20) for i, s in enumerate(samples)], 0.0, Schedule(samples=2000), single=False
-    )
+    assert why_stop(samples, 0.0, Schedule(samples=2000)) == ""
+    assert why_stop([replace(s, layout=i % 20) for i, s in enumerate(samples)], 0.0, Schedule(samples=2000))
 
 
 def test_a_preempted_call_is_kept_and_marked() -> None:
@@ -135,12 +149,12 @@ def test_a_preempted_call_is_kept_and_marked() -> None:
     laps = (Lap(2.0, 1.0) if i % 7 == 0 else STEADY for i in itertools.count(1))
     clock = Clock(laps, switching=lambda call: call % 7 == 0)
     plan = Schedule(samples=28, tolerance=-1, calls=1, seconds=1e9)
-    timing = timed(nothing, nothing, clock.machine(), plan, single=True)
+    timing = timed(nothing, nothing, clock.machine(), plan)
     assert len(timing.samples) == 28
     assert timing.troubles["preempted"] == sum(s.elapsed == 2.0 for s in timing.samples) > 0
     assert set(timing.seconds) == {1.0}
-    assert timing.clock == "elapsed"
     told = explained(timing)
+    assert (told["clock"], told["disturbed"]) == ("elapsed", False)
     assert told["bad_samples"] == [["preempted", 2000.0]] * timing.troubles["preempted"]
     assert told["percentiles_ms"]["p99"] == 1000.0
 
@@ -152,10 +166,13 @@ def test_a_preempted_call_is_kept_and_marked() -> None:
         (Sample(1.0, 0.5, switches=0), False),  # waited, but for nobody else: part of the call
         (Sample(1.0, 0.97, switches=1), False),  # too short a loss to matter
         (Sample(9.0, 9.0, switches=5), False),  # slow, but it had its core
+        (Sample(1.0, 0.5, switches=1, waited=0.0), False),  # slept, as the kernel says
+        (Sample(1.0, 0.5, switches=0, waited=0.4), True),
+        (Sample(1.0, 0.96, switches=2, waited=0.04), False),
     ],
 )
 def test_what_makes_a_call_preempted(sample: Sample, bad: bool) -> None:
-    *_, last = judged([*[STEADY_SAMPLE] * 20, sample], single=True)
+    *_, last = judged([*[STEADY_SAMPLE] * 20, sample])
     assert bool(last.trouble) is bad
 
 
@@ -164,8 +181,8 @@ STEADY_SAMPLE = Sample(1.0, 1.0)
 
 def test_on_several_threads_the_usual_share_is_that_of_the_calls_themselves() -> None:
     usual = [Sample(1.0, 1.5, switches=1)] * 20  # two threads, one idle half of the time
-    *_, last = judged([*usual, Sample(1.5, 1.5, switches=1)], single=False)
-    assert [s.trouble for s in judged(usual, single=False)] == [""] * 20
+    *_, last = judged([*usual, Sample(1.5, 1.5, switches=1)])
+    assert [s.trouble for s in judged(usual)] == [""] * 20
     assert last.trouble == "preempted"
 
 
@@ -183,23 +200,70 @@ def test_where_every_sample_is_bad_timing_ends_all_the_same() -> None:
     assert timing.stopped == "5 s"
 
 
-def test_on_a_busy_machine_the_cpu_time_of_a_single_thread_is_read() -> None:
-    # Every call works for one second and waits for two more.
-    busy = Clock(itertools.repeat(Lap(3.0, 1.0)), switching=lambda call: True)
-    timing = timed(nothing, nothing, busy.machine(), Schedule(samples=40, calls=1, seconds=1e9), single=True)
-    assert (timing.clock, set(timing.seconds)) == ("cpu", {1.0})
-    assert timing.stopped == "interval within 1.0%"
-    assert timing.troubles == {"preempted": len(timing.samples)}
-    assert explained(timing)["clock"] == "cpu"
+def test_the_clock_of_a_call_that_sleeps_is_elapsed_time_on_a_calm_and_on_a_busy_machine() -> None:
+    # Works for 10 ms and sleeps for 200 ms; on the busy machine each call also loses its core, for 1 ms.
+    calm = Clock(itertools.repeat(Lap(0.21, 0.01)), waiting=lambda call: 0.0)
+    busy = Clock(itertools.repeat(Lap(0.211, 0.01)), switching=lambda call: True, waiting=lambda call: 0.001)
+    for clock, expected in ((calm, 0.21), (busy, 0.211)):
+        timing = timed(nothing, nothing, clock.machine(), Schedule(samples=40, calls=1, seconds=1e9))
+        assert set(timing.seconds) == {expected}
+        assert timing.troubles == {}
+        assert not timing.disturbed
+
+
+def test_a_call_that_sleeps_is_not_preempted_where_the_kernel_does_not_count_the_waiting() -> None:
+    busy = Clock(itertools.repeat(Lap(0.211, 0.01)), switching=lambda call: True)
+    timing = timed(nothing, nothing, busy.machine(), Schedule(samples=40, calls=1, seconds=1e9))
+    assert (set(timing.seconds), timing.troubles) == ({0.211}, {})
+
+
+def test_where_nearly_every_call_waits_for_a_core_the_least_disturbed_ones_are_used_and_it_says_so() -> None:
+    # Every call works for 1 s and waits for 2 s, every tenth for 0.5 s only.
+    waits = [0.5 if (call // 2) % 10 == 0 else 2.0 for call in range(200)]  # every second call is counted
+    laps = (Lap(1.0 + waits[call], 1.0) for call in itertools.count(1))
+    busy = Clock(laps, switching=lambda call: True, waiting=lambda call: waits[call])
+    timing = timed(nothing, nothing, busy.machine(), Schedule(samples=50, calls=1, seconds=1e9))
+    assert timing.disturbed
+    assert set(timing.seconds) == {1.5}  # elapsed time, and never the CPU time of 1 s
+    assert timing.troubles == {"preempted": 50}
+    assert explained(timing)["disturbed"] is True
+
+
+@pytest.mark.parametrize(("good", "bad", "used"), [(5, 0, 5), (5, 45, 5), (4, 40, 5), (5, 46, 6)])
+def test_the_good_ones_are_read_where_there_are_enough(good: int, bad: int, used: int) -> None:
+    samples = [STEADY_SAMPLE] * good + [Sample(3.0, 1.0, switches=1, trouble="preempted", waited=2.0)] * bad
+    assert len(times_of(samples)) == used
+    assert enough(samples) is (used == good)
+
+
+def test_samples_of_a_device_in_trouble_are_never_used() -> None:
+    samples = [Sample(1.0, 1.0, trouble="throttled: power cap")] * 8 + [Sample(3.0, 1.0, 7, trouble="preempted")]
+    assert times_of(samples) == ((7, 3.0),)
+
+
+CHILD = "import time; t = time.perf_counter()\nwhile time.perf_counter() < t + 0.03: pass"
 
 
 @pytest.mark.parametrize(
-    ("good", "bad", "clock"), [(5, 0, "elapsed"), (5, 45, "elapsed"), (4, 40, "cpu"), (5, 46, "cpu")]
+    ("call", "threads"),
+    [
+        (lambda: time.sleep(0.03), 1),
+        (lambda: time.sleep(0.03), 2),
+        (lambda: subprocess.run([sys.executable, "-S", "-c", CHILD], check=True), 1),
+        (lambda: _joined(threading.Thread(target=time.sleep, args=(0.03,))), 1),
+    ],
+    ids=["sleeps", "sleeps, two threads", "waits for a child process", "waits for a thread"],
 )
-def test_the_good_ones_are_read_where_there_are_enough(good: int, bad: int, clock: str) -> None:
-    samples = [STEADY_SAMPLE] * good + [Sample(3.0, 1.0, switches=1, trouble="preempted")] * bad
-    assert clock_of(samples, single=True) == clock
-    assert clock_of(samples, single=False) == "elapsed"
+def test_latency_is_what_the_caller_waits_for(call: Callable[[], object], threads: int) -> None:
+    plan = Schedule(samples=3, seconds=10, round_seconds=0.0, warmup_seconds=0.0)
+    timing = timed_call(call, list, device="cpu", threads=threads, plan=plan)
+    assert all(seconds >= 0.03 for seconds in timing.seconds)
+    assert explained(timing)["clock"] == "elapsed"
+
+
+def _joined(thread: threading.Thread) -> None:
+    thread.start()
+    thread.join()
 
 
 def test_layouts_weigh_the_same_however_often_they_were_timed() -> None:

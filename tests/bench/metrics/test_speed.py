@@ -86,6 +86,7 @@ def test_latency_keeps_every_good_call_in_ms_and_says_how_it_was_timed() -> None
     assert told.pop("scope").startswith("forward pass")
     assert told == {
         "clock": "elapsed",
+        "disturbed": False,
         "interval_ms": None,  # three layouts are too few for one
         "low_ms": pytest.approx(2.2),  # 10 % of the way from 2 to 3 to 4
         "cpu_ms": 1.5,
@@ -108,12 +109,13 @@ def test_throughput_counts_the_images_of_a_batch() -> None:
 
 
 def test_where_no_sample_is_valid_there_is_an_error_and_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    bad = dataclasses.replace(MADE_UP, samples=SAMPLES[2:3])
+    throttled = dataclasses.replace(SAMPLES[2], trouble="throttled: power cap")
+    bad = dataclasses.replace(MADE_UP, samples=(throttled,))
     monkeypatch.setattr(latency_module, "timed_call", lambda *_, **__: bad)
     reading = latency(subject())
     assert reading.value is None
-    assert reading.error == "no valid sample: 1 preempted"
-    assert reading.detail["bad_samples"] == [["preempted", 9.0]]
+    assert reading.error == "no valid sample: 1 throttled: power cap"
+    assert reading.detail["bad_samples"] == [["throttled: power cap", 9.0]]
 
 
 def test_latency_of_a_network(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,13 @@
+import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from bench.cli import main
 from bench.results.bundle import Bundle, write
 from bench.results.compare import CompareError, Line, Number, compare, numbers_of, read
+from bench.results.conditions import with_clock
 from bench.results.measurement import Measurement, Record
 from bench.results.store import Store
 from bench.spec.variant import Variant
@@ -157,3 +160,20 @@ def test_the_command_prints_every_line_and_a_count(tmp_path, capsys):
     assert "differs   net  params  7 -> 8 (+1)" in text
     assert "only in A old" in text
     assert text.splitlines()[-1] == "1 differs, 1 only in A"
+
+
+def test_times_of_different_clocks_are_not_paired() -> None:
+    elapsed = with_clock({"threads": 1}, {"clock": "elapsed"})
+    cpu = with_clock({"threads": 1}, {"clock": "cpu"})
+    unknown = with_clock({"threads": 1}, {})
+    assert (elapsed["clock"], cpu["clock"], "clock" in unknown) == ("elapsed", "cpu", False)
+    pairs = {other: compare(placed(9.7, elapsed), placed(208.9, conditions)) for other, conditions in
+             {"same": elapsed, "cpu": cpu, "unknown": unknown}.items()}  # fmt: skip
+    assert [line.status for line in pairs["same"]] == ["differs"]
+    assert {line.status for line in pairs["cpu"]} == {"only in A", "only in B"}
+    assert {line.note for line in pairs["cpu"]} == {'clock: "elapsed", not "cpu"', 'clock: "cpu", not "elapsed"'}
+    assert {line.note for line in pairs["unknown"]} == {"clock: recorded on one side only"}
+
+
+def placed(value: float, conditions: dict[str, Any]) -> Any:
+    return {("net", "latency", json.dumps(conditions, sort_keys=True)): Number(value)}

@@ -1,0 +1,11 @@
+"""Only the fork server imports this module: importing it imports what the environment variable names."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from bench.sweep.executors.imports import VARIABLE, imported
+
+for line in imported(filter(None, os.environ.get(VARIABLE, "").split(","))):
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,133 @@
+"""Variants whose graphs are equal share one timing; those that only look equal do not."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.report.table import table
+from bench.results.loading import load_results
+from bench.results.store import Store
+from bench.spec import ablation as ablations
+from bench.sweep import driver as sweep
+from bench.sweep import plan as planning
+from bench.sweep.executors.local import LocalExecutor
+from bench.sweep.settings import Options
+
+NETWORK = """
+import time
+from typing import Literal
+from torch import nn
+from bench.registry import architecture, metric
+from bench.results.measurement import Reading
+
+class Sleeping(nn.Module):
+    def __init__(self, sleeps, fails):
+        super().__init__()
+        self.sleeps, self.fails = sleeps, fails
+
+    def forward(self, x):
+        if x.device.type != "meta":
+            time.sleep(self.sleeps)
+            if self.fails:
+                raise ArithmeticError("seven")
+        return x
+
+@architecture(task="segmentation", source="nobody")
+def sleepy(*, start: Literal["usual", "zero", "one"] = "usual", wide: bool = False, sleeps: float = 0.001,
+           fails: bool = False) -> nn.Module:
+    '''A convolution after a pause.'''
+    last = nn.Conv2d(3, 4 if wide else 2, 1)
+    if start != "usual":
+        nn.init.constant_(last.weight, 0.0 if start == "zero" else 1.0)
+    return nn.Sequential(Sleeping(sleeps, fails), last)
+
+def _timed(subject):
+    started = time.perf_counter()
+    subject.forward()
+    return Reading([time.perf_counter() - started], {"clock": "elapsed"})
+
+@metric(unit="s", better="lower", kind="speed", of_graph=True)
+def once(subject):
+    '''One call.'''
+    return _timed(subject)
+
+@metric(unit="s", better="lower", kind="speed")
+def own(subject):
+    '''One call, of a metric that may depend on more than the graph.'''
+    return _timed(subject)
+"""
+
+TEXT = "question: q?\narchitecture: sleepy\nmetrics: [once, own]\nworkload: {shape: [3, 4, 4]}\n"
+Run = Callable[[str], dict[tuple[str, str], Any]]
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("plugin") / "sleepy.py"
+    path.write_text(textwrap.dedent(NETWORK))
+    return str(path)
+
+
+@pytest.fixture
+def measured(plugin: str, store: Store, write: Callable[[str], Path]) -> Run:
+    """Runs the ablation with `vary` and gives each measurement by (variant, metric)."""
+
+    def measured(vary: str) -> dict[tuple[str, str], Any]:
+        ablation = ablations.load(write(TEXT + vary), plugins=[plugin])
+        executor = LocalExecutor(1, ["torch"])
+        try:
+            sweep.run(planning.plan(ablation, store), store, executor, Options(allow_noop="a test"))
+        finally:
+            executor.stop()
+        records = [record.measurement for record in store.records()]
+        return {(m.variant.name.removeprefix("sleepy"), m.metric): m for m in records}
+
+    return measured
+
+
+def test_variants_with_equal_graphs_share_one_timing_which_says_so(measured: Run) -> None:
+    numbers = measured("vary: {start: [zero, one], wide: [true]}\n")
+    names = [f"(start={start},wide={wide})" for start, wide in SHOWN]
+    first, zero, one, wide = (numbers[name, "once"] for name in names)
+    assert first.samples == zero.samples == one.samples != wide.samples
+    assert len({first.key, zero.key, one.key, wide.key}) == 4
+    for each in (zero, one):
+        assert each.detail["shared_with"] == first.variant.name
+        assert each.detail["shared_because"] == "same graph"
+        assert each.detail["clock"] == "elapsed"
+    assert "shared_with" not in first.detail
+    assert "shared_with" not in wide.detail
+    own = {numbers[name, "own"].samples for name in names}
+    assert len(own) == 4, "a metric that does not say that the graph decides was shared"
+
+
+SHOWN = (("usual", "false"), ("zero", "false"), ("one", "false"), ("usual", "true"))
+
+
+def test_a_network_that_sleeps_longer_has_its_own_timing_though_its_graph_is_equal(measured: Run) -> None:
+    numbers = measured("vary: {sleeps: [0.02]}\n")
+    assert numbers["(sleeps=0.001)", "once"].samples[0] >= 0.001
+    assert numbers["(sleeps=0.02)", "once"].samples[0] >= 0.02
+    assert "shared_with" not in numbers["(sleeps=0.02)", "once"].detail
+
+
+@pytest.mark.parametrize("first", ["true", "false"])
+def test_an_error_is_not_shared_and_costs_its_own_measurement_only(measured: Run, first: str) -> None:
+    numbers = measured(f"baseline: {{fails: {first}}}\ngrid: {{fails: [false, true]}}\n")
+    works, fails = numbers["(fails=false)", "once"], numbers["(fails=true)", "once"]
+    assert works.samples
+    assert works.error is None
+    assert fails.error == "failed: ArithmeticError: seven"
+    assert not fails.samples
+
+
+def test_the_table_names_the_variant_that_was_timed(measured: Run, plugin: str, store: Store, write: Any) -> None:
+    measured("vary: {start: [zero]}\n")
+    ablation = ablations.load(write(TEXT + "vary: {start: [zero]}\n"), plugins=[plugin])
+    text = table(load_results(ablation, planning.plan(ablation, store).requests, store), "md")
+    assert "once of sleepy(start=zero): the timing of sleepy(start=usual) (same graph)" in text
