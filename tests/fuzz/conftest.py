@@ -18,7 +18,7 @@ from bench.cli import main
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `damage`, which these tests share
 
-EXAMPLES = int(os.environ.get("FOVBENCH_FUZZ", "25"))
+EXAMPLES = int(os.environ.get("FOVBENCH_FUZZ", "60"))
 """Inputs for each test."""
 SECONDS = 60
 """After which an input counts as a hang: a hundred times what the slowest one needs."""
