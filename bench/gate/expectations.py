@@ -84,7 +84,10 @@ def written(measurements: Iterable[Measurement]) -> str:
 
 def read(text: str, name: str) -> dict[Part, str]:
     """Expectations from CSV text. Raises ExpectationError with the line that is wrong."""
-    rows = [[from_csv_field(field) for field in row] for row in csv.reader(io.StringIO(text))]
+    try:
+        rows = [[from_csv_field(field) for field in row] for row in csv.reader(io.StringIO(text))]
+    except csv.Error as error:
+        raise ExpectationError(f"{name}: not a CSV file ({error}); write it again with: bench accept") from None
     if not rows or tuple(rows[0]) != COLUMNS:
         raise ExpectationError(f"{name}:1: the first line must be {','.join(COLUMNS)}")
     expected: dict[Part, str] = {}
@@ -113,7 +116,15 @@ def check(ablation: Ablation, requests: Sequence[Request], store: Store, folder:
     file = (folder or FOLDER) / f"{ablation.name}.csv"
     if not file.is_file():
         raise NoExpectationsError(f"{file} does not exist; write it with: bench accept {ablation.name}")
-    return compared(ablation.name, read(file.read_text("utf-8"), str(file)), deterministic(requests, store))
+    return compared(ablation.name, read(_text(file), str(file)), deterministic(requests, store))
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        line = file.read_bytes().count(b"\n", 0, error.start) + 1
+        raise ExpectationError(f"{file}:{line}: not text in UTF-8; write the file again with: bench accept") from None
 
 
 def deterministic(requests: Sequence[Request], store: Store) -> list[Measurement]:
