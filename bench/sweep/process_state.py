@@ -261,8 +261,15 @@ class ProcessState:
                 yield
             finally:
                 self._notice()
-                self._set({**self._values, **before})
+                self._set({**self._values, **before, **self._grown(before)})
                 list(self._functions_put_back())
+
+    def _grown(self, before: Mapping[str, Any]) -> dict[str, Any]:
+        """What was added to `sys.path` and `os.environ`; it stays, since a plug-in adds folders for its imports."""
+        now = {setting.name: setting.read() for setting in self._settings if setting.grows}
+        grown = {name: value for name, value in now.items() if name in before and _only_added(before[name], value)}
+        self._values |= grown
+        return grown
 
     def _set(self, values: Mapping[str, Any]) -> None:
         for setting in self._settings:
@@ -294,9 +301,11 @@ class ProcessState:
         before, now = self._values[setting.name], setting.read()
         if before == now:
             return ""
+        if setting.grows and self._imported() and _only_added(before, now):
+            self._values[setting.name] = now
+            return ""
         setting.put_back(before)
-        by_imports = setting.grows and self._imported() and _only_added(before, now)
-        return "" if by_imports else _difference(setting.name, before, now)
+        return _difference(setting.name, before, now)
 
     def _imported(self) -> bool:
         """Whether libraries were imported since the metric began."""
