@@ -23,7 +23,7 @@ from bench.results.measurement import Measurement
 from bench.results.signature import Signature
 from bench.sweep import opened
 from bench.sweep.executors import Emit
-from bench.sweep.worker import Evaluated, TrainJob
+from bench.sweep.worker import Evaluated, SharedJob, TrainJob
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,17 @@ class Watched:
                 return
             yield replace(item, evaluation=_with_files(item.evaluation, watch.files(item.training_run)))
         elif isinstance(item, (Measurement, Signature)):
-            changed = watch.changed(item.key, failed=item.error is not None)
+            changed = self._changed(item, watch)
             files = {**item.files, **watch.files(item.key)}
             yield Stale(item.key, changed) if changed else replace(item, files=files)
         else:
             yield item
+
+    def _changed(self, item: Measurement | Signature, watch: _Watch) -> str:
+        """The first file behind a value that changed; a shared timing is made of the variant that was timed, too."""
+        timed = [self.job.requests[0].key] if isinstance(self.job, SharedJob) else []
+        changes = (watch.changed(key, failed=item.error is not None) for key in dict.fromkeys([*timed, item.key]))
+        return next(filter(None, changes), "")
 
 
 def _with_files(evaluation: Any, files: Mapping[str, str]) -> Any:

@@ -294,3 +294,11 @@ def test_code_that_is_edited_between_planning_and_running_is_not_kept_under_the_
     assert planning.plan(asked, store).keys == plan.keys
     run(asked)
     assert values(store) == [1]
+
+
+def test_errors_in_a_bundle_name_no_folder_of_the_machine(ablation, run, store):
+    asked = ablation(NET + METRIC.format("open('/somebody/elses/list.txt')"))
+    run(asked)
+    assert "'/somebody/elses/list.txt'" in store.records()[0].measurement.error
+    bundle, _ = bundle_of(asked, store, None)
+    assert bundle.records[0].measurement.error.endswith("No such file or directory: '.../list.txt'")

@@ -111,6 +111,13 @@ def test_what_a_metric_changes_before_it_raises_is_put_back_and_its_own_error_st
     assert {metric: number(results[metric]) for metric in INNOCENT} == alone
 
 
+def test_a_metric_that_calls_exit_fails_alone_and_keeps_its_traceback(write, alone):
+    results = measured(write, ["leaves", "count"])
+    assert results["leaves"].error == "failed: SystemExit"
+    assert "return sys.exit()" in results["leaves"].traceback
+    assert number(results["count"]) == alone["count"]
+
+
 def test_random_numbers_and_warning_filters_do_not_depend_on_other_metrics(write, alone):
     results = measured(write, ["seeds", *INNOCENT])
     assert results["seeds"].samples == (1,)
