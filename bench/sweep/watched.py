@@ -23,7 +23,7 @@ from bench.results.measurement import Measurement
 from bench.results.signature import Signature
 from bench.sweep import opened
 from bench.sweep.executors import Emit
-from bench.sweep.worker import Evaluated, SharedJob, TrainJob
+from bench.sweep.worker import Evaluated, Imported, SharedJob, TrainJob
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Unfinished:
     files: Mapping[str, Mapping[str, str]]
 
 
-class CodeChanged(RuntimeError):  # noqa: N818 - a name like StopIteration
-    """The code of a training run changed meanwhile; its measurements are reported already."""
+class CodeChanged(BaseException):
+    """The code of a training run changed meanwhile; its measurements are reported already. No code handles it."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Watched:
             for each in self._checked(item, watch):
                 left.pop(getattr(each, "key", ""), None)
                 emit(each)
-            if isinstance(item, Evaluated) and not left:
+            if isinstance(item, (Imported, Evaluated)) and not left:
                 raise CodeChanged
 
         try:
@@ -80,12 +80,12 @@ class Watched:
                 raise
 
     def _checked(self, item: Any, watch: _Watch) -> Iterator[Any]:
-        if isinstance(item, Evaluated):
+        if isinstance(item, (Imported, Evaluated)):
             changed = watch.changed(item.training_run, failed=False)
             if changed:
                 yield from (Stale(request.key, changed) for request in self.job.requests)
-                return
-            yield replace(item, evaluation=_with_files(item.evaluation, watch.files(item.training_run)))
+            elif isinstance(item, Evaluated):
+                yield replace(item, evaluation=_with_files(item.evaluation, watch.files(item.training_run)))
         elif isinstance(item, (Measurement, Signature)):
             changed = self._changed(item, watch)
             files = {**item.files, **watch.files(item.key)}

@@ -42,6 +42,13 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
+class Imported:
+    """All code of a training run is imported, and nothing is trained yet."""
+
+    training_run: str
+
+
+@dataclass(frozen=True)
 class MeasureJob:
     """Static or speed measurements; the measurements of one variant share its network and its recording."""
 
@@ -165,6 +172,7 @@ class TrainJob:
             try:
                 with process.kept():
                     _import_all(first, self.plugins)
+                emit(Imported(first.training_run))
                 with process.kept():
                     evaluation = trained(first, self.recipe, self.data, emit, self.plugins, self.runs)
             except FAILURES as error:
