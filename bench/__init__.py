@@ -119,10 +119,12 @@ def load(
     store. `settings` are overrides such as `train.steps=50`. Needs neither the dataset nor torch.
     Raises AblationError, StoreError or BundleError with a text that says what would have worked.
     """
+    from bench.results.session import read_changes
     from bench.results.store import Store
     from bench.spec.ablation import load as load_ablation
     from bench.sweep.reading import read_results
 
+    read_changes()
     ablation = load_ablation(name, settings, plugins)
     with Store(store) as stored:
         place = Path(source) if source else None
@@ -145,10 +147,12 @@ def run(
     does nothing, DataNotFound where the dataset is not in `data`. A script that calls this needs a main guard, since
     measurements run in processes of their own.
     """
+    from bench.results.session import read_changes
     from bench.results.store import Store
     from bench.spec.ablation import load as load_ablation
     from bench.sweep.running import Job, run_all
 
+    read_changes()
     ablation = load_ablation(name, settings, plugins)
     place = Path(data) if data else None
     with Store(store) as stored:
@@ -175,8 +179,10 @@ def measure(
     import pandas as pd
 
     from bench.registry import text_of
+    from bench.results.session import read_changes
     from bench.sweep.adhoc import measure_target
 
+    read_changes()
     measurements = measure_target(
         target,
         [f"{name}={text_of(value)}" for name, value in axes.items()],
@@ -232,10 +238,12 @@ def gate(
     training). Raises NoExpectationsError for an ablation without expectations.
     """
     from bench.gate.expectations import check, exit_code, expected_names
+    from bench.results.session import read_changes
     from bench.results.store import Store
     from bench.spec.ablation import load as load_ablation
     from bench.sweep.running import measure_static
 
+    read_changes()
     folder = Path(expected) if expected else None
     ablations = [load_ablation(name, settings, plugins) for name in names or expected_names(folder)]
     with Store(store) as stored:

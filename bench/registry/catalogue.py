@@ -304,9 +304,17 @@ def _run(code: CodeType, where: str, namespace: dict[str, Any]) -> None:
         raise CatalogueError(f"{where}: {error}") from error
     except Exception as error:
         if "Registries." in str(error):  # a decorator was called with other arguments than it has
-            raise CatalogueError(f"{where}: {str(error).replace('Registries.', '@')}") from error
+            raise CatalogueError(f"{where}: {_misused(str(error))}") from error
         hint = "decorator arguments, axis types and defaults must be literals or module constants"
         raise CatalogueError(f"{where}: {type(error).__name__}: {error} ({hint})") from error
+
+
+def _misused(error: str) -> str:
+    """What is wrong about the arguments of a decorator, by Python's message."""
+    decorator = error.removeprefix("Registries.").partition("(")[0]
+    if "positional argument" in error:
+        return f"@{decorator} takes named arguments only (task=..., unit=...); the name is that of the function"
+    return error.replace("Registries.", "@")
 
 
 def _import_instead(source: Source, into: Registries) -> None:
@@ -352,6 +360,13 @@ def _imported(source: Source) -> ModuleType:
         del sys.modules[source.module]
         raise
     return module
+
+
+def forget(module: str) -> None:
+    """Drop an imported module and what it registered, so that the next use imports it anew."""
+    sys.modules.pop(module, None)
+    for kind in KINDS:
+        registry_of(LIVE, kind).drop(module)
 
 
 def source_of(entry: Entry, plugins: Sequence[str] = ()) -> Source:

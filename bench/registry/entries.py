@@ -175,6 +175,10 @@ class Registry(Generic[T]):
         self.get(entry.name)
         self._entries[entry.name] = entry
 
+    def drop(self, module: str) -> None:
+        """Remove the entries of a module."""
+        self._entries = {name: entry for name, entry in self._entries.items() if entry.module != module}
+
     def names(self) -> list[str]:
         return sorted(self._entries)
 

@@ -126,7 +126,7 @@ class _Maker:
     def cost(self, variant: Variant, metric: Metric) -> Request:
         """The request of a metric that needs no trained network."""
         parts = self.static(variant, metric)
-        parts["code"] = parts["code"] | _instrument("subject")
+        parts["code"] = parts["code"] | instrument("subject")
         if metric.kind == "speed":
             parts |= self.speed()
         return Request(hashed(parts), variant, self.ablation.workload, metric.name, metric.kind, None, "", parts)
@@ -153,7 +153,7 @@ class _Maker:
             "architecture": variant.architecture,
             "axes": dict(variant.axes),
             "shape": list(work.shape),
-            **{**code, "code": code["code"] | _instrument("signature") | _instrument("subject")},
+            **{**code, "code": code["code"] | instrument("signature") | instrument("subject")},
             **self.named(variant),
         }
         return Request(hashed(parts), variant, work, "", "static", None)
@@ -193,7 +193,7 @@ class _Maker:
             "architecture": variant.architecture,
             "axes": dict(variant.axes),
             "shape": list(work.shape),
-            "code": code["code"] | _instrument("training"),
+            "code": code["code"] | instrument("training"),
             "libraries": code["libraries"],
             "task": work.task,
             "dataset": {"name": work.dataset, **dict(work.dataset_axes)},
@@ -277,7 +277,8 @@ INSTRUMENTS = {
 
 
 @functools.cache
-def _instrument(role: str) -> dict[str, dict[str, str]]:
+def instrument(role: str) -> dict[str, dict[str, str]]:
+    """Role -> (module -> digest) of the modules of ours that take part in every measurement of a kind."""
     code: dict[str, str] = {}
     for name, path, whole in _instrument_files(role):
         code |= code_digest([(name, path)]) if whole else {name: digest(path)}

@@ -34,18 +34,19 @@ VOCABULARY = frozenset(
 def digest(path: Path) -> str:
     """Hash of one file's syntax tree without docstrings, published facts, and the place of imported project modules."""
     names: set[str] = set()
-    parsed, _TEXTS[path] = parse_text(path)
+    parsed, TEXTS[path] = parse_text(path)
     tree = _Content(names).visit(parsed)
     return hashlib.sha256("\n".join([ast.unparse(tree), *sorted(names)]).encode()).hexdigest()[:16]
 
 
-_TEXTS: dict[Path, str] = {}
+TEXTS: dict[Path, str] = {}
+"""Digests of the texts that digests of code were taken of."""
 
 
 def text_of(path: Path) -> str:
     """Hash of the bytes of the file from which `digest` was taken."""
     digest(path)
-    return _TEXTS[path]
+    return TEXTS[path]
 
 
 class _Content(ast.NodeTransformer):
@@ -245,3 +246,7 @@ def file_digest(path: Path) -> str | None:
 def _content(path: Path, size: int, date: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+CACHED = (digest, closure, _project_imports, _origin, _imports, imported_at_once, libraries)
+"""What remembers the content of code."""

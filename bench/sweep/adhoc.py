@@ -17,7 +17,7 @@ from bench.spec.recipe import Recipe
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload
 from bench.spec.yamlfile import parse_value
-from bench.sweep.driver import run
+from bench.sweep.driver import refuse_stale, run
 from bench.sweep.executors.local import LocalExecutor
 from bench.sweep.plan import plan
 from bench.sweep.preloading import preload
@@ -95,7 +95,7 @@ def _measured(ablations: Sequence[Ablation]) -> Iterator[Measurement]:
         executor = LocalExecutor(1, preload(plans))
         try:
             for each in plans:
-                run(each, store, executor)
+                refuse_stale(run(each, store, executor))
         finally:
             executor.stop()
         for each in plans:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from bench.hardware.process import is_running, this_process
-from bench.registry.catalogue import declarations
+from bench.registry.catalogue import CatalogueError, declarations
 from bench.results.freshness import checker, places
 from bench.results.keyed import keyed
 from bench.results.keys import KINDS, Request
@@ -48,6 +48,19 @@ class Outcome:
     left: int
     stopped: str = ""
     stale: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def stale_lines(self) -> list[str]:
+        """A line for each file that changed meanwhile."""
+        endings = {name: f"{n} measurement{' is' if n == 1 else 's are'}" for name, n in self.stale.items()}
+        again = "run the same command again"
+        return [f"{name} changed while the run was going: {text} not kept; {again}" for name, text in endings.items()]
+
+
+def refuse_stale(outcome: Outcome) -> None:
+    """Raises CatalogueError where a file changed during the run, for callers that need every measurement."""
+    for line in outcome.stale_lines:
+        raise CatalogueError(line)
 
 
 def run(plan: Plan, store: Store, executor: Executor, options: Options = DEFAULT) -> Outcome:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from bench.results.bundle import Bundle
 from bench.results.loading import stored_of
+from bench.results.measurement import Record
 from bench.results.store import Store
 from bench.spec.ablation import Ablation
 from bench.sweep.plan import dataset_name, fingerprint_text, plan
+from bench.sweep.tracebacks import without_folders
 
 
 def bundle_of(ablation: Ablation, store: Store, data: Path | None) -> tuple[Bundle, int]:
@@ -20,12 +23,18 @@ def bundle_of(ablation: Ablation, store: Store, data: Path | None) -> tuple[Bund
     stored = stored_of(ablation, requests, store, None)
     bundle = Bundle(
         name=ablation.name,
-        records=stored.records,
+        records=tuple(_without_machine(record) for record in stored.records),
         evaluations=stored.evaluations,
         signatures=stored.signatures,
         notes=stored.notes,
     )
     return bundle, len(requests) - len(stored.records)
+
+
+def _without_machine(record: Record) -> Record:
+    """The record; an error without the folders of this machine."""
+    m = record.measurement
+    return record if m.error is None else replace(record, measurement=replace(m, error=without_folders(m.error)))
 
 
 def add_bundle(bundle: Bundle, store: Store) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from bench.results.bundle import FOLDER, is_bundle, read
 from bench.results.spill import files_of, take_in
 from bench.results.store import Store
 from bench.spec.ablation import Ablation
-from bench.sweep.driver import run
+from bench.sweep.driver import refuse_stale, run
 from bench.sweep.executors.local import LocalExecutor
 from bench.sweep.plan import Plan, plan
 from bench.sweep.preloading import preload
@@ -84,11 +84,8 @@ def _run_one(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: 
         reporter.say(f"{each.ablation.name}: {outcome.left} measurements left when the time was up; run again to go on")
     if failed:
         reporter.say(f"{each.ablation.name}: {failed} measurements failed; --rerun failed measures them again")
-    for changed, count in outcome.stale.items():
-        ending = "measurement is" if count == 1 else "measurements are"
-        reporter.say(
-            f"{changed} changed while the run was going: {count} {ending} not kept; run the same command again"
-        )
+    for line in outcome.stale_lines:
+        reporter.say(line)
     return failed > 0 or bool(outcome.stale)
 
 
@@ -108,7 +105,7 @@ def measure_static(ablations: Sequence[Ablation], store: Store, workers: int | N
     count = workers or workers_for(plans)
     executor = LocalExecutor(count, preload([together]))
     try:
-        run(together, store, executor, Options(workers=count, check_noop=False))
+        refuse_stale(run(together, store, executor, Options(workers=count, check_noop=False)))
     finally:
         executor.stop()
     return plans

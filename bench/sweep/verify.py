@@ -20,7 +20,7 @@ from bench.spec.ablation import Ablation
 from bench.spec.recipe import Recipe
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload
-from bench.sweep.driver import run
+from bench.sweep.driver import refuse_stale, run
 from bench.sweep.executors.local import LocalExecutor
 from bench.sweep.plan import Plan, Planned
 from bench.sweep.preloading import preload
@@ -149,7 +149,7 @@ def _measured(questions: Sequence[_Question], plugins: tuple[str, ...]) -> Measu
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "store.sqlite") as store:
         executor, reporter = LocalExecutor(workers, preload([whole])), Reporter("verify")
         try:
-            run(whole, store, executor, Options(workers=workers, notify=reporter))
+            refuse_stale(run(whole, store, executor, Options(workers=workers, notify=reporter)))
         finally:
             executor.stop()
             reporter.close()

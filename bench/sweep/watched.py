@@ -23,7 +23,7 @@ from bench.results.measurement import Measurement
 from bench.results.signature import Signature
 from bench.sweep import opened
 from bench.sweep.executors import Emit
-from bench.sweep.worker import Evaluated, TrainJob
+from bench.sweep.worker import Evaluated, Imported, SharedJob, TrainJob
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Unfinished:
     files: Mapping[str, Mapping[str, str]]
 
 
-class CodeChanged(RuntimeError):  # noqa: N818 - a name like StopIteration
-    """The code of a training run changed meanwhile; its measurements are reported already."""
+class CodeChanged(BaseException):
+    """The code of a training run changed meanwhile; its measurements are reported already. No code handles it."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Watched:
             for each in self._checked(item, watch):
                 left.pop(getattr(each, "key", ""), None)
                 emit(each)
-            if isinstance(item, Evaluated) and not left:
+            if isinstance(item, (Imported, Evaluated)) and not left:
                 raise CodeChanged
 
         try:
@@ -80,18 +80,24 @@ class Watched:
                 raise
 
     def _checked(self, item: Any, watch: _Watch) -> Iterator[Any]:
-        if isinstance(item, Evaluated):
+        if isinstance(item, (Imported, Evaluated)):
             changed = watch.changed(item.training_run, failed=False)
             if changed:
                 yield from (Stale(request.key, changed) for request in self.job.requests)
-                return
-            yield replace(item, evaluation=_with_files(item.evaluation, watch.files(item.training_run)))
+            elif isinstance(item, Evaluated):
+                yield replace(item, evaluation=_with_files(item.evaluation, watch.files(item.training_run)))
         elif isinstance(item, (Measurement, Signature)):
-            changed = watch.changed(item.key, failed=item.error is not None)
+            changed = self._changed(item, watch)
             files = {**item.files, **watch.files(item.key)}
             yield Stale(item.key, changed) if changed else replace(item, files=files)
         else:
             yield item
+
+    def _changed(self, item: Measurement | Signature, watch: _Watch) -> str:
+        """The first file behind a value that changed; a shared timing is made of the variant that was timed, too."""
+        timed = [self.job.requests[0].key] if isinstance(self.job, SharedJob) else []
+        changes = (watch.changed(key, failed=item.error is not None) for key in dict.fromkeys([*timed, item.key]))
+        return next(filter(None, changes), "")
 
 
 def _with_files(evaluation: Any, files: Mapping[str, str]) -> Any:

@@ -29,6 +29,9 @@ from bench.sweep.subjects import subject_of
 from bench.sweep.tracebacks import stored_traceback
 from bench.sweep.training_run import trained
 
+FAILURES = (Exception, SystemExit)
+"""What foreign code raises that is the failure of one measurement."""
+
 
 @dataclass(frozen=True)
 class Evaluated:
@@ -36,6 +39,13 @@ class Evaluated:
 
     training_run: str
     evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class Imported:
+    """All code of a training run is imported, and nothing is trained yet."""
+
+    training_run: str
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ class MeasureJob:
         try:
             with process.kept():
                 subject = subject_of(requests[0], self.plugins)
-        except Exception as error:
+        except FAILURES as error:
             _emit_failures(requests, error, started, emit, self.plugins)
             return
         shared = SharedSubject(subject, process, checked=requests[0].kind != "speed")
@@ -69,7 +79,7 @@ def _own_network(request: Request) -> str:
 
 
 def _emit_failures(
-    requests: Sequence[Request], error: Exception, started: float, emit: Emit, plugins: tuple[str, ...]
+    requests: Sequence[Request], error: BaseException, started: float, emit: Emit, plugins: tuple[str, ...]
 ) -> None:
     """What all of these measurements need failed: each of them is a row with the error."""
     text, traceback, seconds = described(error), stored_traceback(error), time.perf_counter() - started
@@ -95,7 +105,7 @@ class SharedJob:
         try:
             with process.kept():
                 subjects = SharedSubject(subject_of(first, self.plugins), process, checked=False)
-        except Exception as error:
+        except FAILURES as error:
             _emit_failures((first,), error, started, emit, self.plugins)
             return
         timed = measured(first, Isolation(process, subjects, first.seed or 0), self.plugins)
@@ -135,7 +145,7 @@ class SignatureJob:
         try:
             subject = subject_of(request, self.plugins)
             return replace(recorded, values=values(subject)) if recorded else signature(request.key, subject)
-        except Exception as error:
+        except FAILURES as error:
             return Signature(request.key, error=described(error))
 
 
@@ -162,9 +172,10 @@ class TrainJob:
             try:
                 with process.kept():
                     _import_all(first, self.plugins)
+                emit(Imported(first.training_run))
                 with process.kept():
                     evaluation = trained(first, self.recipe, self.data, emit, self.plugins, self.runs)
-            except Exception as error:
+            except FAILURES as error:
                 _emit_failures(self.requests, error, started, emit, self.plugins)
                 return
             emit(Evaluated(first.training_run, evaluation))
@@ -213,7 +224,7 @@ def measured(request: Request, isolated: Isolation[Any], plugins: tuple[str, ...
         with isolated.state.kept():
             metric = live(entry, plugins)
         reading = _reading(isolated(metric.call))
-    except Exception as error:
+    except FAILURES as error:
         reading, traceback = Reading(None, error=described(error)), stored_traceback(error)
     return storable(measurement(request, entry, reading, time.perf_counter() - started, traceback))
 

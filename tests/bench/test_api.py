@@ -13,6 +13,8 @@ import pytest
 
 import bench
 from bench.gate.expectations import ExpectationError
+from bench.registry import catalogue
+from bench.registry.catalogue import CatalogueError
 from bench.results.bundle import write
 from bench.spec.ablation import AblationError
 from tests.bench.bundled import ablation_in, bundle_of
@@ -143,3 +145,54 @@ def test_the_package_is_typed_for_its_users():
 def test_importing_the_package_is_cheap():
     code = "import sys, bench; sys.exit(bool({'torch', 'pandas', 'numpy', 'matplotlib'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+NOTEBOOK = """
+from bench.registry import architecture, metric
+
+@architecture(task="segmentation", source="-")
+def sized(*, width: int = {width}):
+    "A number of the plug-in's own."
+    return width
+
+@metric(unit="", better="lower", kind="static")
+def size(subject):
+    "What the builder gives."
+    return subject.build()
+"""
+
+
+def sizes(plugin: Path) -> list[float]:
+    text = "question: q?\narchitecture: sized\nmetrics: [size]\nworkload: {shape: [3, 8, 8]}\n"
+    (plugin.parent / "sized.yaml").write_text(text)
+    return bench.run("sized.yaml", plugins=[plugin.name], store="sized.sqlite").frame["value"].tolist()
+
+
+def test_a_plugin_that_is_edited_within_a_session_is_read_anew(project):
+    plugin = project / "sized.py"
+    plugin.write_text(NOTEBOOK.format(width=4))
+    assert sizes(plugin) == [4]
+    plugin.write_text(NOTEBOOK.format(width=7))
+    assert sizes(plugin) == [7]
+    measured = bench.measure("sized", metrics=["size"], shape=(3, 8, 8), plugins=["sized.py"])
+    assert measured["value"].tolist() == [7]
+    plugin.write_text(NOTEBOOK.format(width=4))
+    assert sizes(plugin) == [4]
+
+
+def test_a_relative_plugin_is_that_of_the_current_folder(project, monkeypatch):
+    for width in (4, 7):
+        folder = project / str(width)
+        folder.mkdir()
+        (folder / "sized.py").write_text(NOTEBOOK.format(width=width))
+        monkeypatch.chdir(folder)
+        assert sizes(folder / "sized.py") == [width]
+
+
+def test_a_module_of_fovbench_that_changed_within_a_session_is_refused(project, monkeypatch):
+    (project / "ablations" / "fcn.yaml").write_text("question: q?\narchitecture: fcn\nmetrics: [params]\n")
+    bench.load("fcn")
+    path = next(path for path in catalogue.DECLARED if path.stem == "fcn")
+    monkeypatch.setitem(catalogue.DECLARED, path, "0" * 64)
+    with pytest.raises(CatalogueError, match=r"fcn\.py: changed since this Python session read it; restart Python"):
+        bench.load("fcn")

@@ -40,6 +40,12 @@ def victim(*, width: int = 4, counting: bool = False, draws: Literal["torch", "n
     return network
 
 
+@metric(unit="", better=None, kind="static")
+def leaves(subject: Subject) -> int:
+    """Ends the process."""
+    return sys.exit()
+
+
 # -- innocent -----------------------------------------------------------------------------------
 
 

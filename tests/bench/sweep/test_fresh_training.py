@@ -90,9 +90,10 @@ def folder(tmp_path, outside, monkeypatch):
 
 @pytest.fixture
 def train(folder, store):
-    def train():
+    def train(between=lambda: None):
         asked = ablations.load(folder / "q.yaml", (), [str(folder / f"{name}.py") for name in ("data", "net", "score")])
         plan = planning.plan(asked, store, folder / "data")
+        between()
         executor = LocalExecutor(1, ["bench.training.loop"])
         try:
             return plan, sweep.run(plan, store, executor, Options(check_noop=False))
@@ -142,3 +143,16 @@ def test_what_changes_during_a_training_run_is_not_kept_under_the_old_key(what, 
     _, outcome = train()
     assert (outcome.measured, outcome.failed) == (1, 0)
     assert load_frame(store.path)["value"].tolist() == [1]
+
+
+def test_code_that_changed_before_a_training_run_costs_no_training(folder, train, store):
+    net, text = folder / "net.py", (folder / "net.py").read_text()
+    built = folder / "built.txt"
+    other = text.replace("    other =", f"    Path({str(built)!r}).touch()\n    other =")
+    _, outcome = train(lambda: net.write_text(other))
+    assert (outcome.measured, outcome.failed, dict(outcome.stale)) == (0, 0, {"net.py": 1})
+    assert not built.exists()
+    assert not store.evaluated()
+    net.write_text(text)
+    _, outcome = train()
+    assert (outcome.measured, outcome.failed) == (1, 0)

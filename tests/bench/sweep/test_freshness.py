@@ -230,7 +230,7 @@ def test_modules_that_are_imported_by_name_and_the_data_of_packages(how, folder,
     write(folder / "sub" / "pack" / "data.json", "1")
     asked = ablation(WALK + NET + METRIC.format(IMPORTED[how]), plugin="sub/plugin.py")
     run(asked)
-    assert values(store) == [1], load_frame(store.path)["error"].tolist()
+    assert values(store) == [1]
     write(folder / "sub" / "neighbour.py", "VALUE = 7\n")
     write(folder / "sub" / "pack" / "data.json", "7")
     (line,) = outdated(asked, store)
@@ -293,4 +293,12 @@ def test_code_that_is_edited_between_planning_and_running_is_not_kept_under_the_
     write(folder / "plugin.py", original)
     assert planning.plan(asked, store).keys == plan.keys
     run(asked)
-    assert values(store) == [1], load_frame(store.path)["error"].tolist()
+    assert values(store) == [1]
+
+
+def test_errors_in_a_bundle_name_no_folder_of_the_machine(ablation, run, store):
+    asked = ablation(NET + METRIC.format("open('/somebody/elses/list.txt')"))
+    run(asked)
+    assert "'/somebody/elses/list.txt'" in store.records()[0].measurement.error
+    bundle, _ = bundle_of(asked, store, None)
+    assert bundle.records[0].measurement.error.endswith("No such file or directory: '.../list.txt'")

@@ -13,6 +13,7 @@ from bench.report.table import table
 from bench.results.loading import load_results
 from bench.results.store import Store
 from bench.spec import ablation as ablations
+from bench.spec.ablation import Ablation
 from bench.sweep import driver as sweep
 from bench.sweep import plan as planning
 from bench.sweep.executors.local import LocalExecutor
@@ -73,17 +74,20 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
+def outcome_of(ablation: Ablation, store: Store) -> sweep.Outcome:
+    executor = LocalExecutor(1, ["torch"])
+    try:
+        return sweep.run(planning.plan(ablation, store), store, executor, Options(allow_noop="a test"))
+    finally:
+        executor.stop()
+
+
 @pytest.fixture
 def measured(plugin: str, store: Store, write: Callable[[str], Path]) -> Run:
     """Runs the ablation with `vary` and gives each measurement by (variant, metric)."""
 
     def measured(vary: str) -> dict[tuple[str, str], Any]:
-        ablation = ablations.load(write(TEXT + vary), plugins=[plugin])
-        executor = LocalExecutor(1, ["torch"])
-        try:
-            sweep.run(planning.plan(ablation, store), store, executor, Options(allow_noop="a test"))
-        finally:
-            executor.stop()
+        outcome_of(ablations.load(write(TEXT + vary), plugins=[plugin]), store)
         records = [record.measurement for record in store.records()]
         return {(m.variant.name.removeprefix("sleepy"), m.metric): m for m in records}
 
@@ -131,3 +135,30 @@ def test_the_table_names_the_variant_that_was_timed(measured: Run, plugin: str, 
     ablation = ablations.load(write(TEXT + "vary: {start: [zero]}\n"), plugins=[plugin])
     text = table(load_results(ablation, planning.plan(ablation, store).requests, store), "md")
     assert "once of sleepy(start=zero): the timing of sleepy(start=usual) (same graph)" in text
+
+
+REPLACED = """
+    if start == "usual":
+        open("weights.txt").read()
+    last ="""
+WHILE_TIMED = """
+    if os.path.exists("next.txt") and len(list(subject.model.parameters())):
+        os.replace("next.txt", "weights.txt")
+    return _timed(subject)
+
+@metric(unit="s", better="lower", kind="speed")"""
+
+
+def test_a_timing_whose_files_changed_is_shared_with_no_other_variant(
+    tmp_path: Path, store: Store, write: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weights.txt").write_text("old")
+    (tmp_path / "next.txt").write_text("new")
+    once, own = NETWORK.split('    return _timed(subject)\n\n@metric(unit="s", better="lower", kind="speed")')
+    text = f"import os{once}{WHILE_TIMED.lstrip(chr(10))}{own}".replace("    last =", REPLACED.lstrip("\n"), 1)
+    (tmp_path / "plugin.py").write_text(text)
+    ablation = ablations.load(write(TEXT.replace(", own", "") + "vary: {start: [zero]}\n"), plugins=["plugin.py"])
+    outcome = outcome_of(ablation, store)
+    assert (outcome.measured, dict(outcome.stale)) == (0, {"weights.txt": 2})
+    assert outcome_of(ablation, store).measured == 2
