@@ -76,7 +76,7 @@ PYTHON = (
     Setting("an alarm", _alarm_is_set, lambda pending: pending or signal.setitimer(signal.ITIMER_REAL, 0)),
     Setting("sys.stdout", lambda: sys.stdout, lambda stream: setattr(sys, "stdout", stream)),
     Setting("sys.stderr", lambda: sys.stderr, lambda stream: setattr(sys, "stderr", stream)),
-    Setting("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
+    Setting("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit, grows=True),
     Setting("garbage collection", gc.isenabled, lambda enabled: gc.enable() if enabled else gc.disable()),
 )
 
@@ -344,9 +344,11 @@ def _is_loaded(library: str) -> bool:
 
 
 def _only_added(before: Any, now: Any) -> bool:
-    """Whether a list or mapping only grew, as `os.environ` and `sys.path` do while libraries are imported."""
+    """Whether a list, mapping or limit only grew, as `os.environ` and `sys.path` do while libraries are imported."""
     if isinstance(before, dict):
         return bool(before.items() <= now.items())
+    if type(before) is int:
+        return bool(before <= now)
     return isinstance(before, list) and [each for each in now if each in before] == before
 
 

@@ -21,6 +21,7 @@ from bench.results.keys import requests
 from bench.results.measurement import Evaluation, Measurement
 from bench.spec.ablation import load
 from bench.sweep.isolation import ReadOnly, SharedEvaluation, SharedSubject, read_only
+from bench.sweep.network_state import changes, network_state
 from bench.sweep.process_state import ProcessState
 from bench.sweep.worker import MeasureJob, TrainJob
 
@@ -271,3 +272,65 @@ def test_the_order_of_three_does_not_matter(write, alone):
         results = measured(write, order)
         assert number(results["count"]) == alone["count"]
         assert number(results["total"]) == alone["total"]
+
+
+def test_every_speed_metric_of_ours_leaves_the_state(write):
+    """Timings move weights to other addresses, which changes no value."""
+    names = [m.name for m in declarations(()).metrics if m.kind == "speed" and m.name != "sample_seconds"]
+    readings = measured(write, names)
+    assert len(names) >= 6
+    assert {m.metric: m.error for m in readings.values() if m.error} == {}
+
+
+def test_a_weight_that_is_moved_to_another_address_is_unchanged_and_one_with_other_values_is_not():
+    layer = torch.nn.Linear(2, 3)
+    before = network_state(layer)
+    layer.weight.data = layer.weight.data.clone()
+    assert list(changes(before, network_state(layer))) == []
+    layer.weight.data = layer.weight.data + 1
+    assert list(changes(before, network_state(layer))) == ["changed the values of parameter 'weight'"]
+
+
+SCRIPTED = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+
+    def forward(self, x):
+        return torch.relu(self.norm(self.conv(x)))
+
+
+def plain():
+    return Net()
+
+
+def scripted():
+    return torch.jit.script(Net())
+
+
+def traced():
+    return torch.jit.trace(Net().eval(), torch.zeros(1, 3, 8, 8))
+
+
+def part():
+    return nn.Sequential(torch.jit.script(Net()))
+"""
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning", "ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("name", ["scripted", "traced", "part"])
+def test_metrics_of_scripted_and_traced_networks_leave_the_state(write, tmp_path, name):
+    file = tmp_path / "networks.py"
+    file.write_text(SCRIPTED)
+    metrics = ["params", "macs", "receptive_field", "output_stride", "latency"]
+    network, plain = (measured(write, metrics, name=f"{file}:{each}", plugins=(str(file),)) for each in (name, "plain"))
+    assert {m.metric: m.error for m in network.values() if m.error} == {}
+    for metric in ("params", "macs", "receptive_field", "output_stride"):
+        assert network[metric].samples == plain[metric].samples
+    assert network["macs"].samples == (13_824,)
