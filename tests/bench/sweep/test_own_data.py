@@ -110,7 +110,7 @@ def test_a_network_of_other_classes_is_told_both_numbers(project: Path, capsys):
     ("options", "text"),
     [
         (("classes=2",), "holds 2, which is neither a class nor void"),
-        (("classes=3", "val_fractoin=0.4"), "'folder' has no axis 'val_fractoin'; did you mean 'val_fraction'?"),
+        (("classes=3", "val_fractoin=0.4"), "'folder' has no axis 'val_fractoin', did you mean 'val_fraction'?"),
         (("classes",), "'classes': write an axis as name=value"),
     ],
 )
