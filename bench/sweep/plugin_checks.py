@@ -14,6 +14,9 @@ from bench.registry import Dataset
 from bench.registry.catalogue import PLUGIN_PREFIX
 from bench.registry.places import place_of
 
+PIXELS = 3
+"""Axes of labels that are of pixels, (N, H, W); those of whole images have one."""
+
 
 class PluginError(ValueError):
     """A plug-in gave what does not fit; the message says where, what, and what would."""
@@ -112,16 +115,17 @@ def check_network(network: Any, where: str) -> None:
 def check_output(network: Any, task: Any, examples: Examples, where: str) -> None:
     """Raises PluginError where the network, in eval mode, does not give a score for each class of each pixel.
 
-    Of two images; networks of other tasks, and those with lazy layers, which a pass would fill, are not asked. The
+    Of two images. Where labels are not of pixels, or a pass would fill lazy layers, the network is not asked. The
     random generators and the network's buffers are as before.
     """
     from bench.structure.lazy import has_lazy_parts
 
-    if "labels" not in examples.targets or has_lazy_parts(network):
+    labels = examples.targets.get("labels")
+    if labels is None or labels.ndim != PIXELS or has_lazy_parts(network):
         return
     outputs = _passed(network, task.prepare(examples.images[:2]))
     scores = outputs["out"] if isinstance(outputs, dict) and "out" in outputs else outputs
-    labels, classes = examples.targets["labels"][:2], len(examples.names)
+    labels, classes = labels[:2], len(examples.names)
     size = tuple(getattr(scores, "shape", ()))
     if len(size) != 4:
         what = f"a tensor of shape {size}" if size else f"a {type(scores).__name__}"
