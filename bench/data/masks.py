@@ -102,11 +102,11 @@ def _pair(paths: tuple[Path, Path], shape: tuple[int, int, int], meaning: Meanin
             "EXIF says that the image is turned, and whether its mask is meant for the turned or the stored pixels is "
             "not stated: save it upright without that tag"
         )
-    image, pixels = _as_drawn(image, mask), _labels(mask, meaning)
+    image, pixels = _as_drawn(image, mask), labels_of_mask(mask, meaning)
     if image.image.size != mask.image.size:
         sizes = ["{} x {} px".format(*each.image.size) for each in (mask, image)]
         raise mask.refuse(f"it has {sizes[0]}, but its image {paths[0]} has {sizes[1]}: each pixel needs a label")
-    return resized(image, shape), _nearest(pixels, shape)
+    return resized(image, shape), nearest(pixels, shape)
 
 
 def _fits_both_ways(image: Picture, mask: Picture) -> bool:
@@ -123,8 +123,8 @@ def _as_drawn(image: Picture, mask: Picture) -> Picture:
     return stored if stored.image.size == mask.image.size else image
 
 
-def _labels(mask: Picture, meaning: Meaning) -> Pixels:
-    """The labels (H, W) of a mask at its own size."""
+def labels_of_mask(mask: Picture, meaning: Meaning) -> Pixels:
+    """The labels (H, W) of a mask at its own size. Raises ValueError, with the file, for pixels that mean nothing."""
     if mask.format not in LABEL_FORMATS:
         raise mask.refuse(f"masks of format {mask.format} are not exact: use {' or '.join(LABEL_FORMATS)}")
     if meaning.colours:
@@ -169,7 +169,8 @@ def _codes(pixels: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
     return pixels[..., 0] << np.uint32(16) | pixels[..., 1] << np.uint32(8) | pixels[..., 2]
 
 
-def _nearest(labels: Pixels, shape: tuple[int, int, int]) -> Pixels:
+def nearest(labels: Pixels, shape: tuple[int, int, int]) -> Pixels:
+    """Labels (H, W) at the size of `shape` (C, H, W), by the nearest pixel."""
     from PIL import Image
 
     size = (shape[2], shape[1])
