@@ -5,6 +5,9 @@ missing, `bench.measure("fcn", stride=8)` measures one network. The decorators r
 
     from bench import architecture, metric
 
+A module that registers a dataset uses `Examples`, `IGNORE`, `DataNotFound`, `Files` and `not_found`
+(docs/datasets.md).
+
 Importing this package imports neither torch nor pandas.
 """
 
@@ -17,6 +20,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from bench.data.examples import IGNORE, DataNotFound, Examples
+from bench.data.locate import Files, not_found
 from bench.registry import Bounds, Constraint, Fact, architecture, dataset, metric, plot, task
 from bench.registry.versions import __version__
 
@@ -27,10 +32,14 @@ if TYPE_CHECKING:
     from bench.results.results import Results
 
 __all__ = [
+    "IGNORE",
     "AblationResults",
     "Bounds",
     "Constraint",
+    "DataNotFound",
+    "Examples",
     "Fact",
+    "Files",
     "GateResult",
     "__version__",
     "architecture",
@@ -40,6 +49,7 @@ __all__ = [
     "load",
     "measure",
     "metric",
+    "not_found",
     "plot",
     "report",
     "run",

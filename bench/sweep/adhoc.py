@@ -79,14 +79,20 @@ def _metrics(entry: Architecture, names: Sequence[str], plugins: tuple[str, ...]
 
 def variant_of(entry: Architecture, axes: Sequence[str]) -> Variant:
     """The variant with the axes of `name=value` texts. Raises RegistryError for a wrong axis or value."""
+    values = stated_axes(axes)
+    resolved = entry.resolve(values)
+    return Variant(entry.name, tuple(resolved.items()), tuple(name for name in resolved if name in values))
+
+
+def stated_axes(texts: Sequence[str]) -> dict[str, Any]:
+    """The values by axis of `name=value` texts. Raises RegistryError for a text without `=`."""
     values = {}
-    for text in axes:
+    for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
             raise RegistryError(f"'{text}': write an axis as name=value")
         values[name] = parse_value(value)
-    resolved = entry.resolve(values)
-    return Variant(entry.name, tuple(resolved.items()), tuple(name for name in resolved if name in values))
+    return values
 
 
 def _measured(ablations: Sequence[Ablation]) -> Iterator[Measurement]:
