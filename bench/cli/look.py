@@ -176,10 +176,11 @@ def data() -> None:
 
 
 @data.command("list")
+@plugin
 @json_option
-def data_list(as_json: bool) -> None:
+def data_list(plugins: tuple[str, ...], as_json: bool) -> None:
     """List the datasets."""
-    rows = _listed("datasets", ())
+    rows = _listed("datasets", plugins)
     if as_json:
         print_json(rows)
         return
@@ -190,16 +191,19 @@ def data_list(as_json: bool) -> None:
 @data.command("path")
 @click.argument("name")
 @data_option
-def data_path(name: str, data: Path | None) -> None:
+@plugin
+def data_path(name: str, data: Path | None, plugins: tuple[str, ...]) -> None:
     """Print the folders that are searched for the files of NAME."""
     from bench.data.locate import locations
     from bench.registry.catalogue import declarations, live
 
-    entry = live(declarations().datasets.get(name))
+    entry = live(declarations(plugins).datasets.get(name), plugins)
     if entry.embedded:
         echo(f"{name} is generated in memory; it has no files")
     elif data is None:
-        raise click.ClickException("name the folder of datasets: --data DIR or FOVBENCH_DATA")
+        raise click.ClickException(
+            "name the folder of datasets: --data DIR, FOVBENCH_DATA, or data in the project file"
+        )
     else:
         for path in locations(entry, data):
             echo(f"{path}  {'exists' if path.is_dir() else 'does not exist'}")
@@ -210,7 +214,10 @@ def data_path(name: str, data: Path | None) -> None:
 @data_option
 @click.option("--split", "splits", multiple=True, help="Only this split (repeatable).")
 @click.option("--shape", type=Shape(), default="3,64,64", show_default=True, help="Size of the examples.")
-def data_check(name: str, data: Path | None, splits: tuple[str, ...], shape: tuple[int, ...]) -> None:
+@plugin
+def data_check(
+    name: str, data: Path | None, splits: tuple[str, ...], shape: tuple[int, ...], plugins: tuple[str, ...]
+) -> None:
     """Read every example of NAME, and print how many there are and what is left out.
 
     A file that cannot be used is an error, which names it."""
@@ -219,7 +226,7 @@ def data_check(name: str, data: Path | None, splits: tuple[str, ...], shape: tup
 
     if len(shape) != 3:
         raise click.UsageError("--shape is channels, height, width: 3,64,64")
-    entry = live(declarations().datasets.get(name))
+    entry = live(declarations(plugins).datasets.get(name), plugins)
     for split in splits:
         if split not in entry.splits:
             raise RegistryError(f"'{name}' has the splits {', '.join(entry.splits)}, not '{split}'")
@@ -232,10 +239,11 @@ def data_check(name: str, data: Path | None, splits: tuple[str, ...], shape: tup
 
 @data.command("get")
 @click.argument("name")
-def data_get(name: str) -> None:
+@plugin
+def data_get(name: str, plugins: tuple[str, ...]) -> None:
     """Print how to get NAME, and its licence. Downloads nothing."""
     from bench.registry.catalogue import declarations
 
-    entry = declarations().datasets.get(name)
+    entry = declarations(plugins).datasets.get(name)
     echo(f"{name}: {entry.summary}\nsource: {entry.source}\nlicence: {entry.licence}")
     echo("embedded: nothing to get" if entry.embedded else f"to get it: {entry.get}")

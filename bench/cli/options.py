@@ -16,6 +16,7 @@ from bench.registry.project import Project, project, with_project
 from bench.spec.characters import printable
 
 if TYPE_CHECKING:
+    from bench.report.figures import FailedPlot
     from bench.results.results import Results
     from bench.results.store import Store
     from bench.spec.ablation import Ablation
@@ -211,6 +212,11 @@ def read_results(
     for note in () if quiet else results.notes:
         echo_error(f"note: {note}")
     return results
+
+
+def say_failed_plot(plot: FailedPlot) -> None:
+    """Print on stderr which plot could not draw its figures."""
+    echo_error(f"note: {plot.error}; the page has a row for it" + (", with its traceback" if plot.traceback else ""))
 
 
 def print_json(rows: Iterable[Mapping[str, Any]]) -> None:

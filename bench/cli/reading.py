@@ -19,6 +19,7 @@ from bench.cli.options import (
     plugin,
     print_json,
     read_results,
+    say_failed_plot,
     set_option,
     store_option,
 )
@@ -84,7 +85,7 @@ def report(names: tuple[str, ...], every: bool, out: Path, committed: bool, chec
         raise click.UsageError("name an ablation, or give --all")
     chosen = [read_results(name, quiet=every, **options) for name in names or own_names()]
     filled = [results for results in chosen if names or not results.frame.empty]
-    for path in pages(filled, out, options["plugins"]):
+    for path in pages(filled, out, options["plugins"], say_failed_plot):
         echo(path)
     if every:
         echo(index([row_of(results) for results in filled], out))

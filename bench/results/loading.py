@@ -58,7 +58,8 @@ def load_results(
     """Everything that is stored of these requests, variants named as this ablation names them.
 
     `store` None reads the bundle alone. `bundle` is a bundle's folder; default: `results/reference/NAME` of the
-    project, or of fovbench for an ablation of its own. Without `evaluations` those of the store stay unread. Raises BundleError for a folder that is named and is no bundle.
+    project, or of fovbench for an ablation of its own. Without `evaluations` those of the store stay unread.
+    Raises BundleError for a folder that is named and is no bundle.
     """
     stored = stored_of(ablation, requests, store, bundle, evaluations)
     remarks = (*stored.notes, *stored.origin)
@@ -195,6 +196,7 @@ def results_of(ablation: Ablation, requests: Sequence[Request], stored: Stored, 
         bundled=stored.bundled,
         notes=notes,
         failures=failures_of(stored.records),
+        plugins=ablation.plugins,
         expected=tuple((request.variant.name, request.metric, request.seed) for request in requests),
     )
 

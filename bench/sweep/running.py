@@ -24,7 +24,7 @@ from bench.sweep.settings import Options
 
 @dataclass(frozen=True)
 class Job:
-    """What to run, on what, and how."""
+    """What to run, on what, and how. `verbosity`: see `bench.sweep.progress.Reporter`."""
 
     ablations: Sequence[Ablation]
     store: Store
@@ -35,6 +35,7 @@ class Job:
     workers: int | None = None
     budget: float | None = None
     allow_noop: str = ""
+    verbosity: int = 0
 
     def plans(self, reading: bool = False) -> list[Plan]:
         """Every ablation planned; whatever is wrong with one shows before any is run."""
@@ -67,7 +68,7 @@ def run_all(job: Job, announce: Callable[[Plan], None], finished: Callable[[Plan
 
 
 def _run_one(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: float) -> bool:
-    reporter = Reporter(each.ablation.name)
+    reporter = Reporter(each.ablation.name, job.verbosity)
     options = Options(
         workers=workers,
         budget=ends - time.monotonic(),
