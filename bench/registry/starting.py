@@ -33,7 +33,7 @@ def start(folder: Path, ci: str | None = None) -> list[Path]:
     `ci` adds a workflow file for `github` or `gitlab`. Nothing is overwritten: raises ProjectError, and writes nothing,
     where one of the files exists.
     """
-    files = {folder / name: template for name, template in (FILES | WORKFLOWS.get(ci or "", {})).items()}
+    files = {folder / name: template for name, template in {**FILES, **WORKFLOWS.get(ci or "", {})}.items()}
     if there := [path for path in files if os.path.lexists(path)]:
         others = f" and {len(there) - 1} more" if len(there) > 1 else ""
         raise ProjectError(f"{there[0]}{others}: there already; nothing is overwritten: name an empty folder")

@@ -106,7 +106,7 @@ def _figures_of(
     entry: Plot, results: Results, plugins: Sequence[str], names: set[str]
 ) -> Iterator[Figure | FailedPlot]:
     """The figures of one plot, whose names are added to `names`."""
-    where = entry.name
+    where = f"plot '{entry.name}'"
     try:
         plot = live(entry, plugins)
         where = f"{place_of(plot.call)}: plot '{entry.name}'"
