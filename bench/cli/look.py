@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.options import Shape, data_option, echo, json_option, plugin, print_json
+from bench.registry.builtin import files
 
 if TYPE_CHECKING:
     from bench.registry import Dataset, Entry
@@ -69,17 +70,11 @@ def _commands(command: click.Command, name: str) -> Iterator[Command]:
 
 def _listed(kind: str, plugins: tuple[str, ...]) -> list[dict[str, Any]]:
     if kind == "ablations":
-        return [
-            {"kind": kind, "name": f.stem, "summary": _question(f), "file": f.as_posix()} for f in _ablation_files()
-        ]
+        return [{"kind": kind, "name": f.stem, "summary": _question(f), "file": f.as_posix()} for f in files()]
     from bench.registry.catalogue import declarations
 
     entries: Iterable[Entry] = getattr(declarations(plugins), kind)
     return [{"kind": kind, "name": e.name, "summary": e.summary, **_properties(e)} for e in entries]
-
-
-def _ablation_files() -> list[Path]:
-    return sorted(file for file in Path("ablations").glob("*.yaml") if file.is_file())
 
 
 PROPERTIES = {
@@ -137,7 +132,7 @@ def _shown(row: dict[str, Any], plugins: tuple[str, ...]) -> dict[str, Any]:
         for f in getattr(entry, "facts", ())
     ]
     pattern = re.compile(rf"\b{re.escape(entry.name)}\b")
-    users = [file.stem for file in _ablation_files() if pattern.search(_without_comments(file))]
+    users = [file.stem for file in files() if pattern.search(_without_comments(file))]
     return {**row, "module": entry.module, "axes": axes, "facts": facts, "ablations": users}
 
 
@@ -206,7 +201,9 @@ def data_path(name: str, plugins: tuple[str, ...], data: Path | None) -> None:
     if entry.embedded:
         echo(f"{name} is generated in memory; it has no files")
     elif data is None:
-        raise click.ClickException("name the folder of datasets: --data DIR or FOVBENCH_DATA")
+        raise click.ClickException(
+            "name the folder of datasets: --data DIR, FOVBENCH_DATA, or data in the project file"
+        )
     else:
         for path in locations(entry, data):
             echo(f"{path}  {'exists' if path.is_dir() else 'does not exist'}")

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from bench.registry.catalogue import declarations
-from bench.results.bundle import FOLDER, Bundle, is_bundle, read
+from bench.registry.project import project
+from bench.results.bundle import Bundle, folder_of, is_bundle, read
 from bench.results.conditions import conditions_of, differences, stated
 from bench.results.failures import failures_of
 from bench.results.frame import frame_of
@@ -56,9 +57,9 @@ def load_results(
 ) -> Results:
     """Everything that is stored of these requests, variants named as this ablation names them.
 
-    `store` None reads the bundle alone. `bundle` is a bundle's folder; default: `results/reference/NAME` where there is
-    one. Without `evaluations` those of the store stay unread. Raises BundleError for a folder that is named and is no
-    bundle.
+    `store` None reads the bundle alone. `bundle` is a bundle's folder; default: `results/reference/NAME` of the
+    project, or of fovbench for an ablation of its own. Without `evaluations` those of the store stay unread.
+    Raises BundleError for a folder that is named and is no bundle.
     """
     stored = stored_of(ablation, requests, store, bundle, evaluations)
     remarks = (*stored.notes, *stored.origin)
@@ -70,7 +71,7 @@ def stored_of(
 ) -> Stored:
     """The records of the store, and of the bundle for each kind of metric of which the store has none."""
     local = _of_store(ablation, requests, store, evaluations) if store else Stored(())
-    place = folder or FOLDER / ablation.name
+    place = folder or folder_of(ablation.name, ablation.builtin)
     if folder is None and not is_bundle(place):
         return local
     present = {record.kind for record in local.records}
@@ -195,6 +196,7 @@ def results_of(ablation: Ablation, requests: Sequence[Request], stored: Stored, 
         bundled=stored.bundled,
         notes=notes,
         failures=failures_of(stored.records),
+        plugins=ablation.plugins,
         expected=tuple((request.variant.name, request.metric, request.seed) for request in requests),
     )
 
@@ -230,8 +232,9 @@ def _definition(metric: Any) -> dict[str, Any]:
 def _command(ablation: Ablation) -> list[str]:
     """The command that measures this again; where its data are is for the reader to say."""
     settings = [word for override in ablation.overrides for word in ("--set", override)]
-    plugins = [word for plugin in ablation.plugins for word in ("--plugin", _relative(plugin))]
-    return ["bench", "run", _relative(ablation.path), *settings, *plugins]
+    named = [plugin for plugin in ablation.plugins if plugin not in project().plugins]
+    plugins = [word for plugin in named for word in ("--plugin", _relative(plugin))]
+    return ["bench", "run", _relative(ablation.target), *settings, *plugins]
 
 
 def _relative(path: str) -> str:

@@ -32,6 +32,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.registry import Metric, suggestion
+from bench.registry.builtin import all_names, folders, is_builtin, names
+from bench.registry.project import located, project, with_project
 from bench.spec.claims import ClaimError, Scope, Statement, parse
 from bench.spec.context import Context
 from bench.spec.expansion import expanded
@@ -79,6 +81,16 @@ class Ablation:
         return self.variants[0]
 
     @property
+    def builtin(self) -> bool:
+        """Whether it is one of those that fovbench brings along."""
+        return is_builtin(self.path)
+
+    @property
+    def target(self) -> str:
+        """How a command names it: by its file, or by its name where that is enough."""
+        return self.name if self.builtin and Path(self.path).is_absolute() else self.path
+
+    @property
     def trains(self) -> bool:
         """Whether any metric needs a trained network."""
         return any(metric.kind == "accuracy" for metric in self.metrics)
@@ -92,6 +104,7 @@ class Ablation:
 def load(path: str | Path, overrides: Sequence[str] = (), plugins: Sequence[str] = ()) -> Ablation:
     """Read and check an ablation file; `overrides` are `key.sub=value` with YAML values.
 
+    The plug-ins of the project come before `plugins`, and its default device counts where the file names none.
     Overrides may remove variants and metrics that the file names elsewhere. Then such a claim has a `problem` in place
     of its comparisons, such labels and answers are left out, and `main` is empty. Without overrides they are faults.
 
@@ -99,8 +112,8 @@ def load(path: str | Path, overrides: Sequence[str] = (), plugins: Sequence[str]
     worked.
     """
     file = find(path)
-    document = override(with_new_keys(read(file)), overrides)
-    context = Context(document, validated(document), tuple(plugins))
+    document = _with_defaults(override(with_new_keys(read(file)), overrides))
+    context = Context(document, validated(document), with_project(plugins))
     ablation = replace(_checked(context, _name(file)), overrides=tuple(overrides))
     reader = _Texts(context, ablation.scope, frozenset(text.partition("=")[0].split(".")[0] for text in overrides))
     return replace(
@@ -113,21 +126,22 @@ def load(path: str | Path, overrides: Sequence[str] = (), plugins: Sequence[str]
 
 
 def find(path: str | Path) -> Path:
-    """The file of an ablation from a path, or from a name in `ablations/`. Raises AblationError where there is none."""
-    file = Path(path)
+    """The file of an ablation from a path, or from a name. Raises AblationError where there is none.
+
+    A path is relative to the current folder, or where it is not there, to the project's. A name is looked up in the
+    project's folder `ablations/`, then among the ablations that fovbench brings along.
+    """
+    file = located(str(path))
     if file.suffix in (".yaml", ".yml"):
         if file.exists():
             return file
-        raise AblationError(f"{path}: there is no such file{suggestion(file.stem, names())}")
-    file = Path("ablations") / f"{path}.yaml"
-    if file.exists():
-        return file
-    raise AblationError(f"no ablation is called '{path}' in the folder ablations/ here{suggestion(str(path), names())}")
-
-
-def names() -> list[str]:
-    """The ablations of the folder `ablations/` under the working directory."""
-    return sorted(file.stem for file in Path("ablations").glob("*.yaml") if file.is_file())
+        raise AblationError(f"{path}: there is no such file{suggestion(file.stem, all_names())}")
+    own, ours = (folder / f"{path}.yaml" for folder in folders())
+    if own.exists() or ours.exists():
+        return own if own.exists() else ours
+    raise AblationError(
+        f"no ablation is called '{path}' in the folder ablations/ here{suggestion(str(path), all_names())}"
+    )
 
 
 def _name(file: Path) -> str:
@@ -157,6 +171,15 @@ def override(document: Document, overrides: Sequence[str]) -> Document:
             if not isinstance(inner, dict):
                 raise AblationError(f"--set {text}: '{section}' holds no keys")
         inner[last] = parse_value(value)
+    return Document(document.path, data, document.positions)
+
+
+def _with_defaults(document: Document) -> Document:
+    """The document with the project's device where it has none; fovbench's own ablations stay as their bundles."""
+    device, workload = project().device, document.data.get("workload", {})
+    if device is None or is_builtin(document.path) or not isinstance(workload, dict):
+        return document
+    data = {**document.data, "workload": {"device": device, **workload}}
     return Document(document.path, data, document.positions)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from bench.registry import Architecture, Axis, Registries, RegistryError, suggestion
 from bench.registry.catalogue import declarations, plugin_source
+from bench.registry.project import FILE, located
 from bench.registry.targets import ZOOS, declared
 from bench.spec.schema import AblationError, AblationFile
 from bench.spec.yamlfile import Document
@@ -34,7 +34,8 @@ class Context:
         """The architecture that the file names at `path`. Raises AblationError for one that does not exist."""
         if not self._allowed(name):
             file = name.rpartition(":")[0]
-            raise self.error(path, f"'{name}' would run code from {file}; allow it with --plugin {file}")
+            how = f"allow it with --plugin {file}, or under plugins in the project's {FILE}"
+            raise self.error(path, f"'{name}' would run code from {file}; {how}")
         try:
             return declared(name, self.plugins)
         except RegistryError as error:
@@ -48,7 +49,7 @@ class Context:
         if not file.endswith(".py"):
             return False
         files = [plugin_source(plugin).path for plugin in self.plugins if plugin.endswith(".py")]
-        return Path(file).resolve() in files
+        return located(file).resolve() in files
 
     def check_value(self, architecture: Architecture, axis: str, value: Any, path: Sequence[Any]) -> None:
         """Raises AblationError where the architecture has no such axis, or the axis does not take the value."""

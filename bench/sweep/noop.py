@@ -45,7 +45,7 @@ def check_effects(plan: Plan, store: Store, executor: Executor, options: Options
         signatures |= maker.made([requests[each.key] for each in without_values], tuple(without_values))
     twins = alike(_by_variant(requests, signatures))
     if twins and not options.allow_noop:
-        raise NoEffect(refusal(twins, plan.ablation.path))
+        raise NoEffect(refusal(twins, plan.ablation.target))
     if twins:
         store.add_note(plan.ablation.name, f"variants that are the same network were allowed: {options.allow_noop}")
 
@@ -54,7 +54,7 @@ def stored_twins(plan: Plan, store: Store) -> str:
     """Why `run` would refuse the plan, by the signatures that earlier runs stored; empty where they show no reason."""
     signatures = stored_signatures(plan.ablation, store)
     twins = alike({variant: signature for variant, signature in signatures.items() if signature.values})
-    return refusal(twins, plan.ablation.path) if twins else ""
+    return refusal(twins, plan.ablation.target) if twins else ""
 
 
 def _by_variant(requests: Mapping[str, Request], signatures: Mapping[str, Signature]) -> dict[Variant, Signature]:
