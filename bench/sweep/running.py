@@ -126,7 +126,7 @@ def _completed(planned: Plan, store: Store) -> Plan:
 
 def workers_for(plans: Sequence[Plan]) -> int:
     """As many as the cores can serve at the workloads' threads; one where a GPU is shared."""
-    work = [each.ablation.workload for each in plans]
+    work = [workload for each in plans for workload in each.ablation.workloads]
     if any(device_kind(w.device) != "cpu" for w in work):
         return 1
     return max(1, usable_cores() // max(w.threads for w in work))
