@@ -60,7 +60,11 @@ def _power(plan: Plan) -> str:
 
 
 def _announced(plan: Plan) -> str:
-    return "\n".join(line for line in (_described(plan), _power(plan)) if line)
+    return "\n".join(line for line in (_described(plan), *_notes(plan)) if line)
+
+
+def _notes(plan: Plan) -> list[str]:
+    return [line for line in (_power(plan), *(f"note: {remark}" for remark in plan.ablation.remarks)) if line]
 
 
 @click.command("plan")
@@ -93,8 +97,8 @@ def plan_command(
     with Store(store) as stored:
         plan = make(ablation, stored, data, rerun=rerun, force=force, only=only, reading=True)
         twins, tracebacks = stored_twins(plan, stored), _tracebacks(plan, stored)
-    for line in (f"note: {twins}" if twins else "", _power(plan)):
-        echo_error(line) if line else None
+    for line in (*([f"note: {twins}"] if twins else []), *_notes(plan)):
+        echo_error(line)
     if as_json:
         print_json({**row, "traceback": tracebacks.get(row["key"], "")} for row in _plan_rows(plan))
         return
@@ -196,7 +200,8 @@ def run(
         if dry_run:
             for plan in job.plans(reading=True):
                 echo(_described(plan))
-                echo_error(_power(plan)) if _power(plan) else None
+                for line in _notes(plan):
+                    echo_error(line)
             return
         announce = (lambda plan: None) if quiet else (lambda plan: echo_error(_announced(plan)))
         failed = run_all(job, announce, _finisher(job, None if no_report else out))

@@ -142,9 +142,11 @@ def _text(file: Path) -> str:
 
 def deterministic(requests: Sequence[Request], store: Store) -> list[Measurement]:
     """The exact measurements and the failures of the static requests, variants named as in the requests."""
-    variants = {request.key: request.variant for request in requests if request.kind == "static"}
-    rows = [record.measurement for record in store.records(variants)]
-    return [replace(m, variant=variants[m.key]) for m in rows if m.exact or m.error]
+    static = [request for request in requests if request.kind == "static"]
+    records = store.records(request.key for request in static)
+    rows = {record.measurement.key: record.measurement for record in records}
+    measured = [replace(rows[request.key], variant=request.variant) for request in static if request.key in rows]
+    return [m for m in measured if m.exact or m.error]
 
 
 def accept_all(chosen: Sequence[tuple[Ablation, Sequence[Request]]], store: Store, folder: Path) -> Iterator[Path]:

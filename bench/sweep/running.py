@@ -127,7 +127,7 @@ def workers_for(plans: Sequence[Plan]) -> int:
     """What the project says; else as many as the cores serve at the workloads' threads, one where a GPU is shared."""
     if (said := project().workers) is not None:
         return said
-    work = [each.ablation.workload for each in plans]
+    work = [workload for each in plans for workload in each.ablation.workloads]
     if any(device_kind(w.device) != "cpu" for w in work):
         return 1
     return max(1, usable_cores() // max(w.threads for w in work))
