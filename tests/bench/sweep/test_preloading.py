@@ -48,7 +48,8 @@ class Counted:
         try:
             self.job(emit)
         finally:
-            kind = type(self.job).__name__ + " " + self.job.requests[0].kind + " " + self.job.requests[0].metric
+            job = self.job.job  # the job that is watched
+            kind = type(job).__name__ + " " + job.requests[0].kind + " " + job.requests[0].metric
             with open(self.log, "a") as log:
                 print(json.dumps([kind, sorted(sys.modules.keys() - before)]), file=log)
 """
