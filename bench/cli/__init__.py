@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from bench.cli import audit, errors, look, machine, reading, single, store, sweeping
+from bench.hardware.streams import open_standard_streams
 from bench.registry.versions import __version__
 
 
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     The traceback of an error is shown with `--debug`, or where FOVBENCH_DEBUG is set.
     """
-    errors.replace_closed_streams()
+    open_standard_streams()
     try:
         try:
             bench.main(arguments, prog_name="bench", standalone_mode=False)

@@ -27,16 +27,6 @@ class ClosedPipe(Exception):  # noqa: N818 - the name says what happened
     """Somebody stopped reading: standard output (`bench list | head -1`), or another pipe."""
 
 
-def replace_closed_streams() -> None:
-    """Where standard output or error was closed before the start, write to nowhere.
-
-    A file that is opened later must not get their numbers, and libraries expect the two streams.
-    """
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open until the process ends
-
-
 def flush_output() -> None:
     """Write what is left now: at the interpreter's end nobody could say that it failed. Raises OSError."""
     try:

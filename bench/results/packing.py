@@ -28,9 +28,14 @@ def packed(evaluation: Evaluation) -> tuple[str, bytes]:
     return json_text(facts, f"the evaluation of {evaluation.task}"), buffer.getvalue()
 
 
-def unpacked(facts: str, arrays: bytes) -> Evaluation:
-    """The evaluation that `packed` was given; its arrays are decompressed when the first of them is asked for."""
+def unpacked(facts: str, arrays: bytes, eager: bool = False) -> Evaluation:
+    """The evaluation that `packed` was given; its arrays are decompressed when the first of them is asked for.
+
+    With `eager` they are decompressed now, so that what is wrong with them raises here.
+    """
     values, archive = json.loads(facts), _Archive(arrays)
+    if eager:
+        archive.groups  # noqa: B018
     groups = {group: _Group(archive, group) for group in GROUPS}
     return Evaluation(task=values["task"], names=tuple(values["names"]), facts=values["facts"], **groups)
 

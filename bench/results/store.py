@@ -183,11 +183,11 @@ class Store:
 
     def evaluation(self, training_run: str) -> Evaluation | None:
         """The evaluation of a training run, or None; a damaged one counts as none."""
-        statement = f"SELECT facts, arrays, {sound('evaluation')} FROM evaluation WHERE training_run = ?"
-        for facts, arrays, matches in self._read(statement, (training_run,)):
+        statement = f"SELECT facts, arrays, checksum, {sound('evaluation')} FROM evaluation WHERE training_run = ?"
+        for facts, arrays, checksum, matches in self._read(statement, (training_run,)):
             try:
                 if matches:
-                    return unpacked(facts, arrays)
+                    return unpacked(facts, arrays, eager=not checksum)
             except (*UNREADABLE, EOFError, zipfile.BadZipFile, zlib.error):
                 pass
             self.damage[training_run] = f"the evaluation of the training run {training_run} is damaged"

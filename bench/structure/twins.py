@@ -86,7 +86,9 @@ def standing_in(
 def _snapshot(module: torch.nn.Module) -> tuple[torch.nn.Module, dict[str, Any], list[tuple[Any, Any]]]:
     attributes = module.__dict__
     containers = [(v, v.copy() if v else None) for v in attributes.values() if isinstance(v, (dict, list))]
-    return module, attributes.copy(), containers
+    groups = (module._parameters, module._buffers)
+    scripted = [(group, dict(group.items())) for group in groups if not isinstance(group, dict)]
+    return module, attributes.copy(), [*containers, *scripted]
 
 
 def _replace(
@@ -105,12 +107,21 @@ def _replace(
 
 
 def _refill(container: Any, content: Any) -> None:
-    """Restore the content of a container; None means empty."""
+    """Restore the content of a container of a module; None means empty."""
     if content is None:
         if container:
             container.clear()
     elif isinstance(container, list):
         container[:] = content
-    else:
+    elif isinstance(container, dict):
         container.clear()
         container.update(content)
+    else:
+        _refill_script(container, content)
+
+
+def _refill_script(container: Any, content: Mapping[str, Any]) -> None:
+    """Restore the tensors of a scripted module, which can be assigned one by one only."""
+    for name, tensor in content.items():
+        if tensor is not container[name]:
+            container[name] = tensor

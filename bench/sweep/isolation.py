@@ -75,10 +75,11 @@ class CheckedSubject(Subject):
     """A subject that notes the state of each of its parts when it is built.
 
     Parts are built with the state of the process and the random generators of a new job, whichever metric asks first,
-    and what their code changes is no metric's fault.
+    and what their code changes is no metric's fault. Without `noting` nothing is noted.
     """
 
     process: ProcessState | None = field(default=None, compare=False, repr=False)
+    noting: bool = True
     states: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
@@ -101,7 +102,8 @@ class CheckedSubject(Subject):
         assert self.process is not None
         with self.process.kept(self.seed):
             part = build()
-        self.states[name] = STATES[name](part)
+        if self.noting:
+            self.states[name] = STATES[name](part)
         return part
 
     def changes(self) -> list[str]:
@@ -125,11 +127,14 @@ STATES: Mapping[str, Callable[[Any], dict[str, Any]]] = {
 
 
 class SharedSubject:
-    """The subject that the metrics of a variant share, built anew after a metric changed it."""
+    """The subject that the metrics of a variant share, built anew after a metric changed it.
 
-    def __init__(self, subject: Subject, process: ProcessState) -> None:
+    Not `checked`, it is that of a single timing, which moves its weights and may train them.
+    """
+
+    def __init__(self, subject: Subject, process: ProcessState, checked: bool = True) -> None:
         own = {each.name: getattr(subject, each.name) for each in fields(Subject)}
-        self._new: Callable[[], CheckedSubject] = lambda: CheckedSubject(**own, process=process)
+        self._new: Callable[[], CheckedSubject] = lambda: CheckedSubject(**own, process=process, noting=checked)
         self._process = process
         self.view = self._new()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
+from inspect import getattr_static
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -43,7 +44,8 @@ def network_state(model: torch.nn.Module) -> State:
 def _module(module: torch.nn.Module) -> Any:
     attributes = module.__dict__
     own = [(key, value if type(value) in _PLAIN else _identity(value)) for key, value in attributes.items()]
-    return id(type(module)), id(type(module).forward), own
+    forward = getattr_static(type(module), "forward", None)  # a plain look-up fails on scripted and traced modules
+    return id(type(module)), id(forward), own
 
 
 def _identity(value: Any, depth: int = 3) -> Any:

@@ -110,6 +110,7 @@ def data_stamp(ablation: Ablation, data: Path | None) -> str:
 
     work = ablation.workload
     dataset = live(declarations(ablation.plugins).datasets.get(work.dataset), ablation.plugins)
+    check_files(dataset)
     try:
         return stamp(dataset, data, dataset.splits[:2], dict(work.dataset_axes))
     except (LookupError, OSError, ValueError):  # what is wrong with the files is said where their content is read

@@ -116,8 +116,9 @@ def check_output(network: Any, task: Any, examples: Examples, where: str) -> Non
     random generators and the network's buffers are as before.
     """
     from bench.structure.lazy import has_lazy_parts
+    from bench.tasks.segmentation import Segmentation
 
-    if "labels" not in examples.targets or has_lazy_parts(network):
+    if not (isinstance(task, type) and issubclass(task, Segmentation)) or has_lazy_parts(network):
         return
     outputs = _passed(network, task.prepare(examples.images[:2]))
     scores = outputs["out"] if isinstance(outputs, dict) and "out" in outputs else outputs

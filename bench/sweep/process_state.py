@@ -76,7 +76,7 @@ PYTHON = (
     Setting("an alarm", _alarm_is_set, lambda pending: pending or signal.setitimer(signal.ITIMER_REAL, 0)),
     Setting("sys.stdout", lambda: sys.stdout, lambda stream: setattr(sys, "stdout", stream)),
     Setting("sys.stderr", lambda: sys.stderr, lambda stream: setattr(sys, "stderr", stream)),
-    Setting("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
+    Setting("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit, grows=True),
     Setting("garbage collection", gc.isenabled, lambda enabled: gc.enable() if enabled else gc.disable()),
 )
 
@@ -261,8 +261,15 @@ class ProcessState:
                 yield
             finally:
                 self._notice()
-                self._set({**self._values, **before})
+                self._set({**self._values, **before, **self._grown(before)})
                 list(self._functions_put_back())
+
+    def _grown(self, before: Mapping[str, Any]) -> dict[str, Any]:
+        """What was added to `sys.path` and `os.environ`; it stays, since a plug-in adds folders for its imports."""
+        now = {setting.name: setting.read() for setting in self._settings if setting.grows}
+        grown = {name: value for name, value in now.items() if name in before and _only_added(before[name], value)}
+        self._values |= grown
+        return grown
 
     def _set(self, values: Mapping[str, Any]) -> None:
         for setting in self._settings:
@@ -294,9 +301,11 @@ class ProcessState:
         before, now = self._values[setting.name], setting.read()
         if before == now:
             return ""
+        if setting.grows and self._imported() and _only_added(before, now):
+            self._values[setting.name] = now
+            return ""
         setting.put_back(before)
-        by_imports = setting.grows and self._imported() and _only_added(before, now)
-        return "" if by_imports else _difference(setting.name, before, now)
+        return _difference(setting.name, before, now)
 
     def _imported(self) -> bool:
         """Whether libraries were imported since the metric began."""
@@ -335,9 +344,11 @@ def _is_loaded(library: str) -> bool:
 
 
 def _only_added(before: Any, now: Any) -> bool:
-    """Whether a list or mapping only grew, as `os.environ` and `sys.path` do while libraries are imported."""
+    """Whether a list, mapping or limit only grew, as `os.environ` and `sys.path` do while libraries are imported."""
     if isinstance(before, dict):
         return bool(before.items() <= now.items())
+    if type(before) is int:
+        return bool(before <= now)
     return isinstance(before, list) and [each for each in now if each in before] == before
 
 

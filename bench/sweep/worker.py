@@ -69,7 +69,7 @@ class MeasureJob:
         except FAILURES as error:
             _emit_failures(requests, error, started, emit, self.plugins)
             return
-        shared = SharedSubject(subject, process)
+        shared = SharedSubject(subject, process, checked=requests[0].kind != "speed")
         for request in requests:
             emit(measured(request, Isolation(process, shared, request.seed or 0), self.plugins))
 
@@ -106,7 +106,7 @@ class SharedJob:
         started, process = time.perf_counter(), ProcessState()
         try:
             with process.kept():
-                subjects = SharedSubject(subject_of(first, self.plugins), process)
+                subjects = SharedSubject(subject_of(first, self.plugins), process, checked=False)
         except FAILURES as error:
             _emit_failures((first,), error, started, emit, self.plugins)
             return

@@ -119,7 +119,7 @@ def admit(
         return Admission("fp32", refused)
     layers = layers_of(model, (batch, *shape), device)
     if requested == "auto":
-        chosen = _decided(model, (batch, *shape), layers, possible, device, cache, served)
+        chosen = _Choice(model, (batch, *shape), layers, possible, device, cache, served).decided()
     else:
         chosen = _named(layers, possible, device, cache)
     return replace(chosen, refused={**refused, **chosen.refused})
@@ -133,51 +133,49 @@ def _named(layers: Sequence[Layer], modes: Sequence[str], device: str, cache: Pa
     return Admission(next(iter(right), "fp32"), faults, {mode: _cost(layers, probes[mode]) for mode in right})
 
 
-def _decided(
-    model: nn.Module,
-    shape: Sequence[int],
-    layers: Sequence[Layer],
-    modes: Sequence[str],
-    device: str,
-    cache: Path | None,
-    served: Served | None,
-) -> Admission:
-    """The decision of `auto`: the saved one, or one that is made and saved while other processes wait for it."""
-    if cache is None:
-        return _automatic(model, shape, layers, modes, device, cache, served)
-    rules = [_file_digest(file) for file in (__file__, budget_rules.__file__, processor.__file__)]
-    parts = [*_machine(device), *rules, modes, served.steps if served else None]
-    place = cache / f"{_digest([*parts, sorted([layer.key, layer.count] for layer in layers)])}.decision.json"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{place}.lock"):
-        if place.is_file():
-            return Admission(**json.loads(place.read_text()))
-        decision = _automatic(model, shape, layers, modes, device, cache, served)
-        _save(place, decision)
-        return decision
+@dataclass(frozen=True)
+class _Choice:
+    """What `auto` chooses from, and for which trainings; `shape` is (N, C, H, W)."""
 
+    model: nn.Module
+    shape: Sequence[int]
+    layers: Sequence[Layer]
+    modes: Sequence[str]
+    device: str
+    cache: Path | None
+    served: Served | None
 
-def _automatic(
-    model: nn.Module,
-    shape: Sequence[int],
-    layers: Sequence[Layer],
-    modes: Sequence[str],
-    device: str,
-    cache: Path | None,
-    served: Served | None,
-) -> Admission:
-    """The fastest right mode, if trying the modes repays and it gains over fp32."""
-    step = PASSES_OF_A_STEP * _forward_seconds(model, shape, device) if served else 0.0
-    if reason := why_not_repaid(served, step, len(modes)):
-        return Admission("fp32", {mode: reason for mode in modes if mode != "fp32"})
-    dearest = sorted(layers, key=lambda layer: -layer.seconds)
-    most = served.allowed(step) if served else math.inf
-    probes = _probes(dearest, modes, device, cache, most, stop=True)
-    faults = {mode: fault for mode, of_mode in probes.items() if (fault := _first_fault(of_mode)) is not None}
-    unfinished = [mode for mode in modes if mode not in faults and len(probes[mode]) < len(layers)]
-    seconds = {mode: _cost(dearest, probes[mode]) for mode in modes if mode not in (*faults, *unfinished)}
-    faults |= {mode: UNFINISHED for mode in unfinished if mode != "fp32"}
-    return Admission(_fastest(seconds), faults, seconds)
+    def decided(self) -> Admission:
+        """The saved decision, or one that is made and saved while other processes wait for it."""
+        if self.cache is None:
+            return self.made()
+        place = self.cache / f"{self._digest()}.decision.json"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{place}.lock"):
+            if place.is_file():
+                return Admission(**json.loads(place.read_text()))
+            decision = self.made()
+            _save(place, decision)
+            return decision
+
+    def _digest(self) -> str:
+        rules = [_file_digest(file) for file in (__file__, budget_rules.__file__, processor.__file__)]
+        layers = sorted([layer.key, layer.count] for layer in self.layers)
+        return _digest([*_machine(self.device), *rules, self.modes, self.served and self.served.steps, layers])
+
+    def made(self) -> Admission:
+        """The fastest right mode, if trying the modes repays and it gains over fp32."""
+        step = PASSES_OF_A_STEP * _forward_seconds(self.model, self.shape, self.device) if self.served else 0.0
+        if reason := why_not_repaid(self.served, step, len(self.modes)):
+            return Admission("fp32", {mode: reason for mode in self.modes if mode != "fp32"})
+        dearest = sorted(self.layers, key=lambda layer: -layer.seconds)
+        most = self.served.allowed(step) if self.served else math.inf
+        probes = _probes(dearest, self.modes, self.device, self.cache, most, stop=True)
+        faults = {mode: fault for mode, of_mode in probes.items() if (fault := _first_fault(of_mode)) is not None}
+        unfinished = [mode for mode in self.modes if mode not in faults and len(probes[mode]) < len(dearest)]
+        seconds = {mode: _cost(dearest, probes[mode]) for mode in self.modes if mode not in (*faults, *unfinished)}
+        faults |= {mode: UNFINISHED for mode in unfinished if mode != "fp32"}
+        return Admission(_fastest(seconds), faults, seconds)
 
 
 UNFINISHED = f"not tried on all layers: that would cost more than {FRACTION:.0%} of the trainings"

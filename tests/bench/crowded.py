@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -87,3 +88,19 @@ def _of_other_settings(request: Request, number: int) -> tuple[Measurement, str,
     seed = None if request.seed is None else 100 + number
     parts |= {} if seed is None else {"seed": seed}
     return measurement_of(request, f"history{number:013d}", seed), request.kind, parts
+
+
+def calls(work: Callable[[], object]) -> int:
+    """How many functions of ours and of Python a piece of work calls."""
+    count = 0
+
+    def profile(frame: object, event: str, argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(profile)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count

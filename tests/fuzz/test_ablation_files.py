@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import yaml
-from conftest import contents, ran
 from damage import damaged_bytes, damaged_lines, damaged_tree
+from fuzzing import bounded, contents, ran
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,17 +22,20 @@ def plan(folder: Path, content: bytes) -> None:
     assert set(contents(folder)) == {file}
 
 
+@bounded
 @given(data=st.data(), name=st.sampled_from(sorted(TEXTS)))
 def test_a_file_with_odd_values(empty: Path, data: st.DataObject, name: str) -> None:
     tree = data.draw(damaged_tree(yaml.safe_load(TEXTS[name])))
     plan(empty, yaml.safe_dump(tree, allow_unicode=True, sort_keys=False).encode("utf-8", "replace"))
 
 
+@bounded
 @given(data=st.data(), name=st.sampled_from(sorted(TEXTS)))
 def test_a_file_with_odd_lines(empty: Path, data: st.DataObject, name: str) -> None:
     plan(empty, data.draw(damaged_lines(TEXTS[name])).encode("utf-8", "replace"))
 
 
+@bounded
 @given(data=st.data(), name=st.sampled_from(sorted(TEXTS)))
 def test_a_file_with_odd_bytes(empty: Path, data: st.DataObject, name: str) -> None:
     plan(empty, data.draw(damaged_bytes(TEXTS[name].encode())))

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import contents, ran
 from damage import damaged_bytes
+from fuzzing import bounded, contents, ran
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +18,7 @@ FILES = sorted(path.relative_to(REFERENCE) for path in REFERENCE.rglob("*") if p
 
 
 @pytest.mark.parametrize("command", ["table", "import", "compare"])
+@bounded
 @given(data=st.data())
 def test_a_bundle_with_a_damaged_file(empty: Path, command: str, data: st.DataObject) -> None:
     folder = empty / "bundle"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from conftest import contents, ran
 from damage import odd_texts
+from fuzzing import bounded, contents, ran
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,6 +42,7 @@ def _word() -> st.SearchStrategy[str]:
     return st.one_of(st.sampled_from(WORDS), odd_texts()).filter(lambda word: "\0" not in word)
 
 
+@bounded
 @given(words=command_lines().filter(lambda words: "--plugin" not in words))
 def test_a_command_that_reads(empty: Path, words: list[str]) -> None:
     ran(*words)

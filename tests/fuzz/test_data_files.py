@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import alarm
 from damage import damaged_bytes, damaged_tree, odd_texts
+from fuzzing import alarm, bounded
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -45,6 +45,7 @@ def matlab(compressed: bool) -> bytes:
 
 
 @pytest.mark.parametrize("compressed", [False, True])
+@bounded
 @given(data=st.data())
 def test_a_matlab_file(empty: Path, compressed: bool, data: st.DataObject) -> None:
     path = empty / "joints.mat"
@@ -53,6 +54,7 @@ def test_a_matlab_file(empty: Path, compressed: bool, data: st.DataObject) -> No
 
 
 @pytest.mark.parametrize("compressed", [False, True])
+@bounded
 @given(data=st.data())
 def test_a_dataset_of_a_matlab_file(empty: Path, compressed: bool, data: st.DataObject) -> None:
     for name in ("lsp", "mpii"):
@@ -74,6 +76,7 @@ def camvid_tree(root: Path) -> Path:
     return folder
 
 
+@bounded
 @given(data=st.data())
 def test_a_list_of_images(empty: Path, data: st.DataObject) -> None:
     folder = camvid_tree(empty)
@@ -88,6 +91,7 @@ def test_a_list_of_images(empty: Path, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize(("file", "damages"), [("train/a.png", "image"), ("trainannot/a.png", "mask")])
+@bounded
 @given(data=st.data())
 def test_an_image_of_a_list(empty: Path, file: str, damages: str, data: st.DataObject) -> None:
     folder = camvid_tree(empty)
@@ -101,6 +105,7 @@ PERSON = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [5, 5, 20, 20], "key
 PEOPLE = {"images": [{"id": 1, "file_name": "1.jpg"}], "annotations": [PERSON, {**PERSON, "id": 2}]}
 
 
+@bounded
 @given(tree=damaged_tree(PEOPLE), damage=st.data())
 def test_annotations_of_people(empty: Path, tree: Any, damage: st.DataObject) -> None:
     folder = empty / "coco"

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from conftest import alarm
 from damage import odd_texts
+from fuzzing import alarm, bounded
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,6 +59,7 @@ def stored(path: Path, measurement: Measurement) -> Measurement:
     return record.measurement
 
 
+@bounded
 @given(detail=values(), error=st.none() | odd_texts(), samples=st.lists(values(), max_size=3))
 def test_what_a_metric_gives_is_stored_or_fails_by_name(
     empty: Path, detail: Any, error: str | None, samples: list[Any]
@@ -74,6 +75,7 @@ def test_what_a_metric_gives_is_stored_or_fails_by_name(
     assert encoded.error is None or 0 < len(encoded.error) <= ERROR_LIMIT
 
 
+@bounded
 @given(seed=st.integers(0, 2**31))
 def test_finite_samples_come_back_exactly(empty: Path, seed: int) -> None:
     numbers = [random.Random(seed).uniform(-1, 1) * 10.0**power for power in range(-320, 300, 31)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from conftest import ran
 from damage import damaged_bytes
+from fuzzing import bounded, ran
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 EXPECTED = b"\n".join((ROOT / "results" / "expected" / "aspp.csv").read_bytes().split(b"\n")[:4])
 
 
+@bounded
 @given(data=st.data())
 def test_expectations_with_odd_bytes(empty: Path, data: st.DataObject) -> None:
     folder = empty / "results" / "expected"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import ran
 from damage import damaged_bytes
+from fuzzing import bounded, ran
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +23,7 @@ def intact(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
+@bounded
 @given(data=st.data())
 def test_a_store_with_odd_bytes(empty: Path, intact: bytes, command: str, data: st.DataObject) -> None:
     path = empty / "damaged.sqlite"
@@ -33,6 +34,7 @@ def test_a_store_with_odd_bytes(empty: Path, intact: bytes, command: str, data: 
     assert ended.status != 2 or "damaged.sqlite" in ended.err, ended.err
 
 
+@bounded
 @given(data=st.data())
 def test_two_stores_one_with_odd_bytes(empty: Path, intact: bytes, data: st.DataObject) -> None:
     (empty / "intact.sqlite").write_bytes(intact)

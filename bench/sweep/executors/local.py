@@ -23,6 +23,7 @@ from typing import Any
 
 import psutil
 
+from bench.hardware.streams import open_standard_streams
 from bench.sweep.executors import Emit, Exit, Job, Lane, Progress, WorkerError, imports
 from bench.sweep.executors.reservation import lock_folder, reserved
 from bench.sweep.executors.supervisor import supervised
@@ -69,7 +70,7 @@ class LocalExecutor:
     def __init__(self, workers: int, preload: Sequence[str] = ()) -> None:
         if multiprocessing.current_process().name == STARTING:
             os._exit(UNGUARDED)
-        _open_standard_streams()
+        open_standard_streams()
         methods = multiprocessing.get_all_start_methods()
         self._context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         if "forkserver" in methods:
@@ -104,17 +105,6 @@ class LocalExecutor:
             self._processes.discard(process)
             ours.close()
             report.close()
-
-
-def _open_standard_streams() -> None:
-    """Open the null device in place of each standard stream that is closed: other files would get its number."""
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "r+"))  # noqa: SIM115 - for as long as this process lasts
 
 
 def _started(context: Any, job: Job, device: str, lane: Lane) -> tuple[Any, Connection, Connection]:

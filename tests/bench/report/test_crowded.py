@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ from bench.report.table import table
 from bench.results.store import Store
 from bench.stats.inference import bootstrap, bootstrap_of_mean, pareto
 from bench.sweep.reading import read_results
-from tests.bench.crowded import ablation_in, add_history, fill
+from tests.bench.crowded import ablation_in, add_history, calls, fill
 
 
 @pytest.fixture(scope="module")
@@ -42,22 +41,6 @@ def results(tmp_path_factory):
 def fresh(results):
     """The same results, of which nothing is computed yet."""
     return dataclasses.replace(results)
-
-
-def calls(work):
-    """How many functions of ours and of Python a piece of work calls."""
-    count = 0
-
-    def profile(frame, event, argument):
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    sys.setprofile(profile)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return count
 
 
 @pytest.mark.parametrize("form", ["md", "csv", "json", "latex"])

@@ -130,5 +130,5 @@ def test_a_table_says_what_was_left_out_of_the_evaluation(synthetic):
     frame = synthetic.frame.assign(
         detail=[{**each, "left_out": {"people without a box": 1200}} for each in synthetic.frame["detail"]]
     )
-    notes = [line for line in table(replace(synthetic, frame=frame), "md").splitlines() if "left out" in line]
+    notes = [line for line in table(replace(synthetic, frame=frame), "md").splitlines() if "left out of" in line]
     assert notes == ["- left out of the evaluation: 1,200 people without a box"]

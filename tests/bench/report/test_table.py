@@ -68,7 +68,7 @@ def test_what_a_count_leaves_out_stands_in_every_form(synthetic: Results):
     text = "aten.roi_pool (3 calls)"
     for form in ("md", "latex"):
         assert "left out: aten.roi" in table(synthetic, form).replace("\\", "")
-    assert text in page_of(synthetic).inference[0]
+    assert any(text in note for note in page_of(synthetic).inference)
     rows = {row["variant"]: row for row in csv.DictReader(io.StringIO(table(synthetic, "csv")))}
     assert [rows[last]["macs_uncounted"], rows[synthetic.baseline]["macs_uncounted"]] == [text, ""]
     lines = [json.loads(line) for line in table(synthetic, "json").splitlines()]

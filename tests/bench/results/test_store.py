@@ -142,6 +142,8 @@ def test_arrays_of_an_evaluation_are_decompressed_when_they_are_asked_for_and_su
     assert (len(packed.samples), [*packed.summaries]) == (0, [])
 
 
-def test_text_that_is_half_of_a_surrogate_pair_is_read_as_it_was_stored(store):
-    keep(store, replace(ONE, detail={"name": "\ud800"}))
+def test_text_that_is_half_of_a_surrogate_pair_in_an_old_store_is_read_as_it_was_stored(store):
+    keep(store, ONE)
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("UPDATE measurement SET checksum = '', detail = ?", ('{"name": "\\ud800"}',))
     assert store.records()[0].measurement.detail == {"name": "\ud800"}

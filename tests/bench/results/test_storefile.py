@@ -21,7 +21,7 @@ READS = {
     "note": lambda store: store.note("a"),
     "fingerprint": lambda store: store.fingerprint("d"),
     "durations": lambda store: store.durations(),
-    "parts": lambda store: store.parts("net", "miou"),
+    "parts": lambda store: list(store.parts("net", "miou")),
 }
 
 

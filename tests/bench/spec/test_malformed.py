@@ -107,7 +107,7 @@ LINES = {
     "name that hides": (["table", ".hidden.yaml"], r"the name of an ablation, '\.hidden', is also that of a folder"),
     "name with a separator": (["report", "a\\b.yaml"], r"is also that of a folder: rename the file"),
     "name with a drive": (["plan", "c:x.yaml"], r"is also that of a folder: rename the file"),
-    "name with an escape sequence": (["plan", "a\x1b[31m.yaml"], r"a\\x1b\[31m\.yaml: the name of an ablation"),
+    "name with an escape sequence": (["plan", "a\x1b[31m.yaml"], r"a\\x1b\[31m\.yaml': the name of an ablation"),
     "control character in --set": (["plan", "f.yaml", "--set", 'question="\\e"'], r"value:1:1: control character U\+001B"),
     "raw control character in --set": (["plan", "f.yaml", "--set", "question=a\x1b"], r"value:1:2: .*control character U\+001B"),
     "control character in an axis": (["measure", "fcn", "stride=\x1b[31m"], r"control character U\+001B"),

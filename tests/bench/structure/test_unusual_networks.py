@@ -494,3 +494,17 @@ def test_no_return_value_of_a_network_is_used():
     assert network.conv.weight.is_contiguous(memory_format=torch.channels_last)
     subject = Subject(ReturnsNothing, (3, 8, 8), layout="channels_last")
     assert subject.model(*subject.inputs).shape == (1, 8, 8, 8)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning", "ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("compile_part", [torch.jit.script, lambda m: torch.jit.trace(m, torch.zeros(1, 3, 8, 8))])
+def test_a_recording_leaves_scripted_and_traced_networks_as_they_were(compile_part):
+    network = compile_part(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8)).eval())
+    before = {name: t.clone() for name, t in network.state_dict().items()}
+    places = {name: id(t) for name, t in network.named_parameters()}
+    x = torch.rand(1, 3, 8, 8)
+    expected = network(x)
+    assert receptive_field(network, (3, 8, 8)).size == 3
+    assert {name: id(t) for name, t in network.named_parameters()} == places
+    assert all(torch.equal(t, before[name]) for name, t in network.state_dict().items())
+    assert torch.equal(network(x), expected)

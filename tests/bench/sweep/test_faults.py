@@ -30,7 +30,7 @@ class Machine:
         future = Future()
         results, end = self.ends.pop(0) if self.ends else self.repeat or (None, Exit())
         received = []
-        self.submitted.append(job)
+        self.submitted.append(job.job)
         job(received.append)
         for item in received[:results]:
             receive(item)
@@ -110,7 +110,7 @@ def test_a_job_that_was_ended_from_outside_runs_alone(measure, monkeypatch):
     class Late(Machine):
         def submit(self, job, receive, **options):
             flying.append(job)
-            most.append((job.attempt, len(flying)))
+            most.append((job.job.attempt, len(flying)))
             future = super().submit(job, receive, **options)
             flying.remove(job)
             return future

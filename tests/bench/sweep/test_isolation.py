@@ -13,14 +13,12 @@ import torch
 
 from bench.hardware import timing
 from bench.hardware.ceilings import Ceilings
-from bench.hardware.subject import Subject
-from bench.hardware.timing import moved
-from bench.metrics.latency import tensors_of
 from bench.registry.catalogue import declarations
 from bench.results.keys import requests
 from bench.results.measurement import Evaluation, Measurement
 from bench.spec.ablation import load
-from bench.sweep.isolation import ReadOnly, SharedEvaluation, SharedSubject, read_only
+from bench.sweep.isolation import ReadOnly, SharedEvaluation, read_only
+from bench.sweep.network_state import changes, network_state
 from bench.sweep.process_state import ProcessState
 from bench.sweep.worker import MeasureJob, TrainJob
 
@@ -223,27 +221,12 @@ def test_every_static_metric_of_ours_leaves_the_state_and_gives_the_same_in_any_
     assert sum(m.error is None for m in one.values()) > len(names) // 2
 
 
-def test_a_timing_that_moves_the_weights_to_other_addresses_changes_no_state():
-    subject = Subject(lambda: torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)), (3, 8, 8))
-    shared = SharedSubject(subject, ProcessState())
-    places = [tensor.data_ptr() for tensor in tensors_of(shared.view)]
-    stay = [
-        moved(tensors_of(shared.view), torch.Generator().manual_seed(0)),
-        *map(torch.clone, tensors_of(shared.view)),
-    ]
-    assert [tensor.data_ptr() for tensor in tensors_of(shared.view)] != places
-    assert shared.put_back() == []
-    with torch.no_grad():
-        shared.view.model[0].weight.data.zero_()
-    assert shared.put_back() == ["changed the values of parameter '0.weight'"]
-    del stay
-
-
 SPEEDS = [m.name for m in declarations(()).metrics if m.kind == "speed"]
 
 
 @pytest.mark.parametrize("name", SPEEDS)
 def test_every_speed_metric_of_ours_leaves_the_state(write, name, monkeypatch):
+    """Timings move weights to other addresses, which changes no value. One round of each is enough."""
     monkeypatch.setattr(timing, "why_stop", lambda *_: "one round")
     monkeypatch.setattr(
         "bench.metrics.roofline.measured", lambda *_: Ceilings("cpu", "float32", 1, 1e9, ((1 << 20, 1e9),))
@@ -271,3 +254,57 @@ def test_the_order_of_three_does_not_matter(write, alone):
         results = measured(write, order)
         assert number(results["count"]) == alone["count"]
         assert number(results["total"]) == alone["total"]
+
+
+def test_a_weight_that_is_moved_to_another_address_is_unchanged_and_one_with_other_values_is_not():
+    layer = torch.nn.Linear(2, 3)
+    before = network_state(layer)
+    layer.weight.data = layer.weight.data.clone()
+    assert list(changes(before, network_state(layer))) == []
+    layer.weight.data = layer.weight.data + 1
+    assert list(changes(before, network_state(layer))) == ["changed the values of parameter 'weight'"]
+
+
+SCRIPTED = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+
+    def forward(self, x):
+        return torch.relu(self.norm(self.conv(x)))
+
+
+def plain():
+    return Net()
+
+
+def scripted():
+    return torch.jit.script(Net())
+
+
+def traced():
+    return torch.jit.trace(Net().eval(), torch.zeros(1, 3, 8, 8))
+
+
+def part():
+    return nn.Sequential(torch.jit.script(Net()))
+"""
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning", "ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("name", ["scripted", "traced", "part"])
+def test_metrics_of_scripted_and_traced_networks_leave_the_state(write, tmp_path, name):
+    file = tmp_path / "networks.py"
+    file.write_text(SCRIPTED)
+    metrics = ["params", "macs", "receptive_field", "output_stride", "latency"]
+    network, plain = (measured(write, metrics, name=f"{file}:{each}", plugins=(str(file),)) for each in (name, "plain"))
+    assert {m.metric: m.error for m in network.values() if m.error} == {}
+    for metric in ("params", "macs", "receptive_field", "output_stride"):
+        assert network[metric].samples == plain[metric].samples
+    assert network["macs"].samples == (13_824,)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tracemalloc
 
 import pytest
@@ -15,23 +14,7 @@ from bench.sweep.executors.local import LocalExecutor
 from bench.sweep.plan import plan
 from bench.sweep.running import measure_static
 from bench.sweep.settings import Options
-from tests.bench.crowded import ablation_in, fill
-
-
-def calls(work):
-    """How many functions a piece of work calls."""
-    count = 0
-
-    def profile(frame, event, argument):
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    sys.setprofile(profile)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return count
+from tests.bench.crowded import ablation_in, calls, fill
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ class Counted:
         try:
             self.job(emit)
         finally:
-            job = self.job.job  # the job that is watched
+            job = self.job.job
             kind = type(job).__name__ + " " + job.requests[0].kind + " " + job.requests[0].metric
             with open(self.log, "a") as log:
                 print(json.dumps([kind, sorted(sys.modules.keys() - before)]), file=log)

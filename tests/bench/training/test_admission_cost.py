@@ -176,8 +176,8 @@ def test_processes_that_ask_at_once_get_one_decision(
     layers = precision.layers_of(network(), (2, *SHAPE), "cpu")
 
     def ask() -> None:
-        modes = FALLBACK["auto"]
-        admissions.append(precision._decided(network(), (2, *SHAPE), layers, modes, "cpu", tmp_path, None))
+        choice = precision._Choice(network(), (2, *SHAPE), layers, FALLBACK["auto"], "cpu", tmp_path, None)
+        admissions.append(choice.decided())
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
