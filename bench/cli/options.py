@@ -182,8 +182,10 @@ def read_plan(
     planned = plan(ablation, stored, data, reading=True)
     if planned.note:
         echo_error(f"note: {planned.note}")
-    if due := planned.count("due"):
-        echo_error(f"note: {due} of {len(planned.planned)} measurements are not stored; bench run {ablation.target}")
+    if missing := sum(each.status == "due" and not each.outdated for each in planned.planned):
+        echo_error(
+            f"note: {missing} of {len(planned.planned)} measurements are not stored; bench run {ablation.target}"
+        )
     return planned
 
 

@@ -23,6 +23,7 @@ from bench.sweep.contributions import contributions
 from bench.sweep.executors import Emit
 from bench.sweep.executors.local import described
 from bench.sweep.isolation import Isolation, SharedEvaluation, SharedSubject, StateChangedError
+from bench.sweep.libraries import refuse_broken_torch
 from bench.sweep.process_state import ProcessState
 from bench.sweep.signature import same_speed, signature, values
 from bench.sweep.subjects import subject_of
@@ -82,6 +83,7 @@ def _emit_failures(
     requests: Sequence[Request], error: BaseException, started: float, emit: Emit, plugins: tuple[str, ...]
 ) -> None:
     """What all of these measurements need failed: each of them is a row with the error."""
+    refuse_broken_torch(error)
     text, traceback, seconds = described(error), stored_traceback(error), time.perf_counter() - started
     for request in requests:
         emit(replace(failure(request, text, seconds, plugins), traceback=traceback))
@@ -146,6 +148,7 @@ class SignatureJob:
             subject = subject_of(request, self.plugins)
             return replace(recorded, values=values(subject)) if recorded else signature(request.key, subject)
         except FAILURES as error:
+            refuse_broken_torch(error)
             return Signature(request.key, error=described(error))
 
 
@@ -225,6 +228,7 @@ def measured(request: Request, isolated: Isolation[Any], plugins: tuple[str, ...
             metric = live(entry, plugins)
         reading = _reading(isolated(metric.call))
     except FAILURES as error:
+        refuse_broken_torch(error)
         reading, traceback = Reading(None, error=described(error)), stored_traceback(error)
     return storable(measurement(request, entry, reading, time.perf_counter() - started, traceback))
 

@@ -47,11 +47,14 @@ def restore(environment: MutableMapping[str, str]) -> None:
 
 
 def imported(names: Iterable[str]) -> Iterator[str]:
-    """Import the modules; a line for each that cannot be imported. What they print goes to stderr."""
+    """Import the modules; a line for each reason why some cannot be imported. What they print goes to stderr."""
+    reasons: set[str] = set()
     for name in names:
         try:
             with contextlib.redirect_stdout(sys.stderr):
                 import_module(name)
         except (Exception, SystemExit) as error:
-            first = (str(error).splitlines() or [""])[0]
-            yield f"{name} cannot be imported in advance, so each job imports it: {type(error).__name__}: {first}"
+            reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+            if reason not in reasons:
+                yield f"{name} cannot be imported in advance, so each job imports it: {reason}"
+            reasons.add(reason)
