@@ -143,7 +143,7 @@ class SharedSubject:
         return [text for text in texts if text not in own]
 
     def _own_changes(self) -> list[str]:
-        """What a forward pass changes by itself: a counter, a table that is filled when first used, marks of a compiler."""
+        """What a forward pass changes by itself: a counter, a table filled when first used, marks of a compiler."""
         import torch
 
         subject = self._new()
