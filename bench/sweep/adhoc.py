@@ -78,7 +78,7 @@ def _metrics(entry: Architecture, names: Sequence[str], plugins: tuple[str, ...]
 
 
 def _is_default(metric: Metric, task: str) -> bool:
-    """Whether a metric that nobody named is measured of a network of this task; without a task, if it fits every task."""
+    """Whether a metric that nobody named is measured of a network of this task; without task, if it fits every task."""
     return metric.kind != "accuracy" and (metric.fits(task) if task else not metric.tasks)
 
 
