@@ -161,9 +161,8 @@ def _print_shown(shown: Mapping[str, Any]) -> None:
 
 def _columns(row: Mapping[str, Any]) -> str:
     if "axis" in row:
-        return f"{row['axis']:16} {row['takes']}" + (
-            f"  (default {row['default']})" if row["default"] else "  (needed)"
-        )
+        default = "needed" if row["default"] is None else f"default {row['default'] or 'empty'}"
+        return f"{row['axis']:16} {row['takes']}  ({default})"
     when = ", ".join(f"{k}={v}" for k, v in row["when"].items())
     counted = f"{row['quantity']} ({row['convention']})" if row["convention"] else row["quantity"]
     doubt = "  (disputed)" if row["disputed"] else ""

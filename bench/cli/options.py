@@ -62,6 +62,29 @@ class Counts(click.ParamType[Any]):
         return tuple(dict.fromkeys(int(count) for count in str(value).split(",")))
 
 
+DTYPES = {
+    "float32": ("fp32", "float", "single"),
+    "float64": ("fp64", "double"),
+    "bfloat16": ("bf16",),
+    "float16": ("fp16", "half"),
+}
+"""Numeric types and their other names."""
+
+
+class Dtype(click.ParamType[Any]):
+    """`fp16` or `torch.float16` as `float16`."""
+
+    name = "DTYPE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value).lower().removeprefix("torch.")
+        dtype = next((name for name, others in DTYPES.items() if text in (name, *others)), None)
+        if dtype is None:
+            listed = ", ".join(f"{name} ({', '.join(others)})" for name, others in DTYPES.items())
+            self.fail(f"'{value}' is no numeric type; there are {listed}", param, ctx)
+        return dtype
+
+
 class Shape(click.ParamType[Any]):
     """`3,224,224` (or `3x224x224`) as a tuple of sizes."""
 

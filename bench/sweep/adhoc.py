@@ -68,13 +68,18 @@ def _at(ablation: Ablation, batch: int, metrics: tuple[Metric, ...]) -> Ablation
 
 def _metrics(entry: Architecture, names: Sequence[str], plugins: tuple[str, ...]) -> tuple[Metric, ...]:
     registry = declarations(plugins).metrics
-    metrics = [registry.get(name) for name in names] or [m for m in registry if m.kind != "accuracy"]
+    metrics = [registry.get(name) for name in names] or [m for m in registry if _is_default(m, entry.task)]
     for metric in metrics:
         if metric.kind == "accuracy":
             raise RegistryError(f"'{metric.name}' needs training: put it into an ablation and use bench run")
         if names and entry.task and not metric.fits(entry.task):
             raise RegistryError(f"'{metric.name}' is for {' and '.join(metric.tasks)}, not for {entry.task}")
-    return tuple(m for m in dict.fromkeys(metrics) if not entry.task or m.fits(entry.task))
+    return tuple(dict.fromkeys(metrics))
+
+
+def _is_default(metric: Metric, task: str) -> bool:
+    """Whether a metric that nobody named is measured of a network of this task; without task, if it fits every task."""
+    return metric.kind != "accuracy" and (metric.fits(task) if task else not metric.tasks)
 
 
 def variant_of(entry: Architecture, axes: Sequence[str]) -> Variant:
