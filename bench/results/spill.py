@@ -38,9 +38,9 @@ class Spilled:
         return len(self.rows) + len(self.evaluations)
 
 
-def write(store: Path, spilled: Spilled) -> Path:
+def write(store: Path, *spilled: Spilled) -> Path:
     """Write what could not be stored to a new file; its path. Raises OSError where no folder can be written."""
-    text = "".join(f"{line}\n" for line in _lines(spilled))
+    text = "".join(f"{line}\n" for each in spilled for line in _lines(each))
     error = OSError("there is no folder for it")
     for folder in _folders(store):
         try:

@@ -25,7 +25,7 @@ from bench.results.storefile import StoreError
 from bench.spec.workload import Workload
 from bench.sweep.executors import Executor, Exit, Lane, Progress
 from bench.sweep.faults import Faults
-from bench.sweep.keeping import patiently, spill
+from bench.sweep.keeping import MeasuredRow, patiently, spill
 from bench.sweep.noop import check_effects
 from bench.sweep.plan import Plan, data_stamp
 from bench.sweep.settings import BATCH, DEFAULT, Began, Kept, Options
@@ -83,7 +83,8 @@ class _Run:
         self.faults = Faults()
         self.ends = time.monotonic() + options.budget
         self.by_key = {request.key: request for request in plan.due}
-        self.outdated = {planned.request.key for planned in plan.planned if planned.outdated}
+        outdated = [planned.request for planned in plan.planned if planned.outdated]
+        self.outdated = {key for request in outdated for key in (request.key, request.training_run)}
         self.where = places(plan.ablation.plugins, [request.variant.architecture for request in plan.due], plan.data)
         self.changed = checker(self.where)
         self.keyed = keyed(plan.due, plan.ablation.plugins)
@@ -271,19 +272,23 @@ class _Run:
         runs = [item for item in news if isinstance(item, Evaluated) and item.training_run not in self.evaluated]
         if not rows and not runs:
             return
-        outcome = spill(self.store, rows, runs, self.options.replace, error or "interrupted")
+        outcome = spill(self.store, rows, runs, self._replaces, error or "interrupted")
         if isinstance(error, StoreError):
             raise outcome from error
         self._say(str(outcome))
 
-    def _rows(self, measurements: Sequence[Measurement]) -> list[tuple[Measurement, str, Mapping[str, Any]]]:
+    def _replaces(self, key: str) -> bool:
+        """Whether a result, of a measurement or a training run, takes the place of the stored one."""
+        return self.options.replace or key in self.outdated
+
+    def _rows(self, measurements: Sequence[Measurement]) -> list[MeasuredRow]:
         return [(m, self.by_key[m.key].kind, self.by_key[m.key].parts) for m in measurements]
 
     def _keep(self, measurements: Sequence[Measurement]) -> None:
         if not measurements:
             return
         for again in (False, True):
-            chosen = [m for m in measurements if (m.key in self.outdated or self.options.replace) == again]
+            chosen = [m for m in measurements if self._replaces(m.key) == again]
             if chosen:
                 self._patiently(partial(self.store.add, self._rows(chosen), replace=again))
         self.done |= {m.key for m in measurements}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from bench.results.measurement import Measurement
 from bench.results.packing import packed
 from bench.results.spill import Spilled, write
 from bench.results.store import Store, row_of
@@ -14,6 +15,9 @@ from bench.results.storefile import StoreError, StoreUnavailable
 from bench.sweep.worker import Evaluated
 
 T = TypeVar("T")
+
+MeasuredRow = tuple[Measurement, str, Mapping[str, Any]]
+"""A measurement, the kind of its metric, the parts of its key."""
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 """Seconds between attempts to write, besides those that each attempt waits for a lock."""
@@ -39,19 +43,30 @@ def patiently(attempt: Callable[[], T], say: Callable[[str], None], pause: Calla
 
 
 def spill(
-    store: Store, rows: Iterable[Any], evaluated: Iterable[Evaluated], replace: bool, reason: object
+    store: Store,
+    rows: Sequence[MeasuredRow],
+    evaluated: Sequence[Evaluated],
+    replaces: Callable[[str], bool],
+    reason: object,
 ) -> NotStored:
     """Write results to a file in place of the store; the error that says where. Raises StoreError if they are lost.
 
-    `rows` are (measurement, kind of metric, parts of the key).
+    `replaces` says of a key, of a measurement or a training run, whether its result takes the place of a stored one.
     """
-    created = datetime.now(UTC).isoformat(timespec="seconds")
-    evaluations = tuple((item.training_run, *packed(item.evaluation)) for item in evaluated)
-    spilled = Spilled(tuple(row_of(m, kind, parts, created) for m, kind, parts in rows), evaluations, replace)
+    parts = [_spilled(rows, evaluated, replaces, again) for again in (False, True)]
+    number = sum(map(len, parts))
     try:
-        path = write(store.path, spilled)
+        path = write(store.path, *parts)
     except OSError as error:
-        raise StoreError(f"{reason}\n{len(spilled)} results are lost: no folder can be written ({error})") from None
-    return NotStored(
-        f"{reason}; {len(spilled)} results are in {path}\nthe next bench run with this store takes them in"
-    )
+        raise StoreError(f"{reason}\n{number} results are lost: no folder can be written ({error})") from None
+    return NotStored(f"{reason}; {number} results are in {path}\nthe next bench run with this store takes them in")
+
+
+def _spilled(
+    rows: Sequence[MeasuredRow], evaluated: Sequence[Evaluated], replaces: Callable[[str], bool], again: bool
+) -> Spilled:
+    """Those of the results that take the place of stored ones, or those that do not."""
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    chosen = tuple(row_of(m, kind, parts, created) for m, kind, parts in rows if replaces(m.key) == again)
+    runs = (item for item in evaluated if replaces(item.training_run) == again)
+    return Spilled(chosen, tuple((item.training_run, *packed(item.evaluation)) for item in runs), again)

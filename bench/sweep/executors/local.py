@@ -277,18 +277,30 @@ def _perform(job: Job, pipe: Connection, device: str, lane: Lane) -> None:
     except WorkerError as error:
         pipe.send((_REFUSED, str(error)))
     except BaseException as error:  # sys.exit and what else a network may raise are its own end too
-        pipe.send((_ENDED, (described(error), getattr(error, "fault", ""))))
+        fault = getattr(error, "fault", "")
+        pipe.send((_ENDED, (described(error), fault if fault in ("killed", "outside") else "")))
+
+
+OWN_KINDS = ("failed", "timeout", "diverged")
+"""What errors of ours say in an attribute `kind`; foreign errors may have an attribute of that name too."""
 
 
 def described(error: BaseException) -> str:
     """An exception as the error of a measurement: its kind, its type, its first line."""
-    first = (str(error).splitlines() or [""])[0].strip()
+    first = (_text(error).splitlines() or [""])[0].strip()
     if _out_of_memory(error):
         return f"oom: {first or 'out of memory'}"
     kind = getattr(error, "kind", "")
-    if kind:
+    if kind in OWN_KINDS:
         return f"{kind}: {first.removeprefix(kind).strip()}"
     return f"failed: {type(error).__name__}: {first}".rstrip(": ")
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as fault:  # the text is made by foreign code
+        return f"its text cannot be shown ({type(fault).__name__})"
 
 
 def _out_of_memory(error: BaseException) -> bool:
@@ -302,4 +314,4 @@ def _out_of_memory(error: BaseException) -> bool:
 def _says_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return isinstance(error, (RuntimeError, OSError)) and OUT_OF_MEMORY.search(str(error)) is not None
+    return isinstance(error, (RuntimeError, OSError)) and OUT_OF_MEMORY.search(_text(error)) is not None

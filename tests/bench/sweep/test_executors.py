@@ -251,6 +251,22 @@ def test_the_end_of_a_job_is_its_own_or_comes_from_outside(executor, job, end):
     assert executor.submit(job, lambda item: None, timeout=60).result() == end
 
 
+class ForeignError(Exception):
+    kind, fault = 7, ["odd"]
+
+    def __str__(self):
+        raise KeyError("no text")
+
+
+def raise_a_foreign_error(emit):
+    raise ForeignError
+
+
+def test_an_error_without_a_text_and_with_attributes_of_its_own_is_described(executor):
+    end = executor.submit(raise_a_foreign_error, lambda item: None, timeout=60).result()
+    assert end == Exit("failed: ForeignError: its text cannot be shown (KeyError)")
+
+
 def meet_a_fault(emit):
     raise OutsideError("the probe was ended by SIGKILL")
 

@@ -2,20 +2,22 @@
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
 from bench.results import storefile
-from bench.results.measurement import Measurement
-from bench.results.spill import files_of
-from bench.results.store import Store
+from bench.results.measurement import Evaluation, Measurement
+from bench.results.spill import files_of, take_in
+from bench.results.store import Store, row_of
 from bench.results.storefile import StoreError, StoreUnavailable
 from bench.sweep import driver
 from bench.sweep.executors import Progress
-from bench.sweep.keeping import PAUSES, NotStored, patiently
+from bench.sweep.keeping import PAUSES, NotStored, patiently, spill
 from bench.sweep.plan import plan
 from bench.sweep.running import Job, run_all
 from bench.sweep.settings import Options
+from bench.sweep.worker import Evaluated
 
 TEXT = "question: Does it?\narchitecture: trivial\nmetrics: [twice]\ngrid: {a: [1, 2, 3]}\n"
 
@@ -125,9 +127,32 @@ def test_results_of_a_store_that_stays_unavailable_are_in_a_file_and_the_next_ru
     assert files_of(store.path) == []
 
 
-def replace_detail(measurement):
-    from dataclasses import replace
+def test_what_was_measured_again_since_files_changed_takes_the_place_of_the_old_row_from_the_file_too(job, store):
+    state, news = job
+    old = [replace(each, samples=(0.0,)) for each in news[:2]]
+    store.add_rows(row_of(each, "static", {}, "2026-01-01T00:00:00+00:00") for each in old)
+    state.outdated = {news[0].key}
+    other = locked(store)
+    with pytest.raises(NotStored, match="4 results are in"):
+        state._take(news)
+    other.close()
+    assert take_in(store, files_of(store.path)) == 3
+    values = {record.measurement.key: record.measurement.samples for record in store.records()}
+    assert values == {m.key: m.samples for m in news} | {news[1].key: (0.0,)}
+    assert len(store.query("SELECT 1 FROM measurement")) == 5
 
+
+def test_the_evaluation_of_a_training_run_that_is_outdated_is_replaced_from_the_file_too(store):
+    runs = [Evaluated(run, Evaluation("pose", {}, facts={"made": "again"})) for run in ("outdated", "stored", "new")]
+    for run in ("outdated", "stored"):
+        store.add_evaluation(run, Evaluation("pose", {}, facts={"made": "before"}))
+    spill(store, [], runs, lambda key: key == "outdated", "full")
+    assert take_in(store, files_of(store.path)) == 2
+    made = {run.training_run: store.evaluation(run.training_run).facts["made"] for run in runs}
+    assert made == {"outdated": "again", "stored": "before", "new": "again"}
+
+
+def replace_detail(measurement):
     return replace(measurement, detail={"x": "y" * 300_000})
 
 
