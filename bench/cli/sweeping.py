@@ -157,10 +157,8 @@ def _plan_rows(plan: Plan) -> Iterator[dict[str, Any]]:
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.option("--no-report", is_flag=True, help="Don't render the report at the end.")
 @out_option
-@click.option(
-    "--quiet", "-q", is_flag=True, help="No progress on stderr: only failures, the table and the page's path."
-)
-@click.option("--verbose", "-v", is_flag=True, help="A line on stderr for each measurement that is stored.")
+@click.option("--quiet", is_flag=True, help="No progress on stderr: only failures, the table and the page's path.")
+@click.option("--verbose", is_flag=True, help="A line on stderr for each measurement that is stored.")
 def run(
     names: tuple[str, ...],
     store: Path,

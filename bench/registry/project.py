@@ -47,7 +47,10 @@ class ProjectError(RegistryError):
 
 @dataclass(frozen=True)
 class Project:
-    """A folder, relative to the current one, and what its file says; None stands for what it leaves out."""
+    """A folder, relative to the current one, and what its file says; None stands for what it leaves out.
+
+    Files of plug-ins are absolute, since what they declare is remembered by their names.
+    """
 
     folder: Path
     plugins: tuple[str, ...] = ()
@@ -82,8 +85,11 @@ def located(file: str) -> Path:
 
 
 def with_project(plugins: Sequence[str]) -> tuple[str, ...]:
-    """The plug-ins of the project, then these, each once."""
-    return tuple(dict.fromkeys((*project().plugins, *plugins)))
+    """The plug-ins of the project, then these; a file that the project names too is loaded once."""
+    its = project().plugins
+    files = {os.path.realpath(plugin) for plugin in its if plugin.endswith(".py")}
+    further = (plugin for plugin in plugins if os.path.realpath(located(plugin)) not in files)
+    return tuple(dict.fromkeys((*its, *further)))
 
 
 def make_importable(folder: Path) -> None:
@@ -153,14 +159,14 @@ def _project(folder: Path, file: Path, table: Any) -> Project:
 
 
 def _plugins(folder: Path, entry: str, where: str) -> Iterator[str]:
-    """The files that an entry names, as paths from the current folder; a module as it is."""
+    """The absolute paths of the files that an entry names; a module as it is."""
     if not entry.endswith(".py"):
         yield entry
         return
     files = sorted(folder.glob(entry)) if "*" in entry and not Path(entry).is_absolute() else [folder / entry]
     if missing := [file for file in files or [folder / entry] if not file.is_file()]:
         raise ProjectError(f"{where}: plug-in '{entry}': there is no such file; {missing[0].resolve()} is looked for")
-    yield from (file.as_posix() for file in files)
+    yield from (os.path.abspath(file) for file in files)
 
 
 def _check(table: Any, kinds: Mapping[str, str], where: str) -> None:

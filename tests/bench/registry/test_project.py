@@ -166,7 +166,8 @@ def test_a_file_of_somebody_else_in_a_folder_above_is_refused(folder, monkeypatc
 
 
 def test_plugins_of_the_project_come_first_and_once(folder):
-    assert with_project(["extra.py", "plain.py"]) == ("plugins/metric.py", "plugins/network.py", "plain.py", "extra.py")
+    its = tuple(str(folder / name) for name in ("plugins/metric.py", "plugins/network.py", "plain.py"))
+    assert with_project(["extra.py", "plain.py", "./plugins/../plain.py", "a.module"]) == (*its, "extra.py", "a.module")
 
 
 def test_options_win_over_the_file_and_the_file_over_the_default(folder, capsys):
@@ -193,7 +194,8 @@ def test_a_run_below_the_project_uses_its_plugins_store_and_reports(folder, monk
 
 
 def test_a_changed_neighbour_makes_due_what_used_it(folder, capsys):
-    status(capsys, "run", "own", "--no-report")
+    code, _, err = status(capsys, "run", "own", "--no-report")
+    assert code == 0, err
     (folder / "neighbour.py").write_text("WIDTH = 4\n")
     code = "import sys; from bench.cli import main; main(['why', 'own'])"
     why = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -202,7 +204,8 @@ def test_a_changed_neighbour_makes_due_what_used_it(folder, capsys):
 
 
 def test_a_builder_in_a_plugin_that_the_file_names_may_run_and_no_other(folder, capsys):
-    assert status(capsys, "table", "file")[0] == 0
+    code, out, err = status(capsys, "table", "file", "--debug")
+    assert (code, "| plain.py:net(width=8)" in out) == (0, True), err
     code, _, err = status(capsys, "table", "foreign")
     assert code == 2
     assert "'other.py:net' would run code from other.py; allow it with --plugin other.py, or under plugins" in err
