@@ -10,6 +10,7 @@ import click
 
 from bench.cli.errors import shows_tracebacks
 from bench.cli.options import (
+    Names,
     ablation_options,
     echo,
     echo_error,
@@ -39,18 +40,44 @@ if TYPE_CHECKING:
     show_default=True,
     help="md and latex are rounded for people, csv and json exact.",
 )
-def table(name: str, form: Any, **options: Any) -> None:
+@click.option("--metrics", type=Names(), default=(), help="Only these metrics, in this order.")
+@click.option(
+    "--columns",
+    type=Names(),
+    default=(),
+    help="Only these: variant, axes, metrics; value, difference, verdict of the metric before, or of all.",
+)
+@click.option("--sort", default="", metavar="[-]METRIC|AXIS", help="Order of the variants; - for descending.")
+@click.option("--no-delta", "delta", is_flag=True, flag_value=False, default=True, help="No differences.")
+@click.option("--best", is_flag=True, help="Best number of a metric in bold; in csv a column METRIC_best.")
+def table(
+    name: str,
+    form: Any,
+    metrics: tuple[str, ...],
+    columns: tuple[str, ...],
+    sort: str,
+    delta: bool,
+    best: bool,
+    **options: Any,
+) -> None:
     """Print the table of ABLATION.
+
+    \b
+    bench table fcn_skips --metrics params,miou --sort -miou --best
+    bench table fcn_skips --columns variant,stride,miou,difference --format latex
+
+    LaTeX needs no package and fits the width of a page: broad tables are set in parts.
 
     Mean and standard deviation over seeds, and the difference from the baseline. What is not stored locally is read
     from the committed results bundle, results/reference/ABLATION; stderr says so. It also says what failed, and with
     --debug where."""
+    from bench.report.choice import Choice
     from bench.report.table import table as rendered
 
     results = read_results(name, evaluations=False, **options)
     for failure in results.failures:
         echo_error("\n".join(failure.lines(shows_tracebacks())))
-    echo(rendered(results, form), nl=False)
+    echo(rendered(results, form, Choice(metrics, columns, sort, delta, best)), nl=False)
 
 
 @click.command()

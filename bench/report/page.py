@@ -24,6 +24,7 @@ from bench.display.wording import (
     uncounted_notes,
 )
 from bench.registry import text_of
+from bench.report.choice import layout_of
 from bench.report.figures import Figure, figures, left_out
 from bench.report.table import markdown
 from bench.results.results import Results
@@ -92,7 +93,7 @@ def page_of(results: Results, plugins: Sequence[str] = (), most: int | None = No
         headline=tuple(headline(summary)),
         heads=tuple(_head(summary, column) for column in summary.columns),
         rows=tuple(_row(summary, variant) for variant in results.variants),
-        table=markdown(summary, claims=False),
+        table=markdown(layout_of(summary.results), claims=False),
         shared=shared_words(results),
         figures=tuple(islice(figures(results, plugins), most)),
         left_out=left_out(results, plugins),
