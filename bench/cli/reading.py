@@ -246,12 +246,31 @@ def _print_checks(checks: Iterable[Check]) -> None:
 @click.argument("name", metavar="ABLATION")
 @ablation_options
 @click.option(
-    "--to", type=click.Path(path_type=Path, file_okay=False), help="Folder. Default: results/reference/ABLATION."
+    "--to",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder. Default: results/reference/ABLATION; other formats need one.",
 )
-def export(name: str, to: Path | None, store: Path, data: Path | None, **options: Any) -> None:
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["bundle", "parquet", "csv", "wandb", "mlflow", "tensorboard"]),
+    default="bundle",
+    show_default=True,
+    help="A results bundle, or files of another tool.",
+)
+def export(name: str, to: Path | None, form: str, store: Path, data: Path | None, **options: Any) -> None:
     """Write what is stored of ABLATION as a results bundle, which can be committed and read anywhere.
 
-    A bundle is text and small arrays, at most 1 MB. Reading it needs neither the dataset nor torch."""
+    A bundle is text and small arrays, at most 1 MB. Reading it needs neither the dataset nor torch.
+
+    \b
+    bench export fcn_skips --format csv --to out            out/fcn_skips.csv, a row per sample
+    bench export fcn_skips --format tensorboard --to out    training curves, a folder per variant and seed
+
+    Parquet, W&B (offline) and MLflow (a file store) need fovbench[parquet], [wandb], [mlflow]. Nothing is sent."""
+    if form != "bundle":
+        _export_to_other_tool(name, form, to, store, data, **options)
+        return
     from bench.cli.options import load_ablation
     from bench.results.bundle import FOLDER, write
     from bench.results.store import Store
@@ -263,6 +282,15 @@ def export(name: str, to: Path | None, store: Path, data: Path | None, **options
     if missing:
         echo_error(f"note: {missing} measurements are not stored, and not in the bundle; bench run {ablation.path}")
     echo(write(bundle, to or FOLDER / ablation.name))
+
+
+def _export_to_other_tool(name: str, form: str, to: Path | None, store: Path, data: Path | None, **more: Any) -> None:
+    from bench.report.exports import export as exported
+
+    if to is None:
+        raise click.UsageError(f"--format {form} needs a folder: --to DIR")
+    results = read_results(name, store, data, evaluations=form not in ("csv", "parquet"), **more)
+    echo(exported(results, form, to))
 
 
 @click.command("import")
