@@ -15,7 +15,8 @@ from click.testing import CliRunner
 
 from bench.cli import bench as command
 from bench.report.eventfile import crc32c, events
-from bench.report.exports import PACKAGES, ExportError, export, runs
+from bench.report.exports import PACKAGES, ExportError, export
+from bench.report.runs import runs
 from bench.results.results import Results
 
 
