@@ -80,15 +80,30 @@ class AblationResults:
         """What does not come from the local store, and what a person remarked on the run."""
         return self.results.notes
 
-    def table(self, format: str = "pandas") -> Any:
+    def table(
+        self,
+        format: str = "pandas",
+        *,
+        metrics: Sequence[str] = (),
+        columns: Sequence[str] = (),
+        sort: str = "",
+        delta: bool = True,
+        best: bool = False,
+    ) -> Any:
         """One row per variant: a DataFrame, or text in the format `md`, `csv`, `latex` or `json`.
 
-        Raises ValueError for another format.
+        `metrics` are shown in this order, or all. `columns` are `variant`, axes, metrics, and `value`, `difference`,
+        `verdict` of the metric before or of all. `sort` is a metric or an axis, `-NAME` for descending. `best` marks
+        the best numbers. Raises ValueError for another format, TableError for a name that the table does not have.
         """
+        from bench.report.choice import Choice
         from bench.report.table import as_frame
         from bench.report.table import table as rendered
 
-        return as_frame(self.results) if format == "pandas" else rendered(self.results, format)  # type: ignore[arg-type]
+        choice = Choice(tuple(metrics), tuple(columns), sort, delta, best)
+        if format == "pandas":
+            return as_frame(self.results, choice)
+        return rendered(self.results, format, choice)  # type: ignore[arg-type]
 
     def report(self, folder: str | Path | None = None) -> Path:
         """Write the HTML page to `folder/NAME/index.html`; its path. Default: the project's folder of reports.
@@ -217,9 +232,20 @@ def measure(
     return pd.DataFrame(rows).set_index("metric")
 
 
-def table(name: str | Path, format: str = "pandas", **options: Any) -> Any:
-    """`load(name, **options).table(format)`."""
-    return load(name, **options).table(format)
+def table(
+    name: str | Path,
+    format: str = "pandas",
+    *,
+    metrics: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    sort: str = "",
+    delta: bool = True,
+    best: bool = False,
+    **options: Any,
+) -> Any:
+    """`load(name, **options).table(format, metrics=..., columns=..., sort=..., delta=..., best=...)`."""
+    results = load(name, **options)
+    return results.table(format, metrics=metrics, columns=columns, sort=sort, delta=delta, best=best)
 
 
 def report(name: str | Path, folder: str | Path | None = None, **options: Any) -> Path:

@@ -10,6 +10,7 @@ import click
 
 from bench.cli.errors import shows_tracebacks
 from bench.cli.options import (
+    Names,
     ablation_options,
     echo,
     echo_error,
@@ -41,18 +42,44 @@ if TYPE_CHECKING:
     show_default=True,
     help="md and latex are rounded for people, csv and json exact.",
 )
-def table(name: str, form: Any, **options: Any) -> None:
+@click.option("--metrics", type=Names(), default=(), help="Only these metrics, in this order.")
+@click.option(
+    "--columns",
+    type=Names(),
+    default=(),
+    help="Only these: variant, axes, metrics; value, difference, verdict of the metric before, or of all.",
+)
+@click.option("--sort", default="", metavar="[-]METRIC|AXIS", help="Order of the variants; - for descending.")
+@click.option("--no-delta", "delta", is_flag=True, flag_value=False, default=True, help="No differences.")
+@click.option("--best", is_flag=True, help="Best number of a metric in bold; in csv a column METRIC_best.")
+def table(
+    name: str,
+    form: Any,
+    metrics: tuple[str, ...],
+    columns: tuple[str, ...],
+    sort: str,
+    delta: bool,
+    best: bool,
+    **options: Any,
+) -> None:
     """Print the table of ABLATION.
+
+    \b
+    bench table fcn_skips --metrics params,miou --sort -miou --best
+    bench table fcn_skips --columns variant,stride,miou,difference --format latex
+
+    LaTeX needs no package and fits the width of a page: broad tables are set in parts.
 
     Mean and standard deviation over seeds, and the difference from the baseline. What is not stored locally is read
     from the committed results bundle, results/reference/ABLATION; stderr says so. It also says what failed, and with
     --debug where."""
+    from bench.report.choice import Choice
     from bench.report.table import table as rendered
 
     results = read_results(name, evaluations=False, **options)
     for failure in results.failures:
         echo_error("\n".join(failure.lines(shows_tracebacks())))
-    echo(rendered(results, form), nl=False)
+    echo(rendered(results, form, Choice(metrics, columns, sort, delta, best)), nl=False)
 
 
 @click.command()
@@ -215,12 +242,31 @@ def _print_checks(checks: Iterable[Check]) -> None:
 @click.argument("name", metavar="ABLATION")
 @ablation_options
 @click.option(
-    "--to", type=click.Path(path_type=Path, file_okay=False), help="Folder. Default: results/reference/ABLATION."
+    "--to",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder. Default: results/reference/ABLATION; other formats need one.",
 )
-def export(name: str, to: Path | None, store: Path, data: Path | None, **options: Any) -> None:
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["bundle", "parquet", "csv", "wandb", "mlflow", "tensorboard"]),
+    default="bundle",
+    show_default=True,
+    help="A results bundle, or files of another tool.",
+)
+def export(name: str, to: Path | None, form: str, store: Path, data: Path | None, **options: Any) -> None:
     """Write what is stored of ABLATION as a results bundle, which can be committed and read anywhere.
 
-    A bundle is text and small arrays, at most 1 MB. Reading it needs neither the dataset nor torch."""
+    A bundle is text and small arrays, at most 1 MB. Reading it needs neither the dataset nor torch.
+
+    \b
+    bench export fcn_skips --format csv --to out            out/fcn_skips.csv, a row per sample
+    bench export fcn_skips --format tensorboard --to out    training curves, a folder per variant and seed
+
+    Parquet, W&B (offline) and MLflow (a file store) need fovbench[parquet], [wandb], [mlflow]. Nothing is sent."""
+    if form != "bundle":
+        _export_to_other_tool(name, form, to, store, data, **options)
+        return
     from bench.cli.options import load_ablation
     from bench.results.bundle import folder_of, write
     from bench.results.store import Store
@@ -232,6 +278,15 @@ def export(name: str, to: Path | None, store: Path, data: Path | None, **options
     if missing:
         echo_error(f"note: {missing} measurements are not stored, and not in the bundle; bench run {ablation.target}")
     echo(write(bundle, to or folder_of(ablation.name)))
+
+
+def _export_to_other_tool(name: str, form: str, to: Path | None, store: Path, data: Path | None, **more: Any) -> None:
+    from bench.report.exports import export as exported
+
+    if to is None:
+        raise click.UsageError(f"--format {form} needs a folder: --to DIR")
+    results = read_results(name, store, data, evaluations=form not in ("csv", "parquet"), **more)
+    echo(exported(results, form, to))
 
 
 @click.command("import")

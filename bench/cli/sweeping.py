@@ -35,8 +35,10 @@ if TYPE_CHECKING:
     from bench.sweep.running import Job
 
 
-def _described(plan: Plan) -> str:
-    from bench.sweep.progress import seconds_text
+def _described(plan: Plan, stored: Store, force: bool = False, workers: int | None = 1) -> str:
+    """What a run would do, and how long that will take on so many workers; None: as many as the run would take."""
+    from bench.sweep.forecast import forecast_of
+    from bench.sweep.running import workers_for
 
     counts = {status: plan.count(status) for status in ("due", "cached", "failed")}
     text = ", ".join(f"{n} {status}" for status, n in counts.items() if n or status != "failed")
@@ -44,8 +46,7 @@ def _described(plan: Plan) -> str:
     if training_runs:
         text += f", {training_runs} trainings"
     if counts["due"]:
-        forecast = f"about {seconds_text(plan.seconds)} on one worker" if plan.seconds else "time unknown"
-        text += f"; {forecast}" + (f", {plan.unknown} without precedent" if plan.unknown and plan.seconds else "")
+        text += f"; {forecast_of(plan, stored, force).text(workers or workers_for([plan]))}"
     excluded = len(plan.ablation.excluded)
     return f"{plan.ablation.name}: {text}" + (f"; {excluded} variants excluded" if excluded else "")
 
@@ -59,8 +60,9 @@ def _power(plan: Plan) -> str:
     return f"note: {seeds_note(len(plan.ablation.seeds), compared)}" if trains and compared else ""
 
 
-def _announced(plan: Plan) -> str:
-    return "\n".join(line for line in (_described(plan), *_notes(plan)) if line)
+def _announced(plan: Plan, job: Job) -> str:
+    lines = (_described(plan, job.store, job.force, job.workers), *_notes(plan))
+    return "\n".join(line for line in lines if line)
 
 
 def _notes(plan: Plan) -> list[str]:
@@ -97,13 +99,14 @@ def plan_command(
     with Store(store) as stored:
         plan = make(ablation, stored, data, rerun=rerun, force=force, only=only, reading=True)
         twins, tracebacks = stored_twins(plan, stored), _tracebacks(plan, stored)
+        described = "" if as_json else _described(plan, stored, force)
     for line in (*([f"note: {twins}"] if twins else []), *_notes(plan)):
         echo_error(line)
     if as_json:
         print_json({**row, "traceback": tracebacks.get(row["key"], "")} for row in _plan_rows(plan))
         return
     print_lines(line for row in _plan_rows(plan) for line in _plan_lines(row, tracebacks))
-    echo(_described(plan))
+    echo(described)
 
 
 def _tracebacks(plan: Plan, stored: Store) -> dict[str, str]:
@@ -197,11 +200,11 @@ def run(
         job = Job(ablations, stored, data, verbosity=verbose - quiet, **how)
         if dry_run:
             for plan in job.plans(reading=True):
-                echo(_described(plan))
+                echo(_described(plan, stored, job.force, job.workers))
                 for line in _notes(plan):
                     echo_error(line)
             return
-        announce = (lambda plan: None) if quiet else (lambda plan: echo_error(_announced(plan)))
+        announce = (lambda plan: None) if quiet else (lambda plan: echo_error(_announced(plan, job)))
         failed = run_all(job, announce, _finisher(job, None if no_report else out))
     raise SystemExit(1 if failed else 0)
 

@@ -29,9 +29,9 @@ class ClaimText:
     reason: str
 
 
-def claim_texts(summary: Summary) -> list[ClaimText]:
-    """Every claim of the source with its answer and the evidence."""
-    return [_claim_text(summary, claim) for claim in summary.claims]
+def claim_texts(summary: Summary, claims: Sequence[ClaimResult] | None = None) -> list[ClaimText]:
+    """Every claim of the source, or each of `claims`, with its answer and the evidence."""
+    return [_claim_text(summary, claim) for claim in (summary.claims if claims is None else claims)]
 
 
 def _claim_text(summary: Summary, claim: ClaimResult) -> ClaimText:

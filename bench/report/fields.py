@@ -96,15 +96,35 @@ def cells(summary: Summary, variant: str) -> Iterator[Cell]:
             yield Cell(summary, column, aggregate, summary.delta(variant, column.metric))
 
 
-def json_object(cell: Cell) -> dict[str, Any]:
-    """All fields of a cell."""
-    return {field.name: field.value(cell) for field in FIELDS}
+DIFFERENCES = ("difference", "difference_spread", "pairs", "interval", "interval_level", "interval_of_seeds",
+               "interval_of_evaluation", "basis", "verdict")  # fmt: skip
+"""The fields that compare with the baseline."""
 
 
-def csv_columns(summary: Summary) -> list[str]:
-    """The columns of every metric, each metric's together."""
-    suffixes = [suffix for field in FIELDS for suffix in field.suffixes]
-    return [f"{column.metric}{suffix}" for column in summary.columns for suffix in suffixes]
+def json_object(cell: Cell, delta: bool = True) -> dict[str, Any]:
+    """All fields of a cell, with or without those that compare with the baseline."""
+    return {field.name: field.value(cell) for field in FIELDS if delta or field.name not in DIFFERENCES}
+
+
+def csv_columns(shown: Sequence[tuple[str, str]], best: bool = False) -> list[str]:
+    """The columns of metrics; `shown` are (metric, part), where a part is `value`, `difference`, `verdict` or `whole`.
+
+    With `best` there is one that says whether a number is the best.
+    """
+    return [f"{metric}{suffix}" for metric, part in shown for suffix in _suffixes(part, best)]
+
+
+def _suffixes(part: str, best: bool) -> list[str]:
+    """The ends of the names of the columns that show a part of a metric."""
+    suffixes = [suffix for field in FIELDS for suffix in field.suffixes if part in ("whole", part_of(field))]
+    return suffixes[:1] + ["_best"] + suffixes[1:] if best and part in ("value", "whole") else suffixes
+
+
+def part_of(field: Field) -> str:
+    """`verdict`, `difference` or `value`: the part of a metric that a field belongs to."""
+    if field.name not in DIFFERENCES:
+        return "value"
+    return "verdict" if field.name == "verdict" else "difference"
 
 
 def csv_values(cell: Cell) -> Mapping[str, Any]:

@@ -23,6 +23,7 @@ from bench.display.wording import (
     uncounted_notes,
 )
 from bench.registry import text_of
+from bench.report.choice import layout_of
 from bench.report.figures import FailedPlot, Figure, figures, left_out
 from bench.report.table import markdown
 from bench.results.results import Results
@@ -96,7 +97,7 @@ def page_of(results: Results, plugins: Sequence[str] = (), most: int | None = No
         headline=tuple(headline(summary)),
         heads=tuple(_head(summary, column) for column in summary.columns),
         rows=tuple(_row(summary, variant) for variant in results.variants),
-        table=markdown(summary, claims=False),
+        table=markdown(layout_of(summary.results), claims=False),
         shared=shared_words(results),
         figures=tuple(each for each in drawn if isinstance(each, Figure)),
         failed_plots=tuple(each for each in drawn if isinstance(each, FailedPlot)),
@@ -135,7 +136,7 @@ def answer_and_table(results: Results) -> str:
     """What a terminal shows when a run ends: the question, the answer in short, and the table, as Markdown."""
     summary = summarise(results)
     lines = [results.question, *(f"- {line}" for line in headline(summary))]
-    return "\n".join([*lines, "", markdown(summary)])
+    return "\n".join([*lines, "", markdown(layout_of(results))])
 
 
 def headline(summary: Summary) -> Iterator[str]:

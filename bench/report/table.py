@@ -6,16 +6,18 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.analysis.aggregate import Column
 from bench.analysis.claims import ClaimResult, ComparisonResult
-from bench.analysis.summary import Summary, summarise
+from bench.analysis.summary import Summary
 from bench.display.names import axis_text, shared_words, short_name
-from bench.display.numbers import DELTA, heading, show, spread_words, style_of
-from bench.display.wording import EMPTY, claim_text, claim_texts, inference_notes, timing_notes, uncounted_notes
+from bench.display.numbers import DELTA, Shown, heading, show, spread_words, style_of
+from bench.display.wording import EMPTY
+from bench.report.choice import EVERYTHING, WHOLE, Choice, Layout, ShownColumn, layout_of
 from bench.report.fields import cells, csv_columns, csv_values, ends, json_object, number
+from bench.report.latex import latex
+from bench.report.notes import claim_lines, notes_under
 from bench.results.results import Results
 from bench.spec.characters import csv_field, forbidden_character, printable
 
@@ -23,74 +25,87 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Format = Literal["md", "csv", "latex", "json"]
-Naming = Callable[[Results, str], str]
 
 
-def full_name(results: Results, variant: str) -> str:
-    """The canonical name."""
-    return variant
-
-
-def table(results: Results, format: Format) -> str:
-    """One row per variant, in the ablation's order, excluded variants with their reason.
+def table(results: Results, format: Format, choice: Choice = EVERYTHING) -> str:
+    """One row per variant, in the ablation's order unless `choice` has another, excluded ones with their reason.
 
     `md` and `latex` are for people: scaled and rounded. `csv` (a row per variant) and `json` (an
     object per variant and metric, one a line) are exact, in base units. Raises ValueError for
-    another format, or where one measurement has two results.
+    another format, or where one measurement has two results; TableError for a name in `choice` that the table lacks.
     """
     if format not in FORMATS:
         raise ValueError(f"no table format is called '{format}' (there is: {', '.join(FORMATS)})")
-    return FORMATS[format](summarise(results))
+    return FORMATS[format](layout_of(results, choice))
 
 
-def markdown(summary: Summary, claims: bool = True) -> str:
+def markdown(layout: Layout, claims: bool = True) -> str:
     """A pipe table and the notes under it, with or without the claims of the source."""
-    rows = [[markdown_text(text) for text in row] for row in displayed(summary, short_name)]
-    rules = ["---" if i <= len(summary.results.varied) else "---:" for i in range(len(rows[0]))]
-    lines = [_pipes(rows[0]), _pipes(rules), *(_pipes(row) for row in rows[1:])]
-    shared = [text for text in (shared_words(summary.results),) if text]
-    answers = claim_lines(summary) if claims else []
-    notes = [f"- {markdown_text(note)}" for note in (*shared, *notes_under(summary, short_name), *answers)]
+    head, *rows = displayed(layout)
+    rules = ["---:" if column.kind == "metric" and column.part != "verdict" else "---" for column in layout.columns]
+    texts = [[markdown_text(text) for text in row] for row in rows]
+    lines = [_pipes([markdown_text(text) for text in head]), _pipes(rules)]
+    lines += [_pipes(_in_bold(layout, *pair)) for pair in zip(layout.variants, texts, strict=True)]
+    shared = [text for text in (shared_words(layout.results),) if text]
+    answers = claim_lines(layout) if claims else []
+    notes = [f"- {markdown_text(note)}" for note in (*shared, *notes_under(layout), *answers)]
     return "\n".join([*lines, "", *notes]) + "\n"
 
 
-def displayed(summary: Summary, named: Naming = full_name) -> list[list[str]]:
+def _in_bold(layout: Layout, variant: str, texts: Sequence[str]) -> list[str]:
+    """A row with the best numbers in bold; what follows a number stays plain."""
+    pairs = zip(layout.columns, texts, strict=True)
+    return [_bold(layout, variant, column, text) for column, text in pairs]
+
+
+def _bold(layout: Layout, variant: str, column: ShownColumn, text: str) -> str:
+    shown = _shown(layout, variant, column.name) if is_best(layout, variant, column) else None
+    number = markdown_text(shown.number) if shown else ""
+    return f"**{number}**{text.removeprefix(number)}" if number else text
+
+
+def is_best(layout: Layout, variant: str, column: ShownColumn) -> bool:
+    """Whether a number of the table is to be marked as its metric's best."""
+    return column.part in ("value", WHOLE) and (variant, column.name) in layout.best
+
+
+def displayed(layout: Layout) -> list[list[str]]:
     """The table in words: a head, then a row per variant."""
-    results = summary.results
-    heads = [head_of(summary, column) for column in summary.columns]
-    rows = [["variant", *results.varied, *heads]]
-    for variant in results.variants:
-        axes = [axis_text(results, variant, axis) or EMPTY for axis in results.varied]
-        aggregates = [_text(summary, variant, column) for column in summary.columns]
-        mark = " (baseline)" if variant == results.baseline else ""
-        rows.append([named(results, variant) + mark, *axes, *aggregates])
-    return rows
+    head = [_head(layout, column) for column in layout.columns]
+    return [head, *([_text(layout, variant, column) for column in layout.columns] for variant in layout.variants)]
 
 
-def head_of(summary: Summary, column: Column) -> str:
+def _head(layout: Layout, column: ShownColumn) -> str:
     """The heading, with what its numbers are where they are not single."""
-    words = spread_words(summary.of(column.metric))
-    return heading(summary, column) + (f", {words}" if words else "")
+    if column.kind != "metric":
+        return column.name or column.kind
+    metric = layout.summary.column(column.name)
+    if column.part not in ("value", WHOLE):
+        return f"{DELTA if column.part == 'difference' else 'verdict on'} {metric.name or metric.metric}"
+    words = spread_words(layout.summary.of(column.name))
+    return heading(layout.summary, metric) + (f", {words}" if words else "")
 
 
-def _text(summary: Summary, variant: str, column: Column) -> str:
-    shown = show(summary, variant, column.metric, style_of(summary, column))
-    return shown.text if shown else EMPTY
+def _text(layout: Layout, variant: str, column: ShownColumn) -> str:
+    if column.kind == "variant":
+        return short_name(layout.results, variant) + (" (baseline)" if variant == layout.results.baseline else "")
+    if column.kind == "axis":
+        return axis_text(layout.results, variant, column.name) or EMPTY
+    shown = _shown(layout, variant, column.name)
+    return _part(shown, column.part) if shown else EMPTY
 
 
-def notes_under(summary: Summary, named: Naming = full_name) -> list[str]:
-    """What the differences and their intervals are, and the excluded variants, each with its reason."""
-    results = summary.results
-    notes = [f"{DELTA}: difference from {named(results, results.baseline)}, paired by seed where there are seeds"]
-    named_variants = {variant: named(results, variant) for variant in results.variants}
-    notes += [*timing_notes(summary, named_variants), *uncounted_notes(summary, named_variants)]
-    notes += inference_notes(summary)
-    return notes + [f"excluded: {named(results, variant)}, because {because}" for variant, because in results.excluded]
+def _shown(layout: Layout, variant: str, metric: str) -> Shown | None:
+    return show(layout.summary, variant, metric, style_of(layout.summary, layout.summary.column(metric)))
 
 
-def claim_lines(summary: Summary) -> list[str]:
-    """Each claim of the source with its answer."""
-    return [f"claim {claim_text(claim)}" for claim in claim_texts(summary)]
+def _part(shown: Shown, part: str) -> str:
+    """A part of an aggregate in words; the notes belong to the number."""
+    if part == WHOLE:
+        return shown.text
+    if part == "value":
+        return Shown(shown.number, shown.notes, "").text
+    return (shown.difference if part == "difference" else shown.verdict) or EMPTY
 
 
 def markdown_text(text: str) -> str:
@@ -104,94 +119,56 @@ def _pipes(aggregates: Sequence[str]) -> str:
     return "| " + " | ".join(aggregates) + " |"
 
 
-LATEX = {
-    "\\": r"\textbackslash{}",
-    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "[": "{[}",
-    "]": "{]}",
-    DELTA: r"$\Delta$",
-    "\N{PLUS-MINUS SIGN}": r"$\pm$",
-    "\N{MINUS SIGN}": "$-$",
-    "\N{MULTIPLICATION SIGN}": r"$\times$",
-    "\N{MICRO SIGN}": r"$\mu$",
-    "\N{UPWARDS ARROW}": r"$\uparrow$",
-    "\N{DOWNWARDS ARROW}": r"$\downarrow$",
-    "\N{EN DASH}": "--",
-    "\N{HORIZONTAL ELLIPSIS}": r"\ldots{}",
-}
-
-
-def latex_text(text: str) -> str:
-    """With control characters and LaTeX's signs escaped. A bracket is wrapped: after `\\\\` it would be an argument."""
-    return "".join(LATEX.get(sign, sign) for sign in " ".join(printable(text).split()))
-
-
-def latex(summary: Summary) -> str:
-    """A booktabs table with caption, label and the notes under it."""
-    head, *rows = [[latex_text(text) for text in row] for row in displayed(summary, short_name)]
-    columns = "l" * (1 + len(summary.results.varied)) + "r" * len(summary.columns)
-    under = (*notes_under(summary, short_name), *claim_lines(summary))
-    texts = [note for note in (shared_words(summary.results), *under) if note]
-    notes = [rf"\par\smallskip\footnotesize {latex_text(note)}" for note in texts]
-    return "\n".join([
-        "% needs \\usepackage{booktabs}",
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{latex_text(summary.results.question)}}}",
-        rf"\label{{tab:{re.sub('[^A-Za-z0-9]+', '-', summary.results.name)}}}",
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        " & ".join(head) + r" \\",
-        r"\midrule",
-        *(" & ".join(row) + r" \\" for row in rows),
-        r"\bottomrule",
-        r"\end{tabular}",
-        *notes,
-        r"\end{table}",
-        "",
-    ])  # fmt: skip
-
-
-def csv_text(summary: Summary) -> str:
+def csv_text(layout: Layout) -> str:
     """A row per variant, excluded ones last; a metric's columns begin with its name. Nothing is rounded."""
-    columns, *rows = _csv_rows(summary)
+    columns, *rows = _csv_rows(layout)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerows([[csv_field(value) for value in row] for row in (columns, *rows)])
     return out.getvalue()
 
 
-def _csv_rows(summary: Summary) -> list[list[Any]]:
-    """The names of the columns, then a row per variant; what it lacks is an empty text."""
-    rows = [_csv_row(summary, variant, "") for variant in summary.results.variants]
-    rows += [_csv_row(summary, variant, because) for variant, because in summary.results.excluded]
-    used = {name for row in rows for name in row}
-    columns = ["variant", "baseline", "excluded", *summary.results.varied]
-    columns += [name for name in csv_columns(summary) if name in used]
+def _csv_rows(layout: Layout) -> list[list[Any]]:
+    """The names of the columns, then a row per variant; what it lacks is an empty text.
+
+    Where the caller named columns, `baseline`, `excluded`, labels and excluded variants are left out.
+    """
+    whole = not layout.choice.columns
+    rows = [_csv_row(layout, variant, "") for variant in layout.variants]
+    rows += [_csv_row(layout, variant, because) for variant, because in layout.results.excluded if whole]
+    columns = _csv_names(layout, {name for row in rows for name in row})
     return [columns, *([row.get(name, "") for name in columns] for row in rows)]
 
 
-def _csv_row(summary: Summary, variant: str, excluded: str) -> dict[str, Any]:
-    results = summary.results
-    row: dict[str, Any] = {"variant": variant, "baseline": variant == results.baseline, "excluded": excluded}
-    row |= {axis: axis_text(results, variant, axis) for axis in results.varied}
-    for cell in cells(summary, variant):
+def _csv_names(layout: Layout, used: Collection[str]) -> list[str]:
+    if not layout.choice.columns:
+        labels = ["label"] if layout.results.labels and "label" not in layout.results.varied else []
+        names = ["variant", *labels, "baseline", "excluded", *layout.axes]
+    else:
+        names = ["variant" if column.kind == "variant" else column.name for column in layout.columns if not column.part]
+    shown = [(column.name, column.part) for column in layout.columns if column.kind == "metric"]
+    return list(dict.fromkeys([*names, *(n for n in csv_columns(shown, layout.choice.best) if n in used)]))
+
+
+def _csv_row(layout: Layout, variant: str, excluded: str) -> dict[str, Any]:
+    results = layout.results
+    row: dict[str, Any] = {"label": results.labels.get(variant, "")}
+    row |= {"variant": variant, "baseline": variant == results.baseline, "excluded": excluded}
+    row |= {axis: axis_text(results, variant, axis) for axis in layout.axes}
+    for cell in cells(layout.summary, variant):
         row |= csv_values(cell)
+        row |= {f"{cell.column.metric}_best": (variant, cell.column.metric) in layout.best}
     return row
 
 
-def as_frame(results: Results) -> pd.DataFrame:
+def as_frame(results: Results, choice: Choice = EVERYTHING) -> pd.DataFrame:
     """The table as a DataFrame, a row per variant: the columns of the CSV form, numbers as numbers."""
     import pandas as pd
 
-    columns, *rows = _csv_rows(summarise(results))
+    columns, *rows = _csv_rows(layout_of(results, choice))
     values = [{name: _parsed(str(value)) for name, value in zip(columns, row, strict=True)} for row in rows]
-    return pd.DataFrame(values).set_index("variant")
+    frame = pd.DataFrame(values, columns=columns)
+    return frame.set_index("variant") if "variant" in columns else frame
 
 
 def _parsed(text: str) -> bool | int | float | str | None:
@@ -203,14 +180,20 @@ def _parsed(text: str) -> bool | int | float | str | None:
     return float(text) if re.fullmatch(r"-?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|-?inf|nan", text) else text
 
 
-def json_lines(summary: Summary) -> str:
+def json_lines(layout: Layout) -> str:
     """An object per variant and metric, one a line, with all samples and their seeds; then exclusions and claims."""
+    pairs = ((variant, cell) for variant in layout.variants for cell in cells(layout.summary, variant))
     objects = [
-        *(json_object(cell) for variant in summary.results.variants for cell in cells(summary, variant)),
-        *_json_excluded(summary),
-        *_json_claims(summary),
+        *(_json_cell(layout, variant, json_object(cell, layout.choice.delta)) for variant, cell in pairs),
+        *_json_excluded(layout.summary),
+        *_json_claims(layout),
     ]
     return "".join(_json_line(each) + "\n" for each in objects)
+
+
+def _json_cell(layout: Layout, variant: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """The object of a variant and metric, with `best` where best numbers are to be marked."""
+    return entry | ({"best": (variant, entry["metric"]) in layout.best} if layout.choice.best else {})
 
 
 def _json_line(entry: dict[str, Any]) -> str:
@@ -219,10 +202,10 @@ def _json_line(entry: dict[str, Any]) -> str:
     return json.dumps(entry, allow_nan=False) if forbidden_character(text) else text
 
 
-def _json_claims(summary: Summary) -> Iterator[dict[str, Any]]:
-    for claim in summary.claims:
+def _json_claims(layout: Layout) -> Iterator[dict[str, Any]]:
+    for claim in layout.claims:
         for comparison in claim.comparisons or (None,):
-            yield {**_json_claim(claim), **(_json_comparison(summary, comparison) if comparison else {})}
+            yield {**_json_claim(claim), **(_json_comparison(layout.every, comparison) if comparison else {})}
 
 
 def _json_claim(claim: ClaimResult) -> dict[str, Any]:
@@ -262,7 +245,7 @@ def _json_excluded(summary: Summary) -> Iterator[dict[str, Any]]:
             yield {**shared, "status": "excluded", "because": because}
 
 
-FORMATS: Mapping[str, Callable[[Summary], str]] = {
+FORMATS: Mapping[str, Callable[[Layout], str]] = {
     "md": markdown,
     "csv": csv_text,
     "latex": latex,

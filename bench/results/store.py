@@ -51,6 +51,20 @@ class Row:
         return self.error is not None and self.error.startswith(DAMAGED)
 
 
+@dataclass(frozen=True)
+class Precedent:
+    """What a measurement took: `seconds` in all, of which `trained` for the training run that it needed, if any.
+
+    `parts` are those of its key.
+    """
+
+    metric: str
+    architecture: str
+    seconds: float
+    trained: float | None
+    parts: Mapping[str, Any]
+
+
 PAGE = 2000
 """Rows that are read at a time."""
 
@@ -241,11 +255,22 @@ class Store:
             return None
         return rows[0][0] if rows else None
 
-    def durations(self) -> list[tuple[str, str, float, dict[str, Any]]]:
-        """(metric, architecture, seconds, parts of the key) of the latest measurements that did not fail."""
-        chosen = f"FROM measurement WHERE error IS NULL AND {SOUND} ORDER BY id DESC LIMIT 2000"
-        statement = f"SELECT metric, architecture, duration, parts {chosen}"
-        return [(metric, name, seconds, json.loads(parts)) for metric, name, seconds, parts in self._read(statement)]
+    def precedents(self) -> list[Precedent]:
+        """What the latest measurements took that did not fail; of variants that share a timing, the first one."""
+        of_detail = "CASE WHEN json_valid(detail) THEN json_extract(detail, '$.{}') END".format
+        made = f"error IS NULL AND json_valid(parts) AND {of_detail('shared_with')} IS NULL"
+        trained = f"coalesce({of_detail('job_seconds')}, {of_detail('seconds')})"
+        chosen = f"FROM measurement WHERE {made} AND {SOUND} ORDER BY id DESC LIMIT 2000"
+        rows = self._read(f"SELECT metric, architecture, duration, {trained}, parts {chosen}")
+        return [Precedent(name, family, spent, _number(run), _parsed(text)) for name, family, spent, run, text in rows]
+
+    def macs(self) -> dict[tuple[str, str], float]:
+        """(architecture, `network_text`) -> MACs of one image, of the latest counts."""
+        chosen = f"metric = 'macs' AND error IS NULL AND json_valid(parts) AND {SOUND}"
+        columns = "architecture, parts, CASE WHEN json_valid(samples) THEN json_extract(samples, '$[0]') END"
+        rows = self._read(f"SELECT {columns} FROM measurement WHERE {chosen} ORDER BY id DESC LIMIT 2000")
+        counts = {(family, network_text(_parsed(parts))): _number(count) for family, parts, count in reversed(rows)}
+        return {place: count for place, count in counts.items() if count}
 
     def remember_fingerprint(self, dataset: str, value: str) -> None:
         """Note the data that a named dataset had last, so that tables can be made where the data is not."""
@@ -378,6 +403,16 @@ def row_of(m: Measurement, kind: str, parts: Mapping[str, Any], created: str) ->
         **{"contributions": _json(m.contributions), "duration": m.duration, "parts": _json(parts), "created": created},
         **{"traceback": m.traceback, "files": _json(dict(m.files)), "environment": _json(m.environment)},
     }
+
+
+def _number(value: Any) -> float | None:
+    """A number of SQLite's JSON; None for anything else."""
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def network_text(parts: Mapping[str, Any]) -> str:
+    """The axes and the input's shape of a network, from the parts of a key, as text that is equal for equal ones."""
+    return json.dumps([parts.get("axes"), parts.get("shape")], sort_keys=True, default=list)
 
 
 def _parsed(text: str) -> Any:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from bench.hardware.process import is_running, this_process
-from bench.registry.catalogue import CatalogueError, declarations
+from bench.registry.catalogue import CatalogueError
 from bench.results.freshness import checker, places
 from bench.results.keyed import keyed
 from bench.results.keys import KINDS, Request
@@ -22,9 +22,10 @@ from bench.results.loading import stored_signatures
 from bench.results.measurement import Measurement
 from bench.results.store import Row, Store
 from bench.results.storefile import StoreError
-from bench.spec.workload import Workload
 from bench.sweep.executors import Executor, Exit, Lane, Progress
 from bench.sweep.faults import Faults
+from bench.sweep.forecast import forecast_of
+from bench.sweep.grouping import timings, training_runs
 from bench.sweep.keeping import MeasuredRow, patiently, spill
 from bench.sweep.noop import check_effects
 from bench.sweep.plan import Plan, data_stamp
@@ -94,7 +95,8 @@ class _Run:
     def run(self) -> Outcome:
         if self.options.check_noop and self.plan.due and len(self.plan.ablation.variants) > 1:
             check_effects(self.plan, self.store, self.executor, self.options)
-        self.options.notify(Began(len(self.plan.due)))
+        forecast = forecast_of(self.plan, self.store, self.options.force)
+        self.options.notify(Began(len(self.plan.due), forecast.work(self.options.workers)))
         try:
             self._own_requests()
             self._requests_of_others()
@@ -168,10 +170,7 @@ class _Run:
         """One kind as jobs: one for each training run and each speed measurement, static measurements in batches."""
         light = tuple(replace(request, shared={}) for request in due)
         if light and light[0].kind == "accuracy":
-            groups: dict[str, list[Request]] = {}
-            for request in light:
-                groups.setdefault(request.training_run, []).append(request)
-            yield from (self._training_run(tuple(group)) for group in groups.values())
+            yield from (self._training_run(tuple(group)) for group in training_runs(light))
             return
         if light and light[0].kind == "speed":
             yield from self._timings(light)
@@ -188,14 +187,8 @@ class _Run:
 
     def _timings(self, due: Sequence[Request]) -> Iterator[MeasureJob | SharedJob]:
         """One job for each timing; variants with equal graphs and workloads share one, of metrics of the graph."""
-        plugins = self.plan.ablation.plugins
-        metrics, signatures = declarations(plugins).metrics, stored_signatures(self.plan.ablation, self.store)
-        groups: dict[tuple[str, str, Workload], list[Request]] = {}
-        for request in due:
-            graph = signatures[request.variant].graph if request.variant in signatures else ""
-            own = not graph or not metrics.get(request.metric).of_graph
-            groups.setdefault((request.metric, request.key if own else graph, request.workload), []).append(request)
-        for group in groups.values():
+        plugins, signatures = self.plan.ablation.plugins, stored_signatures(self.plan.ablation, self.store)
+        for group in timings(due, plugins, signatures):
             yield (SharedJob if len(group) > 1 else MeasureJob)(tuple(group), plugins)
 
     def _training_run(self, group: tuple[Request, ...]) -> TrainJob:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
-import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bench.registry.catalogue import declarations, live
 from bench.results.freshness import Places, checker, places
@@ -36,7 +33,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run of the ablation would do. `seconds` is a forecast; `unknown` measurements have no precedent.
+    """What a run of the ablation would do.
 
     `data_stamp` is that of the dataset's files before their content was read; empty where none was.
     """
@@ -44,8 +41,6 @@ class Plan:
     ablation: Ablation
     planned: tuple[Planned, ...]
     data: Path | None
-    seconds: float = 0.0
-    unknown: int = 0
     note: str = ""
     data_stamp: str = ""
 
@@ -96,9 +91,7 @@ def plan(
     rows = store.measured(request.key for request in chosen)
     changed = checker(places_of(ablation, data))
     planned = tuple(_status(request, rows.get(request.key), rerun, force, changed) for request in chosen)
-    made = Plan(ablation, planned, data, note=note, data_stamp=stamp)
-    seconds, unknown = forecast(made.due, store)
-    return replace(made, seconds=seconds, unknown=unknown)
+    return Plan(ablation, planned, data, note=note, data_stamp=stamp)
 
 
 def places_of(ablation: Ablation, data: Path | None) -> Places:
@@ -184,34 +177,3 @@ def _status(
     kind = row.error.split(":", 1)[0]
     again = "failed" in rerun or kind in rerun
     return Planned(request, "due" if again else "failed", row.error)
-
-
-def forecast(due: Sequence[Request], store: Store) -> tuple[float, int]:
-    """(seconds on one worker, measurements without precedent), by the medians of earlier ones.
-
-    A training's time is taken to grow with its steps, its batch and its pixels.
-    """
-    speeds = _speeds(store) if due else {}
-    seconds, unknown, training_runs = 0.0, 0, set()
-    for request in due:
-        if request.training_run and request.training_run in training_runs:
-            continue
-        training_runs.add(request.training_run)
-        spent = speeds.get((request.metric, request.variant.architecture))
-        unknown += spent is None
-        seconds += spent * _work(request.shared) if spent else 0.0
-    return seconds, unknown
-
-
-def _speeds(store: Store) -> dict[tuple[str, str], float]:
-    """(metric, architecture) -> the median of the seconds that earlier measurements took for one unit of work."""
-    history: dict[tuple[str, str], list[float]] = {}
-    for metric, architecture, seconds, parts in store.durations():
-        history.setdefault((metric, architecture), []).append(seconds / _work(parts))
-    return {pair: statistics.median(spent) for pair, spent in history.items()}
-
-
-def _work(parts: Mapping[str, Any]) -> float:
-    """Pixels that a training sees; 1 for what needs none."""
-    recipe = parts.get("recipe")
-    return float(recipe["steps"] * recipe["batch"] * math.prod(parts["shape"][1:])) if recipe else 1.0

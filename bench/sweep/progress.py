@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from bench.results.measurement import Measurement
 from bench.spec.characters import printable
 from bench.sweep.executors import Progress
-from bench.sweep.settings import Began, Kept
+from bench.sweep.settings import Began, Kept, Work
 
 
 class Reporter:
@@ -19,16 +20,19 @@ class Reporter:
         self.verbosity = verbosity
         self.title, self.total, self.done, self.failed = title, 0, 0, 0
         self.started = time.monotonic()
+        self.left = Remaining(Work())
         self.tenths = -1
         self._live: Any = None
         self._tasks: dict[str, Any] = {}
 
     def __call__(self, event: Any) -> None:
         if isinstance(event, Began):
-            self.total = event.requests
+            self.total, self.left = event.requests, Remaining(event.work)
+            self.started = time.monotonic()
             self._open()
         elif isinstance(event, Kept):
             self.done += len(event.measurements)
+            self.left.keep([measurement.key for measurement in event.measurements])
             for measurement in event.measurements:
                 if measurement.error:
                     self.failed += 1
@@ -60,19 +64,17 @@ class Reporter:
             self.say(f"{self.title}: {self.total} measurements to measure")
             return
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as Bars
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        left = (TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
-        self._live = Bars(*columns, *left, console=Console(stderr=True), transient=True)
+        self._live = Bars(*columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True), transient=True)
         self._live.start()
         self._tasks[""] = self._live.add_task(self.title, total=self.total, note="")
 
     def _advance(self) -> None:
         if self._live:
-            note = f"{self.failed} failed" if self.failed else ""
-            self._live.update(self._tasks[""], completed=self.done, note=note)
+            self._live.update(self._tasks[""], completed=self.done, note=self._note())
             return
         tenth = 10 * self.done // max(self.total, 1)
         if tenth > self.tenths:
@@ -81,11 +83,20 @@ class Reporter:
 
     def _time_left(self) -> str:
         spent = time.monotonic() - self.started
-        if not 0 < self.done < self.total:
-            return f", {seconds_text(spent)}"
-        return f", about {seconds_text(spent / self.done * (self.total - self.done))} left"
+        left = self.left.seconds(spent) if self.done < self.total else None
+        return f", {seconds_text(spent)}" if left is None else f", about {seconds_text(left)} left"
+
+    def _note(self) -> str:
+        """Behind the bar on a terminal."""
+        left = self.left.seconds(time.monotonic() - self.started) if self.done < self.total else None
+        parts = (
+            f"about {seconds_text(left)} left" if left is not None else "",
+            f"{self.failed} failed" * bool(self.failed),
+        )
+        return ", ".join(part for part in parts if part)
 
     def _training_run(self, event: Progress) -> None:
+        self.left.advance(event)
         if not event.total:
             self.say(f"{self.title}: {event.label}")
             return
@@ -95,6 +106,7 @@ class Reporter:
         if event.label not in self._tasks:
             self._tasks[event.label] = self._live.add_task(f"  {event.label}", total=event.total, note="")
         self._live.update(self._tasks[event.label], completed=event.done, note=event.note)
+        self._live.update(self._tasks[""], note=self._note())
         if event.done >= event.total:
             self._live.remove_task(self._tasks.pop(event.label))
 
@@ -110,6 +122,46 @@ def _stored(measurement: Measurement) -> str:
     seed = "" if measurement.seed is None else f" seed {measurement.seed}"
     number = "no single number" if measurement.value is None else f"{measurement.value:.6g} {measurement.unit}".rstrip()
     return f"{measurement.variant.name} {measurement.metric}{seed}: {number} in {seconds_text(measurement.duration)}"
+
+
+PRIOR = 0.1
+"""The part of the forecast that counts as work that took as long as forecast: the first results say little."""
+
+
+class Remaining:
+    """The time left of a run, by the work that is done; training runs that go on count by their steps."""
+
+    def __init__(self, work: Work) -> None:
+        self.work, self.pending = work, dict(work.keys)
+        self.total = sum(self.pending.values())
+        self.running: dict[str, float] = {}
+
+    def keep(self, keys: Sequence[str]) -> None:
+        """These measurements are stored."""
+        for key in keys:
+            self.pending.pop(key, None)
+
+    def advance(self, event: Progress) -> None:
+        """A training run has made some of its steps; once it has made all, its measurements follow at once."""
+        if event.total and event.label in self.work.labels:
+            self.running[event.label] = event.done / event.total
+            if event.done >= event.total:
+                del self.running[event.label]
+
+    def seconds(self, spent: float) -> float | None:
+        """Seconds left after `spent`; None where nothing is done and nothing was forecast."""
+        partly = sum(self.work.labels[label] * fraction for label, fraction in self.running.items())
+        left = max(0.0, sum(self.pending.values()) - partly)
+        prior = PRIOR * self.total if self.work.in_seconds else 0.0
+        done = self.total - left
+        return left * (spent + prior) / (done + prior) if done + prior > 0 else None
+
+
+def rough_text(seconds: float) -> str:
+    """A forecast, in steps that suit how well it is known: seconds below two minutes, minutes below two hours."""
+    if seconds < 120:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} m" if seconds < 7200 else seconds_text(1800 * round(seconds / 1800))
 
 
 def seconds_text(seconds: float) -> str:

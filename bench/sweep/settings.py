@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,10 +37,23 @@ DEFAULT = Options()
 
 
 @dataclass(frozen=True)
+class Work:
+    """Key of a measurement -> its seconds while others run beside it; label of a training run -> its seconds.
+
+    Not `in_seconds`, the numbers are relative: nothing is known of what they take.
+    """
+
+    keys: Mapping[str, float] = field(default_factory=dict)
+    labels: Mapping[str, float] = field(default_factory=dict)
+    in_seconds: bool = False
+
+
+@dataclass(frozen=True)
 class Began:
-    """Event: this many measurements are about to be made."""
+    """Event: this many measurements are about to be made, and what they will take."""
 
     requests: int
+    work: Work = field(default_factory=Work)
 
 
 @dataclass(frozen=True)

@@ -152,6 +152,10 @@ class SignatureJob:
             return Signature(request.key, error=described(error))
 
 
+TRAINING_FACTS = ("mode", "seconds", "cpu_seconds", "refused", "job_seconds")
+"""What the detail of a score says of the training run."""
+
+
 @dataclass(frozen=True)
 class TrainJob:
     """One training run: a variant trained from a seed, evaluated, and all its accuracy measurements.
@@ -181,12 +185,14 @@ class TrainJob:
             except FAILURES as error:
                 _emit_failures(self.requests, error, started, emit, self.plugins)
                 return
+            took = {"job_seconds": time.perf_counter() - started}  # with loading and evaluation, for forecasts
+            evaluation = replace(evaluation, facts={**evaluation.facts, **took})
             emit(Evaluated(first.training_run, evaluation))
-        training_facts = {key: evaluation.facts.get(key) for key in ("mode", "seconds", "cpu_seconds", "refused")}
+        training_facts = {key: evaluation.facts.get(key) for key in TRAINING_FACTS}
         isolated = Isolation(process, SharedEvaluation(evaluation), first.seed or 0)
         for request in self.requests:
             result = _accompanied(measured(request, isolated, self.plugins), isolated, self.plugins)
-            spent = result.duration + float(training_facts["seconds"] or 0)
+            spent = result.duration + float(training_facts["job_seconds"] or training_facts["seconds"] or 0)
             emit(storable(replace(result, duration=spent, detail={**result.detail, **training_facts})))
 
 

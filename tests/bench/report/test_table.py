@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 from bench.analysis.summary import summarise
+from bench.report.latex import latex_text
 from bench.report.page import page_of
-from bench.report.table import latex_text, markdown_text, table
+from bench.report.table import markdown_text, table
 from bench.results.results import Results
 from bench.stats.descriptive import deviation, mean
 
@@ -67,7 +68,7 @@ def test_what_a_count_leaves_out_stands_in_every_form(synthetic: Results):
     last = synthetic.variants[-1]
     text = "aten.roi_pool (3 calls)"
     for form in ("md", "latex"):
-        assert "left out: aten.roi" in table(synthetic, form).replace("\\", "")
+        assert "left out: aten.roi" in table(synthetic, form).replace(r"\hspace{0pt}", "").replace("\\", "")
     assert any(text in note for note in page_of(synthetic).inference)
     rows = {row["variant"]: row for row in csv.DictReader(io.StringIO(table(synthetic, "csv")))}
     assert [rows[last]["macs_uncounted"], rows[synthetic.baseline]["macs_uncounted"]] == [text, ""]
@@ -145,13 +146,11 @@ def test_latex_is_balanced_and_escaped(synthetic: Results):
         depth += (sign == "{") - (sign == "}")
         assert depth >= 0
     assert depth == 0
-    body = text.split(r"\midrule")[1].split(r"\bottomrule")[0]
-    assert {len(re.split(r"(?<!\\)&", row)) for row in body.strip().split("\\\\\n")} == {1 + 2 + 6}
     assert not re.search(r"(?<!\\)[_#%]", text.split("\n", 1)[1])
-    assert r"\toprule" in text
+    assert "usepackage" not in text
 
 
-@pytest.mark.parametrize("sign", list(r"\&%$#_{}~^<>|[]"))
+@pytest.mark.parametrize("sign", list(r"\&%$#_{}~^<>|[]*"))
 def test_latex_escapes(sign: str):
     assert latex_text(f"a{sign}b") not in (f"a{sign}b", "ab")
 
@@ -210,7 +209,9 @@ def test_a_hash_is_compared_not_subtracted(synthetic: Results):
 @pytest.mark.parametrize("form", ["md", "csv", "latex", "json"])
 def test_nothing_measured_yet(synthetic: Results, form):
     text = table(dataclasses.replace(synthetic, frame=synthetic.frame.iloc[:0]), form)
-    assert text.count("not measured") >= len({(v, m) for v, m, _ in synthetic.expected})
+    what = re.search(r"\$\^\{(\w)\}\$ not measured", text)
+    marks = text.count(f"--$^{{{what[1]}}}$") if what else text.count("not measured")
+    assert marks >= len({(v, m) for v, m, _ in synthetic.expected})
 
 
 def test_tables_do_not_import_torch():

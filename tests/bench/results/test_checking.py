@@ -55,7 +55,7 @@ def everything(path):
         arrays = {name: values.tolist() for name, values in evaluation.units.items()} if evaluation else None
         return repr((
             store.records(), store.rows(), store.evaluated(), arrays, evaluation and (evaluation.facts, evaluation.names),
-            store.signatures(["a", "b"]), store.note("ablation"), store.fingerprint("d"), store.durations(),
+            store.signatures(["a", "b"]), store.note("ablation"), store.fingerprint("d"), store.precedents(), store.macs(),
             list(store.parts("net", "miou")), store.measured(f"k{i}" for i in range(20)),
             store.query("SELECT key, owner FROM claim"), store.query("SELECT id, live, key FROM measurement"),
         ))  # fmt: skip

@@ -20,7 +20,8 @@ READS = {
     "signatures": lambda store: store.signatures(["k"]),
     "note": lambda store: store.note("a"),
     "fingerprint": lambda store: store.fingerprint("d"),
-    "durations": lambda store: store.durations(),
+    "precedents": lambda store: store.precedents(),
+    "macs": lambda store: store.macs(),
     "parts": lambda store: list(store.parts("net", "miou")),
 }
 
