@@ -26,6 +26,8 @@ FEWEST = 3
 """Values of a curve; two are a difference, which other figures show."""
 PANEL = 3.4
 """Inches of a panel's width and height."""
+DECADES = 200
+"""The largest ratio of values for which there is room for numbers between the powers of ten."""
 
 
 @plot(order=18)
@@ -97,9 +99,15 @@ def _seeds(aggregate: Aggregate) -> str:
 
 
 def _scale(axes: Axes, values: Sequence[float]) -> None:
-    if min(values) > 0 and max(values) / min(values) >= 8:
+    """A logarithmic axis where the values differ much; with numbers at powers of ten only, where very much."""
+    from matplotlib.ticker import LogLocator
+
+    ratio = max(values) / min(values) if min(values) > 0 else 0.0
+    if ratio >= 8:
         axes.set_xscale("log")
         log_ticks(axes.xaxis)
+    if ratio > DECADES:
+        axes.xaxis.set_major_locator(LogLocator(subs=(1,)))
     axes.margins(x=0.1, y=0.15)
 
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from figure_checks import drawn
+from figure_checks import check_labels, drawn
 
 from bench.results.results import Results
 
@@ -42,3 +42,9 @@ def test_axes_of_the_network_and_words_have_no_curve(four: Results):
     assert drawn("metric_against_axis", with_axes(four, *({"a": str(i)} for i in range(4)))) == {}
     words = with_axes(four, *({"train.schedule": word} for word in ("cosine", "poly", "constant", "none")))
     assert drawn("metric_against_axis", words) == {}
+
+
+@pytest.mark.parametrize("values", [("0.0001", "0.001", "0.01", "1"), ("4", "16", "64", "256"), ("1", "2", "3", "7")])
+def test_numbers_of_an_axis_do_not_lie_on_each_other(four: Results, values):
+    (figure,) = drawn("metric_against_axis", with_axes(four, *({"train.lr": value} for value in values))).values()
+    check_labels(figure)
