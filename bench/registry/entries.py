@@ -84,7 +84,8 @@ class Metric(Entry):
     `display_name` is how people read it (`mIoU`, `PCK@0.2`). `reads_units` says that the metric is a function of the
     evaluation's units (images, joints), so that the noise of evaluation can be estimated by leaving blocks of them out.
     `of_graph` says that a speed depends on the operators of a forward pass and not on the weights, so that variants
-    whose graphs are equal share one timing.
+    whose graphs are equal share one timing. `bounds` are the least and the largest value that it can have by its
+    definition, None where there is none: a claim that no such value can make false is refused.
     """
 
     unit: str
@@ -94,6 +95,7 @@ class Metric(Entry):
     display_name: str = ""
     reads_units: bool = False
     of_graph: bool = False
+    bounds: tuple[float | None, float | None] = (None, None)
 
     def fits(self, task: str) -> bool:
         return not self.tasks or task in self.tasks
@@ -289,14 +291,16 @@ class Registries:
         display_name: str = "",
         reads_units: bool = False,
         of_graph: bool = False,
+        bounds: tuple[float | None, float | None] = (None, None),
     ) -> Callable[[F], F]:
         """Register the function below as a metric; no `tasks` means that it fits every task.
 
-        `name` is for a module in which a public function has the metric's name already. `display_name`, `reads_units`
-        and `of_graph` as in `Metric`; a metric that reads units is accompanied by its jackknife contributions.
+        `name` is for a module in which a public function has the metric's name already. `display_name`, `reads_units`,
+        `of_graph` and `bounds` as in `Metric`; a metric that reads units is accompanied by its jackknife contributions.
         """
         extra: dict[str, Any] = {"unit": unit, "better": better, "kind": kind, "tasks": tuple(tasks)}
         extra |= {"display_name": display_name, "reads_units": reads_units, "of_graph": of_graph}
+        extra["bounds"] = bounds
         return self._register(self.metrics, Metric, extra, name)
 
     def task(self, *, unit: str, files: Sequence[str] = ()) -> Callable[[F], F]:
