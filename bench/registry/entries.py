@@ -219,9 +219,21 @@ def _check(kind: str, call: Callable[..., Any], extra: Mapping[str, Any]) -> Non
     for argument in ("unit", "task", "licence", "source"):
         if not isinstance(extra.get(argument, ""), str):
             raise RegistryError(f"{kind} '{name}': {argument} is {extra[argument]!r}; it must be text")
+    if "bounds" in extra and not _are_bounds(extra["bounds"]):
+        raise RegistryError(
+            f"{kind} '{name}': bounds is {extra['bounds']!r}; it must be (least, largest), as (0, None)"
+        )
     splits = extra.get("splits", ("train", "val"))
     if len(splits) < 2 or any(not isinstance(split, str) or len(split) < 2 for split in splits):
         raise RegistryError(f"dataset '{name}': splits must be a tuple of two names or more, as ('train', 'val')")
+
+
+def _are_bounds(value: Any) -> bool:
+    """Whether a value is two numbers in ascending order, either of them None where there is none."""
+    if not isinstance(value, tuple) or len(value) != 2:
+        return False
+    numbers = [each for each in value if each is not None]
+    return all(type(each) in (int, float) for each in numbers) and numbers == sorted(numbers)
 
 
 def check_parameters(kind: str, call: Callable[..., Any]) -> None:
