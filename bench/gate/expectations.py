@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -188,7 +188,7 @@ def _check(
     if error is not None:
         return Check(ablation, variant, metric, "broken", expected, None, error)
     verdict: Verdict = "missing" if actual is None else "new" if expected is None else "same"
-    if expected is not None and actual is not None and expected != actual:
+    if expected is not None and actual is not None and not _same(expected, actual):
         verdict = _change(expected, actual, directions.get(metric))
     return Check(ablation, variant, metric, verdict, expected, actual)
 
@@ -196,15 +196,32 @@ def _check(
 def _change(expected: str, actual: str, better: Better) -> Verdict:
     if better is None:
         return "changed"
-    try:
-        before, now = float(expected), float(actual)
-    except ValueError:
+    before, now = _number(expected), _number(actual)
+    if before is None or now is None:
         return "changed"
-    if not (math.isfinite(before) and math.isfinite(now)):
-        return "changed"
-    if before == now:
-        return "same"
     return "better" if (now > before) == (better == "higher") else "worse"
+
+
+def _same(expected: str, actual: str) -> bool:
+    """Whether two texts are equal, or are equal numbers or lists of numbers: 36 and 36.0, [1 2] and [1.0 2]."""
+    return expected == actual or _items(expected) == _items(actual)
+
+
+def _items(text: str) -> list[Decimal | str]:
+    """The numbers of a text, and its brackets and other words; a text with quotes is one word."""
+    if "'" in text or '"' in text:
+        return [text]
+    words = text.replace("[", "[ ").replace("]", " ]").split(" ")
+    return [word if (number := _number(word)) is None else number for word in words]
+
+
+def _number(text: str) -> Decimal | None:
+    """The finite number of a text, exactly; None for another text."""
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
 
 
 def exit_code(checks: Iterable[Check]) -> int:

@@ -8,7 +8,7 @@ from bench.results.measurement import Reading
 from bench.structure.graph import activations as counted
 
 
-@metric(name="activations", unit="elements", better="lower", kind="static")
+@metric(name="activations", unit="elements", better="lower", kind="static", bounds=(0, None))
 def activations(subject: Subject) -> Reading:
     """Output elements of convolutions and matrix products for one image (Dollar et al. 2021, arXiv:2103.06877)."""
     elements = counted(subject.tape)

@@ -9,7 +9,15 @@ from bench.tasks.generative import error_where_lacking, listed, units
 THRESHOLD = 0.01
 
 
-@metric(unit="", better=None, kind="accuracy", tasks=("generation",), display_name="active units", reads_units=True)
+@metric(
+    unit="",
+    better=None,
+    kind="accuracy",
+    tasks=("generation",),
+    display_name="active units",
+    reads_units=True,
+    bounds=(0, None),
+)
 @error_where_lacking
 def active_units(evaluation: Evaluation) -> Reading:
     """Latents whose posterior mean varies by more than 0.01 over images (Burda et al. 2016, section 3).

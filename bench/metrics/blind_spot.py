@@ -24,7 +24,7 @@ SEEN, BLIND, ITSELF, AFTER = "+", "o", "x", "."
 """Characters of the detail's `map`: a preceding pixel inside or outside the field, the predicted pixel, the rest."""
 
 
-@metric(unit="", better="lower", kind="static", tasks=["generation"], display_name="blind spot")
+@metric(unit="", better="lower", kind="static", tasks=["generation"], display_name="blind spot", bounds=(0, 1))
 def blind_spot(subject: Subject) -> Reading:
     """Fraction of the preceding pixels in the receptive field's bounding box that are not in the receptive field.
 

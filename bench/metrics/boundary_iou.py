@@ -10,7 +10,13 @@ from bench.tasks.confusion import mean_over_classes, ratio
 
 
 @metric(
-    unit="", better="higher", kind="accuracy", tasks=("segmentation",), display_name="boundary IoU", reads_units=True
+    unit="",
+    better="higher",
+    kind="accuracy",
+    tasks=("segmentation",),
+    display_name="boundary IoU",
+    reads_units=True,
+    bounds=(0, 1),
 )
 def boundary_iou(evaluation: Evaluation) -> Reading:
     """Boundary IoU (Cheng et al. 2021, arXiv:2103.16562), over the dataset, mean over classes.

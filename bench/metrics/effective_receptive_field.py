@@ -21,7 +21,7 @@ RUNS = 4
 """Number of networks, each with its own seed and input."""
 
 
-@metric(unit="px", better=None, kind="static", display_name="effective receptive field")
+@metric(unit="px", better=None, kind="static", display_name="effective receptive field", bounds=(0, None))
 def effective_receptive_field(subject: Subject) -> Reading:
     """Radius that contains 95 % of the centre output's squared gradient around its centre of mass, at initialisation.
 

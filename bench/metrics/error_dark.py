@@ -8,7 +8,13 @@ from bench.tasks.keypoints import mean_error_of
 
 
 @metric(
-    unit="px", better="lower", kind="accuracy", tasks=("pose",), display_name="error, DARK decoding", reads_units=True
+    unit="px",
+    better="lower",
+    kind="accuracy",
+    tasks=("pose",),
+    display_name="error, DARK decoding",
+    reads_units=True,
+    bounds=(0, None),
 )
 def error_dark(evaluation: Evaluation) -> Reading:
     """Mean distance in px of annotated joints from the truth; maps are read by a Newton step on their blurred log."""

@@ -14,6 +14,7 @@ from bench.tasks.keypoints import mean_error_of
     tasks=("pose",),
     display_name="error, soft-argmax decoding",
     reads_units=True,
+    bounds=(0, None),
 )
 def error_soft_argmax(evaluation: Evaluation) -> Reading:
     """Mean distance in px of annotated joints from the truth; a map is read by the mean over the map."""

@@ -8,7 +8,7 @@ from bench.results.measurement import Reading
 from bench.structure.costs import costs, per_input
 
 
-@metric(unit="FLOPs", better="lower", kind="static", display_name="FLOPs")
+@metric(unit="FLOPs", better="lower", kind="static", display_name="FLOPs", bounds=(0, None))
 def flops(subject: Subject) -> Reading:
     """Floating-point operations of one image's forward pass, every operator by a written rule."""
     counted, batch = costs(subject.tape), subject.batch

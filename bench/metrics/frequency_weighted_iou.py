@@ -16,6 +16,7 @@ from bench.tasks.confusion import class_iou, confusion_of
     tasks=("segmentation",),
     display_name="frequency-weighted IoU",
     reads_units=True,
+    bounds=(0, 1),
 )
 def frequency_weighted_iou(evaluation: Evaluation) -> Reading:
     """Sum of t_i IoU_i over the sum of t_i ("frequency weighted IU", Long et al. 2015, section 5)."""

@@ -17,7 +17,7 @@ from bench.stats.descriptive import median
 SCOPE = "forward pass in eval mode without autograd; input and output stay on the device"
 
 
-@metric(unit="ms", better="lower", kind="speed", display_name="latency", of_graph=True)
+@metric(unit="ms", better="lower", kind="speed", display_name="latency", of_graph=True, bounds=(0, None))
 def latency(subject: Subject) -> Reading:
     """Milliseconds of a forward pass of one batch, in eval mode, input and output on the device.
 

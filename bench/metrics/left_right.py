@@ -11,7 +11,13 @@ from bench.tasks.keypoints import decoding_of, mean_over_joints, partners
 
 
 @metric(
-    unit="", better="higher", kind="accuracy", tasks=("pose",), display_name="left/right accuracy", reads_units=True
+    unit="",
+    better="higher",
+    kind="accuracy",
+    tasks=("pose",),
+    display_name="left/right accuracy",
+    reads_units=True,
+    bounds=(0, 1),
 )
 def left_right(evaluation: Evaluation) -> Reading:
     """Fraction of left and right joints predicted nearer to their truth than to their twin's; chance is 1/2.

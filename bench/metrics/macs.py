@@ -8,7 +8,7 @@ from bench.results.measurement import Reading
 from bench.structure.costs import costs, per_input
 
 
-@metric(unit="MACs", better="lower", kind="static", display_name="MACs")
+@metric(unit="MACs", better="lower", kind="static", display_name="MACs", bounds=(0, None))
 def macs(subject: Subject) -> Reading:
     """Multiply-accumulates of one image's forward pass: convolutions and matrix products."""
     counted = costs(subject.tape)

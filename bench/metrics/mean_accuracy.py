@@ -10,7 +10,13 @@ from bench.tasks.confusion import confusion_of, mean_over_classes, ratio
 
 
 @metric(
-    unit="", better="higher", kind="accuracy", tasks=("segmentation",), display_name="mean accuracy", reads_units=True
+    unit="",
+    better="higher",
+    kind="accuracy",
+    tasks=("segmentation",),
+    display_name="mean accuracy",
+    reads_units=True,
+    bounds=(0, 1),
 )
 def mean_accuracy(evaluation: Evaluation) -> Reading:
     """Mean over classes of n_ii / t_i (Long et al. 2015, section 5); a fraction.

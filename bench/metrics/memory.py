@@ -30,7 +30,7 @@ GRANULARITY = {"cuda": 512}
 LEFT_OUT = "workspace of kernels: columns of im2col, reordered copies, cuDNN's workspace"
 
 
-@metric(unit="MiB", better="lower", kind="speed")
+@metric(unit="MiB", better="lower", kind="speed", bounds=(0, None))
 def memory(subject: Subject) -> Reading:
     """Peak memory of inference on one batch: weights, buffers and input, plus the most that a forward pass adds.
 

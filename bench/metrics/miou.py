@@ -7,7 +7,15 @@ from bench.results.measurement import Evaluation, Reading
 from bench.tasks.confusion import class_iou, confusion_of, mean_over_classes
 
 
-@metric(unit="", better="higher", kind="accuracy", tasks=("segmentation",), display_name="mIoU", reads_units=True)
+@metric(
+    unit="",
+    better="higher",
+    kind="accuracy",
+    tasks=("segmentation",),
+    display_name="mIoU",
+    reads_units=True,
+    bounds=(0, 1),
+)
 def miou(evaluation: Evaluation) -> Reading:
     """Mean over classes of n_ii / (t_i + p_i - n_ii), pixels summed over the whole dataset.
 

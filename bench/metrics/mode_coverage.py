@@ -7,7 +7,7 @@ from bench.results.measurement import Evaluation, Reading
 from bench.tasks.generative import error_where_lacking, modes
 
 
-@metric(unit="", better="higher", kind="accuracy", tasks=("generation",), display_name="mode coverage")
+@metric(unit="", better="higher", kind="accuracy", tasks=("generation",), display_name="mode coverage", bounds=(0, 1))
 @error_where_lacking
 def mode_coverage(evaluation: Evaluation) -> Reading:
     """Modes that have a plausible sample, over all modes; `perfect_coverage` in the detail is that of perfect samples.

@@ -7,7 +7,7 @@ from bench.results.measurement import Evaluation, Reading
 from bench.tasks.generative import error_where_lacking, modes
 
 
-@metric(unit="", better="higher", kind="accuracy", tasks=("generation",), display_name="mode precision")
+@metric(unit="", better="higher", kind="accuracy", tasks=("generation",), display_name="mode precision", bounds=(0, 1))
 @error_where_lacking
 def mode_precision(evaluation: Evaluation) -> Reading:
     """Plausible samples over all samples.

@@ -9,7 +9,7 @@ from bench.results.measurement import Evaluation, Reading
 from bench.tasks.generative import error_where_lacking, modes
 
 
-@metric(unit="", better="higher", kind="accuracy", tasks=("generation",), display_name="mode recall")
+@metric(unit="", better="higher", kind="accuracy", tasks=("generation",), display_name="mode recall", bounds=(0, 1))
 @error_where_lacking
 def mode_recall(evaluation: Evaluation) -> Reading:
     """Evaluation images whose mode has a plausible sample, over all evaluation images.

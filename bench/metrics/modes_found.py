@@ -7,7 +7,9 @@ from bench.results.measurement import Evaluation, Reading
 from bench.tasks.generative import error_where_lacking, modes
 
 
-@metric(unit="", better="higher", kind="accuracy", tasks=("generation",), display_name="modes reached")
+@metric(
+    unit="", better="higher", kind="accuracy", tasks=("generation",), display_name="modes reached", bounds=(0, None)
+)
 @error_where_lacking
 def modes_found(evaluation: Evaluation) -> Reading:
     """The number of modes that have a plausible sample.

@@ -8,7 +8,7 @@ from bench.results.measurement import Reading
 from bench.structure.graph import op_counts as counted
 
 
-@metric(unit="operators", better="lower", kind="static", display_name="operators")
+@metric(unit="operators", better="lower", kind="static", display_name="operators", bounds=(0, None))
 def op_counts(subject: Subject) -> Reading:
     """Operators executed in one forward pass, views included; detail: the number by name."""
     counts = counted(subject.tape)

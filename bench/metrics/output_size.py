@@ -7,7 +7,7 @@ from bench.registry import metric
 from bench.results.measurement import Reading
 
 
-@metric(unit="px", better=None, kind="static", display_name="output size")
+@metric(unit="px", better=None, kind="static", display_name="output size", bounds=(0, None))
 def output_size(subject: Subject) -> Reading:
     """Height of the first output, or the length of a sequence; detail: its whole shape without the batch axis."""
     tape = subject.tape

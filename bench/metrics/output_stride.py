@@ -8,7 +8,7 @@ from bench.results.measurement import Reading
 from bench.structure.strides import strides
 
 
-@metric(unit="px", better=None, kind="static", display_name="output stride")
+@metric(unit="px", better=None, kind="static", display_name="output stride", bounds=(0, None))
 def output_stride(subject: Subject) -> Reading:
     """Input pixels per position of the output, or of the finest prediction grid if the network names its skips."""
     stride = strides(subject.structure, subject.shape)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 
-@metric(unit="parameters", better="lower", kind="static", display_name="parameters")
+@metric(unit="parameters", better="lower", kind="static", display_name="parameters", bounds=(0, None))
 def params(subject: Subject) -> Reading:
     """Parameters, trained and frozen, each counted once. Detail: buffers, and the parameters of each child module.
 

@@ -7,7 +7,9 @@ from bench.results.measurement import Evaluation, Reading
 from bench.tasks.keypoints import correct_fraction
 
 
-@metric(unit="", better="higher", kind="accuracy", tasks=("pose",), display_name="PCK@0.2", reads_units=True)
+@metric(
+    unit="", better="higher", kind="accuracy", tasks=("pose",), display_name="PCK@0.2", reads_units=True, bounds=(0, 1)
+)
 def pck(evaluation: Evaluation) -> Reading:
     """Fraction of annotated joints no farther from the truth than 0.2 of the torso (Yang & Ramanan 2013; Sapp 2013).
 

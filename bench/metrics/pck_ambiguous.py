@@ -15,6 +15,7 @@ from bench.tasks.keypoints import correct_fraction, of_joints
     tasks=("pose",),
     display_name="PCK@0.2, left/right joints",
     reads_units=True,
+    bounds=(0, 1),
 )
 def pck_ambiguous(evaluation: Evaluation) -> Reading:
     """Fraction of left and right joints within 0.2 of the torso from the truth: joints that look alike."""

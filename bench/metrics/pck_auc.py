@@ -11,7 +11,15 @@ from bench.tasks.keypoints import errors, has_length, is_annotated, mean_over_jo
 LARGEST = 0.5
 
 
-@metric(unit="", better="higher", kind="accuracy", tasks=("pose",), display_name="PCK AUC (0 to 0.5)", reads_units=True)
+@metric(
+    unit="",
+    better="higher",
+    kind="accuracy",
+    tasks=("pose",),
+    display_name="PCK AUC (0 to 0.5)",
+    reads_units=True,
+    bounds=(0, 1),
+)
 def pck_auc(evaluation: Evaluation) -> Reading:
     """PCK averaged over all thresholds from 0 to 0.5 of the torso: the mean of 1 - error / (0.5 torso), at least 0.
 

@@ -15,6 +15,7 @@ from bench.tasks.keypoints import correct_fraction
     tasks=("pose",),
     display_name="PCK@0.2, occluded joints",
     reads_units=True,
+    bounds=(0, 1),
 )
 def pck_occluded(evaluation: Evaluation) -> Reading:
     """Fraction of the joints flagged as occluded that lie within 0.2 of the torso from the truth."""

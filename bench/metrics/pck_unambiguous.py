@@ -9,7 +9,13 @@ from bench.tasks.keypoints import correct_fraction, of_joints
 
 
 @metric(
-    unit="", better="higher", kind="accuracy", tasks=("pose",), display_name="PCK@0.2, middle joints", reads_units=True
+    unit="",
+    better="higher",
+    kind="accuracy",
+    tasks=("pose",),
+    display_name="PCK@0.2, middle joints",
+    reads_units=True,
+    bounds=(0, 1),
 )
 def pck_unambiguous(evaluation: Evaluation) -> Reading:
     """Fraction of the joints along the middle (head, neck, pelvis) within 0.2 of the torso from the truth."""

@@ -9,7 +9,13 @@ from bench.tasks.keypoints import correct_fraction
 
 
 @metric(
-    unit="", better="higher", kind="accuracy", tasks=("pose",), display_name="PCK@0.2, visible joints", reads_units=True
+    unit="",
+    better="higher",
+    kind="accuracy",
+    tasks=("pose",),
+    display_name="PCK@0.2, visible joints",
+    reads_units=True,
+    bounds=(0, 1),
 )
 def pck_visible(evaluation: Evaluation) -> Reading:
     """Fraction of the joints flagged as visible that lie within 0.2 of the torso from the truth."""

@@ -7,7 +7,9 @@ from bench.results.measurement import Evaluation, Reading
 from bench.tasks.keypoints import correct_fraction
 
 
-@metric(unit="", better="higher", kind="accuracy", tasks=("pose",), display_name="PCKh@0.5", reads_units=True)
+@metric(
+    unit="", better="higher", kind="accuracy", tasks=("pose",), display_name="PCKh@0.5", reads_units=True, bounds=(0, 1)
+)
 def pckh(evaluation: Evaluation) -> Reading:
     """Fraction of annotated joints no farther from the truth than half the head's length (Andriluka et al. 2014).
 

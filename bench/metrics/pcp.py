@@ -12,7 +12,9 @@ from bench.tasks.keypoints import decoding_of, errors, partners
 FRACTION = 0.5
 
 
-@metric(unit="", better="higher", kind="accuracy", tasks=("pose",), display_name="PCP@0.5", reads_units=True)
+@metric(
+    unit="", better="higher", kind="accuracy", tasks=("pose",), display_name="PCP@0.5", reads_units=True, bounds=(0, 1)
+)
 def pcp(evaluation: Evaluation) -> Reading:
     """Fraction of limbs each of whose ends is within half the limb's length of its truth (Ferrari et al. 2008).
 

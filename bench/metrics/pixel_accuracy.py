@@ -10,7 +10,13 @@ from bench.tasks.confusion import confusion_of
 
 
 @metric(
-    unit="", better="higher", kind="accuracy", tasks=("segmentation",), display_name="pixel accuracy", reads_units=True
+    unit="",
+    better="higher",
+    kind="accuracy",
+    tasks=("segmentation",),
+    display_name="pixel accuracy",
+    reads_units=True,
+    bounds=(0, 1),
 )
 def pixel_accuracy(evaluation: Evaluation) -> Reading:
     """Sum of n_ii over the sum of t_i (Long et al. 2015, section 5); a fraction. Void pixels don't count."""

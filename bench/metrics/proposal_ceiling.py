@@ -43,6 +43,7 @@ Labels = np.ndarray[Any, np.dtype[np.int64]]
     tasks=("segmentation",),
     display_name="proposal ceiling (mIoU)",
     reads_units=True,
+    bounds=(0, 1),
 )
 def proposal_ceiling(evaluation: Evaluation) -> Reading:
     """mIoU of the best labelling of the proposals that ascent reaches; the best of all is between it and `upper`.

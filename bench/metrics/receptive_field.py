@@ -154,7 +154,7 @@ def _answer(question: Question) -> Field:
     return Field(box, mask, float(mask.sum() / spanned) if box is not None else 0.0, support.inexact, question)
 
 
-@metric(name="receptive_field", unit="px", better=None, kind="static", display_name="receptive field")
+@metric(name="receptive_field", unit="px", better=None, kind="static", display_name="receptive field", bounds=(0, None))
 def measured(subject: Subject) -> Reading:
     """Receptive field at the centre of the output, on an unbounded input, per axis.
 

@@ -8,7 +8,13 @@ from bench.tasks.generative import error_where_lacking, mean_reading, units
 
 
 @metric(
-    unit="", better="lower", kind="accuracy", tasks=("generation",), display_name="reconstruction MSE", reads_units=True
+    unit="",
+    better="lower",
+    kind="accuracy",
+    tasks=("generation",),
+    display_name="reconstruction MSE",
+    reads_units=True,
+    bounds=(0, None),
 )
 @error_where_lacking
 def reconstruction_error(evaluation: Evaluation) -> Reading:

@@ -16,7 +16,7 @@ from bench.stats.descriptive import median
 from bench.structure.traffic import Work, traffic
 
 
-@metric(unit="", better="higher", kind="speed", display_name="roofline fraction", of_graph=True)
+@metric(unit="", better="higher", kind="speed", display_name="roofline fraction", of_graph=True, bounds=(0, None))
 def roofline(subject: Subject) -> Reading:
     """Least time that the machine's ceilings allow a forward pass, as a fraction of the measured time; 1 is the best.
 

@@ -11,7 +11,7 @@ from bench.registry import metric
 from bench.results.measurement import Reading
 
 
-@metric(unit="s", better="lower", kind="speed", tasks=("generation",), display_name="time per sample")
+@metric(unit="s", better="lower", kind="speed", tasks=("generation",), display_name="time per sample", bounds=(0, None))
 def sample_seconds(subject: Subject) -> Reading:
     """Seconds per image when the network samples images, a batch of the workload at a time.
 

@@ -9,7 +9,7 @@ from bench.registry import metric
 from bench.results.measurement import Reading
 
 
-@metric(unit="images/s", better="higher", kind="speed", display_name="throughput", of_graph=True)
+@metric(unit="images/s", better="higher", kind="speed", display_name="throughput", of_graph=True, bounds=(0, None))
 def throughput(subject: Subject) -> Reading:
     """Images per second: the batch size of the workload over the time of a forward pass, timed like `latency`."""
     timing = forward_timing(subject)

@@ -11,7 +11,7 @@ from bench.results.measurement import Reading
 from bench.structure import lifetimes
 
 
-@metric(unit="MiB", better="lower", kind="speed", display_name="training memory")
+@metric(unit="MiB", better="lower", kind="speed", display_name="training memory", bounds=(0, None))
 def train_memory(subject: Subject) -> Reading:
     """Peak memory of a training step: weights, buffers, AdamW's state and input, plus the most that the step adds.
 

@@ -25,7 +25,7 @@ SPLITS = 7
 """Training steps that are split into their parts."""
 
 
-@metric(unit="ms", better="lower", kind="speed", display_name="training step latency")
+@metric(unit="ms", better="lower", kind="speed", display_name="training step latency", bounds=(0, None))
 def train_step_latency(subject: Subject) -> Reading:
     """Milliseconds of a training step on one batch: forward, backward of the sum of all outputs, AdamW step.
 

@@ -9,7 +9,7 @@ FACT = "effective_receptive_field"
 MISSING = "this training run was evaluated before effective receptive fields were stored; --force trains again"
 
 
-@metric(unit="px", better=None, kind="accuracy", display_name="effective receptive field, trained")
+@metric(unit="px", better=None, kind="accuracy", display_name="effective receptive field, trained", bounds=(0, None))
 def trained_effective_receptive_field(evaluation: Evaluation) -> Reading:
     """Radius that contains 95 % of the centre output's squared gradient around its centre of mass, after training.
 

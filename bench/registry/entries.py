@@ -84,7 +84,8 @@ class Metric(Entry):
     `display_name` is how people read it (`mIoU`, `PCK@0.2`). `reads_units` says that the metric is a function of the
     evaluation's units (images, joints), so that the noise of evaluation can be estimated by leaving blocks of them out.
     `of_graph` says that a speed depends on the operators of a forward pass and not on the weights, so that variants
-    whose graphs are equal share one timing.
+    whose graphs are equal share one timing. `bounds` are the least and the largest value that it can have by its
+    definition, None where there is none: a claim that no such value can make false is refused.
     """
 
     unit: str
@@ -94,6 +95,7 @@ class Metric(Entry):
     display_name: str = ""
     reads_units: bool = False
     of_graph: bool = False
+    bounds: tuple[float | None, float | None] = (None, None)
 
     def fits(self, task: str) -> bool:
         return not self.tasks or task in self.tasks
@@ -221,9 +223,21 @@ def _check(kind: str, call: Callable[..., Any], extra: Mapping[str, Any]) -> Non
     for argument in ("unit", "task", "licence", "source"):
         if not isinstance(extra.get(argument, ""), str):
             raise RegistryError(f"{kind} '{name}': {argument} is {extra[argument]!r}; it must be text")
+    if "bounds" in extra and not _are_bounds(extra["bounds"]):
+        raise RegistryError(
+            f"{kind} '{name}': bounds is {extra['bounds']!r}; it must be (least, largest), as (0, None)"
+        )
     splits = extra.get("splits", ("train", "val"))
     if len(splits) < 2 or any(not isinstance(split, str) or len(split) < 2 for split in splits):
         raise RegistryError(f"dataset '{name}': splits must be a tuple of two names or more, as ('train', 'val')")
+
+
+def _are_bounds(value: Any) -> bool:
+    """Whether a value is two numbers in ascending order, either of them None where there is none."""
+    if not isinstance(value, tuple) or len(value) != 2:
+        return False
+    numbers = [each for each in value if each is not None]
+    return all(type(each) in (int, float) for each in numbers) and numbers == sorted(numbers)
 
 
 def check_parameters(kind: str, call: Callable[..., Any]) -> None:
@@ -293,14 +307,16 @@ class Registries:
         display_name: str = "",
         reads_units: bool = False,
         of_graph: bool = False,
+        bounds: tuple[float | None, float | None] = (None, None),
     ) -> Callable[[F], F]:
         """Register the function below as a metric; no `tasks` means that it fits every task.
 
-        `name` is for a module in which a public function has the metric's name already. `display_name`, `reads_units`
-        and `of_graph` as in `Metric`; a metric that reads units is accompanied by its jackknife contributions.
+        `name` is for a module in which a public function has the metric's name already. `display_name`, `reads_units`,
+        `of_graph` and `bounds` as in `Metric`; a metric that reads units is accompanied by its jackknife contributions.
         """
         extra: dict[str, Any] = {"unit": unit, "better": better, "kind": kind, "tasks": tuple(tasks)}
         extra |= {"display_name": display_name, "reads_units": reads_units, "of_graph": of_graph}
+        extra["bounds"] = bounds
         return self._register(self.metrics, Metric, extra, name)
 
     def task(self, *, unit: str, files: Sequence[str] = ()) -> Callable[[F], F]:

@@ -123,7 +123,8 @@ class Ablation:
     @property
     def scope(self) -> Scope:
         """What claims, labels and answers may name."""
-        return Scope(tuple(metric.name for metric in self.metrics), self.variants, self.excluded)
+        bounds = {metric.name: metric.bounds for metric in self.metrics}
+        return Scope(tuple(bounds), self.variants, self.excluded, bounds)
 
 
 def load(path: str | Path, overrides: Sequence[str] = (), plugins: Sequence[str] = ()) -> Ablation:

@@ -73,6 +73,12 @@ class Comparison:
                 always, never = low >= 0, high < 0
         return True if always else False if never else None
 
+    def range(self, low: float, high: float) -> tuple[float, float]:
+        """The least and the largest left - right where each entry of the table is from `low` to `high`."""
+        weights, constant = self.weights().values(), self.left.constant - self.right.constant
+        least = sum(weight * (low if weight > 0 else high) for weight in weights)
+        return constant + least, constant + sum(weight * (high if weight > 0 else low) for weight in weights)
+
     def weights(self) -> dict[Reference, float]:
         """The weight of each entry of the table in left - right; entries that cancel are left out."""
         parts: dict[Reference, list[float]] = {}
@@ -103,7 +109,7 @@ FORM = "metric[axis=value,...] > metric[axis=value,...]"
 
 def parse(says: str, source: str, scope: Scope) -> Statement:
     """A claim from its text. Raises ClaimError for a fault of grammar, a name outside `scope`, or a claim that no
-    measurement can decide (`params == params`, `1 > 0`, an infinite number)."""
+    measurement can decide (`params == params`, `1 > 0`, an infinite number, `miou <= 1`)."""
     return Statement(says, source, tuple(_Parser(says, scope).comparisons()))
 
 
@@ -123,7 +129,8 @@ class _Parser:
         if not sides or self.text[self.position :].strip():
             raise ClaimError(f"{self.rest()}: write it as {FORM}")
         for left, operator, right in sides:
-            yield _checked(Comparison(left, operator, right, margin if operator == "==" else 0.0))  # type: ignore[arg-type]
+            comparison = Comparison(left, operator, right, margin if operator == "==" else 0.0)  # type: ignore[arg-type]
+            yield _open(_checked(comparison), self.scope)
         _check_chain(sides)
         if margin and all(operator != "==" for _, operator, _ in sides):
             raise ClaimError("'within' belongs to ==; to > and < add the margin: a > b + 0.01")
@@ -151,7 +158,7 @@ class _Parser:
     def number(self) -> float | None:
         text = self.token("number")
         if text is not None and math.isinf(float(text)):
-            raise ClaimError(f"the number {text} is infinite, so that nothing measured can change the answer")
+            raise ClaimError(f"the number {text[:20]} is infinite, so that nothing measured can change the answer")
         return None if text is None else float(text)
 
     def margin(self) -> float:
@@ -240,3 +247,17 @@ def _checked(comparison: Comparison) -> Comparison:
     if not all(map(math.isfinite, numbers)):
         raise ClaimError("a sum of numbers is infinite, so that nothing measured can change the answer")
     return comparison
+
+
+def _open(comparison: Comparison, scope: Scope) -> Comparison:
+    """The comparison. Raises ClaimError where all values that its metric can have give the same answer."""
+    metric = next(iter(comparison.weights())).metric
+    low, high = scope.bounds.get(metric, (None, None))
+    limits = (-math.inf if low is None else low, math.inf if high is None else high)
+    if comparison.answer(comparison.range(*limits)) is None:
+        return comparison
+    texts = [f"at least {low:g}"] if low is not None else []
+    texts += [f"at most {high:g}"] if high is not None else []
+    raise ClaimError(
+        f"{metric} is always {' and '.join(texts)}: '{comparison.operator}' has the same answer whatever is measured"
+    )

@@ -10,8 +10,8 @@ one variant. For an architecture other than the baseline's, its first variant ta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from bench.registry import suggestion, text_of
 from bench.spec.variant import Variant
@@ -24,11 +24,15 @@ class VariantError(ValueError):
 
 @dataclass(frozen=True)
 class Scope:
-    """What a claim may name: `metrics`, and variants, the baseline first. `excluded` holds (variant, reason)."""
+    """What a claim may name: `metrics`, and variants, the baseline first. `excluded` holds (variant, reason).
+
+    `bounds`: the least and the largest value of metrics that state them.
+    """
 
     metrics: tuple[str, ...]
     variants: tuple[Variant, ...]
     excluded: tuple[tuple[Variant, str], ...] = ()
+    bounds: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

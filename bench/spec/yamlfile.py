@@ -15,6 +15,8 @@ from bench.spec.characters import character_name, forbidden_character
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 12
+MAX_DIGITS = 400
+"""Of a number without a point; a float has at most 309."""
 
 Positions = dict[tuple[Any, ...], tuple[int, int]]
 """(key, key, index, ...) -> (line, column), both from 1."""
@@ -53,7 +55,9 @@ def read(path: Path) -> Document:
     if not isinstance(loaded, dict):
         raise FileError(f"{shown}:1:1: an ablation is a mapping of keys (question, architecture, ...)")
     positions: Positions = {}
-    return Document(shown, _plain(loaded, (), positions), positions)
+    data = _plain(loaded, (), positions)
+    _check_keys(positions, shown)
+    return Document(shown, data, positions)
 
 
 def parse_value(text: str) -> Any:
@@ -111,6 +115,14 @@ def _check(text: str, shown: str) -> None:
         raise FileError(_explained(error, shown)) from None
 
 
+def _check_keys(positions: Positions, shown: str) -> None:
+    """Refuse a key that is empty or a list, which no section has."""
+    for (*_, key), (line, column) in positions.items():
+        if key is None or isinstance(key, (tuple, dict)):
+            kind = "nothing" if key is None else "a list" if isinstance(key, tuple) else "a mapping"
+            raise FileError(f"{shown}:{line}:{column}: a key is a text, not {kind}")
+
+
 def _check_characters(text: str, shown: str) -> None:
     """Refuse control characters in the text of the file itself; a carriage return may end a line."""
     match = forbidden_character(text.replace("\r", "\n"))
@@ -134,9 +146,17 @@ def _check_event(event: Any, where: str) -> None:
         )
     if isinstance(event, events.ScalarEvent) and event.value == "<<" and event.style is None:
         raise FileError(f"{where}: merge keys (<<) are not used in ablations; repeat the values")
+    if isinstance(event, events.ScalarEvent) and event.style is None and _digits(event.value) > MAX_DIGITS:
+        raise FileError(f"{where}: a number of more than {MAX_DIGITS} digits")
     match = forbidden_character(getattr(event, "value", None) or "")
     if match:
         raise FileError(f"{where}: control character {character_name(match[0])} in a text; leave it out")
+
+
+def _digits(text: str) -> int:
+    """The number of digits of a whole number; 0 for another text."""
+    digits = text.lstrip("+-").replace("_", "")
+    return len(digits) if digits.isdecimal() else 0
 
 
 def _explained(error: Exception, shown: str) -> str:

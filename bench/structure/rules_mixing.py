@@ -209,6 +209,27 @@ def product(graph: Supports, node: Node) -> Maps:
     return [*maps, *_factors(graph, left, right)]
 
 
+@rule("_trilinear")
+def bilinear_form(graph: Supports, node: Node) -> Maps:
+    """Three factors with dimensions inserted, multiplied and summed over some dimensions (`nn.Bilinear`)."""
+    bound, shapes = node.bind(), []
+    inserted = [set(bound[f"expand{k}"]) for k in "123"]
+    for value, places in zip(node.inputs, inserted, strict=True):
+        own = iter(graph.shape(value))
+        shapes.append([1 if d in places else next(own) for d in range(len(graph.shape(value)) + len(places))])
+    sizes, summed = [max(lengths) for lengths in zip(*shapes, strict=True)], set(bound["sumdim"])
+
+    def factor(k: int) -> Map:
+        def one(term: Term) -> Term:
+            rest = iter(term)
+            whole = [bits.full(n) if d in summed else next(rest) for d, n in enumerate(sizes)]
+            return tuple(1 if shapes[k][d] == 1 else whole[d] for d in range(len(sizes)) if d not in inserted[k])
+
+        return termwise(one)
+
+    return [(value, factor(k)) for k, value in enumerate(node.inputs)]
+
+
 def _loose(graph: Supports, node: Node) -> Maps:
     """A product that was not decomposed into mm or bmm: a bound."""
     graph.bounded(node)

@@ -11,6 +11,7 @@ import numpy as np
 from bench.structure import bits
 from bench.structure.nodes import Node, Ref
 from bench.structure.rules_pointwise import Maps
+from bench.structure.rules_views import termwise
 from bench.structure.supports import Map, Supports, rule
 from bench.structure.terms import Term, Terms, of_array, union
 
@@ -135,6 +136,25 @@ def convolution(graph: Supports, node: Node) -> Maps:
     if c.bias is not None:
         maps.append((c.bias, lambda terms, slot: union((t[1],) for t in terms)))
     return maps
+
+
+@rule("conv_tbc")
+def time_convolution(graph: Supports, node: Node) -> Maps:
+    """A window along the first axis of (time, batch, channels), in all channels."""
+    x, weight, bias = node.inputs
+    (kernel, channels, _), length = graph.shape(weight), graph.shape(x)[0]
+    window = taps(kernel, 1, int(node.bind()["pad"]))
+
+    def inputs(term: Term) -> Term:
+        return bits.windows(term[0], length, window, 1), term[1], bits.full(channels)
+
+    def weights(term: Term) -> Term:
+        """Those that lie on the input, not on its padding, for some position."""
+        starts = list(bits.members(term[0]))
+        used = bits.of(k for k, offset in enumerate(window) if any(0 <= p + offset < length for p in starts))
+        return used, bits.full(channels), term[2]
+
+    return [(x, termwise(inputs)), (weight, termwise(weights)), (bias, termwise(lambda term: (term[2],)))]
 
 
 # -- pooling ---------------------------------------------------------------------------------------------

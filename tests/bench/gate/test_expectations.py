@@ -88,3 +88,30 @@ def test_a_spoilt_file_is_refused_with_its_line(text, message):
 def test_a_number_that_is_not_finite_is_a_change_and_never_a_win():
     assert judged([number(3.0)], number(float("nan"))) == {("macs", "changed")}
     assert judged([number(float("inf"))], number(1.0)) == {("macs", "changed")}
+
+
+@pytest.mark.parametrize("better", ["lower", "higher", None])
+@pytest.mark.parametrize(
+    ("expected", "actual", "same"),
+    [
+        (36, 36.0, True),
+        (36.0, 36, True),
+        (1e6, 1_000_000, True),
+        (36, 36.000001, False),
+        (2**53, 2**53 + 1, False),
+        ([36, 1], [36.0, 1.0], True),
+        ([36, 1], [36, 1, 1], False),
+        ([36], 36, False),
+        ("36", "36.0", False),
+        ("a 36 b", "a 36.0 b", False),
+        (True, 1, False),
+        (None, 0, False),
+    ],
+)
+def test_a_whole_number_is_the_same_with_and_without_a_point(expected, actual, same, better):
+    verdicts = dict(judged([number(1, better=better, part=expected)], number(1, better=better, part=actual)))
+    assert verdicts == {"macs": "same", "macs/part": "same" if same else "changed"}
+    if type(expected) in (int, float) and type(actual) in (int, float):
+        ((_, verdict),) = judged([number(expected, better=better)], number(actual, better=better))
+        assert (verdict == "same") is same
+        assert same or (verdict == "changed") is (better is None)

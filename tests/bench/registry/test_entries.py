@@ -186,3 +186,22 @@ def test_axes_that_name_files():
     assert entry.resolve(stated) == {"weights": "a.pt", "other": None, "several": ("b.pt", "c.pt")}
     with pytest.raises(RegistryError, match=r"axis 'weights' takes file, not 3 \(int\)"):
         entry.resolve({"weights": 3})
+
+
+@pytest.mark.parametrize("bounds", [5, (1, 0), (0,), (0, 1, 2), ("0", "1"), [0, 1], (True, None)])
+def test_bounds_of_a_metric_are_two_ascending_numbers_or_none(bounds):
+    with pytest.raises(
+        RegistryError,
+        match=r"metric '_metric_of_a_subject': bounds is .*; it must be \(least, largest\), as \(0, None\)",
+    ):
+        Registries().metric(unit="", better=None, kind="static", bounds=bounds)(_metric_of_a_subject)
+
+
+@pytest.mark.parametrize("bounds", [(0, None), (None, 1.5), (None, None), (0, 0), (-1, 1)])
+def test_bounds_of_a_metric_may_be_open(bounds):
+    registries = Registries()
+    registries.metric(unit="", better=None, kind="static", bounds=bounds, name="m")(_metric_of_a_subject)
+    assert registries.metrics.get("m").bounds == bounds
+
+
+def _metric_of_a_subject(subject): ...

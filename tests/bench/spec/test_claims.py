@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from bench.spec.ablation import AblationError
+from bench.spec.ablation import AblationError, load
 from bench.spec.claims import ClaimError, Comparison, Scope, Sum, parse
 from bench.spec.variant import Variant
 
@@ -170,3 +172,59 @@ def test_a_claim_about_a_variant_that_an_override_removed_has_a_problem(load):
     ablation = load(BASE + "claims: [{says: 'twice[a=2] > twice'}]\n", "vary.a=[1]")
     assert ablation.claims[0].problem == "no variant here has a=2 (there is: 0, 1)"
     assert ablation.claims[0].comparisons == ()
+
+
+BOUNDED = replace(SCOPE, bounds={"miou": (0, 1), "macs": (0, None)})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "macs >= 0",
+        "macs >= -5",
+        "macs > -1",
+        "macs < 0",
+        "macs == -1",
+        "-2 * macs[stride=16] <= 0.5 * macs",
+        "2 * macs >= macs",
+        "miou <= 1",
+        "miou < 1.5",
+        "miou > 1",
+        "miou <= 100",
+        "miou == 0.5 within 0.5",
+        "miou[stride=16] - miou < 1.1",
+        "miou[stride=16] - miou >= -1",
+        "miou[stride=16] > miou + 1",
+        "miou > 0.5 > -1 + miou[stride=16] - miou[unet]",
+    ],
+)
+def test_a_claim_that_the_range_of_its_metric_decides_is_refused(text: str):
+    parse(text, "", SCOPE)
+    with pytest.raises(ClaimError, match=r"always at least 0.*the same answer whatever is measured"):
+        parse(text, "", BOUNDED)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "macs > 0",
+        "macs <= 0",
+        "macs == 0",
+        "2 * macs > macs",
+        "macs - macs[stride=16] >= -5",
+        "miou < 1",
+        "miou >= 1",
+        "miou == 0.5 within 0.49",
+        "miou[stride=16] > miou + 0.99",
+        "miou[stride=16] + miou > 1.9",
+    ],
+)
+def test_a_claim_that_one_possible_value_decides_otherwise_is_accepted(text: str):
+    assert len(parse(text, "", BOUNDED).comparisons) == 1
+
+
+def test_metrics_of_ours_state_the_range_of_fractions_and_counts(write):
+    text = "question: q\narchitecture: fcn\nmetrics: [params, miou, receptive_field]\n"
+    assert load(write(text)).scope.bounds == {"params": (0, None), "miou": (0, 1), "receptive_field": (0, None)}
+    with pytest.raises(AblationError, match=r":\d+:\d+: claim: params is always at least 0: '>='"):
+        load(write(text + "claims: [{says: params >= -5, source: s}]\n"))

@@ -72,6 +72,11 @@ def test_a_wrong_value_is_said_with_the_type_that_was_given(written, more, messa
         ("%TAG ! tag:example.org,2000:\n---\n", "", "directives (%YAML, %TAG) are not used"),
         ("", 'source: "a\\u200fb"', "control character U+200F"),
         ("", 'source: "a\\u061cb"', "control character U+061C"),
+        ("", "~: 1", "f.yaml:5:1: a key is a text, not nothing"),
+        ("", "train: {null: 1}", "f.yaml:5:9: a key is a text, not nothing"),
+        ("", "vary: {stride: {? [1] : 2}}", "a key is a text, not a list"),
+        ("", "seeds: " + "9" * 5000, "f.yaml:5:8: a number of more than 400 digits"),
+        ("", "baseline: {stride: [-" + "1_000" * 200 + "]}", "f.yaml:5:21: a number of more than 400 digits"),
     ],
 )
 def test_what_changes_how_a_file_reads_is_refused(written, before, more, message):

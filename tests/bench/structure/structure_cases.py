@@ -342,6 +342,26 @@ CASES_1D: dict[str, Callable[[], nn.Module]] = {
     "pads": lambda: nn.Sequential(nn.ReflectionPad1d(4), nn.ReplicationPad1d((1, 2)), nn.ConstantPad1d(1, 3.0)),
     "lstm": lambda: Run(lambda s, x: s.rnn(x.transpose(1, 2))[0].transpose(1, 2), rnn=nn.LSTM(2, 3, batch_first=True)),
 }
+CASES_1D |= {
+    "time convolution": lambda: Buffered(
+        lambda s, x: torch.conv_tbc(x.permute(2, 0, 1), s.w.to(x), s.b.to(x), 2).permute(1, 2, 0),
+        w=torch.rand(4, 2, 3),
+        b=torch.rand(3),
+    ),
+    "time convolution with bias and weight of the input": lambda: plain(
+        lambda x: torch.conv_tbc(
+            x.permute(2, 0, 1), x[..., :3].permute(2, 1, 0).repeat(1, 1, 2), x[0, :, 5], 1
+        ).permute(1, 2, 0)
+    ),
+    "bilinear form": lambda: Run(
+        lambda s, x: s.form(s.conv(x).transpose(1, 2), x.transpose(1, 2)).transpose(1, 2),
+        form=nn.Bilinear(4, 2, 3),
+        conv=nn.Conv1d(2, 4, 5, padding=4, dilation=2),
+    ),
+    "bilinear form along the positions": lambda: Run(
+        lambda s, x: s.form(x[..., :6], x[..., 3:7]), form=nn.Bilinear(6, 4, 7, bias=False)
+    ),
+}
 CASES_3D: dict[str, Callable[[], nn.Module]] = {
     "conv3d": lambda: nn.Conv3d(2, 3, (1, 3, 3), (1, 2, 1), (0, 1, 1)),
     "pool3d": lambda: nn.Sequential(nn.MaxPool3d(2, 2, ceil_mode=True), nn.AvgPool3d((1, 2, 2), 1)),
