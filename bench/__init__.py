@@ -5,6 +5,9 @@ missing, `bench.measure("fcn", stride=8)` measures one network. The decorators r
 
     from bench import architecture, metric
 
+A module that registers a dataset uses `Examples`, `IGNORE`, `DataNotFound`, `Files` and `not_found`
+(docs/datasets.md).
+
 Importing this package imports neither torch nor pandas.
 """
 
@@ -17,7 +20,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from bench.data.examples import IGNORE, DataNotFound, Examples
+from bench.data.locate import Files, not_found
 from bench.registry import Bounds, Constraint, Fact, architecture, dataset, metric, plot, task
+from bench.registry.project import project, with_project
 from bench.registry.versions import __version__
 
 if TYPE_CHECKING:
@@ -27,10 +33,14 @@ if TYPE_CHECKING:
     from bench.results.results import Results
 
 __all__ = [
+    "IGNORE",
     "AblationResults",
     "Bounds",
     "Constraint",
+    "DataNotFound",
+    "Examples",
     "Fact",
+    "Files",
     "GateResult",
     "__version__",
     "architecture",
@@ -40,15 +50,13 @@ __all__ = [
     "load",
     "measure",
     "metric",
+    "not_found",
     "plot",
     "report",
     "run",
     "table",
     "task",
 ]
-
-STORE = Path("results") / "store.sqlite"
-"""The default results store, below the working directory."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +91,13 @@ class AblationResults:
         return as_frame(self.results) if format == "pandas" else rendered(self.results, format)  # type: ignore[arg-type]
 
     def report(self, folder: str | Path | None = None) -> Path:
-        """Write the HTML page to `folder/NAME/index.html` (default `reports/site`); its path."""
-        from bench.report.render import SITE, render
+        """Write the HTML page to `folder/NAME/index.html`; its path. Default: the project's folder of reports.
 
-        return render(self.results, folder or SITE)
+        A figure that cannot be drawn is a row of the page.
+        """
+        from bench.report.render import render
+
+        return render(self.results, folder or project().reports)
 
 
 @dataclass(frozen=True)
@@ -107,7 +118,7 @@ class GateResult:
 def load(
     name: str | Path,
     *,
-    store: str | Path = STORE,
+    store: str | Path | None = None,
     data: str | Path | None = None,
     source: str | Path | None = None,
     settings: Sequence[str] = (),
@@ -115,7 +126,9 @@ def load(
 ) -> AblationResults:
     """What is stored of an ablation: locally, and in its committed results bundle.
 
-    `name` is a file or a name in the folder `ablations/`. `source` names a bundle's folder that is read in place of the
+    `name` is a file, a name in the project's folder `ablations/`, or that of an ablation that fovbench brings along.
+    `store`, `data` and `plugins` are those of the project file, if there is one (`fovbench.toml`); `plugins` may name
+    further ones. `source` names a bundle's folder that is read in place of the
     store. `settings` are overrides such as `train.steps=50`. Needs neither the dataset nor torch.
     Raises AblationError, StoreError or BundleError with a text that says what would have worked.
     """
@@ -126,15 +139,20 @@ def load(
 
     read_changes()
     ablation = load_ablation(name, settings, plugins)
-    with Store(store) as stored:
+    with Store(store or project().store) as stored:
         place = Path(source) if source else None
-        return AblationResults(read_results(ablation, stored, Path(data) if data else None, place))
+        return AblationResults(read_results(ablation, stored, _data(data), place))
+
+
+def _data(data: str | Path | None) -> Path | None:
+    """The folder of datasets: the one that is named, else the project's."""
+    return Path(data) if data else project().data
 
 
 def run(
     name: str | Path,
     *,
-    store: str | Path = STORE,
+    store: str | Path | None = None,
     data: str | Path | None = None,
     settings: Sequence[str] = (),
     plugins: Sequence[str] = (),
@@ -154,9 +172,8 @@ def run(
 
     read_changes()
     ablation = load_ablation(name, settings, plugins)
-    place = Path(data) if data else None
-    with Store(store) as stored:
-        job = Job([ablation], stored, place, workers=workers, budget=budget)
+    with Store(store or project().store) as stored:
+        job = Job([ablation], stored, _data(data), workers=workers, budget=budget)
         run_all(job, lambda plan: None, lambda plan: None)
     return load(name, store=store, data=data, settings=settings, plugins=plugins)
 
@@ -190,7 +207,7 @@ def measure(
         shape=tuple(shape),
         batches=(batch,),
         timeout=600.0,
-        plugins=plugins,
+        plugins=with_project(plugins),
         device=device,
     )
     rows = [
@@ -226,7 +243,7 @@ def compare(a: str | Path, b: str | Path) -> pd.DataFrame:
 
 def gate(
     *names: str | Path,
-    store: str | Path = STORE,
+    store: str | Path | None = None,
     settings: Sequence[str] = (),
     plugins: Sequence[str] = (),
     workers: int | None = None,
@@ -246,7 +263,7 @@ def gate(
     read_changes()
     folder = Path(expected) if expected else None
     ablations = [load_ablation(name, settings, plugins) for name in names or expected_names(folder)]
-    with Store(store) as stored:
+    with Store(store or project().store) as stored:
         plans = measure_static(ablations, stored, workers)
         checks = tuple(one for plan in plans for one in check(plan.ablation, plan.requests, stored, folder))
     return GateResult(checks, exit_code(checks))

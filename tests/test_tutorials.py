@@ -86,6 +86,18 @@ def test_the_extension_guide(folder, capsys):
     assert "3 facts: 3 reproduced" in capsys.readouterr().out
 
 
+def test_your_own_data(folder, capsys):
+    blocks = FENCE.findall((DOCS / "datasets.md").read_text(encoding="utf-8"))
+    (made,) = (code for _, info, code in blocks if info == "file=make_scans.py")
+    exec(compile(made, "make_scans.py", "exec"), {})
+    outcomes = follow("datasets.md", folder)
+    assert list(outcomes.values()) == [0, 0]
+    assert "train: 6 examples\nval: 3 examples\n" in capsys.readouterr().out
+    (folder / "scans" / "val").rename(folder / "scans" / "test")
+    assert status(["data", "check", "scans", "--plugin", "scans.py", "--data", ".", "--shape", "1,32,32"]) == 2
+    assert "scans (val): not found, looked for scans/val\n" in capsys.readouterr().err
+
+
 def test_the_notebook(tmp_path, monkeypatch):
     monkeypatch.chdir(DOCS)
     monkeypatch.setenv("FOVBENCH_STORE", str(tmp_path / "store.sqlite"))

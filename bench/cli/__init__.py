@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from bench.cli import audit, errors, look, machine, reading, single, store, sweeping
+from bench.cli import audit, errors, look, machine, reading, single, starting, store, sweeping
 from bench.hardware.streams import open_standard_streams
 from bench.registry.versions import __version__
 
@@ -29,9 +29,13 @@ def bench() -> None:
     \b
     bench list                             the architectures, ablations, metrics, tasks and datasets
     bench measure fcn stride=32            one network: parameters, MACs, receptive field, latency
-    bench run ablations/smoke.yaml         measure what is missing, then write the report
+    bench run smoke                        measure what is missing, then write the report
     bench table smoke                      the numbers
     bench gate smoke                       fail when a number got worse
+    bench init mine                        a project of your own to start from
+
+    Options have the defaults of the project file, fovbench.toml or [tool.fovbench] in pyproject.toml, which is looked
+    for from the current folder upwards.
     """
 
 
@@ -54,6 +58,7 @@ for _command in (
     reading.export,
     reading.import_command,
     store.store,
+    starting.init,
 ):
     bench.add_command(_command)
 

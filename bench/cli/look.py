@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.options import Shape, data_option, echo, json_option, plugin, print_json
+from bench.registry.builtin import files
 
 if TYPE_CHECKING:
-    from bench.registry import Entry
+    from bench.registry import Dataset, Entry
     from bench.report.reference import Command
 
 KINDS = ("architectures", "ablations", "metrics", "tasks", "datasets")
@@ -69,17 +70,11 @@ def _commands(command: click.Command, name: str) -> Iterator[Command]:
 
 def _listed(kind: str, plugins: tuple[str, ...]) -> list[dict[str, Any]]:
     if kind == "ablations":
-        return [
-            {"kind": kind, "name": f.stem, "summary": _question(f), "file": f.as_posix()} for f in _ablation_files()
-        ]
+        return [{"kind": kind, "name": f.stem, "summary": _question(f), "file": f.as_posix()} for f in files()]
     from bench.registry.catalogue import declarations
 
     entries: Iterable[Entry] = getattr(declarations(plugins), kind)
     return [{"kind": kind, "name": e.name, "summary": e.summary, **_properties(e)} for e in entries]
-
-
-def _ablation_files() -> list[Path]:
-    return sorted(file for file in Path("ablations").glob("*.yaml") if file.is_file())
 
 
 PROPERTIES = {
@@ -137,7 +132,7 @@ def _shown(row: dict[str, Any], plugins: tuple[str, ...]) -> dict[str, Any]:
         for f in getattr(entry, "facts", ())
     ]
     pattern = re.compile(rf"\b{re.escape(entry.name)}\b")
-    users = [file.stem for file in _ablation_files() if pattern.search(_without_comments(file))]
+    users = [file.stem for file in files() if pattern.search(_without_comments(file))]
     return {**row, "module": entry.module, "axes": axes, "facts": facts, "ablations": users}
 
 
@@ -166,9 +161,8 @@ def _print_shown(shown: Mapping[str, Any]) -> None:
 
 def _columns(row: Mapping[str, Any]) -> str:
     if "axis" in row:
-        return f"{row['axis']:16} {row['takes']}" + (
-            f"  (default {row['default']})" if row["default"] else "  (needed)"
-        )
+        default = "needed" if row["default"] is None else f"default {row['default'] or 'empty'}"
+        return f"{row['axis']:16} {row['takes']}  ({default})"
     when = ", ".join(f"{k}={v}" for k, v in row["when"].items())
     counted = f"{row['quantity']} ({row['convention']})" if row["convention"] else row["quantity"]
     doubt = "  (disputed)" if row["disputed"] else ""
@@ -181,10 +175,11 @@ def data() -> None:
 
 
 @data.command("list")
+@plugin
 @json_option
-def data_list(as_json: bool) -> None:
+def data_list(plugins: tuple[str, ...], as_json: bool) -> None:
     """List the datasets."""
-    rows = _listed("datasets", ())
+    rows = _listed("datasets", plugins)
     if as_json:
         print_json(rows)
         return
@@ -194,17 +189,20 @@ def data_list(as_json: bool) -> None:
 
 @data.command("path")
 @click.argument("name")
+@plugin
 @data_option
-def data_path(name: str, data: Path | None) -> None:
+def data_path(name: str, plugins: tuple[str, ...], data: Path | None) -> None:
     """Print the folders that are searched for the files of NAME."""
     from bench.data.locate import locations
     from bench.registry.catalogue import declarations, live
 
-    entry = live(declarations().datasets.get(name))
+    entry = live(declarations(plugins).datasets.get(name), plugins)
     if entry.embedded:
         echo(f"{name} is generated in memory; it has no files")
     elif data is None:
-        raise click.ClickException("name the folder of datasets: --data DIR or FOVBENCH_DATA")
+        raise click.ClickException(
+            "name the folder of datasets: --data DIR, FOVBENCH_DATA, or data in the project file"
+        )
     else:
         for path in locations(entry, data):
             echo(f"{path}  {'exists' if path.is_dir() else 'does not exist'}")
@@ -212,35 +210,61 @@ def data_path(name: str, data: Path | None) -> None:
 
 @data.command("check")
 @click.argument("name")
+@click.argument("axes", nargs=-1, metavar="[AXIS=VALUE]...")
+@plugin
 @data_option
 @click.option("--split", "splits", multiple=True, help="Only this split (repeatable).")
 @click.option("--shape", type=Shape(), default="3,64,64", show_default=True, help="Size of the examples.")
-def data_check(name: str, data: Path | None, splits: tuple[str, ...], shape: tuple[int, ...]) -> None:
+def data_check(
+    name: str,
+    axes: tuple[str, ...],
+    plugins: tuple[str, ...],
+    data: Path | None,
+    splits: tuple[str, ...],
+    shape: tuple[int, ...],
+) -> None:
     """Read every example of NAME, and print how many there are and what is left out.
 
-    A file that cannot be used is an error, which names it."""
+    AXIS=VALUE are options of the dataset: path=my_folder classes=3. A file that cannot be used is an error, which
+    names it."""
     from bench.registry import RegistryError
     from bench.registry.catalogue import declarations, live
+    from bench.sweep.adhoc import stated_axes
 
     if len(shape) != 3:
         raise click.UsageError("--shape is channels, height, width: 3,64,64")
-    entry = live(declarations().datasets.get(name))
+    entry = live(declarations(plugins).datasets.get(name), plugins)
+    values = entry.resolve(stated_axes(axes))
     for split in splits:
         if split not in entry.splits:
             raise RegistryError(f"'{name}' has the splits {', '.join(entry.splits)}, not '{split}'")
     for split in splits or entry.splits:
-        loaded = entry.call(data, split, shape, **entry.resolve({}))
-        echo(f"{split}: {len(loaded):,} examples")
-        for reason, count in loaded.left_out.items():
-            echo(f"  left out: {count:,} {reason}")
+        _check_split(entry, data, split, shape, values)
+
+
+def _check_split(
+    entry: Dataset, data: Path | None, split: str, shape: tuple[int, ...], values: Mapping[str, Any]
+) -> None:
+    """Read the files and the examples of a split as a run does, and print how many there are."""
+    from bench.data.locate import files_of
+    from bench.sweep.plugin_checks import check_files, load
+
+    check_files(entry)
+    if not entry.embedded:
+        files_of(entry, data, split, values)
+    loaded = load(entry, data, split, shape=shape, **values)
+    echo(f"{split}: {len(loaded):,} examples")
+    for reason, count in loaded.left_out.items():
+        echo(f"  left out: {count:,} {reason}")
 
 
 @data.command("get")
 @click.argument("name")
-def data_get(name: str) -> None:
+@plugin
+def data_get(name: str, plugins: tuple[str, ...]) -> None:
     """Print how to get NAME, and its licence. Downloads nothing."""
     from bench.registry.catalogue import declarations
 
-    entry = declarations().datasets.get(name)
+    entry = declarations(plugins).datasets.get(name)
     echo(f"{name}: {entry.summary}\nsource: {entry.source}\nlicence: {entry.licence}")
     echo("embedded: nothing to get" if entry.embedded else f"to get it: {entry.get}")

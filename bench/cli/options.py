@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from bench.registry.project import Project, project, with_project
 from bench.spec.characters import printable
 
 if TYPE_CHECKING:
+    from bench.report.figures import FailedPlot
     from bench.results.results import Results
     from bench.results.store import Store
     from bench.spec.ablation import Ablation
@@ -60,6 +62,29 @@ class Counts(click.ParamType[Any]):
         return tuple(dict.fromkeys(int(count) for count in str(value).split(",")))
 
 
+DTYPES = {
+    "float32": ("fp32", "float", "single"),
+    "float64": ("fp64", "double"),
+    "bfloat16": ("bf16",),
+    "float16": ("fp16", "half"),
+}
+"""Numeric types and their other names."""
+
+
+class Dtype(click.ParamType[Any]):
+    """`fp16` or `torch.float16` as `float16`."""
+
+    name = "DTYPE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value).lower().removeprefix("torch.")
+        dtype = next((name for name, others in DTYPES.items() if text in (name, *others)), None)
+        if dtype is None:
+            listed = ", ".join(f"{name} ({', '.join(others)})" for name, others in DTYPES.items())
+            self.fail(f"'{value}' is no numeric type; there are {listed}", param, ctx)
+        return dtype
+
+
 class Shape(click.ParamType[Any]):
     """`3,224,224` (or `3x224x224`) as a tuple of sizes."""
 
@@ -82,26 +107,40 @@ def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
     return apply
 
 
+def _of_project(value: Callable[[Project, Any], Any]) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """A callback that completes what the command line says by what the project file does."""
+    return lambda context, parameter, given: given if context.resilient_parsing else value(project(), given)
+
+
 plugin = click.option(
     "--plugin",
     "plugins",
     multiple=True,
     metavar="MODULE|FILE.py",
-    help="Load this plug-in (repeatable).",
+    callback=_of_project(lambda _, given: with_project(given)),
+    help="Load this plug-in too (repeatable); those of the project file are loaded always.",
 )
 store_option = click.option(
     "--store",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("results") / "store.sqlite",
     envvar="FOVBENCH_STORE",
-    show_default=True,
+    show_default="of the project, or results/store.sqlite",
+    callback=_of_project(lambda its, given: given or its.store),
     help="The results store.",
 )
 data_option = click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     envvar="FOVBENCH_DATA",
-    help="Folder of datasets. Default: $FOVBENCH_DATA, or none: embedded datasets only.",
+    callback=_of_project(lambda its, given: given or its.data),
+    help="Folder of datasets. Default: $FOVBENCH_DATA, that of the project, or none: embedded datasets only.",
+)
+out_option = click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    show_default="of the project, or reports/site",
+    callback=_of_project(lambda its, given: given or its.reports),
+    help="Folder of the pages.",
 )
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the file: train.steps=50."
@@ -167,7 +206,9 @@ def read_plan(
     if planned.note:
         echo_error(f"note: {planned.note}")
     if missing := sum(each.status == "due" and not each.outdated for each in planned.planned):
-        echo_error(f"note: {missing} of {len(planned.planned)} measurements are not stored; bench run {ablation.path}")
+        echo_error(
+            f"note: {missing} of {len(planned.planned)} measurements are not stored; bench run {ablation.target}"
+        )
     return planned
 
 
@@ -192,10 +233,15 @@ def read_results(
         results = read(ablation, stored, data, source, evaluations)
     if missing := results.missing:
         count = f"{missing} of {len(results.expected)}"
-        echo_error(f"note: {ablation.name}: {count} measurements are missing; bench run {ablation.path}")
+        echo_error(f"note: {ablation.name}: {count} measurements are missing; bench run {ablation.target}")
     for note in () if quiet else results.notes:
         echo_error(f"note: {note}")
     return results
+
+
+def say_failed_plot(plot: FailedPlot) -> None:
+    """Print on stderr which plot could not draw its figures."""
+    echo_error(f"note: {plot.error}; the page has a row for it" + (", with its traceback" if plot.traceback else ""))
 
 
 def print_json(rows: Iterable[Mapping[str, Any]]) -> None:

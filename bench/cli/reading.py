@@ -15,9 +15,11 @@ from bench.cli.options import (
     echo_error,
     from_option,
     json_option,
+    out_option,
     plugin,
     print_json,
     read_results,
+    say_failed_plot,
     set_option,
     store_option,
 )
@@ -58,13 +60,7 @@ def table(name: str, form: Any, **options: Any) -> None:
 @ablation_options
 @from_option
 @click.option("--all", "every", is_flag=True, help="Every ablation that has results, and the index page.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("reports") / "site",
-    show_default=True,
-    help="Folder of the pages.",
-)
+@out_option
 @click.option(
     "--committed", is_flag=True, help="Write what is committed, from the bundles: reports/*/index.md, README."
 )
@@ -77,9 +73,9 @@ def report(names: tuple[str, ...], every: bool, out: Path, committed: bool, chec
     bench report --all               the whole site with its index
     bench report --committed         the Markdown pages, the index and the numbers of the README
     """
+    from bench.registry.builtin import names as own_names
     from bench.report.index import row_of
     from bench.report.site import index, pages
-    from bench.spec.ablation import names as all_names
 
     if check and not committed:
         raise click.UsageError("--check goes with --committed")
@@ -87,9 +83,9 @@ def report(names: tuple[str, ...], every: bool, out: Path, committed: bool, chec
         raise SystemExit(_committed(names, check, options["plugins"]))
     if not names and not every:
         raise click.UsageError("name an ablation, or give --all")
-    chosen = [read_results(name, quiet=every, **options) for name in names or all_names()]
+    chosen = [read_results(name, quiet=every, **options) for name in names or own_names()]
     filled = [results for results in chosen if names or not results.frame.empty]
-    for path in pages(filled, out, options["plugins"]):
+    for path in pages(filled, out, options["plugins"], say_failed_plot):
         echo(path)
     if every:
         echo(index([row_of(results) for results in filled], out))
@@ -161,14 +157,14 @@ def accept(names: tuple[str, ...], store: Path, plugins: tuple[str, ...], overri
     """Write the expected numbers of ABLATION, which `bench gate` checks.
 
     The file is results/expected/ABLATION.csv. Static metrics that are not stored are measured first."""
-    from bench.gate.expectations import FOLDER, accept_all
+    from bench.gate.expectations import accept_all, own_folder
     from bench.results.store import Store
     from bench.spec.ablation import load
     from bench.sweep.running import measure_static
 
     with Store(store) as stored:
         plans = measure_static([load(name, overrides, plugins) for name in names], stored)
-        for path in accept_all([(plan.ablation, plan.requests) for plan in plans], stored, FOLDER):
+        for path in accept_all([(plan.ablation, plan.requests) for plan in plans], stored, own_folder()):
             echo(path)
 
 
@@ -226,7 +222,7 @@ def export(name: str, to: Path | None, store: Path, data: Path | None, **options
 
     A bundle is text and small arrays, at most 1 MB. Reading it needs neither the dataset nor torch."""
     from bench.cli.options import load_ablation
-    from bench.results.bundle import FOLDER, write
+    from bench.results.bundle import folder_of, write
     from bench.results.store import Store
     from bench.sweep.exporting import bundle_of
 
@@ -234,8 +230,8 @@ def export(name: str, to: Path | None, store: Path, data: Path | None, **options
     with Store(store) as stored:
         bundle, missing = bundle_of(ablation, stored, data)
     if missing:
-        echo_error(f"note: {missing} measurements are not stored, and not in the bundle; bench run {ablation.path}")
-    echo(write(bundle, to or FOLDER / ablation.name))
+        echo_error(f"note: {missing} measurements are not stored, and not in the bundle; bench run {ablation.target}")
+    echo(write(bundle, to or folder_of(ablation.name)))
 
 
 @click.command("import")

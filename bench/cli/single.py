@@ -8,13 +8,13 @@ from typing import Any
 import click
 
 from bench.cli.errors import shows_tracebacks
-from bench.cli.options import Counts, Names, Seconds, Shape, echo, json_option, plugin, print_json
+from bench.cli.options import Counts, Dtype, Names, Seconds, Shape, echo, json_option, plugin, print_json
 
 
 @click.command()
 @click.argument("target")
 @click.argument("axes", nargs=-1, metavar="[AXIS=VALUE]...")
-@click.option("--metrics", type=Names(), default=(), help="Metrics: a,b. Default: all that need no training.")
+@click.option("--metrics", type=Names(), default=(), help="Metrics: a,b. Default: all that fit and need no training.")
 @click.option(
     "--shape",
     type=Shape(),
@@ -24,7 +24,13 @@ from bench.cli.options import Counts, Names, Seconds, Shape, echo, json_option, 
 )
 @click.option("--batch", "batches", type=Counts(), default=(1,), show_default="1", help="Batch sizes: 1,2,4.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, mps.")
-@click.option("--dtype", default="float32", show_default=True, help="float32, float64, bfloat16, float16.")
+@click.option(
+    "--dtype",
+    type=Dtype(),
+    default="float32",
+    show_default=True,
+    help="float32 (fp32), float64 (fp64), bfloat16 (bf16), float16 (fp16).",
+)
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
 @click.option(
     "--layout", type=click.Choice(["contiguous", "channels_last"]), default="contiguous", help="Memory layout."
@@ -37,7 +43,8 @@ from bench.cli.options import Counts, Names, Seconds, Shape, echo, json_option, 
 def measure(target: str, axes: tuple[str, ...], as_json: bool, **workload: Any) -> None:
     """Measure one network, registered or not; nothing is stored.
 
-    TARGET is a registered name, timm:NAME, torchvision:NAME, or file.py:callable.
+    TARGET is a registered name, timm:NAME, torchvision:NAME, or file.py:callable. Where the task of
+    the network is not stated, a metric that fits one task alone is measured only if --metrics names it.
 
     \b
     bench measure fcn stride=32 skips=false --shape 3,500,500

@@ -20,10 +20,12 @@ from bench.cli.options import (
     json_option,
     load_ablation,
     only_option,
+    out_option,
     print_json,
     print_lines,
     read_plan,
     rerun_option,
+    say_failed_plot,
 )
 
 if TYPE_CHECKING:
@@ -58,7 +60,11 @@ def _power(plan: Plan) -> str:
 
 
 def _announced(plan: Plan) -> str:
-    return "\n".join(line for line in (_described(plan), _power(plan)) if line)
+    return "\n".join(line for line in (_described(plan), *_notes(plan)) if line)
+
+
+def _notes(plan: Plan) -> list[str]:
+    return [line for line in (_power(plan), *(f"note: {remark}" for remark in plan.ablation.remarks)) if line]
 
 
 @click.command("plan")
@@ -91,8 +97,8 @@ def plan_command(
     with Store(store) as stored:
         plan = make(ablation, stored, data, rerun=rerun, force=force, only=only, reading=True)
         twins, tracebacks = stored_twins(plan, stored), _tracebacks(plan, stored)
-    for line in (f"note: {twins}" if twins else "", _power(plan)):
-        echo_error(line) if line else None
+    for line in (*([f"note: {twins}"] if twins else []), *_notes(plan)):
+        echo_error(line)
     if as_json:
         print_json({**row, "traceback": tracebacks.get(row["key"], "")} for row in _plan_rows(plan))
         return
@@ -150,12 +156,18 @@ def _plan_rows(plan: Plan) -> Iterator[dict[str, Any]]:
 @click.option("--allow-noop", default="", metavar="REASON", help="Run although two variants are the same network.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.option("--no-report", is_flag=True, help="Don't render the report at the end.")
+@out_option
+@click.option("--quiet", is_flag=True, help="No progress on stderr: only failures, the table and the page's path.")
+@click.option("--verbose", is_flag=True, help="A line on stderr for each measurement that is stored.")
 def run(
     names: tuple[str, ...],
     store: Path,
     data: Path | None,
     dry_run: bool,
     no_report: bool,
+    out: Path,
+    quiet: bool,
+    verbose: bool,
     timeout: float | None,
     plugins: tuple[str, ...],
     overrides: tuple[str, ...],
@@ -163,9 +175,10 @@ def run(
     device: str | None,
     **how: Any,
 ) -> None:
-    """Measure what is missing, then write the report.
+    """Measure what is missing, then print the answer and the table, and write the report.
 
-    ABLATION is a file, or a name in the folder ablations/.
+    ABLATION is a file, a name in the folder ablations/ of the project, or that of an ablation that fovbench brings
+    along (`bench list ablations`). The last line is the path of the report.
 
     Every result is stored at once: after a crash or Ctrl-C the same command goes on.
     Exit status: 0 all measured, 1 some failed or their files changed meanwhile, 2 usage or a fault of the machine,
@@ -174,37 +187,44 @@ def run(
     from bench.results.store import Store
     from bench.sweep.running import Job, run_all
 
+    if quiet and verbose:
+        raise click.UsageError("--quiet and --verbose exclude each other")
     overrides = (*overrides, *([f"timeout={timeout}"] if timeout else []))
     ablations = [load_ablation(name, overrides, plugins, seeds, device) for name in names]
     check_metrics(ablations, how["only"])
     check_error_kinds(how["rerun"])
     with Store(store) as stored:
-        job = Job(ablations, stored, data, **how)
+        job = Job(ablations, stored, data, verbosity=verbose - quiet, **how)
         if dry_run:
             for plan in job.plans(reading=True):
                 echo(_described(plan))
-                echo_error(_power(plan)) if _power(plan) else None
+                for line in _notes(plan):
+                    echo_error(line)
             return
-        failed = run_all(job, lambda plan: echo_error(_announced(plan)), _finisher(job, no_report))
+        announce = (lambda plan: None) if quiet else (lambda plan: echo_error(_announced(plan)))
+        failed = run_all(job, announce, _finisher(job, None if no_report else out))
     raise SystemExit(1 if failed else 0)
 
 
-def _finisher(job: Job, no_report: bool) -> Callable[[Plan], None]:
-    """Prints what failed of an ablation, renders its page, and prints its path."""
+def _finisher(job: Job, out: Path | None) -> Callable[[Plan], None]:
+    """Prints what failed of an ablation, its answer and table, and with `out` renders its page and prints its path."""
 
     def finish(plan: Plan) -> None:
         from bench.results.failures import failures_of
 
         for failure in failures_of(job.store.records(plan.keys)):
             echo_error("\n".join(failure.lines(shows_tracebacks())))
-        if not no_report:
-            render_page(plan)
+        conclude(plan)
 
-    def render_page(plan: Plan) -> None:
-        from bench.report.render import SITE, render
+    def conclude(plan: Plan) -> None:
+        from bench.report.page import answer_and_table
+        from bench.report.render import render
         from bench.sweep.reading import read_results
 
-        echo(render(read_results(plan.ablation, job.store, job.data), SITE, plan.ablation.plugins))
+        results = read_results(plan.ablation, job.store, job.data)
+        echo(answer_and_table(results))
+        if out is not None:
+            echo(render(results, out, failed=say_failed_plot))
 
     return finish
 

@@ -16,6 +16,8 @@ from typing import Any
 
 from bench.analysis.verdict import Verdict
 from bench.registry import Better
+from bench.registry.builtin import home
+from bench.registry.project import project
 from bench.registry.writing import write_text
 from bench.results.keys import Request
 from bench.results.measurement import Measurement
@@ -101,11 +103,22 @@ def read(text: str, name: str) -> dict[Part, str]:
 
 def expected_names(folder: Path | None = None) -> list[str]:
     """The ablations that have expectations. Raises NoExpectationsError where there are none."""
-    place = folder or FOLDER
+    place = folder or own_folder()
     names = sorted(path.stem for path in place.glob("*.csv"))
     if not names:
         raise NoExpectationsError(f"there are no expectations in {place}; write them with: bench accept ABLATION")
     return names
+
+
+def own_folder() -> Path:
+    """Where the project's expectations are."""
+    return project().place(str(FOLDER))
+
+
+def _file(ablation: Ablation, folder: Path | None) -> Path:
+    """The expectations of an ablation; of one that fovbench brings along, its own where the project has none."""
+    own, ours = (place / f"{ablation.name}.csv" for place in (folder or own_folder(), home() / FOLDER))
+    return ours if folder is None and ablation.builtin and not own.is_file() and ours.is_file() else own
 
 
 def check(ablation: Ablation, requests: Sequence[Request], store: Store, folder: Path | None = None) -> list[Check]:
@@ -113,7 +126,7 @@ def check(ablation: Ablation, requests: Sequence[Request], store: Store, folder:
 
     Raises NoExpectationsError where the ablation has none.
     """
-    file = (folder or FOLDER) / f"{ablation.name}.csv"
+    file = _file(ablation, folder)
     if not file.is_file():
         raise NoExpectationsError(f"{file} does not exist; write it with: bench accept {ablation.name}")
     return compared(ablation.name, read(_text(file), str(file)), deterministic(requests, store))
@@ -129,9 +142,11 @@ def _text(file: Path) -> str:
 
 def deterministic(requests: Sequence[Request], store: Store) -> list[Measurement]:
     """The exact measurements and the failures of the static requests, variants named as in the requests."""
-    variants = {request.key: request.variant for request in requests if request.kind == "static"}
-    rows = [record.measurement for record in store.records(variants)]
-    return [replace(m, variant=variants[m.key]) for m in rows if m.exact or m.error]
+    static = [request for request in requests if request.kind == "static"]
+    records = store.records(request.key for request in static)
+    rows = {record.measurement.key: record.measurement for record in records}
+    measured = [replace(rows[request.key], variant=request.variant) for request in static if request.key in rows]
+    return [m for m in measured if m.exact or m.error]
 
 
 def accept_all(chosen: Sequence[tuple[Ablation, Sequence[Request]]], store: Store, folder: Path) -> Iterator[Path]:
@@ -143,7 +158,7 @@ def accept_all(chosen: Sequence[tuple[Ablation, Sequence[Request]]], store: Stor
         failed = [m for m in rows if m.error]
         if failed:
             first = f"{failed[0].metric} of {failed[0].variant.name}: {failed[0].error}"
-            again = f"after mending: bench run {ablation.path} --rerun failed"
+            again = f"after mending: bench run {ablation.target} --rerun failed"
             raise ExpectationError(f"{ablation.name}: {len(failed)} measurements failed ({first}); {again}")
         yield write_text(folder / f"{ablation.name}.csv", written(rows))
 

@@ -29,10 +29,12 @@ from typing import Any, TypeGuard, TypeVar
 
 import bench.registry as registry
 from bench.registry import LIVE, Entry, Registries, RegistryError
+from bench.registry.builtin import PACKAGE
 from bench.registry.cache import read_table, write_table
 from bench.registry.entries import check_parameters
 from bench.registry.loading import ExactLoader, text_digest
 from bench.registry.places import place_of
+from bench.registry.project import located, make_importable
 
 FOLDERS = ("architectures", "bench.metrics", "bench.tasks", "bench.data", "bench.plots")
 KINDS = ("architecture", "metric", "task", "dataset", "plot")
@@ -56,8 +58,15 @@ class Source:
 
 
 def package_folder(package: str) -> Path:
-    """The folder of one of our packages, without importing it. Raises CatalogueError if there is none."""
+    """The folder of one of our packages, without importing it. Raises CatalogueError if there is none.
+
+    It lies beside the folder of `bench`, whatever else of that name could be imported; an editable installation may
+    have it elsewhere.
+    """
     top, *rest = package.split(".")
+    beside = PACKAGE.with_name(top)
+    if (beside / "__init__.py").is_file():
+        return beside.joinpath(*rest)
     spec = importlib.util.find_spec(top)
     if spec is None or not spec.submodule_search_locations:
         raise CatalogueError(f"package '{top}' is not installed; run: pip install -e .")
@@ -79,7 +88,7 @@ def sources(plugins: Sequence[str] = ()) -> Iterator[Source]:
 def plugin_source(plugin: str) -> Source:
     """The module that `pkg.module` or `path/file.py` names. Raises CatalogueError if there is none."""
     if plugin.endswith(".py"):
-        path = Path(plugin).resolve()
+        path = located(plugin).resolve()
         if not path.is_file():
             raise CatalogueError(f"plug-in '{plugin}': no such file")
         digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
@@ -347,7 +356,8 @@ def load(source: Source) -> ModuleType:
 
 def _imported(source: Source) -> ModuleType:
     if not source.module.startswith(PLUGIN_PREFIX):
-        return importlib.import_module(source.module)
+        return import_module(source.module)
+    make_importable(source.path.parent)
     loader = ExactLoader(source.module, str(source.path))
     spec = importlib.util.spec_from_file_location(source.module, source.path, loader=loader)
     assert spec is not None
@@ -367,6 +377,31 @@ def forget(module: str) -> None:
     sys.modules.pop(module, None)
     for kind in KINDS:
         registry_of(LIVE, kind).drop(module)
+
+
+def import_module(name: str) -> ModuleType:
+    """A module by its name; of our packages always ours. Raises ImportError, and what the module raises."""
+    _import_own(name.partition(".")[0])
+    return importlib.import_module(name)
+
+
+def _import_own(top: str) -> None:
+    """Import `architectures` from where it is installed, also where the current folder has something of that name.
+
+    Raises ImportError where that was imported already.
+    """
+    if top not in {folder.partition(".")[0] for folder in FOLDERS}:
+        return
+    ours = package_folder(top) / "__init__.py"
+    if top not in sys.modules:
+        spec = importlib.util.spec_from_file_location(top, ours, submodule_search_locations=[str(ours.parent)])
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[top] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[top])
+    origin = getattr(sys.modules[top], "__file__", None) or ""
+    if os.path.realpath(origin) != os.path.realpath(ours):
+        raise ImportError(f"'{top}' of {Path(origin).parent} hides the package of that name of fovbench; rename it")
 
 
 def source_of(entry: Entry, plugins: Sequence[str] = ()) -> Source:

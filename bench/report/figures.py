@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from traceback import format_exception
 
 from markupsafe import escape
 
@@ -52,44 +52,73 @@ class Figure:
         return dict(re.findall(r'([\w:]+)="([^"]*)"', tag)), body
 
 
-class PlotError(RuntimeError):
-    """A plot that raises, or gives something else than named figures; the message says which and where."""
+@dataclass(frozen=True)
+class FailedPlot:
+    """A plot that drew nothing: its name, where it stands, what it raised, and the traceback of that."""
+
+    name: str
+    error: str
+    traceback: str = ""
 
 
-def _drawn(plot: Plot, results: Results) -> list[tuple[str, Any]]:
-    """What a plot yields. Raises PlotError."""
-    where = f"{place_of(plot.call)}: plot '{plot.name}'"
-    try:
+class PlotError(ValueError):
+    """What a plot gave instead of named figures."""
+
+
+def _drawn(plot: Plot, results: Results) -> Iterator[Figure]:
+    """What a plot yields, drawn. Raises PlotError, and what the plot raises."""
+    with theme():
         given = plot.call(results)
-        pairs = list(given) if isinstance(given, Iterable) else [given]
-    except Exception as error:
-        raise PlotError(f"{where} raised {type(error).__name__}: {error}; --debug shows where") from error
-    for pair in pairs:
-        if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str)):
-            raise PlotError(f"{where} gave a {type(pair).__name__}; a plot yields pairs (name, figure), or nothing")
-    return pairs
+        for pair in given if isinstance(given, Iterable) else [given]:
+            if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str)):
+                raise PlotError(f"gave a {type(pair).__name__}; a plot yields pairs (name, figure), or nothing")
+            name, figure = pair
+            if not hasattr(figure, "get_label"):
+                raise PlotError(f"gave a {type(figure).__name__} as the figure '{name}'; draw it with matplotlib")
+            yield Figure(name, str(figure.get_label()) or plot.summary, svg(figure, name))
+
+
+def _named(plugins: Sequence[str], results: Results) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*results.plugins, *plugins)))
 
 
 def left_out(results: Results, plugins: Sequence[str] = ()) -> str:
     """A note that figures are left out for the number of variants; empty where none are."""
     count = len(results.variants)
-    limits = [entry.most for entry in declarations(tuple(plugins)).plots if entry.most is not None]
+    limits = [entry.most for entry in declarations(_named(plugins, results)).plots if entry.most is not None]
     most = max((limit for limit in limits if limit < count), default=0)
     return f"Figures that show at most {most} variants are left out, since there are {count:,}" if most else ""
 
 
-def figures(results: Results, plugins: Sequence[str] = ()) -> Iterator[Figure]:
-    """What every registered plot has to show, in the order of the plots. Raises ValueError for a doubled name.
+def figures(results: Results, plugins: Sequence[str] = ()) -> Iterator[Figure | FailedPlot]:
+    """What every registered plot has to show, in the order of the plots; those of the ablation's plug-ins too.
 
-    Plots that cannot show so many variants are left out.
+    A plot that fails costs its own figures only. Plots that cannot show so many variants are left out.
     """
+    every = _named(plugins, results)
     names: set[str] = set()
-    for entry in sorted(declarations(tuple(plugins)).plots, key=lambda entry: (entry.order, entry.name)):
-        if entry.most is not None and len(results.variants) > entry.most:
-            continue
-        with theme():
-            for name, figure in _drawn(live(entry, plugins), results):
-                if name in names:
-                    raise ValueError(f"two plots yield a figure '{name}': the second is '{entry.name}'")
-                names.add(name)
-                yield Figure(name, str(figure.get_label()) or entry.summary, svg(figure, name))
+    for entry in sorted(declarations(every).plots, key=lambda entry: (entry.order, entry.name)):
+        if entry.most is None or len(results.variants) <= entry.most:
+            yield from _figures_of(entry, results, every, names)
+
+
+def _figures_of(
+    entry: Plot, results: Results, plugins: Sequence[str], names: set[str]
+) -> Iterator[Figure | FailedPlot]:
+    """The figures of one plot, whose names are added to `names`."""
+    where = f"plot '{entry.name}'"
+    try:
+        plot = live(entry, plugins)
+        where = f"{place_of(plot.call)}: plot '{entry.name}'"
+        for figure in _drawn(plot, results):
+            if figure.name in names:
+                raise PlotError(f"gave a second figure of the name '{figure.name}'")
+            names.add(figure.name)
+            yield figure
+    except PlotError as error:
+        yield FailedPlot(entry.name, f"{where} {error}")
+    except Exception as error:
+        first = (str(error).splitlines() or [""])[0]
+        yield FailedPlot(
+            entry.name, f"{where} raised {type(error).__name__}: {first}", "".join(format_exception(error))
+        )

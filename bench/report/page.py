@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from bench.analysis.aggregate import Aggregate, Column
@@ -24,7 +23,7 @@ from bench.display.wording import (
     uncounted_notes,
 )
 from bench.registry import text_of
-from bench.report.figures import Figure, figures, left_out
+from bench.report.figures import FailedPlot, Figure, figures, left_out
 from bench.report.table import markdown
 from bench.results.results import Results
 
@@ -72,6 +71,7 @@ class Page:
     table: str
     shared: str
     figures: tuple[Figure, ...]
+    failed_plots: tuple[FailedPlot, ...]
     left_out: str
     failures: tuple[tuple[str, str, str, str, str], ...]
     missing: tuple[tuple[str, str, str], ...]
@@ -85,8 +85,12 @@ class Page:
 
 
 def page_of(results: Results, plugins: Sequence[str] = (), most: int | None = None) -> Page:
-    """What the report says, before it becomes text; with its first `most` figures, or all."""
+    """What the report says, before it becomes text; with its first `most` figures, or all.
+
+    With `most`, plots are only asked until they gave so many figures; those that failed are named up to there.
+    """
     summary = summarise(results)
+    drawn = list(_first(figures(results, plugins), most))
     return Page(
         results=results,
         headline=tuple(headline(summary)),
@@ -94,7 +98,8 @@ def page_of(results: Results, plugins: Sequence[str] = (), most: int | None = No
         rows=tuple(_row(summary, variant) for variant in results.variants),
         table=markdown(summary, claims=False),
         shared=shared_words(results),
-        figures=tuple(islice(figures(results, plugins), most)),
+        figures=tuple(each for each in drawn if isinstance(each, Figure)),
+        failed_plots=tuple(each for each in drawn if isinstance(each, FailedPlot)),
         left_out=left_out(results, plugins),
         failures=tuple(_failures(summary)),
         missing=tuple((c.variant, c.metric, _seeds(c.missing)) for c in _aggregates(summary) if c.missing),
@@ -108,12 +113,29 @@ def page_of(results: Results, plugins: Sequence[str] = (), most: int | None = No
     )
 
 
+def _first(drawn: Iterator[Figure | FailedPlot], most: int | None) -> Iterator[Figure | FailedPlot]:
+    count = 0
+    while most is None or count < most:
+        each = next(drawn, None)
+        if each is None:
+            return
+        count += isinstance(each, Figure)
+        yield each
+
+
 def _number_notes(summary: Summary) -> Iterator[str]:
     """What the numbers of the table are: their clocks, what their counts leave out, how differences are judged."""
     labels = names(summary.results)
     yield from timing_notes(summary, labels)
     yield from uncounted_notes(summary, labels)
     yield from inference_notes(summary)
+
+
+def answer_and_table(results: Results) -> str:
+    """What a terminal shows when a run ends: the question, the answer in short, and the table, as Markdown."""
+    summary = summarise(results)
+    lines = [results.question, *(f"- {line}" for line in headline(summary))]
+    return "\n".join([*lines, "", markdown(summary)])
 
 
 def headline(summary: Summary) -> Iterator[str]:

@@ -6,7 +6,7 @@ Rendering the same results again gives the same bytes: nothing here reads the cl
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from bench.registry.writing import write_text
-from bench.report.figures import GENERATED
+from bench.report.figures import GENERATED, FailedPlot
 from bench.report.page import Page, page_of
 from bench.report.table import markdown_text
 from bench.results.results import Results
@@ -27,13 +27,25 @@ COMMITTED_FIGURES = 1
 """Figures of an ablation that are committed, the first; the site has all of them."""
 
 
-def render(results: Results, folder: str | Path = SITE, plugins: Sequence[str] = ()) -> Path:
+def _ignore(failed: FailedPlot) -> None:
+    """The page has it."""
+
+
+def render(
+    results: Results,
+    folder: str | Path = SITE,
+    plugins: Sequence[str] = (),
+    failed: Callable[[FailedPlot], None] = _ignore,
+) -> Path:
     """Write `folder/<name>/index.html`, which holds its figures; its path.
 
-    `plugins` may bring further plots. Raises ValueError for two measurements of one variant, metric and seed.
+    Plots of the ablation's plug-ins are drawn; `plugins` may bring further ones. A plot that fails is a row of the
+    page, and `failed` is called with it. Raises ValueError for two measurements of one variant, metric and seed.
     """
     target = Path(folder) / results.name
     page = page_of(results, plugins)
+    for each in page.failed_plots:
+        failed(each)
     return write_text(target / "index.html", templates().get_template("index.html.j2").render(page=page))
 
 

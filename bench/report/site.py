@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from bench.registry.writing import write_text
+from bench.report.figures import FailedPlot
 from bench.report.index import HEAD, IndexRow
 from bench.report.render import SITE, render, templates
 from bench.results.results import Results
 
 
-def pages(all_results: Iterable[Results], folder: Path = SITE, plugins: Sequence[str] = ()) -> list[Path]:
-    """Write the page of each ablation to `folder/NAME/index.html`; the paths."""
-    return [render(results, folder, plugins) for results in all_results]
+def pages(
+    all_results: Iterable[Results],
+    folder: Path = SITE,
+    plugins: Sequence[str] = (),
+    failed: Callable[[FailedPlot], None] = lambda plot: None,
+) -> list[Path]:
+    """Write the page of each ablation to `folder/NAME/index.html`; the paths. `failed`: see `render`."""
+    return [render(results, folder, plugins, failed) for results in all_results]
 
 
 def index(rows: Sequence[IndexRow], folder: Path = SITE) -> Path:

@@ -20,6 +20,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.registry.builtin import home
+from bench.registry.project import project
 from bench.registry.writing import present, replacing_folder
 from bench.results.conditions import with_clock
 from bench.results.measurement import Evaluation, Measurement, Record
@@ -32,6 +34,7 @@ from bench.spec.workload import Workload
 from bench.stats.descriptive import deviation, mean, median, quantile
 
 FOLDER = Path("results") / "reference"
+"""Where bundles are committed, below the project's folder."""
 LAYOUT = 1
 LIMIT = 1_000_000
 """Bytes that a bundle may have: it is committed."""
@@ -58,6 +61,13 @@ class Bundle:
     evaluations: Mapping[tuple[Variant, int], Evaluation] = field(default_factory=dict)
     signatures: Mapping[Variant, Signature] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+
+def folder_of(name: str, builtin: bool = False) -> Path:
+    """The folder of an ablation's bundle in the project; of a `builtin` one without it, that of fovbench."""
+    own = project().place(str(FOLDER), name)
+    ours = home() / FOLDER / name
+    return ours if builtin and not is_bundle(own) and is_bundle(ours) else own
 
 
 def bundled_names(folder: Path = FOLDER) -> list[str]:

@@ -1,6 +1,6 @@
 """Files that a value was made of and that its key does not name: how they are written, and whether they are the same.
 
-A file is written relative to the folder that it lies below: the data folder (`data:lists/train.txt`), the current
+A file is written relative to the folder that it lies below: the data folder (`data:lists/train.txt`), the project's
 folder (`w.pt`), or that of a plug-in (`plugin net:w.pt`). No path of a machine is stored.
 """
 
@@ -17,6 +17,7 @@ from stat import S_ISREG
 
 from bench.registry import RegistryError
 from bench.registry.catalogue import CatalogueError, plugin_source
+from bench.registry.project import located, project
 
 ABSENT, UNREADABLE = "absent", "unreadable"
 """What stands for the digest of a file that is not there, and of one that may not be read."""
@@ -58,15 +59,15 @@ class Places:
 
 
 def places(plugins: Sequence[str], architectures: Sequence[str] = (), data: Path | None = None) -> Places:
-    """The folders of the current process, of plug-ins, and of architectures that are named `file.py:function`."""
+    """The folders of the project, of plug-ins, and of architectures that are named `file.py:function`."""
     files = [*plugins, *(name.rpartition(":")[0] for name in dict.fromkeys(architectures) if ":" in name)]
-    folders = dict(_folder(file) for file in files if file.endswith(".py") and Path(file).is_file())
+    folders = dict(_folder(file) for file in files if file.endswith(".py") and located(file).is_file())
     own = None if data is None else os.path.abspath(data)
-    return Places(os.getcwd(), own, tuple(sorted(folders.items())))
+    return Places(os.path.abspath(project().folder), own, tuple(sorted(folders.items())))
 
 
 def _folder(file: str) -> tuple[str, str]:
-    path = Path(file).resolve()
+    path = located(file).resolve()
     return path.stem, str(path.parent)
 
 

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from bench.spec.variant import Variant
 from bench.spec.workload import Workload
 
 Fingerprint = Mapping[str, str]
+"""Split of a dataset -> digest of its data."""
 
 KINDS = ("static", "speed", "accuracy")
 """Kinds of metrics, in the order in which they are measured."""
@@ -93,10 +94,13 @@ def _shortened(digest: hashlib._Hash) -> str:
     return digest.hexdigest()[:20]
 
 
-def requests(ablation: Ablation, fingerprint: Fingerprint, kinds: Sequence[str] = KINDS) -> Iterator[Request]:
+def requests(
+    ablation: Ablation, fingerprint: Fingerprint | Callable[[Workload], Fingerprint], kinds: Sequence[str] = KINDS
+) -> Iterator[Request]:
     """Every measurement that the ablation asks for: by kind of metric, variants in the ablation's order.
 
-    `fingerprint` maps each split of the dataset to a digest of its data; empty where none is used.
+    `fingerprint` is that of the dataset, empty where none is used; or what gives it for the workload of a variant.
+    Requests of variants that differ only in what a metric does not depend on have equal keys.
     """
     maker = _Maker(ablation, fingerprint)
     for kind in kinds:
@@ -117,8 +121,9 @@ def networks(ablation: Ablation) -> list[Request]:
 class _Maker:
     """Makes the measurements of one ablation; what they share is computed once."""
 
-    def __init__(self, ablation: Ablation, fingerprint: Fingerprint) -> None:
-        self.ablation, self.fingerprint = ablation, fingerprint
+    def __init__(self, ablation: Ablation, fingerprint: Fingerprint | Callable[[Workload], Fingerprint]) -> None:
+        self.ablation = ablation
+        self.fingerprint = fingerprint if callable(fingerprint) else lambda work: fingerprint
         self.registries = declarations(ablation.plugins)
         self.code = functools.cache(self._code)
         self.axes = functools.cache(lambda name: targets.declared(name, ablation.plugins).axes)
@@ -128,8 +133,9 @@ class _Maker:
         parts = self.static(variant, metric)
         parts["code"] = parts["code"] | instrument("subject")
         if metric.kind == "speed":
-            parts |= self.speed()
-        return Request(hashed(parts), variant, self.ablation.workload, metric.name, metric.kind, None, "", parts)
+            parts |= self.speed(variant)
+        work = self.ablation.workload_of(variant)
+        return Request(hashed(parts), variant, work, metric.name, metric.kind, None, "", parts)
 
     def scores(self, variant: Variant, metrics: Sequence[Metric]) -> Iterator[Request]:
         """The requests of a variant's accuracy metrics: by seed, then by metric."""
@@ -141,17 +147,17 @@ class _Maker:
     def _by_seed(
         self, variant: Variant, metric: Metric, training: Mapping[str, Any], runs: Sequence[str]
     ) -> Iterator[Request]:
-        own, work, seeds = self.static(variant, metric), self.ablation.workload, self.ablation.seeds
+        own, work, seeds = self.static(variant, metric), self.ablation.workload_of(variant), self.ablation.seeds
         shared = {**training, **own, **{part: training[part] | own[part] for part in ("code", "libraries")}}
         shared |= {"contributions": CONTRIBUTIONS} if metric.reads_units else {}
         for key, seed, run in zip(keys_by_seed(shared, seeds), seeds, runs, strict=True):
             yield Request(key, variant, work, metric.name, metric.kind, seed, run, shared)
 
     def network(self, variant: Variant) -> Request:
-        work, code = self.ablation.workload, self.code(variant.architecture)
+        work, code = self.ablation.workload_of(variant), self.code(variant.architecture)
         parts = {
             "architecture": variant.architecture,
-            "axes": dict(variant.axes),
+            "axes": variant.values,
             "shape": list(work.shape),
             **{**code, "code": code["code"] | instrument("signature") | instrument("subject")},
             **self.named(variant),
@@ -162,8 +168,8 @@ class _Maker:
         return {
             "metric": metric.name,
             "architecture": variant.architecture,
-            "axes": dict(variant.axes),
-            "shape": list(self.ablation.workload.shape),
+            "axes": variant.values,
+            "shape": list(self.ablation.workload_of(variant).shape),
             **self.code(variant.architecture, metric),
             **self.named(variant),
         }
@@ -178,27 +184,27 @@ class _Maker:
         )
         return {"code": {role: code_digest([module]) for role, module in modules.items()}, "libraries": versions}
 
-    def speed(self) -> dict[str, Any]:
-        work = self.ablation.workload
+    def speed(self, variant: Variant) -> dict[str, Any]:
+        work = self.ablation.workload_of(variant)
         machine = {**device_facts(work.device), "build": torch_build()}
         how = {"layout": work.layout, "compile": work.compile, "graph": work.graph}
         return {"batch": work.batch, "dtype": work.dtype, "threads": work.threads, "machine": machine, **how}
 
     def training(self, variant: Variant) -> dict[str, Any]:
         """What a trained network depends on besides the seed: everything but the metric that is read off it."""
-        work = self.ablation.workload
+        work = self.ablation.workload_of(variant)
         task, dataset = self.registries.tasks.get(work.task), self.registries.datasets.get(work.dataset)
         code = self.code(variant.architecture, task, dataset)
         return {
             "architecture": variant.architecture,
-            "axes": dict(variant.axes),
+            "axes": variant.values,
             "shape": list(work.shape),
             "code": code["code"] | instrument("training"),
             "libraries": code["libraries"],
             "task": work.task,
             "dataset": {"name": work.dataset, **dict(work.dataset_axes)},
-            "fingerprint": dict(self.fingerprint),
-            "recipe": self.ablation.recipe.model_dump(),
+            "fingerprint": dict(self.fingerprint(work)),
+            "recipe": self.ablation.recipe_of(variant).model_dump(),
             "dtype": work.dtype,
             "device": device_kind(work.device),
             **self.named(variant, (dataset.axes, dict(work.dataset_axes))),
@@ -245,7 +251,8 @@ def refuse_missing_files(ablation: Ablation) -> None:
         _refuse_missing(families[variant.architecture], variant.values)
     if ablation.trains:
         dataset = declarations(ablation.plugins).datasets.get(ablation.workload.dataset)
-        _refuse_missing(dataset, dict(ablation.workload.dataset_axes))
+        for work in ablation.workloads:
+            _refuse_missing(dataset, dict(work.dataset_axes))
 
 
 def _refuse_missing(entry: Entry, values: Mapping[str, Any]) -> None:

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from bench.registry.catalogue import declarations
-from bench.results.bundle import FOLDER, Bundle, is_bundle, read
+from bench.registry.project import project
+from bench.results.bundle import Bundle, folder_of, is_bundle, read
 from bench.results.conditions import conditions_of, differences, stated
 from bench.results.failures import failures_of
 from bench.results.frame import frame_of
@@ -56,12 +57,12 @@ def load_results(
 ) -> Results:
     """Everything that is stored of these requests, variants named as this ablation names them.
 
-    `store` None reads the bundle alone. `bundle` is a bundle's folder; default: `results/reference/NAME` where there is
-    one. Without `evaluations` those of the store stay unread. Raises BundleError for a folder that is named and is no
-    bundle.
+    `store` None reads the bundle alone. `bundle` is a bundle's folder; default: `results/reference/NAME` of the
+    project, or of fovbench for an ablation of its own. Without `evaluations` those of the store stay unread.
+    Raises BundleError for a folder that is named and is no bundle.
     """
     stored = stored_of(ablation, requests, store, bundle, evaluations)
-    remarks = (*stored.notes, *stored.origin)
+    remarks = (*stored.notes, *ablation.remarks, *stored.origin)
     return results_of(ablation, requests, stored, tuple(dict.fromkeys(remark for remark in remarks if remark)))
 
 
@@ -70,7 +71,7 @@ def stored_of(
 ) -> Stored:
     """The records of the store, and of the bundle for each kind of metric of which the store has none."""
     local = _of_store(ablation, requests, store, evaluations) if store else Stored(())
-    place = folder or FOLDER / ablation.name
+    place = folder or folder_of(ablation.name, ablation.builtin)
     if folder is None and not is_bundle(place):
         return local
     present = {record.kind for record in local.records}
@@ -90,9 +91,8 @@ def _joined(local: Stored, committed: Stored) -> Stored:
 
 
 def _of_store(ablation: Ablation, requests: Sequence[Request], store: Store, evaluations: bool) -> Stored:
-    variants = {request.key: request.variant for request in requests}
-    stored = {record.measurement.key: record for record in store.records(variants) if not is_damaged(record)}
-    records = [_renamed(stored[key], variant) for key, variant in variants.items() if key in stored]
+    stored = {r.measurement.key: r for r in store.records(each.key for each in requests) if not is_damaged(r)}
+    records = [_renamed(stored[request.key], request) for request in requests if request.key in stored]
     note = store.note(ablation.name)
     signatures = stored_signatures(ablation, store)
     runs = _evaluations(requests, store) if evaluations else {}
@@ -110,14 +110,17 @@ def _damage(store: Store, requests: Sequence[Request]) -> Iterator[str]:
             yield f"{text} and left out"
 
 
-def _renamed(record: Record, variant: Variant) -> Record:
-    return replace(record, measurement=replace(record.measurement, variant=variant))
+def _renamed(record: Record, request: Request) -> Record:
+    """The record as this ablation names it; another may have measured it, or another variant of this one."""
+    measurement = replace(record.measurement, variant=request.variant, workload=request.workload)
+    return replace(record, measurement=measurement)
 
 
 def _evaluations(requests: Sequence[Request], store: Store) -> dict[tuple[Variant, int], Evaluation]:
-    runs = {request.training_run: (request.variant, request.seed or 0) for request in requests if request.training_run}
-    evaluations = ((run, store.evaluation(key)) for key, run in runs.items())
-    return {run: evaluation for run, evaluation in evaluations if evaluation is not None}
+    runs = {(request.variant, request.seed or 0): request.training_run for request in requests if request.training_run}
+    evaluations = {key: store.evaluation(key) for key in dict.fromkeys(runs.values())}
+    chosen = ((run, evaluations[key]) for run, key in runs.items())
+    return {run: evaluation for run, evaluation in chosen if evaluation is not None}
 
 
 def stored_signatures(ablation: Ablation, store: Store) -> dict[Variant, Signature]:
@@ -133,7 +136,7 @@ def _of_bundle(bundle: Bundle, requests: Sequence[Request], place: Path) -> Stor
     pairs = [(record, by_place[_place(record)]) for record in bundle.records if _place(record) in by_place]
     other = [list(_other_settings(request, record)) for record, request in pairs]
     fits = [not settings for settings in other]
-    fitting = [_renamed(record, request.variant) for (record, request), fit in zip(pairs, fits, strict=True) if fit]
+    fitting = [_renamed(record, request) for (record, request), fit in zip(pairs, fits, strict=True) if fit]
     names = {request.variant: request.variant for request in requests}
     trained = {record.measurement.variant for record in fitting if record.kind == "accuracy"}
     return Stored(
@@ -195,6 +198,7 @@ def results_of(ablation: Ablation, requests: Sequence[Request], stored: Stored, 
         bundled=stored.bundled,
         notes=notes,
         failures=failures_of(stored.records),
+        plugins=ablation.plugins,
         expected=tuple((request.variant.name, request.metric, request.seed) for request in requests),
     )
 
@@ -210,16 +214,29 @@ def _provenance(ablation: Ablation, records: Sequence[Record]) -> dict[str, Any]
     work = ablation.workload
     registries = declarations(ablation.plugins)
     workload = {"shape": list(work.shape), "batch": work.batch, "device": work.device, "dtype": work.dtype}
+    recipe = ablation.recipe.model_dump() if ablation.trains else {}
+    dataset = _dataset(registries.datasets.get(work.dataset), ablation) if work.dataset else {}
     return {
         "command": shlex.join(_command(ablation)),
         "file": _relative(ablation.path),
         "environment": _environment(records),
-        "recipe": ablation.recipe.model_dump() if ablation.trains else {},
-        "dataset": _dataset(registries.datasets.get(work.dataset), ablation) if work.dataset else {},
-        "workload": {**workload, "threads": work.threads, **work.options},
+        "recipe": _common(recipe, "train", ablation),
+        "dataset": _common(dataset, "dataset", ablation),
+        "workload": _common({**workload, "threads": work.threads, **work.options}, "workload", ablation),
         "seeds": list(ablation.seeds),
         "metrics": {m.name: _definition(m) for m in ablation.metrics},
     }
+
+
+BY_VARIANT = "differs by variant"
+
+
+def _common(values: Mapping[str, Any], section: str, ablation: Ablation) -> dict[str, Any]:
+    """The values of a section; of a setting that is not the same in all variants, that it differs."""
+    rows = [variant.settings for variant in ablation.variants]
+    differing = [name for name in rows[0] if any(row[name] != rows[0][name] for row in rows)]
+    fields = [name.partition(".")[2] for name in differing if name.startswith(f"{section}.")]
+    return {**values, **(dict.fromkeys(fields, BY_VARIANT) if values else {})}
 
 
 def _definition(metric: Any) -> dict[str, Any]:
@@ -230,8 +247,9 @@ def _definition(metric: Any) -> dict[str, Any]:
 def _command(ablation: Ablation) -> list[str]:
     """The command that measures this again; where its data are is for the reader to say."""
     settings = [word for override in ablation.overrides for word in ("--set", override)]
-    plugins = [word for plugin in ablation.plugins for word in ("--plugin", _relative(plugin))]
-    return ["bench", "run", _relative(ablation.path), *settings, *plugins]
+    named = [plugin for plugin in ablation.plugins if plugin not in project().plugins]
+    plugins = [word for plugin in named for word in ("--plugin", _relative(plugin))]
+    return ["bench", "run", _relative(ablation.target), *settings, *plugins]
 
 
 def _relative(path: str) -> str:

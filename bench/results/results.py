@@ -37,6 +37,7 @@ class Results:
     `signatures`     what the no-op check recorded of each network
     `claims`         the claims of the source
     `failures`       the failed measurements with their tracebacks
+    `plugins`        the plug-ins of the ablation, which may bring figures
     `bundled`        kind of metric -> the bundle's folder, of the kinds whose numbers do not come from the local store
     `notes`          remarks on this reading: what does not come from the local store, what a person allowed
     """
@@ -60,6 +61,7 @@ class Results:
     labels: Mapping[str, str] = field(default_factory=dict)
     main: str = ""
     failures: tuple[Failure, ...] = ()
+    plugins: tuple[str, ...] = ()
     contributions: Mapping[tuple[str, str, int], np.ndarray[Any, np.dtype[np.float64]]] = field(default_factory=dict)
 
     @property

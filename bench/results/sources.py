@@ -20,6 +20,7 @@ from typing import Any
 
 from bench.registry.catalogue import PLUGIN_PREFIX, package_folder, parse, parse_text
 from bench.registry.loading import is_installed
+from bench.registry.project import project
 from bench.registry.versions import library_version
 
 OURS = ("bench", "architectures")
@@ -126,10 +127,11 @@ def _project_imports(module: str, path: Path) -> tuple[tuple[str, Path], ...]:
 
 
 def _beside(name: str, importer: str, path: Path) -> Path | None:
-    """A module of the user's own in the folder of a plug-in that imports it."""
+    """A module of the user's own in the folder of a plug-in that imports it, or in the project's folder."""
     if importer.split(".")[0] in OURS or not name:
         return None
-    return _existing(path.parent.joinpath(*name.split(".")))
+    folders = (path.parent, Path(os.path.abspath(project().folder)))
+    return next((file for folder in folders if (file := _existing(folder.joinpath(*name.split("."))))), None)
 
 
 def _editable(name: str) -> Path | None:

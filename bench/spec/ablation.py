@@ -7,6 +7,7 @@ baseline: {stride: 32, skips: false}
 vary: {stride: [16, 8]}                         # one axis at a time, from the baseline
 grid: {stride: [16, 8], skips: [false, true]}   # every combination
 zip: {stride: [16, 8], width: [0.5, 0.25]}      # the first values together, then the second ones
+                                                # any axis may be a setting: train.lr, workload.shape, dataset.noise
 exclude:
   - {when: {stride: 32, skips: true}, because: there is nothing to fuse at stride 32}
 compare_with:                                   # variants of other architectures, compared with the same baseline
@@ -26,12 +27,14 @@ claims:                                         # what the source says; see benc
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench.registry import Metric, suggestion
+from bench.registry import Metric, RegistryError, suggestion
+from bench.registry.builtin import all_names, folders, is_builtin, names
+from bench.registry.project import located, project, with_project
 from bench.spec.claims import ClaimError, Scope, Statement, parse
 from bench.spec.context import Context
 from bench.spec.expansion import expanded
@@ -39,11 +42,16 @@ from bench.spec.measured import check_size, main_metric, metrics_of, seeds_of, w
 from bench.spec.recipe import Recipe
 from bench.spec.references import VariantError, find_variant
 from bench.spec.schema import OLD_KEYS, AblationError, validated, with_new_keys
-from bench.spec.variant import Variant
+from bench.spec.settings import Settings, recipe_with, stated_names, with_effect, workload_with
+from bench.spec.variant import Variant, setting_names
 from bench.spec.workload import Workload
 from bench.spec.yamlfile import Document, parse_value, read
 
 __all__ = ["Ablation", "AblationError", "find", "load", "names", "override"]
+
+
+OF_AXES = ("baseline", "vary", "grid", "zip")
+"""The sections whose keys are axes."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,8 @@ class Ablation:
 
     `variants` begins with the baseline; `excluded` holds (variant, reason); `labels` maps names of variants to short
     names; `main` is the name of the main metric, empty where there is none; `answers` holds the names of two variants
-    for each contrast: the one that is compared, and the one that it is compared with.
+    for each contrast: the one that is compared, and the one that it is compared with. `workload` and `recipe` are those
+    of the baseline; `workload_of` and `recipe_of` give those of each variant. `remarks` say what the file may not mean.
     """
 
     name: str
@@ -73,15 +82,43 @@ class Ablation:
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     main: str = ""
     answers: tuple[tuple[str, str], ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def baseline(self) -> Variant:
         return self.variants[0]
 
     @property
+    def builtin(self) -> bool:
+        """Whether it is one of those that fovbench brings along."""
+        return is_builtin(self.path)
+
+    @property
+    def target(self) -> str:
+        """How a command names it: by its file, or by its name where that is enough."""
+        return self.name if self.builtin and Path(self.path).is_absolute() else self.path
+
+    @property
     def trains(self) -> bool:
         """Whether any metric needs a trained network."""
         return any(metric.kind == "accuracy" for metric in self.metrics)
+
+    def workload_of(self, variant: Variant) -> Workload:
+        """What a variant is measured on."""
+        return workload_with(self.workload, variant.settings)
+
+    def recipe_of(self, variant: Variant) -> Recipe:
+        """How a variant is trained."""
+        return recipe_with(self.recipe, variant.settings)
+
+    def effective_settings(self, variant: Variant) -> dict[str, Any]:
+        """The settings of a variant that any measurement of the ablation depends on."""
+        return with_effect(variant.settings, {metric.kind for metric in self.metrics})
+
+    @property
+    def workloads(self) -> tuple[Workload, ...]:
+        """The different workloads of the variants, that of the baseline first."""
+        return tuple(dict.fromkeys([self.workload, *map(self.workload_of, self.variants)]))
 
     @property
     def scope(self) -> Scope:
@@ -92,6 +129,7 @@ class Ablation:
 def load(path: str | Path, overrides: Sequence[str] = (), plugins: Sequence[str] = ()) -> Ablation:
     """Read and check an ablation file; `overrides` are `key.sub=value` with YAML values.
 
+    The plug-ins of the project come before `plugins`, and its default device counts where the file names none.
     Overrides may remove variants and metrics that the file names elsewhere. Then such a claim has a `problem` in place
     of its comparisons, such labels and answers are left out, and `main` is empty. Without overrides they are faults.
 
@@ -99,8 +137,8 @@ def load(path: str | Path, overrides: Sequence[str] = (), plugins: Sequence[str]
     worked.
     """
     file = find(path)
-    document = override(with_new_keys(read(file)), overrides)
-    context = Context(document, validated(document), tuple(plugins))
+    document = _with_defaults(override(with_new_keys(read(file)), overrides))
+    context = Context(document, validated(document), with_project(plugins))
     ablation = replace(_checked(context, _name(file)), overrides=tuple(overrides))
     reader = _Texts(context, ablation.scope, frozenset(text.partition("=")[0].split(".")[0] for text in overrides))
     return replace(
@@ -113,21 +151,22 @@ def load(path: str | Path, overrides: Sequence[str] = (), plugins: Sequence[str]
 
 
 def find(path: str | Path) -> Path:
-    """The file of an ablation from a path, or from a name in `ablations/`. Raises AblationError where there is none."""
-    file = Path(path)
+    """The file of an ablation from a path, or from a name. Raises AblationError where there is none.
+
+    A path is relative to the current folder, or where it is not there, to the project's. A name is looked up in the
+    project's folder `ablations/`, then among the ablations that fovbench brings along.
+    """
+    file = located(str(path))
     if file.suffix in (".yaml", ".yml"):
         if file.exists():
             return file
-        raise AblationError(f"{path}: there is no such file{suggestion(file.stem, names())}")
-    file = Path("ablations") / f"{path}.yaml"
-    if file.exists():
-        return file
-    raise AblationError(f"no ablation is called '{path}' in the folder ablations/ here{suggestion(str(path), names())}")
-
-
-def names() -> list[str]:
-    """The ablations of the folder `ablations/` under the working directory."""
-    return sorted(file.stem for file in Path("ablations").glob("*.yaml") if file.is_file())
+        raise AblationError(f"{path}: there is no such file{suggestion(file.stem, all_names())}")
+    own, ours = (folder / f"{path}.yaml" for folder in folders())
+    if own.exists() or ours.exists():
+        return own if own.exists() else ours
+    raise AblationError(
+        f"no ablation is called '{path}' in the folder ablations/ here{suggestion(str(path), all_names())}"
+    )
 
 
 def _name(file: Path) -> str:
@@ -149,8 +188,7 @@ def override(document: Document, overrides: Sequence[str]) -> Document:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise AblationError(f"--set {text}: write it as key=value, for instance train.steps=50")
-        first, *rest = key.split(".")
-        *sections, last = (OLD_KEYS.get(first, first), *rest)
+        *sections, last = _sections(key)
         inner = data
         for section in sections:
             inner = inner.setdefault(section, {})
@@ -158,6 +196,23 @@ def override(document: Document, overrides: Sequence[str]) -> Document:
                 raise AblationError(f"--set {text}: '{section}' holds no keys")
         inner[last] = parse_value(value)
     return Document(document.path, data, document.positions)
+
+
+def _with_defaults(document: Document) -> Document:
+    """The document with the project's device where it has none; fovbench's own ablations stay as their bundles."""
+    device, workload = project().device, document.data.get("workload", {})
+    if device is None or is_builtin(document.path) or not isinstance(workload, dict):
+        return document
+    data = {**document.data, "workload": {"device": device, **workload}}
+    return Document(document.path, data, document.positions)
+
+
+def _sections(key: str) -> list[str]:
+    """The keys of the file that lead to `train.steps` or `vary.train.lr`: the name of a setting is one key."""
+    first, *rest = key.split(".")
+    first = OLD_KEYS.get(first, first)
+    is_setting = first in OF_AXES and setting_names([f"{rest[0]}."] if rest else [])
+    return [first, ".".join(rest)] if is_setting else [first, *rest]
 
 
 def _copied(data: Any) -> Any:
@@ -170,8 +225,8 @@ def _checked(context: Context, name: str) -> Ablation:
     """The ablation without its overrides, claims, answers and `labels:`."""
     architecture = context.architecture(context.file.architecture, ["architecture"])
     metrics = metrics_of(context, architecture)
-    workload = workload_of(context, architecture, metrics)
-    expansion = expanded(context, architecture, workload)
+    context = _with_settings(context, workload_of(context, architecture, metrics))
+    expansion = expanded(context, architecture, context.settings.workload)
     seeds = seeds_of(context)
     check_size(context, len(expansion.variants), metrics, len(seeds))
     return Ablation(
@@ -183,13 +238,50 @@ def _checked(context: Context, name: str) -> Ablation:
         excluded=expansion.excluded,
         varied=expansion.varied,
         metrics=metrics,
-        workload=workload,
-        recipe=context.file.train,
+        workload=context.settings.workload,
+        recipe=context.settings.recipe,
         seeds=seeds,
         timeout=context.file.timeout,
         plugins=context.plugins,
         labels=expansion.labels,
+        remarks=tuple(_remarks(context, expansion.varied, metrics)),
     )
+
+
+def _with_settings(context: Context, workload: Workload) -> Context:
+    """The context with the settings of the baseline: what the file states for all variants.
+
+    Raises AblationError for a setting of `baseline` that does not exist, or that its section states too.
+    """
+    options = context.registries.datasets.get(workload.dataset).axes if workload.dataset else ()
+    settings = Settings(context.file.train, workload, options)
+    baseline: dict[str, Any] = {}
+    for name in setting_names(context.file.baseline):
+        path = ["baseline", name]
+        try:
+            baseline[name] = settings.axis(name).parse(context.file.baseline[name])
+        except RegistryError as error:
+            raise context.error(path, error) from None
+        if name in stated_names(context.file):
+            raise context.error(path, f"'{name}' is stated in 'baseline' and in its own section; keep one of the two")
+    try:
+        changed = workload_with(workload, baseline)
+    except ValueError as error:
+        raise context.error(["baseline"], error) from None
+    return replace(context, settings=Settings(recipe_with(context.file.train, baseline), changed, options))
+
+
+def _remarks(context: Context, varied: Sequence[str], metrics: Sequence[Metric]) -> Iterator[str]:
+    """That training runs have another batch than the workload, where the file states the latter only."""
+    stated = stated_names(context.file) | {*context.file.baseline, *varied}
+    batches = context.settings.workload.batch, context.settings.recipe.batch
+    differ = batches[0] != batches[1] or "workload.batch" in varied
+    trains = any(metric.kind == "accuracy" for metric in metrics)
+    if trains and differ and "workload.batch" in stated and "train.batch" not in stated:
+        yield (
+            f"'workload.batch' ({'an axis' if 'workload.batch' in varied else batches[0]}) is the batch of speed "
+            f"metrics only; training runs have batches of {batches[1]}, which train.batch sets"
+        )
 
 
 class _Texts:

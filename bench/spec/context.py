@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
-from bench.registry import Architecture, Axis, Registries, RegistryError, suggestion
+from bench.registry import Architecture, Registries, RegistryError, suggestion
 from bench.registry.catalogue import declarations, plugin_source
+from bench.registry.project import FILE, located
 from bench.registry.targets import ZOOS, declared
 from bench.spec.schema import AblationError, AblationFile
+from bench.spec.settings import Parser, Settings
+from bench.spec.variant import SETTINGS
 from bench.spec.yamlfile import Document
 
 
 @dataclass(frozen=True)
 class Context:
-    """A file whose keys are right, and the plug-ins that were named for it."""
+    """A file whose keys are right, the plug-ins that were named for it, and the settings that it may name as axes."""
 
     document: Document
     file: AblationFile
     plugins: tuple[str, ...]
+    settings: Settings = field(default_factory=Settings)
 
     @property
     def registries(self) -> Registries:
@@ -34,7 +37,8 @@ class Context:
         """The architecture that the file names at `path`. Raises AblationError for one that does not exist."""
         if not self._allowed(name):
             file = name.rpartition(":")[0]
-            raise self.error(path, f"'{name}' would run code from {file}; allow it with --plugin {file}")
+            how = f"allow it with --plugin {file}, or under plugins in the project's {FILE}"
+            raise self.error(path, f"'{name}' would run code from {file}; {how}")
         try:
             return declared(name, self.plugins)
         except RegistryError as error:
@@ -48,10 +52,10 @@ class Context:
         if not file.endswith(".py"):
             return False
         files = [plugin_source(plugin).path for plugin in self.plugins if plugin.endswith(".py")]
-        return Path(file).resolve() in files
+        return located(file).resolve() in files
 
     def check_value(self, architecture: Architecture, axis: str, value: Any, path: Sequence[Any]) -> None:
-        """Raises AblationError where the architecture has no such axis, or the axis does not take the value."""
+        """Raises AblationError where there is no such axis or setting, or it does not take the value."""
         try:
             self.axis(architecture, axis, path).parse(value)
         except RegistryError as error:
@@ -62,10 +66,21 @@ class Context:
         for axis, value in values.items():
             self.check_value(architecture, axis, value, [*path, axis])
 
-    def axis(self, architecture: Architecture, name: str, path: Sequence[Any]) -> Axis:
-        """Raises AblationError where the architecture has no such axis."""
+    def axis(self, architecture: Architecture, name: str, path: Sequence[Any]) -> Parser:
+        """An axis of the architecture, or a setting. Raises AblationError where there is none of that name."""
         axes = {axis.name: axis for axis in architecture.axes}
-        if name not in axes:
-            hint = suggestion(name, list(axes))
-            raise self.error(path, f"'{architecture.name}' has no axis '{name}'{hint}")
-        return axes[name]
+        if name in axes:
+            return axes[name]
+        if name.startswith(SETTINGS):
+            try:
+                return self.settings.axis(name)
+            except RegistryError as error:
+                raise self.error(path, error) from None
+        raise self.error(path, f"'{architecture.name}' has no axis '{name}'{self._hint(name, list(axes))}")
+
+    def _hint(self, name: str, axes: Sequence[str]) -> str:
+        """The axis or setting that may be meant: `lr` is `train.lr`."""
+        meant = [setting for setting in self.settings.names if setting.partition(".")[2] == name]
+        if meant:
+            return f", did you mean '{meant[0]}'?"
+        return suggestion(name, [*axes, *self.settings.names] if "." in name else axes)

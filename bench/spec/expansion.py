@@ -10,7 +10,8 @@ from typing import Any
 
 from bench.registry import Architecture, RegistryError, resolve, text_of
 from bench.spec.context import Context
-from bench.spec.variant import Variant
+from bench.spec.settings import all_names, workload_with
+from bench.spec.variant import Variant, setting_names
 from bench.spec.workload import Workload
 
 MAX_VARIANTS = 10_000
@@ -70,7 +71,8 @@ def _with_required(context: Context, architecture: Architecture, workload: Workl
     for part in path:
         section = section[part] if isinstance(part, int) else getattr(section, part)
     context.check_values(architecture, section, path)
-    for name, value in _required(context, architecture, workload).items():
+    own = _workload(context, section, path) if setting_names(section) else workload
+    for name, value in _required(context, architecture, own).items():
         if section.get(name, value) != value:
             message = f"'{workload.dataset}' needs {name}: {text_of(value)}; leave '{name}' out to have it set"
             raise context.error([*path, name], message)
@@ -85,16 +87,50 @@ def _required(context: Context, architecture: Architecture, workload: Workload) 
     return {name: own.get(name, v) for name, v in (dataset.requires if dataset else {}).items() if name in axes}
 
 
+def _fitting(
+    context: Context, architecture: Architecture, axes: dict[str, Any], chosen: Mapping[str, Any], path: Sequence[Any]
+) -> dict[str, Any]:
+    """The axes with what the variant's dataset requires of the network, where an option of the dataset is `chosen`."""
+    if not any(name.startswith("dataset.") for name in chosen):
+        return axes
+    required = _required(context, architecture, _workload(context, axes, path))
+    return {**axes, **{name: value for name, value in required.items() if name not in chosen}}
+
+
+def _workload(context: Context, axes: Mapping[str, Any], path: Sequence[Any]) -> Workload:
+    """What a variant is measured on. Raises AblationError for settings that do not go together."""
+    try:
+        return workload_with(context.settings.workload, _settings(context, axes))
+    except ValueError as error:
+        raise context.error(path, error) from None
+
+
+def _settings(context: Context, axes: Mapping[str, Any]) -> dict[str, Any]:
+    """Every setting that the file names, with the value of the variant with these axes."""
+    file = context.file
+    others = [entry.axes for entry in file.compare_with]
+    names = all_names([file.baseline, file.vary, file.grid, file.zip, *others, *(each.when for each in file.exclude)])
+    stated = {name: context.settings.axis(name).parse(axes[name]) for name in setting_names(axes)}
+    return {**context.settings.values(names), **stated}
+
+
+def _network(axes: Mapping[str, Any]) -> dict[str, Any]:
+    """The axes without the settings."""
+    settings = {*setting_names(axes)}
+    return {name: value for name, value in axes.items() if name not in settings}
+
+
 def _variant(
     context: Context, architecture: Architecture, axes: Mapping[str, Any], path: Sequence[Any], stated: Collection[str]
 ) -> Variant:
-    """Raises AblationError for a combination that the architecture does not have."""
+    """Raises AblationError for a combination that the architecture does not have, or settings that do not fit."""
     try:
-        resolved = architecture.resolve(axes)
+        resolved = architecture.resolve(_network(axes))
     except RegistryError as error:
         hint = "; leave it out with 'exclude'" if path[0] in ("vary", "grid", "zip") else ""
         raise context.error(path, f"{error}{hint}") from None
-    return _named(architecture, resolved, stated)
+    _workload(context, axes, path)
+    return _named(architecture, {**resolved, **_settings(context, axes)}, stated)
 
 
 def _named(architecture: Architecture, resolved: Mapping[str, Any], stated: Collection[str]) -> Variant:
@@ -108,7 +144,6 @@ class _Family:
         self.context, self.file = context, context.file
         self.architecture, self.base = architecture, base
         self.stated = {*base, *self.file.vary, *self.file.grid, *self.file.zip}
-        self.axes = {axis.name: axis for axis in architecture.axes}
 
     def variants(self) -> tuple[tuple[Variant, ...], tuple[tuple[Variant, str], ...]]:
         """The variants, the baseline first, and the excluded ones with their reasons."""
@@ -117,7 +152,7 @@ class _Family:
         excluded: dict[Variant, str] = {}
         used: set[int] = set()
         for path, axes in self.combinations():
-            resolved = resolve(self.architecture.name, self.architecture.axes, axes)
+            resolved = self.resolved(axes)
             number = self.exclusion(resolved)
             if number is None:
                 variants[_variant(self.context, self.architecture, axes, path, self.stated)] = None
@@ -130,12 +165,24 @@ class _Family:
     def combinations(self) -> Iterator[tuple[list[str], dict[str, Any]]]:
         """The baseline, then the combinations of `vary`, `grid` and `zip`, each with the key that it comes from."""
         yield ["baseline"], dict(self.base)
+        for path, chosen in self.chosen():
+            yield path, _fitting(self.context, self.architecture, {**self.base, **chosen}, chosen, path)
+
+    def chosen(self) -> Iterator[tuple[list[str], dict[str, Any]]]:
+        """The values of `vary`, `grid` and `zip` that differ from the baseline's."""
         for axis, values in self.file.vary.items():
-            for value in values:
-                yield ["vary", axis], {**self.base, axis: value}
+            yield from ((["vary", axis], {axis: value}) for value in values)
         for key, section, combined in (("grid", self.file.grid, itertools.product), ("zip", self.file.zip, zip)):
             for point in combined(*section.values()) if section else ():
-                yield [key], {**self.base, **dict(zip(section, point, strict=True))}
+                yield [key], dict(zip(section, point, strict=True))
+
+    def resolved(self, axes: Mapping[str, Any]) -> dict[str, Any]:
+        """Every axis and setting with its value, also of a combination that the architecture does not have."""
+        network = resolve(self.architecture.name, self.architecture.axes, _network(axes))
+        return {**network, **_settings(self.context, axes)}
+
+    def parsed(self, axis: str, value: Any) -> Any:
+        return self.context.axis(self.architecture, axis, []).parse(value)
 
     def check(self) -> None:
         """Raises AblationError for axes and values that do not exist, lists that do not fit, too many variants."""
@@ -158,7 +205,7 @@ class _Family:
             raise self.context.error(path, f"{name} lists no values")
         for index, value in enumerate(values):
             self.context.check_value(self.architecture, axis, value, [*path, index])
-        if section != "zip" and len({self.axes[axis].parse(value) for value in values}) < len(values):
+        if section != "zip" and len({self.parsed(axis, value) for value in values}) < len(values):
             raise self.context.error(path, f"{name} lists a value twice")
 
     def check_count(self, zipped: int) -> None:
@@ -171,7 +218,7 @@ class _Family:
     def exclusion(self, resolved: Mapping[str, Any]) -> int | None:
         """The number of the first exclusion that a combination falls under."""
         for number, exclusion in enumerate(self.file.exclude):
-            if all(resolved[axis] == self.axes[axis].parse(value) for axis, value in exclusion.when.items()):
+            if all(resolved[axis] == self.parsed(axis, value) for axis, value in exclusion.when.items()):
                 return number
         return None
 
@@ -180,6 +227,5 @@ class _Family:
         for number in range(len(self.file.exclude)):
             if number not in used:
                 raise self.context.error(["exclude", number], "excludes nothing: no variant is like that")
-        baseline = resolve(self.architecture.name, self.architecture.axes, self.base)
-        if self.exclusion(baseline) is not None:
+        if self.exclusion(self.resolved(self.base)) is not None:
             raise self.context.error(["exclude"], "excludes the baseline, with which all others are compared")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from bench.registry import Architecture, Dataset, Metric, RegistryError, suggestion, text_of
 from bench.spec.context import Context
+from bench.spec.settings import check_shape
 from bench.spec.workload import Workload, check_graph
 
-IMAGE = ("channels", "height", "width")
-MAX_VALUES = 2**31
-"""Values of the largest example."""
 MAX_SEEDS = 10_000
 MAX_TRAINING_RUNS = 100_000
 MAX_MEASUREMENTS = 200_000
@@ -47,20 +44,15 @@ def main_metric(context: Context, names: Sequence[str]) -> str:
 def workload_of(context: Context, architecture: Architecture, metrics: Sequence[Metric]) -> Workload:
     """The workload, with a dataset where the file names one or a metric needs one. Raises AblationError."""
     section = context.file.workload
-    if any(side < 1 for side in section.shape):
-        message = f"'workload.shape' needs positive sizes, not {text_of(section.shape)}"
-        raise context.error(["workload", "shape"], message)
-    if math.prod(section.shape) > MAX_VALUES:
-        message = f"'workload.shape' {text_of(section.shape)} has more than {MAX_VALUES:,} values"
-        raise context.error(["workload", "shape"], message)
+    needs_dataset = section.dataset is not None or any(metric.kind == "accuracy" for metric in metrics)
+    try:
+        check_shape(section.shape, images=needs_dataset)
+    except RegistryError as error:
+        raise context.error(["workload", "shape"], error) from None
     try:
         check_graph(section.graph, section.device)
     except ValueError as error:
         raise context.error(["workload", "graph"], error) from None
-    needs_dataset = section.dataset is not None or any(metric.kind == "accuracy" for metric in metrics)
-    if needs_dataset and len(section.shape) != len(IMAGE):
-        message = f"'workload.shape' is {', '.join(IMAGE)} where there is a dataset, not {text_of(section.shape)}"
-        raise context.error(["workload", "shape"], message)
     dataset, axes = _dataset(context, architecture) if needs_dataset else ("", {})
     values = section.model_dump(exclude={"dataset", "shape"})
     shape = tuple(section.shape)

@@ -155,10 +155,16 @@ def _explained(document: Document, path: tuple[Any, ...], errors: Sequence[Any])
         return f"{where}: there is no key '{path[-1]}'{suggestion(str(path[-1]), _keys(section))}"
     if error["type"] == "missing":
         return f"{where}: key '{key}' is missing"
+    return f"{where}: '{key}': {reason(errors)}"
+
+
+def reason(errors: Sequence[Any]) -> str:
+    """What pydantic's errors at one place say: what would have worked, and what stands there."""
     messages = dict.fromkeys(each["msg"][0].lower() + each["msg"][1:] for each in errors)
     message = " or ".join(messages).replace(" or input should be ", " or ")
-    shown = _shown(error["input"]) if error["type"].endswith("_type") else text_of(error["input"])
-    return f"{where}: '{key}': {message}, not {shown[:60]}"
+    value = errors[0]["input"]
+    shown = _shown(value) if errors[0]["type"].endswith("_type") else text_of(value)
+    return f"{message}, not {shown[:60]}"
 
 
 def _shown(value: Any) -> str:

@@ -68,25 +68,36 @@ def _at(ablation: Ablation, batch: int, metrics: tuple[Metric, ...]) -> Ablation
 
 def _metrics(entry: Architecture, names: Sequence[str], plugins: tuple[str, ...]) -> tuple[Metric, ...]:
     registry = declarations(plugins).metrics
-    metrics = [registry.get(name) for name in names] or [m for m in registry if m.kind != "accuracy"]
+    metrics = [registry.get(name) for name in names] or [m for m in registry if _is_default(m, entry.task)]
     for metric in metrics:
         if metric.kind == "accuracy":
             raise RegistryError(f"'{metric.name}' needs training: put it into an ablation and use bench run")
         if names and entry.task and not metric.fits(entry.task):
             raise RegistryError(f"'{metric.name}' is for {' and '.join(metric.tasks)}, not for {entry.task}")
-    return tuple(m for m in dict.fromkeys(metrics) if not entry.task or m.fits(entry.task))
+    return tuple(dict.fromkeys(metrics))
+
+
+def _is_default(metric: Metric, task: str) -> bool:
+    """Whether a metric that nobody named is measured of a network of this task; without task, if it fits every task."""
+    return metric.kind != "accuracy" and (metric.fits(task) if task else not metric.tasks)
 
 
 def variant_of(entry: Architecture, axes: Sequence[str]) -> Variant:
     """The variant with the axes of `name=value` texts. Raises RegistryError for a wrong axis or value."""
+    values = stated_axes(axes)
+    resolved = entry.resolve(values)
+    return Variant(entry.name, tuple(resolved.items()), tuple(name for name in resolved if name in values))
+
+
+def stated_axes(texts: Sequence[str]) -> dict[str, Any]:
+    """The values by axis of `name=value` texts. Raises RegistryError for a text without `=`."""
     values = {}
-    for text in axes:
+    for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
             raise RegistryError(f"'{text}': write an axis as name=value")
         values[name] = parse_value(value)
-    resolved = entry.resolve(values)
-    return Variant(entry.name, tuple(resolved.items()), tuple(name for name in resolved if name in values))
+    return values
 
 
 def _measured(ablations: Sequence[Ablation]) -> Iterator[Measurement]:

@@ -22,6 +22,7 @@ from bench.results.loading import stored_signatures
 from bench.results.measurement import Measurement
 from bench.results.store import Row, Store
 from bench.results.storefile import StoreError
+from bench.spec.workload import Workload
 from bench.sweep.executors import Executor, Exit, Lane, Progress
 from bench.sweep.faults import Faults
 from bench.sweep.keeping import MeasuredRow, patiently, spill
@@ -175,20 +176,25 @@ class _Run:
         if light and light[0].kind == "speed":
             yield from self._timings(light)
             return
-        per_worker = math.ceil(len(light) / self.options.workers)
-        size = min(BATCH, max(1, per_worker))
-        for start in range(0, len(light), size):
-            yield MeasureJob(light[start : start + size], self.plan.ablation.plugins)
+        yield from self._batches(light)
+
+    def _batches(self, due: Sequence[Request]) -> Iterator[MeasureJob]:
+        """Static measurements, those of one device in jobs of their own."""
+        size = min(BATCH, max(1, math.ceil(len(due) / self.options.workers)))
+        for device in dict.fromkeys(request.workload.device for request in due):
+            chosen = tuple(request for request in due if request.workload.device == device)
+            for start in range(0, len(chosen), size):
+                yield MeasureJob(chosen[start : start + size], self.plan.ablation.plugins)
 
     def _timings(self, due: Sequence[Request]) -> Iterator[MeasureJob | SharedJob]:
-        """One job for each timing; variants whose graphs are equal share one, of metrics that depend on the graph."""
+        """One job for each timing; variants with equal graphs and workloads share one, of metrics of the graph."""
         plugins = self.plan.ablation.plugins
         metrics, signatures = declarations(plugins).metrics, stored_signatures(self.plan.ablation, self.store)
-        groups: dict[tuple[str, str], list[Request]] = {}
+        groups: dict[tuple[str, str, Workload], list[Request]] = {}
         for request in due:
             graph = signatures[request.variant].graph if request.variant in signatures else ""
             own = not graph or not metrics.get(request.metric).of_graph
-            groups.setdefault((request.metric, request.key if own else graph), []).append(request)
+            groups.setdefault((request.metric, request.key if own else graph, request.workload), []).append(request)
         for group in groups.values():
             yield (SharedJob if len(group) > 1 else MeasureJob)(tuple(group), plugins)
 
@@ -198,7 +204,8 @@ class _Run:
         if stored is not None and self.changed(json.dumps(stored.facts.get("files", {}))):
             stored = None
         runs = len(ablation.seeds)
-        return TrainJob(group, ablation.recipe, self.plan.data, ablation.plugins, stored, runs=runs)
+        recipe = ablation.recipe_of(group[0].variant)
+        return TrainJob(group, recipe, self.plan.data, ablation.plugins, stored, runs=runs)
 
     def _lane(self, job: Work) -> Lane:
         return "exclusive" if job.requests[0].kind == "speed" else "shared"
@@ -216,7 +223,7 @@ class _Run:
             watched(job, self.keyed, self.where),
             self.received.put,
             timeout=ablation.timeout,
-            device=ablation.workload.device,
+            device=job.requests[0].workload.device,
             lane=self._lane(job),
         )
         future.add_done_callback(lambda _: self.received.put(None))

@@ -148,13 +148,13 @@ class SharedSubject:
         return [text for text in texts if text not in own]
 
     def _own_changes(self) -> list[str]:
-        """What a forward pass changes in the network by itself: a counter, a table that is filled when first used."""
+        """What a forward pass changes by itself: a counter, a table filled when first used, marks of a compiler."""
         import torch
 
         subject = self._new()
         with self._process.kept(), torch.no_grad():
             try:
-                subject.model(*subject.inputs)
+                subject.forward()
             except Exception:  # then a forward pass is not what changed the network
                 return []
         return subject.changes()

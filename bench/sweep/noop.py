@@ -1,13 +1,14 @@
-"""The no-op check: refuses an ablation with two variants that are the same network.
+"""The no-op check: refuses an ablation with two variants that are the same network, measured alike.
 
 Two variants are the same network if their graphs (in eval and in training mode), their own losses, their initial
-parameters and their outputs for one input are all equal. A difference between their measurements would be noise.
+parameters and their outputs for one input are all equal. They are measured alike if they agree in each setting
+(`train.lr`, `workload.batch`) that any metric of the ablation depends on. A difference would be noise.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
@@ -19,7 +20,8 @@ from bench.results.keys import Request, networks
 from bench.results.loading import stored_signatures
 from bench.results.signature import Signature
 from bench.results.store import Store
-from bench.spec.variant import Variant
+from bench.spec.ablation import Ablation
+from bench.spec.variant import Variant, setting_names
 from bench.sweep.executors import Executor, Exit, Progress
 from bench.sweep.faults import Faults
 from bench.sweep.plan import Plan, places_of
@@ -40,12 +42,12 @@ def check_effects(plan: Plan, store: Store, executor: Executor, options: Options
     where = places_of(plan.ablation, plan.data)
     signatures = {key: signature for key, signature in stored.items() if not changes(signature.files, where)}
     signatures |= maker.made([request for key, request in requests.items() if key not in signatures])
-    without_values = [signature for signature in _equal(requests, signatures) if not signature.values]
+    without_values = {each.key: each for each in _equal(plan.ablation, signatures) if not each.values}
     if without_values:
-        signatures |= maker.made([requests[each.key] for each in without_values], tuple(without_values))
-    twins = alike(_by_variant(requests, signatures))
+        signatures |= maker.made([requests[key] for key in without_values], tuple(without_values.values()))
+    twins = alike(_by_variant(plan.ablation, signatures), plan.ablation.effective_settings)
     if twins and not options.allow_noop:
-        raise NoEffect(refusal(twins, plan.ablation.path))
+        raise NoEffect(refusal(twins, plan.ablation.target))
     if twins:
         store.add_note(plan.ablation.name, f"variants that are the same network were allowed: {options.allow_noop}")
 
@@ -53,18 +55,20 @@ def check_effects(plan: Plan, store: Store, executor: Executor, options: Options
 def stored_twins(plan: Plan, store: Store) -> str:
     """Why `run` would refuse the plan, by the signatures that earlier runs stored; empty where they show no reason."""
     signatures = stored_signatures(plan.ablation, store)
-    twins = alike({variant: signature for variant, signature in signatures.items() if signature.values})
-    return refusal(twins, plan.ablation.path) if twins else ""
+    with_values = {variant: signature for variant, signature in signatures.items() if signature.values}
+    twins = alike(with_values, plan.ablation.effective_settings)
+    return refusal(twins, plan.ablation.target) if twins else ""
 
 
-def _by_variant(requests: Mapping[str, Request], signatures: Mapping[str, Signature]) -> dict[Variant, Signature]:
-    return {request.variant: signatures[key] for key, request in requests.items()}
+def _by_variant(ablation: Ablation, signatures: Mapping[str, Signature]) -> dict[Variant, Signature]:
+    """Variants that differ only in settings may have the signature of one network."""
+    return {request.variant: signatures[request.key] for request in networks(ablation)}
 
 
-def _equal(requests: Mapping[str, Request], signatures: Mapping[str, Signature]) -> list[Signature]:
+def _equal(ablation: Ablation, signatures: Mapping[str, Signature]) -> list[Signature]:
     """The signatures that equal that of another variant."""
-    by_variant = _by_variant(requests, signatures)
-    return [by_variant[variant] for group in alike(by_variant) for variant in group]
+    by_variant = _by_variant(ablation, signatures)
+    return [by_variant[variant] for group in alike(by_variant, ablation.effective_settings) for variant in group]
 
 
 class _SignatureMaker:
@@ -123,12 +127,16 @@ class _SignatureMaker:
         return self.executor.submit(watched(job, self.keyed, self.where), receive, timeout=self.ablation.timeout)
 
 
-def alike(signatures: Mapping[Variant, Signature]) -> list[list[Variant]]:
-    """Groups of variants with equal graphs, equal own losses, and equal values where these were computed."""
-    groups: dict[str, list[Variant]] = {}
+def alike(
+    signatures: Mapping[Variant, Signature], settings: Callable[[Variant], Mapping[str, Any]] = lambda variant: {}
+) -> list[list[Variant]]:
+    """Groups of variants with equal graphs, equal own losses, equal values where these were computed, and equal
+    `settings`, those that a measurement depends on."""
+    groups: dict[Any, list[Variant]] = {}
     for variant, signature in signatures.items():
         if signature.graph:
-            groups.setdefault(f"{signature.graph}/{signature.objective}/{signature.values}", []).append(variant)
+            network = (signature.graph, signature.objective, signature.values)
+            groups.setdefault((network, tuple(settings(variant).items())), []).append(variant)
     return [group for group in groups.values() if len(group) > 1]
 
 
@@ -140,7 +148,9 @@ def refusal(groups: Iterable[Sequence[Variant]], path: str) -> str:
 
 
 def _difference(one: Variant, other: Variant) -> str:
-    axes = [k for k, v in one.axes if other.values.get(k) != v]
+    values = dict(other.axes)
+    axes = {k: (v, values.get(k)) for k, v in one.axes if values.get(k) != v}
     named = " and ".join(f"'{axis}'" for axis in axes)
-    values = ", ".join(f"{k}={text_of(one.values[k])} or {text_of(other.values[k])}" for k in axes)
-    return f"axis {named} had no effect: {one.name} is the same network with {values}"
+    pairs = ", ".join(f"{k}={text_of(first)} or {text_of(second)}" for k, (first, second) in axes.items())
+    unused = " and no metric depends on it" if len(axes) == 1 and setting_names(axes) else ""
+    return f"axis {named} had no effect: {one.name} is the same network with {pairs}{unused}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +55,16 @@ class Plan:
 
     @property
     def due(self) -> tuple[Request, ...]:
-        return tuple(p.request for p in self.planned if p.status == "due")
+        """What is to be measured, once for each key."""
+        return tuple({p.request.key: p.request for p in self.planned if p.status == "due"}.values())
 
     @property
     def keys(self) -> tuple[str, ...]:
         return tuple(p.request.key for p in self.planned)
 
     def count(self, status: str) -> int:
-        return sum(p.status == status for p in self.planned)
+        """Measurements of a status; one that several variants have in common counts once."""
+        return len({p.request.key for p in self.planned if p.status == status})
 
 
 def plan(
@@ -87,14 +89,16 @@ def plan(
     if not reading:
         refuse_missing_files(ablation)
     stamp = "" if reading or "accuracy" not in kinds else data_stamp(ablation, data)
-    prints, note = ({}, "") if "accuracy" not in kinds else _fingerprint(ablation, store, data, reading)
-    chosen = [r for r in requests(ablation, prints, kinds) if not only or r.metric in only]
+    prints, note = ({}, "") if "accuracy" not in kinds else _fingerprints(ablation, store, data, reading)
+    chosen = [
+        r for r in requests(ablation, lambda w: prints.get(dataset_name(w), {}), kinds) if not only or r.metric in only
+    ]
     rows = store.measured(request.key for request in chosen)
     changed = checker(places_of(ablation, data))
     planned = tuple(_status(request, rows.get(request.key), rerun, force, changed) for request in chosen)
-    due = [p.request for p in planned if p.status == "due"]
-    seconds, unknown = forecast(due, store)
-    return Plan(ablation, planned, data, seconds, unknown, note, stamp)
+    made = Plan(ablation, planned, data, note=note, data_stamp=stamp)
+    seconds, unknown = forecast(made.due, store)
+    return replace(made, seconds=seconds, unknown=unknown)
 
 
 def places_of(ablation: Ablation, data: Path | None) -> Places:
@@ -108,22 +112,33 @@ def data_stamp(ablation: Ablation, data: Path | None) -> str:
         return ""
     from bench.data.fingerprint import stamp
 
-    work = ablation.workload
-    dataset = live(declarations(ablation.plugins).datasets.get(work.dataset), ablation.plugins)
-    check_files(dataset)
+    dataset = live(declarations(ablation.plugins).datasets.get(ablation.workload.dataset), ablation.plugins)
+    options = dict.fromkeys(work.dataset_axes for work in ablation.workloads)
     try:
-        return stamp(dataset, data, dataset.splits[:2], dict(work.dataset_axes))
+        check_files(dataset)
+        return " ".join(stamp(dataset, data, dataset.splits[:2], dict(each)) for each in options)
     except (LookupError, OSError, ValueError):  # what is wrong with the files is said where their content is read
         return ""
 
 
-def _fingerprint(ablation: Ablation, store: Store, data: Path | None, reading: bool) -> tuple[dict[str, str], str]:
-    """(split -> digest of its data, a remark where the data are not here)."""
+def _fingerprints(
+    ablation: Ablation, store: Store, data: Path | None, reading: bool
+) -> tuple[dict[str, dict[str, str]], str]:
+    """(data of the variants, as `dataset_name` -> fingerprint; a remark where the data are not here)."""
     if not ablation.trains:
         return {}, ""
+    different = {dataset_name(work): work for work in ablation.workloads}
+    pairs = {name: _fingerprint(ablation, work, store, data, reading) for name, work in different.items()}
+    notes = dict.fromkeys(note for _, note in pairs.values() if note)
+    return {name: prints for name, (prints, _) in pairs.items()}, "; ".join(notes)
+
+
+def _fingerprint(
+    ablation: Ablation, work: Workload, store: Store, data: Path | None, reading: bool
+) -> tuple[dict[str, str], str]:
+    """(split -> digest of its data, a remark where the data are not here)."""
     from bench.data.fingerprint import fingerprint
 
-    work = ablation.workload
     name = dataset_name(work)
     dataset = live(declarations(ablation.plugins).datasets.get(work.dataset), ablation.plugins)
     check_files(dataset)

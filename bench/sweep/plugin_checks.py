@@ -112,7 +112,7 @@ def check_network(network: Any, where: str) -> None:
 def check_output(network: Any, task: Any, examples: Examples, where: str) -> None:
     """Raises PluginError where the network, in eval mode, does not give a score for each class of each pixel.
 
-    Of two images; networks of other tasks, and those with lazy layers, which a pass would fill, are not asked. The
+    Of two images. Networks of other tasks, and those with lazy layers, which a pass would fill, are not asked. The
     random generators and the network's buffers are as before.
     """
     from bench.structure.lazy import has_lazy_parts

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.hardware.environment import device_kind, usable_cores
-from bench.results.bundle import FOLDER, is_bundle, read
+from bench.registry.project import project
+from bench.results.bundle import folder_of, is_bundle, read
 from bench.results.spill import files_of, take_in
 from bench.results.store import Store
 from bench.spec.ablation import Ablation
@@ -23,7 +24,7 @@ from bench.sweep.settings import Options
 
 @dataclass(frozen=True)
 class Job:
-    """What to run, on what, and how."""
+    """What to run, on what, and how. `verbosity`: see `bench.sweep.progress.Reporter`."""
 
     ablations: Sequence[Ablation]
     store: Store
@@ -34,6 +35,7 @@ class Job:
     workers: int | None = None
     budget: float | None = None
     allow_noop: str = ""
+    verbosity: int = 0
 
     def plans(self, reading: bool = False) -> list[Plan]:
         """Every ablation planned; whatever is wrong with one shows before any is run."""
@@ -66,7 +68,7 @@ def run_all(job: Job, announce: Callable[[Plan], None], finished: Callable[[Plan
 
 
 def _run_one(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: float) -> bool:
-    reporter = Reporter(each.ablation.name)
+    reporter = Reporter(each.ablation.name, job.verbosity)
     options = Options(
         workers=workers,
         budget=ends - time.monotonic(),
@@ -114,7 +116,7 @@ def measure_static(ablations: Sequence[Ablation], store: Store, workers: int | N
 def _completed(planned: Plan, store: Store) -> Plan:
     """The plan, once the due measurements that the ablation's committed bundle has under their keys are stored."""
     due = {request.key for request in planned.due}
-    folder = FOLDER / planned.ablation.name
+    folder = folder_of(planned.ablation.name, planned.ablation.builtin)
     if not due or not is_bundle(folder):
         return planned
     store.add_records([record for record in read(folder).records if record.measurement.key in due])
@@ -122,8 +124,10 @@ def _completed(planned: Plan, store: Store) -> Plan:
 
 
 def workers_for(plans: Sequence[Plan]) -> int:
-    """As many as the cores can serve at the workloads' threads; one where a GPU is shared."""
-    work = [each.ablation.workload for each in plans]
+    """What the project says; else as many as the cores serve at the workloads' threads, one where a GPU is shared."""
+    if (said := project().workers) is not None:
+        return said
+    work = [workload for each in plans for workload in each.ablation.workloads]
     if any(device_kind(w.device) != "cpu" for w in work):
         return 1
     return max(1, usable_cores() // max(w.threads for w in work))

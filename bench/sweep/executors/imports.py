@@ -6,12 +6,44 @@ A module that cannot be imported is reported and left to the jobs that need it, 
 from __future__ import annotations
 
 import contextlib
-import importlib
+import os
 import sys
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Iterable, Iterator, MutableMapping
+
+from bench.registry.catalogue import import_module
 
 VARIABLE = "FOVBENCH_PRELOAD"
 """Environment variable with names of modules, separated by commas. A fork server that replaces a killed one has it."""
+
+SAVED = "FOVBENCH_SAVED_"
+"""Begins the names of the variables that keep what PATHS were before, while a fork server starts."""
+PATHS = ("PYTHONPATH", "PYTHONSAFEPATH")
+_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def with_our_path() -> Iterator[None]:
+    """A Python process that starts meanwhile looks for modules where this one does.
+
+    By itself it would look into the current folder first, which may have a `bench` or a `random.py` of the user's own.
+    """
+    path = os.pathsep.join(dict.fromkeys(os.path.abspath(folder) for folder in sys.path))
+    before = {f"{SAVED}{name}": os.environ[name] for name in PATHS if name in os.environ}
+    with _lock:
+        os.environ.update({"PYTHONPATH": path, "PYTHONSAFEPATH": "1", **before})
+        try:
+            yield
+        finally:
+            restore(os.environ)
+
+
+def restore(environment: MutableMapping[str, str]) -> None:
+    """Put the variables back that `with_our_path` changed."""
+    for name in PATHS:
+        environment.pop(name, None)
+        if f"{SAVED}{name}" in environment:
+            environment[name] = environment.pop(f"{SAVED}{name}")
 
 
 def imported(names: Iterable[str]) -> Iterator[str]:
@@ -20,7 +52,7 @@ def imported(names: Iterable[str]) -> Iterator[str]:
     for name in names:
         try:
             with contextlib.redirect_stdout(sys.stderr):
-                importlib.import_module(name)
+                import_module(name)
         except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
             if reason not in reasons:

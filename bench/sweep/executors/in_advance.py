@@ -1,11 +1,15 @@
-"""Only the fork server imports this module: importing it imports what the environment variable names."""
+"""Only the fork server imports this module: importing it imports what the environment variable names.
+
+The environment that jobs inherit is that of the command again.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 
-from bench.sweep.executors.imports import VARIABLE, imported
+from bench.sweep.executors.imports import VARIABLE, imported, restore
 
+restore(os.environ)
 for line in imported(filter(None, os.environ.get(VARIABLE, "").split(","))):
     print(line, file=sys.stderr, flush=True)

@@ -124,10 +124,16 @@ def _start(process: Any) -> None:
     """Start a process, also where the fork server was killed a moment ago. Raises OSError, EOFError if none answers."""
     for pause in PAUSES:
         with contextlib.suppress(ConnectionError, EOFError):
-            process.start()
+            _start_once(process)
             return
         time.sleep(pause)
-    process.start()
+    _start_once(process)
+
+
+def _start_once(process: Any) -> None:
+    served = isinstance(process, getattr(multiprocessing.context, "ForkServerProcess", ()))
+    with imports.with_our_path() if served else contextlib.nullcontext():
+        process.start()
 
 
 def _followed(process: Any, pipe: Connection, receive: Emit, timeout: float, report: Connection | None = None) -> Exit:

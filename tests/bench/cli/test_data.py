@@ -58,3 +58,11 @@ def test_control_characters_in_the_name_of_a_file_are_escaped(tmp_path, capsys):
 def test_unknown_splits_and_shapes_are_refused(capsys):
     assert printed(capsys, "context", "--split", "dev")[1] == "error: 'context' has the splits train, val, not 'dev'\n"
     assert "is channels, height, width" in printed(capsys, "context", "--shape", "3,64")[1]
+
+
+def test_an_option_that_is_empty_by_default_is_not_needed(capsys):
+    main(["show", "folder"])
+    shown = capsys.readouterr().out
+    assert "mask_suffix      str  (default empty)\n" in shown
+    assert "path             str  (default folder)\n" in shown
+    assert "needed" not in shown

@@ -11,8 +11,9 @@ import pytest
 from annotated import dots, lit, people
 from PIL import Image
 
-from bench.data.coco_keypoints import FLAT, OTHER, coco_keypoints, files
+from bench.data.coco_format import FLAT, OTHER
 from bench.data.coco_keypoints import NAMES as COCO
+from bench.data.coco_keypoints import coco_keypoints, files
 from bench.data.crops import OUTSIDE
 from bench.data.examples import DataNotFound
 
