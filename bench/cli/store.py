@@ -36,7 +36,7 @@ def check(path: Path | None, store: Path, as_json: bool) -> None:
     for finding in () if as_json else findings:
         echo(f"{finding.level}: {finding.place}: {finding.text}")
     faults = sum(finding.level == "fault" for finding in findings)
-    echo(f"{place}: {faults} faults" if faults else f"{place}: no damage", err=as_json)
+    echo(f"{place}: {faults} fault{'s' if faults > 1 else ''}" if faults else f"{place}: no damage", err=as_json)
     raise SystemExit(1 if faults else 0)
 
 
