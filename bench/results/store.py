@@ -55,7 +55,7 @@ class Row:
 class Precedent:
     """What a measurement took: `seconds` in all, of which `trained` for the training run that it needed, if any.
 
-    `parts` are those of its key.
+    `fitted` is what the steps of that run took, without loading and evaluation. `parts` are those of the key.
     """
 
     metric: str
@@ -63,6 +63,7 @@ class Precedent:
     seconds: float
     trained: float | None
     parts: Mapping[str, Any]
+    fitted: float | None = None
 
 
 PAGE = 2000
@@ -259,10 +260,14 @@ class Store:
         """What the latest measurements took that did not fail; of variants that share a timing, the first one."""
         of_detail = "CASE WHEN json_valid(detail) THEN json_extract(detail, '$.{}') END".format
         made = f"error IS NULL AND json_valid(parts) AND {of_detail('shared_with')} IS NULL"
-        trained = f"coalesce({of_detail('job_seconds')}, {of_detail('seconds')})"
+        whole = f"coalesce({of_detail('job_seconds')}, {of_detail('seconds')})"
         chosen = f"FROM measurement WHERE {made} AND {SOUND} ORDER BY id DESC LIMIT 2000"
-        rows = self._read(f"SELECT metric, architecture, duration, {trained}, parts {chosen}")
-        return [Precedent(name, family, spent, _number(run), _parsed(text)) for name, family, spent, run, text in rows]
+        columns = f"metric, architecture, duration, {whole}, parts, {of_detail('seconds')}"
+        rows = self._read(f"SELECT {columns} {chosen}")
+        return [
+            Precedent(name, family, spent, _number(trained), _parsed(text), _number(fitted))
+            for name, family, spent, trained, text, fitted in rows
+        ]
 
     def macs(self) -> dict[tuple[str, str], float]:
         """(architecture, `network_text`) -> MACs of one image, of the latest counts."""

@@ -209,7 +209,9 @@ class _History:
         for each in precedents:
             if "recipe" in each.parts:
                 spent = each.seconds if each.trained is None else each.trained
-                self.trainings.add(self._training_levels(each.architecture, each.parts), spent)
+                fitted = spent if each.fitted is None else min(spent, each.fitted)
+                self.trainings.add(self._training_levels(each.architecture, each.parts), fitted)
+                self.trainings.add(_fixed_levels(each.architecture, each.parts), spent - fitted)
                 own = max(0.0, each.seconds - spent)
                 self.metrics.add(_own_levels("accuracy", each.metric, each.architecture), own)
             elif "machine" in each.parts:
@@ -249,7 +251,10 @@ class _History:
         return self.timings.cost(_timing_levels(request.metric, request.variant.architecture, request.shared))
 
     def training(self, request: Request) -> Cost | None:
-        return self.trainings.cost(self._training_levels(request.variant.architecture, request.shared))
+        """Its steps, and its loading and evaluation, which do not grow with them."""
+        family, parts = request.variant.architecture, request.shared
+        steps = self.trainings.cost(self._training_levels(family, parts))
+        return steps + (self.trainings.cost(_fixed_levels(family, parts)) or NOTHING) if steps else None
 
     def _training_levels(self, family: str, parts: Mapping[str, Any]) -> Iterator[Level]:
         """The same network and batch by steps; networks of the family by MACs or pixels; other families by MACs."""
@@ -265,6 +270,10 @@ class _History:
         yield Level(("pixels", family, device), images * math.prod(parts["shape"][1:]), ALIKE)
         if macs:
             yield Level(("macs", device), images * macs, OTHER)
+
+
+def _fixed_levels(family: str, parts: Mapping[str, Any]) -> tuple[Level, ...]:
+    return (Level(("fixed", family, _text(parts.get("dataset"))), 1.0, ALIKE),)
 
 
 def _own_levels(kind: str, metric: str, family: str) -> tuple[Level, ...]:

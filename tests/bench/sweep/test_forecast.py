@@ -98,6 +98,14 @@ def test_other_networks_of_the_family_by_steps_times_batch_times_macs(planned):
     assert cost.seconds == pytest.approx(2 * 100 * 8 * 7e6 * 10 / (10 * 4 * 1e6))
 
 
+def test_loading_and_evaluation_do_not_grow_with_the_steps(planned):
+    plan, store = planned("miou")
+    request = of(plan, "miou")
+    recipe = {**request.shared["recipe"], "steps": 50}
+    past = [replace(precedent(of(plan, "miou", v), 13.0, 13.0, recipe=recipe), fitted=10.0) for v in range(3)]
+    assert total(plan, store, *past)[1].seconds == pytest.approx(6 * (20 + 3))
+
+
 def test_without_macs_by_pixels(planned):
     plan, store = planned("miou")
     request = of(plan, "miou")
