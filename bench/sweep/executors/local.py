@@ -109,6 +109,7 @@ class LocalExecutor:
 
 def _started(context: Any, job: Job, device: str, lane: Lane) -> tuple[Any, Connection, Connection]:
     """A started process, the pipe of its job's messages, and the pipe of its exit code. Raises WorkerError."""
+    _check_script()
     try:
         (ours, theirs), (report, reporting) = context.Pipe(duplex=False), context.Pipe(duplex=False)
         process = context.Process(target=_work, args=(job, theirs, reporting, device, lane), name=STARTING)
@@ -118,6 +119,13 @@ def _started(context: Any, job: Job, device: str, lane: Lane) -> tuple[Any, Conn
     theirs.close()
     reporting.close()
     return process, ours, report
+
+
+def _check_script() -> None:
+    """Raises WorkerError for a script from standard input, which a worker process cannot read again."""
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    if script == "<stdin>":
+        raise WorkerError("a script from standard input cannot start worker processes: save it as a file and run that")
 
 
 def _start(process: Any) -> None:

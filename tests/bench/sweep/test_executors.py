@@ -378,6 +378,17 @@ def test_a_script_without_a_main_guard_is_told_so(tmp_path, plugin):
     ]
 
 
+def test_a_script_from_standard_input_is_told_so(tmp_path, plugin):
+    (tmp_path / "a.yaml").write_text("question: q\narchitecture: trivial\nmetrics: [twice]\n")
+    script = f"import bench\nif __name__ == '__main__':\n    bench.run('a.yaml', plugins=[{plugin!r}])\n"
+    command = [sys.executable, "-"]
+    done = subprocess.run(command, input=script, cwd=tmp_path, text=True, capture_output=True, timeout=120)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith(
+        "a script from standard input cannot start worker processes: save it as a file and run that"
+    )
+
+
 @pytest.mark.skipif(os.name != "posix", reason="closes descriptors of a shell")
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_run_with_closed_standard_streams_measures(tmp_path, plugin, closed):
