@@ -62,10 +62,10 @@ def test_check_says_what_is_damaged_and_its_exit_status(bench, tmp_path):
     status, out, _ = bench("store", "check", "--store", path)
     assert status == 1
     assert "fault: measurement 1: net(a=1) miou seed 0, key k1: damaged; the next bench run measures it again" in out
-    assert f"{path}: 1 faults" in out
+    assert f"{path}: 1 fault" in out
     status, out, err = bench("store", "check", path, "--json")
     assert [json.loads(line)["level"] for line in out.splitlines()] == ["fault"]
-    assert (status, "1 faults" in err) == (1, True)
+    assert (status, ": 1 fault" in err) == (1, True)
     (tmp_path / "text").write_text("no database")
     assert bench("store", "check", tmp_path / "text")[0] == 2
 
