@@ -32,6 +32,11 @@ def replace_closed_streams() -> None:
 
     A file that is opened later must not get their numbers, and libraries expect the two streams.
     """
+    for number in range(3):  # in this order: a file gets the lowest number that is free
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open until the process ends
