@@ -8,6 +8,7 @@ import select
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import TextIO
 
 import click
 
@@ -32,13 +33,14 @@ def flush_output() -> None:
     try:
         sys.stdout.flush()
     except OSError:
-        _discard_output()
+        _discard(sys.stdout)
         raise
 
 
-def _discard_output() -> None:
+def _discard(stream: TextIO) -> None:
+    """Let what is still in the buffer go nowhere: the interpreter's end would fail with a status of its own."""
     with contextlib.suppress(OSError, ValueError):  # a stream without a file, as in tests
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _output_is_unread() -> bool:
@@ -78,12 +80,13 @@ def report(error: BaseException, debug: bool) -> int:
     try:
         return _report(error, debug)
     except OSError:  # stderr cannot be written either: the exit status is all that can be said
+        _discard(sys.stderr)
         return FAILURE
 
 
 def _report(error: BaseException, debug: bool) -> int:
     if isinstance(error, BrokenPipeError) or (isinstance(error, ClosedPipe) and _output_is_unread()):
-        _discard_output()
+        _discard(sys.stdout)
         return UNREAD
     if isinstance(error, ClosedPipe):
         error = error.__cause__ or error

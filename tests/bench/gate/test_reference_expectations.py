@@ -21,10 +21,12 @@ EXPECTED = sorted((ROOT / "results" / "expected").glob("*.csv"))
 def measured(name: str, store: Store) -> list[Measurement]:
     """The static measurements of an ablation: made in this process by a worker's job, and read back from a store."""
     ablation = load(ROOT / "ablations" / f"{name}.yaml")
-    static = {request.key: request for request in requests(ablation, {}, ("static",))}
-    MeasureJob(tuple(static.values()), ablation.plugins)(lambda result: store.add([(result, "static", {})]))
-    rows = [record.measurement for record in store.records()]
-    return [replace(m, variant=static[m.key].variant) for m in rows if m.exact or m.error]
+    asked = list(requests(ablation, {}, ("static",)))
+    each_once = {request.key: request for request in asked}
+    MeasureJob(tuple(each_once.values()), ablation.plugins)(lambda result: store.add([(result, "static", {})]))
+    rows = {record.measurement.key: record.measurement for record in store.records()}
+    of_each = [replace(rows[request.key], variant=request.variant) for request in asked]
+    return [m for m in of_each if m.exact or m.error]
 
 
 @pytest.mark.parametrize("file", EXPECTED, ids=lambda file: file.stem)

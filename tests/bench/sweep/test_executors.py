@@ -138,8 +138,10 @@ def test_out_of_memory_is_a_kind_of_error_of_its_own():
 def test_workers_that_cannot_start_end_the_run_instead_of_failing_every_measurement(tmp_path, plugin):
     (tmp_path / "a.yaml").write_text("question: q\narchitecture: trivial\nmetrics: [twice]\nvary: {a: [1, 2, 3]}\n")
     code = f"""
+        import sys
+        if __name__ != "__main__":
+            sys.exit(3)
         from bench.spec import ablation
-        from bench.sweep import driver as sweep
         from bench.sweep import plan as planning
         from bench.sweep import driver as sweep
         from bench.sweep.executors import WorkerError
@@ -154,9 +156,8 @@ def test_workers_that_cannot_start_end_the_run_instead_of_failing_every_measurem
             finally:
                 executor.stop()
     """
-    done = subprocess.run(
-        [sys.executable, "-"], input=textwrap.dedent(code), cwd=tmp_path, text=True, capture_output=True
-    )
+    (tmp_path / "go.py").write_text(textwrap.dedent(code))
+    done = subprocess.run([sys.executable, "go.py"], cwd=tmp_path, text=True, capture_output=True)
     assert "refused: a worker process could not start" in done.stdout, done.stderr
     assert done.stdout.strip().endswith(" 0")
 

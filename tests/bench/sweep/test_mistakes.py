@@ -9,7 +9,7 @@ import pytest
 from bench.cli import errors
 from bench.registry import LIVE
 from bench.registry.catalogue import KINDS, PLUGIN_PREFIX, registry_of
-from bench.report.figures import figures
+from bench.report.figures import FailedPlot, figures
 from bench.results.store import Store
 from bench.spec.ablation import load
 from bench.sweep.plan import plan
@@ -48,8 +48,8 @@ def carried_out(file: Path, plugin: str, path: Path) -> list[str]:
         TrainJob(of["accuracy"], ablation.recipe, None, (plugin,))(emitted.append)
         if failed := [m.error for m in emitted if getattr(m, "error", None)]:
             return failed
-        list(figures(read_results(ablation, store), (plugin,)))
-    return []
+        drawn = list(figures(read_results(ablation, store), (plugin,)))
+    return [each.error for each in drawn if isinstance(each, FailedPlot)]
 
 
 def test_without_a_mistake_there_is_no_error(attempt) -> None:
