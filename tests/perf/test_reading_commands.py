@@ -64,8 +64,10 @@ def used(command, folder):
     process = subprocess.Popen(
         arguments, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
-    errors = process.stderr.read()
+    with process.stderr:
+        errors = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
     assert "Traceback" not in errors.decode(), errors.decode()
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
