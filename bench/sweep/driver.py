@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from bench.hardware.process import is_running, this_process
 from bench.registry.catalogue import CatalogueError
-from bench.results.freshness import checker, places
+from bench.results.freshness import checker
 from bench.results.keyed import keyed
 from bench.results.keys import KINDS, Request
 from bench.results.loading import stored_signatures
@@ -28,7 +28,7 @@ from bench.sweep.forecast import forecast_of
 from bench.sweep.grouping import timings, training_runs
 from bench.sweep.keeping import MeasuredRow, patiently, spill
 from bench.sweep.noop import check_effects
-from bench.sweep.plan import Plan, data_stamp
+from bench.sweep.plan import Plan, data_stamp, places_of
 from bench.sweep.settings import BATCH, DEFAULT, Began, Kept, Options
 from bench.sweep.watched import Stale, Unfinished, watched
 from bench.sweep.worker import Evaluated, MeasureJob, SharedJob, TrainJob, failure
@@ -86,7 +86,7 @@ class _Run:
         self.by_key = {request.key: request for request in plan.due}
         outdated = [planned.request for planned in plan.planned if planned.outdated]
         self.outdated = {key for request in outdated for key in (request.key, request.training_run)}
-        self.where = places(plan.ablation.plugins, [request.variant.architecture for request in plan.due], plan.data)
+        self.where = places_of(plan.ablation, plan.data)
         self.changed = checker(self.where)
         self.keyed = keyed(plan.due, plan.ablation.plugins)
         self.stale: dict[str, str] = {}
@@ -102,13 +102,16 @@ class _Run:
             self._requests_of_others()
         finally:
             self._release()
-        left = len(self.by_key) - len(self._settled())
+        left = len(self._unsettled())
         stale = {name: [*self.stale.values()].count(name) for name in dict.fromkeys(self.stale.values())}
         return Outcome(len(self.done), self.failed, left, "budget" if left else "", stale)
 
-    def _settled(self) -> set[str]:
-        """What this run has nothing more to do about: measured, or made of files that changed meanwhile."""
-        return self.done | self.stale.keys()
+    def _is_settled(self, key: str) -> bool:
+        """Whether this run has nothing more to do about it: measured, or made of files that changed meanwhile."""
+        return key in self.done or key in self.stale
+
+    def _unsettled(self) -> list[str]:
+        return [key for key in self.by_key if not self._is_settled(key)]
 
     def _release(self) -> None:
         """Give back the claims. Where the store cannot be written they end with this process, and nothing is lost."""
@@ -126,25 +129,26 @@ class _Run:
         return patiently(attempt, self._say, self.options.pause)
 
     def _own_requests(self) -> None:
-        mine = self._claimed([key for key in self.by_key if key not in self._settled()])
+        mine = self._claimed(self._unsettled())
         if not self.options.replace:
             self._measured_by_others(self.store.measured(mine))
         for kind in KINDS:
-            self._phase([c for c in self.plan.due if c.kind == kind and c.key in mine and c.key not in self._settled()])
+            due = [each for each in self.by_key.values() if each.kind == kind and each.key in mine]
+            self._phase([each for each in due if not self._is_settled(each.key)])
 
     def _claimed(self, keys: Sequence[str]) -> set[str]:
         return self._patiently(lambda: self.store.claim(keys, self.owner, is_running)) if keys else set()
 
     def _requests_of_others(self) -> None:
         """Wait for the measurements that another run measures; take them over if it dies."""
-        while missing := [k for k in self.by_key if k not in self._settled()]:
+        while missing := self._unsettled():
             if not self._time_left():
                 return
             if not self.options.replace:
                 self._measured_by_others(self.store.measured(missing))
-            if self._claimed([k for k in missing if k not in self._settled()]):
+            if self._claimed(self._unsettled()):
                 self._own_requests()
-            elif len(self._settled()) < len(self.by_key):
+            elif self._unsettled():
                 time.sleep(0.5)
 
     def _measured_by_others(self, rows: Mapping[str, Row]) -> None:
@@ -294,7 +298,7 @@ class _Run:
         for future in [f for f in self.flying if f.done()]:
             job, started = self.flying.pop(future)
             self._take(list(self._waiting()))
-            left = tuple(request for request in job.requests if request.key not in self._settled())
+            left = tuple(request for request in job.requests if not self._is_settled(request.key))
             if left and isinstance(job, SharedJob) and not future.result().error:
                 yield from (MeasureJob((request,), job.plugins) for request in left)
             elif left:
