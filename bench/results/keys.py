@@ -21,6 +21,7 @@ from typing import Any
 from bench.hardware.environment import device_facts, device_kind, torch_build
 from bench.registry import Axis, Entry, Metric, RegistryError, targets
 from bench.registry.catalogue import declarations, package_folder, source_of
+from bench.registry.entries import FRACTION
 from bench.registry.versions import library_version
 from bench.results.sources import closure, code_digest, digest, file_digest, libraries
 from bench.spec.ablation import Ablation
@@ -32,6 +33,9 @@ Fingerprint = Mapping[str, str]
 
 KINDS = ("static", "speed", "accuracy")
 """Kinds of metrics, in the order in which they are measured."""
+
+SUBSET = "order by hash, 1"
+"""How a fraction of the training split is chosen (`bench.data.subset`); a new method makes its training runs due."""
 
 CONTRIBUTIONS = "jackknife of blocks, 1"
 """How contributions are computed; a new method makes the scores that have them due."""
@@ -209,6 +213,7 @@ class _Maker:
             "device": device_kind(work.device),
             **self.named(variant, (dataset.axes, dict(work.dataset_axes))),
             **_named_files(task.files),
+            **({"subset": SUBSET} if FRACTION.name in dict(work.dataset_axes) else {}),
         }
 
     def named(self, variant: Variant, *more: tuple[Sequence[Axis], Mapping[str, Any]]) -> dict[str, Any]:
@@ -249,10 +254,8 @@ def refuse_missing_files(ablation: Ablation) -> None:
     families = {name: targets.declared(name, ablation.plugins) for name in names}
     for variant in ablation.variants:
         _refuse_missing(families[variant.architecture], variant.values)
-    if ablation.trains:
-        dataset = declarations(ablation.plugins).datasets.get(ablation.workload.dataset)
-        for work in ablation.workloads:
-            _refuse_missing(dataset, dict(work.dataset_axes))
+    for work in ablation.workloads if ablation.trains else ():
+        _refuse_missing(declarations(ablation.plugins).datasets.get(work.dataset), dict(work.dataset_axes))
 
 
 def _refuse_missing(entry: Entry, values: Mapping[str, Any]) -> None:

@@ -212,10 +212,9 @@ def _contributions(records: Iterable[Record]) -> dict[tuple[str, str, int], np.n
 
 def _provenance(ablation: Ablation, records: Sequence[Record]) -> dict[str, Any]:
     work = ablation.workload
-    registries = declarations(ablation.plugins)
     workload = {"shape": list(work.shape), "batch": work.batch, "device": work.device, "dtype": work.dtype}
     recipe = ablation.recipe.model_dump() if ablation.trains else {}
-    dataset = _dataset(registries.datasets.get(work.dataset), ablation) if work.dataset else {}
+    dataset = _datasets(ablation) if work.dataset else {}
     return {
         "command": shlex.join(_command(ablation)),
         "file": _relative(ablation.path),
@@ -261,10 +260,19 @@ def _relative(path: str) -> str:
     return place.relative_to(Path.cwd()).as_posix() if inside else place.name
 
 
-def _dataset(entry: Any, ablation: Ablation) -> Mapping[str, Any]:
-    train, evaluation = entry.splits[:2]
-    facts = {"name": entry.name, "licence": entry.licence, "source": entry.source}
-    return {**facts, "train": train, "evaluation": evaluation, **dict(ablation.workload.dataset_axes)}
+def _datasets(ablation: Ablation) -> Mapping[str, Any]:
+    """What the report says of the dataset of the baseline with its options; of several datasets, what each is."""
+    registry = declarations(ablation.plugins).datasets
+    entries = [registry.get(name) for name in dict.fromkeys(work.dataset for work in ablation.workloads)]
+    facts = {
+        "name": [entry.name for entry in entries],
+        "licence": [entry.licence for entry in entries],
+        "source": [entry.source for entry in entries],
+        "train": [entry.splits[0] for entry in entries],
+        "evaluation": [entry.splits[1] for entry in entries],
+    }
+    texts = {name: "; ".join(dict.fromkeys(values)) for name, values in facts.items()}
+    return {**texts, **dict(ablation.workload.dataset_axes)}
 
 
 def _environment(records: Sequence[Record]) -> dict[str, Any]:

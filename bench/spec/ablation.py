@@ -34,6 +34,7 @@ from typing import Any
 
 from bench.registry import Metric, RegistryError, suggestion
 from bench.registry.builtin import all_names, folders, is_builtin, names
+from bench.registry.catalogue import declarations
 from bench.registry.project import located, project, with_project
 from bench.spec.claims import ClaimError, Scope, Statement, parse
 from bench.spec.context import Context
@@ -105,7 +106,7 @@ class Ablation:
 
     def workload_of(self, variant: Variant) -> Workload:
         """What a variant is measured on."""
-        return workload_with(self.workload, variant.settings)
+        return workload_with(self.workload, variant.settings, declarations(self.plugins).datasets.get)
 
     def recipe_of(self, variant: Variant) -> Recipe:
         """How a variant is trained."""
@@ -254,8 +255,10 @@ def _with_settings(context: Context, workload: Workload) -> Context:
 
     Raises AblationError for a setting of `baseline` that does not exist, or that its section states too.
     """
-    options = context.registries.datasets.get(workload.dataset).axes if workload.dataset else ()
-    settings = Settings(context.file.train, workload, options)
+    datasets = context.registries.datasets
+    options = datasets.get(workload.dataset).options if workload.dataset else ()
+    names = tuple(each.name for each in datasets if each.task == workload.task) if workload.dataset else ()
+    settings = Settings(context.file.train, workload, options, names)
     baseline: dict[str, Any] = {}
     for name in setting_names(context.file.baseline):
         path = ["baseline", name]
@@ -266,10 +269,10 @@ def _with_settings(context: Context, workload: Workload) -> Context:
         if name in stated_names(context.file):
             raise context.error(path, f"'{name}' is stated in 'baseline' and in its own section; keep one of the two")
     try:
-        changed = workload_with(workload, baseline)
+        changed = workload_with(workload, baseline, datasets.get)
     except ValueError as error:
         raise context.error(["baseline"], error) from None
-    return replace(context, settings=Settings(recipe_with(context.file.train, baseline), changed, options))
+    return replace(context, settings=Settings(recipe_with(context.file.train, baseline), changed, options, names))
 
 
 def _remarks(context: Context, varied: Sequence[str], metrics: Sequence[Metric]) -> Iterator[str]:

@@ -257,7 +257,8 @@ class _Run:
     def _evaluated(self, item: Evaluated) -> None:
         """Keep the evaluation of a training run, unless the data that it was trained on changed meanwhile."""
         if self.plan.data_stamp and data_stamp(self.plan.ablation, self.plan.data) != self.plan.data_stamp:
-            changed = f"dataset {self.plan.ablation.workload.dataset}"
+            names = dict.fromkeys(work.dataset for work in self.plan.ablation.workloads)
+            changed = f"dataset {' or '.join(names)}"
             self.stale |= {r.key: changed for r in self.by_key.values() if r.training_run == item.training_run}
             return
         self._patiently(partial(self.store.add_evaluation, item.training_run, item.evaluation))

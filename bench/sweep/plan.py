@@ -100,16 +100,19 @@ def places_of(ablation: Ablation, data: Path | None) -> Places:
 
 
 def data_stamp(ablation: Ablation, data: Path | None) -> str:
-    """Size and dates of the files of the ablation's dataset, hashed; empty where it has none, or they are not here."""
+    """Size and dates of the files of the ablation's datasets, hashed; empty where it has none, or one is not here."""
     if not ablation.trains:
         return ""
     from bench.data.fingerprint import stamp
 
-    dataset = live(declarations(ablation.plugins).datasets.get(ablation.workload.dataset), ablation.plugins)
-    options = dict.fromkeys(work.dataset_axes for work in ablation.workloads)
+    different = dict.fromkeys((work.dataset, work.dataset_axes) for work in ablation.workloads)
+    stamps = []
     try:
-        check_files(dataset)
-        return " ".join(stamp(dataset, data, dataset.splits[:2], dict(each)) for each in options)
+        for name, options in different:
+            dataset = live(declarations(ablation.plugins).datasets.get(name), ablation.plugins)
+            check_files(dataset)
+            stamps.append(stamp(dataset, data, dataset.splits[:2], dict(options)))
+        return " ".join(stamps)
     except (LookupError, OSError, ValueError):  # what is wrong with the files is said where their content is read
         return ""
 
