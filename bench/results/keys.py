@@ -37,6 +37,12 @@ KINDS = ("static", "speed", "accuracy")
 SUBSET = "order by hash, 1"
 """How a fraction of the training split is chosen (`bench.data.subset`); a new method makes its training runs due."""
 
+HELD_BACK = "order by hash, 1"
+"""How a search holds a fraction of the training split back; a new method makes the search runs due."""
+
+UNKNOWN = "chosen by the search"
+"""Takes the place of a value of the recipe that a search has still to choose."""
+
 CONTRIBUTIONS = "jackknife of blocks, 1"
 """How contributions are computed; a new method makes the scores that have them due."""
 
@@ -196,7 +202,7 @@ class _Maker:
 
     def training(self, variant: Variant) -> dict[str, Any]:
         """What a trained network depends on besides the seed: everything but the metric that is read off it."""
-        work = self.ablation.workload_of(variant)
+        work, held_back = self.ablation.workload_of(variant), self.ablation.held_back
         task, dataset = self.registries.tasks.get(work.task), self.registries.datasets.get(work.dataset)
         code = self.code(variant.architecture, task, dataset)
         return {
@@ -208,13 +214,20 @@ class _Maker:
             "task": work.task,
             "dataset": {"name": work.dataset, **dict(work.dataset_axes)},
             "fingerprint": dict(self.fingerprint(work)),
-            "recipe": self.ablation.recipe_of(variant).model_dump(),
+            "recipe": self.recipe(variant),
             "dtype": work.dtype,
             "device": device_kind(work.device),
             **self.named(variant, (dataset.axes, dict(work.dataset_axes))),
             **_named_files(task.files),
             **({"subset": SUBSET} if FRACTION.name in dict(work.dataset_axes) else {}),
+            **({"held_back": {"fraction": held_back, "method": HELD_BACK}} if held_back else {}),
         }
+
+    def recipe(self, variant: Variant) -> dict[str, Any]:
+        """How a variant is trained; what a search that has not ended will choose is not a value that anything has."""
+        fields: dict[str, Any] = self.ablation.recipe_of(variant).model_dump()
+        searched = self.ablation.tune.names if self.ablation.tune and self.ablation.waits(variant) else ()
+        return {**fields, **dict.fromkeys((name.partition(".")[2] for name in searched), UNKNOWN)}
 
     def named(self, variant: Variant, *more: tuple[Sequence[Axis], Mapping[str, Any]]) -> dict[str, Any]:
         """Digests of the files that axes name, and what stands behind `file:PATH` and `package:NAME`."""

@@ -26,6 +26,7 @@ from bench.results.measurement import Evaluation, Record
 from bench.results.results import Results
 from bench.results.signature import Signature
 from bench.results.store import Store, is_damaged
+from bench.results.tuned import Tuning
 from bench.spec.ablation import Ablation
 from bench.spec.variant import Variant
 
@@ -54,8 +55,11 @@ def load_results(
     store: Store | None,
     bundle: Path | None = None,
     evaluations: bool = True,
+    tuning: Tuning | None = None,
 ) -> Results:
     """Everything that is stored of these requests, variants named as this ablation names them.
+
+    `tuning` is what the search over the recipe gave, where the ablation has one.
 
     `store` None reads the bundle alone. `bundle` is a bundle's folder; default: `results/reference/NAME` of the
     project, or of fovbench for an ablation of its own. Without `evaluations` those of the store stay unread.
@@ -63,7 +67,8 @@ def load_results(
     """
     stored = stored_of(ablation, requests, store, bundle, evaluations)
     remarks = (*stored.notes, *ablation.remarks, *stored.origin)
-    return results_of(ablation, requests, stored, tuple(dict.fromkeys(remark for remark in remarks if remark)))
+    notes = tuple(dict.fromkeys(remark for remark in remarks if remark))
+    return replace(results_of(ablation, requests, stored, notes), tuning=tuning)
 
 
 def stored_of(
@@ -91,8 +96,8 @@ def _joined(local: Stored, committed: Stored) -> Stored:
 
 
 def _of_store(ablation: Ablation, requests: Sequence[Request], store: Store, evaluations: bool) -> Stored:
-    stored = {r.measurement.key: r for r in store.records(each.key for each in requests) if not is_damaged(r)}
-    records = [_renamed(stored[request.key], request) for request in requests if request.key in stored]
+    stored = (record for record in store.records(each.key for each in requests) if not is_damaged(record))
+    records = named_by(requests, stored)
     note = store.note(ablation.name)
     signatures = stored_signatures(ablation, store)
     runs = _evaluations(requests, store) if evaluations else {}
@@ -108,6 +113,12 @@ def _damage(store: Store, requests: Sequence[Request]) -> Iterator[str]:
             yield f"the measurement {names[key]}, key {key}, is damaged and left out; bench run makes it again"
         else:
             yield f"{text} and left out"
+
+
+def named_by(requests: Sequence[Request], records: Iterable[Record]) -> list[Record]:
+    """The record of each request that has one, in the order of the requests and named as they name it."""
+    by_key = {record.measurement.key: record for record in records}
+    return [_renamed(by_key[request.key], request) for request in requests if request.key in by_key]
 
 
 def _renamed(record: Record, request: Request) -> Record:

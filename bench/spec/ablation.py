@@ -17,6 +17,7 @@ metrics: [params, macs, miou]
 main: miou                                      # the metric that answers the question
 workload: {dataset: camvid, shape: [3, 120, 160], batch: 8}
 train: {steps: 800}
+tune: {over: {train.lr: [3e-3, 1e-2]}, on: 0.15}  # every variant gets the same search; see bench.spec.tuning
 seeds: 3
 answers:                                        # the contrasts that answer the question, in order
   - {compare: "stride=8,skips=true", with: "stride=8,skips=false"}
@@ -44,6 +45,7 @@ from bench.spec.recipe import Recipe
 from bench.spec.references import VariantError, find_variant
 from bench.spec.schema import OLD_KEYS, AblationError, validated, with_new_keys
 from bench.spec.settings import Settings, recipe_with, stated_names, with_effect, workload_with
+from bench.spec.tuning import Tune, check_runs, tune_of
 from bench.spec.variant import Variant, setting_names
 from bench.spec.workload import Workload
 from bench.spec.yamlfile import Document, parse_value, read
@@ -63,6 +65,8 @@ class Ablation:
     names; `main` is the name of the main metric, empty where there is none; `answers` holds the names of two variants
     for each contrast: the one that is compared, and the one that it is compared with. `workload` and `recipe` are those
     of the baseline; `workload_of` and `recipe_of` give those of each variant. `remarks` say what the file may not mean.
+    `tune` is the search over the recipe that every variant gets, and `chosen` what it chose for each: setting -> value.
+    With `held_back`, networks are trained without this fraction of the training split, and judged on it alone.
     """
 
     name: str
@@ -84,6 +88,9 @@ class Ablation:
     main: str = ""
     answers: tuple[tuple[str, str], ...] = ()
     remarks: tuple[str, ...] = ()
+    tune: Tune | None = None
+    chosen: Mapping[Variant, Mapping[str, Any]] = field(default_factory=dict, hash=False)
+    held_back: float = 0.0
 
     @property
     def baseline(self) -> Variant:
@@ -109,8 +116,12 @@ class Ablation:
         return workload_with(self.workload, variant.settings, declarations(self.plugins).datasets.get)
 
     def recipe_of(self, variant: Variant) -> Recipe:
-        """How a variant is trained."""
-        return recipe_with(self.recipe, variant.settings)
+        """How a variant is trained; of a variant whose search has not ended, as without it."""
+        return recipe_with(self.recipe, {**variant.settings, **self.chosen.get(variant, {})})
+
+    def waits(self, variant: Variant) -> bool:
+        """Whether the recipe of a variant depends on a search that has not ended."""
+        return self.tune is not None and variant not in self.chosen
 
     def effective_settings(self, variant: Variant) -> dict[str, Any]:
         """The settings of a variant that any measurement of the ablation depends on."""
@@ -230,7 +241,10 @@ def _checked(context: Context, name: str) -> Ablation:
     context = _with_settings(context, workload_of(context, architecture, metrics))
     expansion = expanded(context, architecture, context.settings.workload)
     seeds = seeds_of(context)
+    tune = tune_of(context, metrics, architecture.task, [*expansion.variants[0].settings], seeds)
     check_size(context, len(expansion.variants), metrics, len(seeds))
+    if tune:
+        check_runs(context, tune, len(expansion.variants))
     return Ablation(
         name=name,
         path=context.document.path,
@@ -247,6 +261,7 @@ def _checked(context: Context, name: str) -> Ablation:
         plugins=context.plugins,
         labels=expansion.labels,
         remarks=tuple(_remarks(context, expansion.varied, metrics)),
+        tune=tune,
     )
 
 

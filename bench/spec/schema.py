@@ -73,6 +73,17 @@ class WorkloadSection(_Section):
     graph: bool = False
 
 
+class TuneSection(_Section):
+    """A search over the recipe that every variant gets before the reported runs; see `bench.spec.tuning`."""
+
+    over: dict[str, list[Any]] = Field(min_length=1)
+    runs: int | None = Field(default=None, ge=1, le=MOST)
+    on: float = Field(default=0.15, gt=0, lt=1)
+    steps: int | float | None = Field(default=None, gt=0, le=MOST)
+    seeds: int | list[int] = 1
+    metric: str = ""
+
+
 class AblationFile(_Section):
     """The keys of an ablation file."""
 
@@ -90,6 +101,7 @@ class AblationFile(_Section):
     main: str = ""
     workload: WorkloadSection = WorkloadSection()
     train: Recipe = Recipe()
+    tune: TuneSection | None = None
     seeds: int | list[int] = 1
     timeout: float = Field(default=3600.0, gt=0, le=1e7, description="seconds that one measurement may take")
     answers: list[Answer] = []
@@ -100,6 +112,7 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     (): AblationFile,
     ("workload",): WorkloadSection,
     ("train",): Recipe,
+    ("tune",): TuneSection,
     ("exclude",): Exclusion,
     ("compare_with",): CompareWith,
     ("answers",): Answer,

@@ -202,7 +202,8 @@ class _Run:
             stored = None
         runs = len(ablation.seeds)
         recipe = ablation.recipe_of(group[0].variant)
-        return TrainJob(group, recipe, self.plan.data, ablation.plugins, stored, runs=runs)
+        data, plugins, held_back = self.plan.data, ablation.plugins, ablation.held_back
+        return TrainJob(group, recipe, data, plugins, stored, runs=runs, held_back=held_back)
 
     def _lane(self, job: Work) -> Lane:
         return "exclusive" if job.requests[0].kind == "speed" else "shared"

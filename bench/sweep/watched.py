@@ -112,7 +112,7 @@ def _declared(job: Any) -> Iterator[str]:
     work = job.requests[0].workload
     entry = declarations(job.plugins).datasets.get(work.dataset)
     with opened.quiet(), contextlib.suppress(Exception):  # what is wrong with the files is an error of the job itself
-        for split in () if entry.embedded else entry.splits[:2]:
+        for split in () if entry.embedded else entry.splits[: 1 if job.held_back else 2]:
             files = files_of(live(entry, job.plugins), job.data, split, own_axes(dict(work.dataset_axes)))
             for path in (*files.lists, *files.images, *files.labels):
                 yield os.path.abspath(path)

@@ -5,7 +5,7 @@ import torch
 
 from bench.data.examples import Examples
 from bench.data.fingerprint import fingerprint
-from bench.data.subset import chosen, own_axes, part_of
+from bench.data.subset import chosen, held_back, own_axes, part_of
 from bench.registry import Registries, RegistryError
 from bench.registry.catalogue import declarations, live
 from bench.sweep.plugin_checks import load
@@ -79,3 +79,18 @@ def test_a_dataset_cannot_have_an_axis_of_that_name():
 
     with pytest.raises(RegistryError, match="dataset 'taken': every dataset has a 'fraction' already: rename the axis"):
         Registries().dataset(task="pose", licence="", source="")(taken)
+
+
+def test_what_is_held_back_and_the_rest_are_all_examples_once_and_always_the_same():
+    whole = examples(20)
+    rest, judged = held_back(whole, 0.25)
+    assert (len(rest), len(judged)) == (15, 5)
+    numbers = [*rest.images[:, 0, 0, 0].tolist(), *judged.images[:, 0, 0, 0].tolist()]
+    assert sorted(numbers) == whole.images[:, 0, 0, 0].tolist()
+    assert held_back(whole, 0.25)[1].images.equal(judged.images)
+    assert judged.targets["labels"][:, 0, 0].tolist() == judged.images[:, 0, 0, 0].tolist()
+
+
+def test_nothing_to_train_on_is_refused():
+    with pytest.raises(ValueError, match=r"of 1 training examples none is left when 0\.25 are held back"):
+        held_back(examples(1), 0.25)
