@@ -3,7 +3,8 @@
 static    resolved axes, input shape, sources of the family and of the metric, library versions
 speed     all of that, and batch, device, driver, library build, threads, dtype, clock policy, and how a
           forward pass is run: memory layout, compiled or not, replayed from a CUDA graph or not
-accuracy  all of static, and task, dataset with fingerprint, recipe, seed, dtype, kind of device
+accuracy  all of static, and task, dataset with fingerprint, recipe, seed, dtype, kind of device; of a search run the
+          fraction held back; of a training with a budget of time the device, build and threads, as of a speed
 """
 
 from __future__ import annotations
@@ -196,20 +197,19 @@ class _Maker:
 
     def speed(self, variant: Variant) -> dict[str, Any]:
         work = self.ablation.workload_of(variant)
-        machine = {**device_facts(work.device), "build": torch_build()}
         how = {"layout": work.layout, "compile": work.compile, "graph": work.graph}
-        return {"batch": work.batch, "dtype": work.dtype, "threads": work.threads, "machine": machine, **how}
+        return {"batch": work.batch, "dtype": work.dtype, **_machine(work), **how}
 
     def training(self, variant: Variant) -> dict[str, Any]:
         """What a trained network depends on besides the seed: everything but the metric that is read off it."""
         work, held_back = self.ablation.workload_of(variant), self.ablation.held_back
         task, dataset = self.registries.tasks.get(work.task), self.registries.datasets.get(work.dataset)
-        code = self.code(variant.architecture, task, dataset)
+        code, recipe = self.code(variant.architecture, task, dataset), self.ablation.recipe_of(variant)
         return {
             "architecture": variant.architecture,
             "axes": variant.values,
             "shape": list(work.shape),
-            "code": code["code"] | instrument("training"),
+            "code": code["code"] | instrument("training") | (instrument("budget") if recipe.flops else {}),
             "libraries": code["libraries"],
             "task": work.task,
             "dataset": {"name": work.dataset, **dict(work.dataset_axes)},
@@ -217,6 +217,7 @@ class _Maker:
             "recipe": self.recipe(variant),
             "dtype": work.dtype,
             "device": device_kind(work.device),
+            **(_machine(work) if recipe.seconds else {}),
             **self.named(variant, (dataset.axes, dict(work.dataset_axes))),
             **_named_files(task.files),
             **({"subset": SUBSET} if FRACTION.name in dict(work.dataset_axes) else {}),
@@ -225,7 +226,7 @@ class _Maker:
 
     def recipe(self, variant: Variant) -> dict[str, Any]:
         """How a variant is trained; what a search that has not ended will choose is not a value that anything has."""
-        fields: dict[str, Any] = self.ablation.recipe_of(variant).model_dump()
+        fields = self.ablation.recipe_of(variant).parts()
         searched = self.ablation.tune.names if self.ablation.tune and self.ablation.waits(variant) else ()
         return {**fields, **dict.fromkeys((name.partition(".")[2] for name in searched), UNKNOWN)}
 
@@ -234,6 +235,11 @@ class _Maker:
         pairs = ((self.axes(variant.architecture), variant.values), *more)
         files = [path for axes, values in pairs for path in named_files(axes, values)]
         return _weights(variant) | ({"file": {path: file_digest(Path(path)) for path in files}} if files else {})
+
+
+def _machine(work: Workload) -> dict[str, Any]:
+    """What times depend on: the device, the build of torch, and the threads."""
+    return {"threads": work.threads, "machine": {**device_facts(work.device), "build": torch_build()}}
 
 
 def _weights(variant: Variant) -> dict[str, Any]:
@@ -290,6 +296,12 @@ def _entry_modules(architecture: str, entries: Sequence[Entry], plugins: Sequenc
 INSTRUMENTS = {
     "subject": (("bench.hardware.subject", False), ("bench.sweep.subjects", False)),
     "signature": (("bench.sweep.signature", True),),
+    "budget": (
+        ("bench.structure.costs", True),
+        ("bench.hardware.subject", False),
+        ("bench.sweep.subjects", False),
+        ("bench.spec.budget", False),
+    ),
     "training": (
         ("bench.training.loop", True),
         ("bench.sweep.training_run", False),

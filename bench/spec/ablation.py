@@ -40,7 +40,7 @@ from bench.registry.project import located, project, with_project
 from bench.spec.claims import ClaimError, Scope, Statement, parse
 from bench.spec.context import Context
 from bench.spec.expansion import expanded
-from bench.spec.measured import check_size, main_metric, metrics_of, seeds_of, workload_of
+from bench.spec.measured import check_lengths, check_size, main_metric, metrics_of, seeds_of, workload_of
 from bench.spec.recipe import Recipe
 from bench.spec.references import VariantError, find_variant
 from bench.spec.schema import OLD_KEYS, AblationError, validated, with_new_keys
@@ -125,7 +125,8 @@ class Ablation:
 
     def effective_settings(self, variant: Variant) -> dict[str, Any]:
         """The settings of a variant that any measurement of the ablation depends on."""
-        return with_effect(variant.settings, {metric.kind for metric in self.metrics})
+        timed = self.recipe_of(variant).seconds is not None
+        return with_effect(variant.settings, {metric.kind for metric in self.metrics}, timed)
 
     @property
     def workloads(self) -> tuple[Workload, ...]:
@@ -241,6 +242,7 @@ def _checked(context: Context, name: str) -> Ablation:
     context = _with_settings(context, workload_of(context, architecture, metrics))
     expansion = expanded(context, architecture, context.settings.workload)
     seeds = seeds_of(context)
+    check_lengths(context, expansion.variants)
     tune = tune_of(context, metrics, architecture.task, [*expansion.variants[0].settings], seeds)
     check_size(context, len(expansion.variants), metrics, len(seeds))
     if tune:

@@ -173,7 +173,8 @@ def _explained(document: Document, path: tuple[Any, ...], errors: Sequence[Any])
 
 def reason(errors: Sequence[Any]) -> str:
     """What pydantic's errors at one place say: what would have worked, and what stands there."""
-    messages = dict.fromkeys(each["msg"][0].lower() + each["msg"][1:] for each in errors)
+    texts = [each["msg"].removeprefix("Value error, ") for each in errors]
+    messages = dict.fromkeys(text[0].lower() + text[1:] for text in texts)
     message = " or ".join(messages).replace(" or input should be ", " or ")
     value = errors[0]["input"]
     shown = _shown(value) if errors[0]["type"].endswith("_type") else text_of(value)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from bench.spec.ablation import Ablation
+from bench.spec.budget import shortened
 from bench.spec.recipe import Recipe
 from bench.spec.tuning import Point, Tune
 from bench.spec.variant import Variant
@@ -57,5 +58,7 @@ def _shorter(recipe: Recipe, tune: Tune) -> Mapping[str, Any]:
     if tune.steps is None:
         return {}
     if isinstance(tune.steps, int):
-        return {"train.steps": tune.steps}
-    return {"train.steps": max(1, round(tune.steps * recipe.steps))}
+        return {"train.steps": tune.steps, "train.budget": None}
+    if recipe.budget is None:
+        return {"train.steps": max(1, round(tune.steps * recipe.steps))}
+    return {"train.budget": shortened(recipe.budget, tune.steps)}

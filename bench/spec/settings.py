@@ -146,19 +146,20 @@ def _section(settings: Mapping[str, Any], section: str) -> dict[str, Any]:
     return {field: value for (head, _, field), value in pairs if head == section}
 
 
-def with_effect(settings: Mapping[str, Any], kinds: Set[str]) -> dict[str, Any]:
+def with_effect(settings: Mapping[str, Any], kinds: Set[str], timed: bool = False) -> dict[str, Any]:
     """The settings that a measurement of one of these kinds of metrics depends on.
 
     The recipe and the dataset matter where networks are trained, the shape everywhere, the rest of the workload where
-    speed is measured; the numeric type and the device for either.
+    speed is measured; the numeric type and the device for either. The threads matter for trainings that are `timed`.
     """
+    kinds = {*kinds, *(("timed",) if timed and "accuracy" in kinds else ())}
     return {name: value for name, value in settings.items() if _has_effect(name, kinds)}
 
 
 def _has_effect(name: str, kinds: Set[str]) -> bool:
     if not name.startswith("workload.") or name == "workload.dataset":
         return "accuracy" in kinds
-    trains = "accuracy" in kinds and name in OF_TRAINING
+    trains = ("accuracy" in kinds and name in OF_TRAINING) or ("timed" in kinds and name == "workload.threads")
     return trains or "speed" in kinds or (name == "workload.shape" and "static" in kinds)
 
 

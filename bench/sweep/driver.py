@@ -206,11 +206,13 @@ class _Run:
         return TrainJob(group, recipe, data, plugins, stored, runs=runs, held_back=held_back)
 
     def _lane(self, job: Work) -> Lane:
-        return "exclusive" if job.requests[0].kind == "speed" else "shared"
+        """Alone is what depends on time: a timing, or a training with a budget of time."""
+        timed = job.recipe.seconds if isinstance(job, TrainJob) else job.requests[0].kind == "speed"
+        return "exclusive" if timed else "shared"
 
     def _room(self, job: Work) -> bool:
         """Whether the job may start now. One whose process was ended from outside runs alone, to have all memory."""
-        if any(other.attempt > 1 for other, _ in self.flying.values()):
+        if any(other.attempt > 1 or self._lane(other) == "exclusive" for other, _ in self.flying.values()):
             return False
         alone = self._lane(job) == "exclusive" or job.attempt > 1
         return len(self.flying) < (1 if alone else self.options.workers)

@@ -40,7 +40,7 @@ def trained(
     work, declared = request.workload, declarations(plugins)
     family = runnable(request.variant.architecture, plugins)
     task: Any = live(declared.tasks.get(work.task), plugins).call
-    seed = request.seed or 0
+    seed, recipe = request.seed or 0, _in_steps(request, recipe, plugins)
     train, held_out = _train_and_judge(request, data, plugins, held_back)
     seed_generators(seed)
     network = family.build(**request.variant.values)
@@ -67,6 +67,19 @@ def trained(
     evaluation = replace(evaluation, units={**evaluation.units, **units}, curves=result.curves, facts=facts)
     summaries = task.summaries(evaluation) if hasattr(task, "summaries") else {}
     return storable_evaluation(replace(evaluation, summaries=summaries))
+
+
+def _in_steps(request: Request, recipe: Recipe, plugins: tuple[str, ...]) -> Recipe:
+    """The recipe with the steps that its budget of FLOPs pays for this network; another recipe as it is."""
+    from bench.spec.budget import steps_for
+    from bench.structure.costs import costs, per_input
+    from bench.sweep.subjects import subject_of
+
+    if recipe.flops is None:
+        return recipe
+    subject = subject_of(replace(request, kind="static"), plugins)
+    macs = per_input(costs(subject.tape).macs, subject.batch)
+    return recipe.model_copy(update={"steps": steps_for(recipe.flops, macs, recipe.batch), "budget": None})
 
 
 OFFERED = "evaluation_units"
