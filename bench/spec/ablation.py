@@ -33,7 +33,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench.registry import Metric, RegistryError, suggestion
+from bench.registry import Metric, RegistryError, suggestion, text_of
 from bench.registry.builtin import all_names, folders, is_builtin, names
 from bench.registry.catalogue import declarations
 from bench.registry.project import located, project, with_project
@@ -151,7 +151,7 @@ def load(path: str | Path, overrides: Sequence[str] = (), plugins: Sequence[str]
     worked.
     """
     file = find(path)
-    document = _with_defaults(override(with_new_keys(read(file)), overrides))
+    document = _with_defaults(override(_extended(file), overrides))
     context = Context(document, validated(document), with_project(plugins))
     ablation = replace(_checked(context, _name(file)), overrides=tuple(overrides))
     reader = _Texts(context, ablation.scope, frozenset(text.partition("=")[0].split(".")[0] for text in overrides))
@@ -183,6 +183,46 @@ def find(path: str | Path) -> Path:
     )
 
 
+JOINED = ("train", "workload")
+"""The sections that a file which extends another states field by field."""
+
+
+def _extended(file: Path, chain: tuple[Path, ...] = ()) -> Document:
+    """The document of a file, with the keys of the one that it `extends`, where it does. Raises AblationError."""
+    document = with_new_keys(read(file))
+    name = document.data.get("extends")
+    if name is None:
+        return document
+    where = document.at(["extends"])
+    if not isinstance(name, str) or not name:
+        raise AblationError(f"{where}: 'extends' is the name of an ablation, or a file, not {text_of(name)}")
+    base = _base_of(file, name, where)
+    if base.resolve() in (file.resolve(), *chain):
+        raise AblationError(f"{where}: '{name}' extends this file in turn")
+    return _joined(document, _extended(base, (*chain, file.resolve())))
+
+
+def _base_of(file: Path, name: str, where: str) -> Path:
+    """The file that is extended: of the same folder, or found as on a command line. Raises AblationError."""
+    beside = file.parent / (name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
+    if beside.is_file():
+        return beside
+    try:
+        return find(name)
+    except AblationError as error:
+        raise AblationError(f"{where}: {error}") from None
+
+
+def _joined(document: Document, base: Document) -> Document:
+    """The keys of both; where both have one, that of the document, of the sections in JOINED field by field."""
+    data = {**base.data, **document.data}
+    for name in JOINED:
+        parts = [each.data.get(name, {}) for each in (base, document)]
+        if name in data and all(isinstance(part, dict) for part in parts):
+            data[name] = {**parts[0], **parts[1]}
+    return replace(document, data=data, base=base)
+
+
 def _name(file: Path) -> str:
     """The name of an ablation, which is that of its folder under `reports/`. Raises AblationError for an unsafe one."""
     name = file.stem
@@ -202,6 +242,8 @@ def override(document: Document, overrides: Sequence[str]) -> Document:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise AblationError(f"--set {text}: write it as key=value, for instance train.steps=50")
+        if key == "extends":
+            raise AblationError(f"--set {text}: only a file extends another; name that file on the command line")
         *sections, last = _sections(key)
         inner = data
         for section in sections:
@@ -209,7 +251,7 @@ def override(document: Document, overrides: Sequence[str]) -> Document:
             if not isinstance(inner, dict):
                 raise AblationError(f"--set {text}: '{section}' holds no keys")
         inner[last] = parse_value(value)
-    return Document(document.path, data, document.positions)
+    return replace(document, data=data)
 
 
 def _with_defaults(document: Document) -> Document:
@@ -218,7 +260,7 @@ def _with_defaults(document: Document) -> Document:
     if device is None or is_builtin(document.path) or not isinstance(workload, dict):
         return document
     data = {**document.data, "workload": {"device": device, **workload}}
-    return Document(document.path, data, document.positions)
+    return replace(document, data=data)
 
 
 def _sections(key: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -88,6 +89,7 @@ class AblationFile(_Section):
     """The keys of an ablation file."""
 
     question: Line
+    extends: str = ""
     architecture: str
     source: OptionalLine = ""
     baseline: dict[str, Any] = {}
@@ -129,7 +131,7 @@ def with_new_keys(document: Document) -> Document:
     positions = {
         (*[OLD_KEYS.get(key, key) for key in path[:1]], *path[1:]): at for path, at in document.positions.items()
     }
-    return Document(document.path, data, positions)
+    return replace(document, data=data, positions=positions)
 
 
 def validated(document: Document) -> AblationFile:
