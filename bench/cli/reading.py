@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.errors import shows_tracebacks
+from bench.cli.live import compare_live, live_options
 from bench.cli.options import (
     Names,
     ablation_options,
@@ -146,15 +147,31 @@ def _committed_results(name: str, plugins: Sequence[str]) -> Results:
 
 
 @click.command()
-@click.argument("a", type=click.Path(path_type=Path))
-@click.argument("b", type=click.Path(path_type=Path))
+@click.argument("a")
+@click.argument("b")
+@live_options
 @json_option
-def compare(a: Path, b: Path, as_json: bool) -> None:
-    """Compare two result sets, nothing dropped.
+def compare(a: str, b: str, live: bool, as_json: bool, **options: Any) -> None:
+    """Compare two result sets, nothing dropped; with --live, time two networks against each other now.
 
     A and B are results stores, results bundles (folders), or tables that `bench table --format csv` wrote. Numbers are
     paired only where they were measured under the same conditions; the others say what differs.
+
+    \b
+    bench compare --live timm:resnet18 timm:resnet26 --shape 3,96,96
+    bench compare --live "fcn_skips[stride=8,skips=true]" "fcn_skips[stride=8,skips=false]" --metrics latency,memory
+    bench compare --live old.py:Net new.py:Net --budget 2m --json
+
+    With --live both run at once, in processes that take turns on the same core, until the interval of the ratio lies
+    within the tolerance (pass), beyond it (regression, win), or the budget is spent (inconclusive). --json prints an
+    object for each metric: verdict, ratio, interval, rounds, false_alarm_rate, smallest_detectable and more.
     """
+    if live:
+        compare_live(a, b, as_json, **options)
+    _compare_stored(Path(a), Path(b), as_json)
+
+
+def _compare_stored(a: Path, b: Path, as_json: bool) -> None:
     from bench.results.compare import compare as compared
     from bench.results.compare import read
 

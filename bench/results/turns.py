@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
+TIMED = ("latency", "throughput", "train_step_latency", "startup")
+"""Metrics that a paired comparison times call by call, in seconds; of others a turn is one measurement."""
+
+
 class SideError(RuntimeError):
     """A side that cannot be built or run. `side` is its label, `reason` the error of the network."""
 

@@ -9,17 +9,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bench.registry import RegistryError, targets
+from bench.registry import Metric, RegistryError, targets
+from bench.registry.catalogue import declarations
 from bench.spec.ablation import load
 from bench.spec.references import Scope, VariantError, find_variant
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload
 from bench.sweep.adhoc import variant_of
-from bench.sweep.turns import Side
+from bench.sweep.turns import Pair, Side
 
 OF_ABLATION = re.compile(r"(?P<ablation>[^\[\]:()]+)\[(?P<reference>.*)\]")
 OF_TARGET = re.compile(r"(?P<target>[^()]+)(\((?P<axes>.*)\))?")
@@ -55,3 +56,23 @@ def _of_ablation(name: str, reference: str, plugins: Sequence[str]) -> tuple[Var
 def _split(axes: str) -> list[str]:
     """`a=1,b=[1,2]` at the commas outside brackets."""
     return [part for part in re.split(r",(?![^\[]*\])", axes) if part]
+
+
+def pairs_of(
+    a: str, b: str, metrics: Sequence[str], how: Mapping[str, Any], plugins: tuple[str, ...]
+) -> Iterator[tuple[str, Metric, Pair]]:
+    """(name of the comparison, metric, pair) for each metric. Raises RegistryError for a metric that is not of speed."""
+    sides = side_of(a, "A", how, plugins), side_of(b, "B", how, plugins)
+    together = tuple(dict.fromkeys((*plugins, *sides[0].plugins, *sides[1].plugins)))
+    for metric in [speed_metric(name, together) for name in metrics]:
+        yield f"{b} against {a}", metric, Pair(*sides, metric.name)
+
+
+def speed_metric(name: str, plugins: tuple[str, ...]) -> Metric:
+    """The metric of kind speed of a name. Raises RegistryError with those that there are."""
+    metrics = declarations(plugins).metrics
+    metric = metrics.get(name)
+    if metric.kind != "speed":
+        speeds = ", ".join(each.name for each in metrics if each.kind == "speed")
+        raise RegistryError(f"'{name}' is a metric of kind {metric.kind}; turns are taken for speed: {speeds}")
+    return metric
