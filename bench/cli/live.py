@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from bench.cli.options import Dtype, Names, Seconds, Shape, echo, echo_error, plugin, print_json
-from bench.results.turns import TIMED
 
 if TYPE_CHECKING:
     from bench.gate.paired import Comparison
-    from bench.registry import Better, Metric
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,7 +46,7 @@ _OPTIONS = (
         "--metrics", type=Names(), default=("latency",), show_default="latency", help="Metrics of speed, with --live."
     ),
     click.option("--shape", type=Shape(), default=None, help="Input size. Default: the ablation's, or 3,224,224."),
-    click.option("--batch", type=click.IntRange(1), default=None, help="Images in a batch. Default: the ablation's, 1."),
+    click.option("--batch", type=click.IntRange(1), default=None, help="Images in a batch. Default: as above, or 1."),
     click.option("--device", default=None, help="cpu, cuda, cuda:1. Default: the ablation's, or cpu."),
     click.option("--dtype", type=Dtype(), default=None, help="float32, bfloat16, float16, float64."),
     click.option("--threads", type=click.IntRange(1), default=None, help="CPU threads. Default: the ablation's, or 1."),
@@ -78,14 +76,14 @@ def compare_live(
     **workload: Any,
 ) -> None:
     """Time both sides, print the verdict of each metric. Exits with 4 where a side is broken, else with 0."""
-    from bench.gate.paired import Task, compared
+    from bench.gate.paired import compared, task_of
     from bench.stats.paired import Rule
     from bench.sweep.sides import pairs_of
 
     how = {name: value for name, value in workload.items() if value is not None}
     pairs = pairs_of(a, b, metrics, how, tuple(plugins))
-    tasks = [Task(name, metric.name, pair.groups(), better_of(metric)) for name, metric, pair in pairs]
-    comparisons = compared(tasks, Rule(tolerance=tolerance), budget, _say_round)
+    tasks = [task_of(name, metric, pair.groups()) for name, metric, pair in pairs]
+    comparisons = compared(tasks, Rule(tolerance=tolerance), budget, say_round)
     if as_json:
         print_json(comparison.as_row() for comparison in comparisons)
     else:
@@ -93,12 +91,8 @@ def compare_live(
     raise SystemExit(4 if any(each.verdict == "broken" for each in comparisons) else 0)
 
 
-def better_of(metric: Metric) -> Better:
-    """The direction that is better for what turns give: of a metric that is timed call by call, less."""
-    return "lower" if metric.name in TIMED else metric.better
-
-
-def _say_round(comparison: Comparison) -> None:
+def say_round(comparison: Comparison) -> None:
+    """Print to stderr how far a comparison is."""
     from bench.gate.paired_text import progress
 
     echo_error(progress(comparison))

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.registry import Better
-from bench.results.turns import Group, SideError, Turn
+from bench.registry import Better, Metric
+from bench.results.turns import TIMED, Group, SideError, Turn
 from bench.stats.descriptive import median, quantile
 from bench.stats.paired import Decision, Rule, calibrated, contrasts, decide, groups_needed, interval, null_spread
 
@@ -113,6 +113,11 @@ class Task:
     metric: str
     groups: Iterator[Group]
     better: Better = "lower"
+
+
+def task_of(name: str, metric: Metric, groups: Iterator[Group]) -> Task:
+    """A comparison by a metric; of one that is timed call by call, less is better."""
+    return Task(name, metric.name, groups, "lower" if metric.name in TIMED else metric.better)
 
 
 def compared(

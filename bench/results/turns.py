@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
 TIMED = ("latency", "throughput", "train_step_latency", "startup")
 """Metrics that a paired comparison times call by call, in seconds; of others a turn is one measurement."""
 

@@ -1,9 +1,9 @@
 """What a user writes for one side of a paired comparison, as a network and what it is timed on.
 
-    fcn                          a registered architecture, at the defaults of its axes
-    fcn(stride=8,skips=true)     with values of its axes
-    timm:resnet50, net.py:Net    networks of a library, of a file
-    fcn_skips[stride=8]          a variant of an ablation, on the ablation's workload
+fcn                          a registered architecture, at the defaults of its axes
+fcn(stride=8,skips=true)     with values of its axes
+timm:resnet50, net.py:Net    networks of a library, of a file
+fcn_skips[stride=8]          a variant of an ablation, on the ablation's workload
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _split(axes: str) -> list[str]:
 def pairs_of(
     a: str, b: str, metrics: Sequence[str], how: Mapping[str, Any], plugins: tuple[str, ...]
 ) -> Iterator[tuple[str, Metric, Pair]]:
-    """(name of the comparison, metric, pair) for each metric. Raises RegistryError for a metric that is not of speed."""
+    """(name of the comparison, metric, pair) for each metric. Raises RegistryError for other metrics than of speed."""
     sides = side_of(a, "A", how, plugins), side_of(b, "B", how, plugins)
     together = tuple(dict.fromkeys((*plugins, *sides[0].plugins, *sides[1].plugins)))
     for metric in [speed_metric(name, together) for name in metrics]:

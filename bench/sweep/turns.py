@@ -8,22 +8,19 @@ anew before each turn. Each side may have code of its own: another project folde
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 from bench.hardware.environment import device_kind
 from bench.results.turns import Group, SideError, Turn
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload
-from bench.sweep.executors import imports
+from bench.sweep.roots import context, move, start
 
 TURNS = 16
 """Turns of each process in a group."""
@@ -33,9 +30,6 @@ TIMEOUT = 600.0
 
 ORDERS = ((0, 2, 3, 1), (1, 3, 2, 0), (2, 0, 1, 3), (3, 1, 0, 2))
 """Turns of one round, of the processes A, A', B, B': each is as often early as late, each side first as often."""
-
-LIBRARIES = ("torch", "torch._dynamo", "torchvision", "timm")
-"""What the fork server imports once; the code of the sides is imported by each process anew."""
 
 
 @dataclass(frozen=True)
@@ -66,17 +60,18 @@ class Pair:
 
     def groups(self) -> Iterator[Group]:
         """Groups without end, on other cores in turn. Raises SideError for a side that does not run."""
-        context = _context()
+        started = context()
         for cores in cycle(core_sets(self.a.workload)):
-            yield self._group(context, cores)
+            yield self._group(started, cores)
 
-    def _group(self, context: Any, cores: tuple[int, ...]) -> Group:
+    def _group(self, started: Any, cores: tuple[int, ...]) -> Group:
         with contextlib.ExitStack() as stack:
             sides = (self.a, self.a, self.b, self.b)
-            processes = [stack.enter_context(_Process(context, side, self, cores)) for side in sides]
+            processes = [stack.enter_context(_Process(started, side, self, cores)) for side in sides]
             for process in processes:
                 process.ready()
-            rounds = [{place: processes[place].turn() for place in order} for order, _ in zip(cycle(ORDERS), range(self.turns))]
+            orders = [ORDERS[number % len(ORDERS)] for number in range(self.turns)]
+            rounds = [{place: processes[place].turn() for place in order} for order in orders]
         series = [tuple(turns[place] for turns in rounds) for place in range(len(sides))]
         seconds = sum(sum(turn.elapsed) for turns in series for turn in turns)
         return Group(((series[0], series[1]), (series[2], series[3])), seconds, cores)
@@ -91,24 +86,14 @@ def core_sets(work: Workload) -> list[tuple[int, ...]]:
     return [cores for cores in sets if len(cores) == work.threads] or [()]
 
 
-def _context() -> Any:
-    methods = multiprocessing.get_all_start_methods()
-    context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    if "forkserver" in methods:
-        os.environ.setdefault(imports.VARIABLE, ",".join(LIBRARIES))
-        context.set_forkserver_preload(["bench.sweep.turns", "bench.sweep.executors.in_advance"])
-    return context
-
-
 class _Process:
     """A process of one side; ended when the group ends."""
 
-    def __init__(self, context: Any, side: Side, pair: Pair, cores: tuple[int, ...]) -> None:
+    def __init__(self, started: Any, side: Side, pair: Pair, cores: tuple[int, ...]) -> None:
         self._side, self._timeout = side, pair.timeout
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, side, pair.metric, cores), daemon=True)
-        with imports.with_our_path():
-            self._process.start()
+        self._pipe, theirs = started.Pipe()
+        self._process = started.Process(target=serve, args=(theirs, side, pair.metric, cores), daemon=True)
+        start(self._process)
         theirs.close()
 
     def __enter__(self) -> _Process:
@@ -149,8 +134,8 @@ def serve(pipe: Connection, side: Side, metric: str, cores: Sequence[int]) -> No
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver
     os.dup2(2, 1)
     try:
-        _move(side)
-        from bench.sweep.turn import prepared  # from the root of the side
+        move(side.folder, side.root)
+        from bench.sweep.side_process import prepared  # from the root of the side
 
         turn: Callable[[], dict[str, Any]] = prepared(side.variant, side.workload, side.plugins, metric, tuple(cores))
         pipe.send(("ready", None))
@@ -168,14 +153,3 @@ def _described(error: BaseException) -> str:
     from bench.sweep.executors.local import described
 
     return described(error)
-
-
-def _move(side: Side) -> None:
-    """Work in the side's folder, and import our packages from its root."""
-    if side.folder:
-        os.chdir(side.folder)
-    if not side.root or Path(side.root, "bench") == Path(__file__).parents[1]:
-        return
-    sys.path.insert(0, side.root)
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("bench", "architectures")]:
-        del sys.modules[name]
