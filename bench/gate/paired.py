@@ -25,6 +25,9 @@ LOW = 0.1
 COMPUTES = 0.95
 """CPU time stands for a call where it is at least this fraction of the elapsed time, and no more than all of it."""
 
+LEAST_DISTURBED = 0.95
+"""The quantile of CPU time by elapsed time that stands for a call which no other process disturbed."""
+
 EXIT: Mapping[str, int] = {"pass": 0, "regression": 1, "inconclusive": 3, "broken": 4, "win": 5}
 
 
@@ -209,7 +212,10 @@ def _log(turns: Sequence[Turn], estimator: Estimator) -> float:
 
 
 def _computes(groups: Sequence[Group]) -> bool:
-    """Whether calls do nothing but compute on one core: CPU time is then the elapsed time without other processes."""
+    """Whether calls do nothing but compute on one core: CPU time is then the elapsed time without other processes.
+
+    It is read off the least disturbed calls of each side.
+    """
     sides = [[turn for group in groups for twin in group.turns[side] for turn in twin] for side in (0, 1)]
-    fractions = [[median(t.cpu) / median(t.elapsed) for t in turns if not t.disturbed] for turns in sides]
-    return all(each and COMPUTES <= median(each) <= 2 - COMPUTES for each in fractions)
+    fractions = [[c / e for turn in turns for c, e in zip(turn.cpu, turn.elapsed, strict=True)] for turns in sides]
+    return all(COMPUTES <= quantile(each, LEAST_DISTURBED) <= 2 - COMPUTES for each in fractions)

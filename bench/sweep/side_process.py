@@ -24,7 +24,7 @@ from bench.spec.variant import Variant
 from bench.spec.workload import Workload
 from bench.sweep.subjects import subject_of
 
-SECONDS, CALLS = 0.04, 15
+SECONDS, CALLS = 0.04, 60
 """A turn ends after so many seconds of calls, or so many calls."""
 
 WARMUP = 3

@@ -17,13 +17,13 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from bench.hardware.environment import device_kind
-from bench.results.turns import Group, SideError, Turn
+from bench.results.turns import TIMED, Group, SideError, Turn
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload
 from bench.sweep.roots import context, move, start
 
 TURNS = 16
-"""Turns of each process in a group."""
+"""Turns of each process in a group, of a metric that is timed call by call; another is measured once a process."""
 
 TIMEOUT = 600.0
 """Seconds after which a process that does not answer has hung."""
@@ -55,8 +55,12 @@ class Pair:
     a: Side
     b: Side
     metric: str = "latency"
-    turns: int = TURNS
     timeout: float = TIMEOUT
+
+    @property
+    def turns(self) -> int:
+        """How many turns each process of a group takes."""
+        return TURNS if self.metric in TIMED else 1
 
     def groups(self) -> Iterator[Group]:
         """Groups without end, on other cores in turn. Raises SideError for a side that does not run."""
