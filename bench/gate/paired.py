@@ -132,7 +132,7 @@ def compared(
 ) -> list[Comparison]:
     """Decide every comparison, or as many as `budget` seconds in all allow.
 
-    Each has the first groups in turn. The time that is left goes to that undecided comparison which needs the fewest
+    Each has the first groups in turn. The time that is left goes to that inconclusive comparison which needs the fewest
     further groups. `notify` is called after each group.
     """
     running = [_Running(task.name, task.metric, task.groups, task.better) for task in tasks]
@@ -146,11 +146,11 @@ def compared(
 
 
 def _next(states: Mapping[int, Comparison], rule: Rule) -> int | None:
-    undecided = {place: s for place, s in states.items() if s.verdict == "inconclusive" and s.rounds < rule.most}
-    first = {place: s.rounds for place, s in undecided.items() if s.rounds < rule.least}
+    open_ones = {place: s for place, s in states.items() if s.verdict == "inconclusive" and s.rounds < rule.most}
+    first = {place: s.rounds for place, s in open_ones.items() if s.rounds < rule.least}
     if first:
         return min(first, key=lambda place: (first[place], place))
-    left = {place: (s.rounds_needed or math.inf) - s.rounds for place, s in undecided.items()}
+    left = {place: (s.rounds_needed or math.inf) - s.rounds for place, s in open_ones.items()}
     return min(left, key=lambda place: (left[place], states[place].rounds)) if left else None
 
 

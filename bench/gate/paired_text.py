@@ -43,7 +43,7 @@ def lines(comparison: Comparison) -> Iterator[str]:
     yield f"{comparison.rounds} rounds of four processes, {comparison.seconds:.0f} s of calls; {comparison.estimator}"
     yield _calibration(comparison)
     if comparison.verdict == "inconclusive":
-        yield _undecided(comparison)
+        yield _what_would_decide(comparison)
     if comparison.trouble:
         yield f"disturbed: {', '.join(comparison.trouble)}"
 
@@ -65,7 +65,7 @@ def _calibration(comparison: Comparison) -> str:
     )
 
 
-def _undecided(comparison: Comparison) -> str:
+def _what_would_decide(comparison: Comparison) -> str:
     if comparison.rounds_needed is None:
         return "the ratio lies at the tolerance: no number of rounds decides; choose another --tolerance"
     more = comparison.rounds_needed - comparison.rounds
