@@ -1,9 +1,9 @@
 """Measurements and their keys: a hash of what a measurement's value depends on, and of nothing else.
 
 static    resolved axes, input shape, sources of the family and of the metric, library versions
-speed     all of that, and batch, device, driver, library build, threads, dtype, clock policy, and how a
-          forward pass is run: memory layout, compiled or not, replayed from a CUDA graph or not
-accuracy  all of static, and task, dataset with fingerprint, recipe, seed, dtype, kind of device
+speed     all of that, and batch, device, driver, library build, threads, dtype, clock and numeric policy,
+          and how a forward pass is run: memory layout, compiled or not, replayed from a CUDA graph or not
+accuracy  all of static, and task, dataset with fingerprint, recipe, seed, dtype, kind of device, numeric policy
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ class _Maker:
     def speed(self, variant: Variant) -> dict[str, Any]:
         work = self.ablation.workload_of(variant)
         machine = {**device_facts(work.device), "build": torch_build()}
-        how = {"layout": work.layout, "compile": work.compile, "graph": work.graph}
+        how = {"layout": work.layout, "compile": work.compile, "graph": work.graph, **_numeric(work)}
         return {"batch": work.batch, "dtype": work.dtype, "threads": work.threads, "machine": machine, **how}
 
     def training(self, variant: Variant) -> dict[str, Any]:
@@ -211,6 +211,7 @@ class _Maker:
             "recipe": self.ablation.recipe_of(variant).model_dump(),
             "dtype": work.dtype,
             "device": device_kind(work.device),
+            **_numeric(work),
             **self.named(variant, (dataset.axes, dict(work.dataset_axes))),
             **_named_files(task.files),
             **({"subset": SUBSET} if FRACTION.name in dict(work.dataset_axes) else {}),
@@ -221,6 +222,11 @@ class _Maker:
         pairs = ((self.axes(variant.architecture), variant.values), *more)
         files = [path for axes, values in pairs for path in named_files(axes, values)]
         return _weights(variant) | ({"file": {path: file_digest(Path(path)) for path in files}} if files else {})
+
+
+def _numeric(work: Workload) -> dict[str, Any]:
+    """The numeric policy; nothing where it is PyTorch's on a device without TF32."""
+    return {"numeric": work.numeric} if work.numeric else {}
 
 
 def _weights(variant: Variant) -> dict[str, Any]:

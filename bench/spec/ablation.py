@@ -114,7 +114,8 @@ class Ablation:
 
     def effective_settings(self, variant: Variant) -> dict[str, Any]:
         """The settings of a variant that any measurement of the ablation depends on."""
-        return with_effect(variant.settings, {metric.kind for metric in self.metrics})
+        device = self.workload_of(variant).device
+        return with_effect(variant.settings, {metric.kind for metric in self.metrics}, device)
 
     @property
     def workloads(self) -> tuple[Workload, ...]:
