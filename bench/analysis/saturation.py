@@ -81,9 +81,12 @@ def _rate(summary: Summary, variant: str, batch: int) -> Rate | None:
 
 @dataclass(frozen=True)
 class Fitting:
-    """The largest batch for which the memory of a device suffices, by the memory of one image."""
+    """The largest batch for which the memory of a device suffices, by the memory of one image.
 
-    variant: str
+    `axes` are those that vary and differ from the baseline, without the batch.
+    """
+
+    axes: tuple[tuple[str, str], ...]
     batch: int
     free_mib: float
     image_mib: float
@@ -99,7 +102,15 @@ def fitting(summary: Summary) -> list[Fitting]:
     for aggregate in summary.of("memory") if {BATCH, SHAPE} & {*summary.results.varied} else ():
         for detail in (each for each in aggregate.details if each.get("largest_batch")):
             batch, common = batches.get(aggregate.variant, (1, aggregate.variant))
-            one = Fitting(aggregate.variant, detail["largest_batch"], detail["free_mib"], detail["image_mib"])
+            axes = _own_axes(summary, aggregate.variant)
+            one = Fitting(axes, detail["largest_batch"], detail["free_mib"], detail["image_mib"])
             if common not in largest or batch > largest[common][0]:
                 largest[common] = (batch, one)
     return [one for _, one in largest.values()]
+
+
+def _own_axes(summary: Summary, variant: str) -> tuple[tuple[str, str], ...]:
+    results = summary.results
+    own, baseline = results.axes[variant], results.axes[results.baseline]
+    varied = [name for name in results.varied if name in own and name != BATCH]
+    return tuple((name, own[name]) for name in varied if own[name] != baseline.get(name))

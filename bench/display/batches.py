@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 
 from bench.analysis.saturation import NEAR, Fitting, Saturation, fitting, saturations
 from bench.analysis.summary import Summary
 
 
-def batch_notes(summary: Summary, named: Mapping[str, str]) -> Iterator[str]:
+def batch_notes(summary: Summary) -> Iterator[str]:
     """Notes under a table whose variants differ in batch or input size; nothing under others."""
     yield from map(_saturated, saturations(summary))
-    yield from (_fits(one, named[one.variant]) for one in fitting(summary))
+    yield from map(_fits, fitting(summary))
+
+
+def _at(axes: Sequence[tuple[str, str]]) -> str:
+    return f" at {', '.join(f'{axis}={text}' for axis, text in axes)}" if axes else ""
 
 
 def _saturated(one: Saturation) -> str:
-    where = ", ".join(f"{axis}={text}" for axis, text in one.common)
     best_batch, best = one.best
-    name = f"throughput{f' at {where}' if where else ''}"
+    name = f"throughput{_at(one.common)}"
     if one.disturbed:
         batches = ", ".join(map(str, one.disturbed))
         why = f"since the times of batch {batches} were disturbed"
@@ -28,8 +31,8 @@ def _saturated(one: Saturation) -> str:
     return f"{text}; within {1 - NEAR:.0%} of it from batch {one.batch} on, which saturates the device"
 
 
-def _fits(one: Fitting, name: str) -> str:
+def _fits(one: Fitting) -> str:
     return (
-        f"largest batch that fits with the network of {name}: about {one.batch:,} "
+        f"largest batch that fits{_at(one.axes) or ' with the baseline'}: about {one.batch:,} "
         f"({one.image_mib:.3g} MiB an image, {one.free_mib:,.0f} MiB were free)"
     )

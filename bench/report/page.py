@@ -129,7 +129,7 @@ def _number_notes(summary: Summary) -> Iterator[str]:
     """What the numbers of the table are: their clocks, what their counts leave out, how differences are judged."""
     labels = names(summary.results)
     yield from timing_notes(summary, labels)
-    yield from batch_notes(summary, labels)
+    yield from batch_notes(summary)
     yield from uncounted_notes(summary, labels)
     yield from inference_notes(summary)
 
