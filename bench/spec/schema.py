@@ -42,6 +42,7 @@ class CompareWith(_Section):
 
     architecture: str
     axes: dict[str, Any] = {}
+    output: str | int | None = None
     label: Line | None = None
 
 
@@ -78,6 +79,7 @@ class AblationFile(_Section):
 
     question: Line
     architecture: str
+    output: str | int | None = None
     source: OptionalLine = ""
     baseline: dict[str, Any] = {}
     vary: dict[str, list[Any]] = {}
