@@ -17,6 +17,8 @@ OUTPUT, FITTED = "output", "fitted_to"
 """The axes that fitting adds: the output that is scored, None for the one of the rule; and the task."""
 ADDED = (OUTPUT, FITTED)
 
+OUTPUT_AXIS = Axis(OUTPUT, "any", None, optional=True, examples=("out", "logits", -1))
+
 CLASSES = ("classes", "num_classes", "n_classes", "num_labels", "n_labels")
 USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
     "classes": CLASSES,
@@ -72,14 +74,14 @@ def fitted(entry: Architecture, task: str) -> Architecture:
     """The same network for a task; an axis `output` where its constructor has no argument of that name."""
     if not task:
         return entry
-    added = [Axis(OUTPUT, "any", None, optional=True), Axis(FITTED, "str", task)]
+    added = [OUTPUT_AXIS, Axis(FITTED, "str", task)]
     own = {axis.name for axis in entry.axes}
     return replace(entry, task=task, axes=(*entry.axes, *(axis for axis in added if axis.name not in own)))
 
 
 def is_fitted(entry: Architecture) -> bool:
     """Whether the axis `output` says which output of a network is scored."""
-    return is_foreign(entry.name) and bool(entry.task) and entry.axis(OUTPUT) is not None
+    return is_foreign(entry.name) and OUTPUT_AXIS in entry.axes
 
 
 def required(entry: Architecture, requires: Mapping[str, Any], channels: int | None) -> dict[str, Any]:

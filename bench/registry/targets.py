@@ -77,13 +77,20 @@ def _loaded(name: str, build: Callable[..., Any], axes: Mapping[str, Any]) -> An
     weights = [f"{axis}={text_of(axes[axis])}" for axis in WEIGHTS if axes.get(axis)]
     if not weights or name.partition(":")[0] not in ZOOS:
         return build(**axes)
+    stated = f"{name}: its weights ({', '.join(weights)})"
+    if stated in _MISSING:
+        raise RegistryError(_MISSING[stated])
     try:
         return build(**axes)
     except Exception as error:
-        first = (str(error).splitlines() or [""])[0]
-        advice = "load them once where there is a connection, into the cache of the library, or leave them out"
-        problem = f"its weights ({', '.join(weights)}) cannot be had: {type(error).__name__}: {first}"
-        raise RegistryError(f"{name}: {problem}; {advice}") from error
+        first = (str(error).splitlines() or [""])[0].rstrip(". ")
+        advice = "load them once where there is a connection, into the library's cache, or leave them out"
+        _MISSING[stated] = f"{stated} cannot be had; {advice} ({type(error).__name__}: {first})"
+        raise RegistryError(_MISSING[stated]) from error
+
+
+_MISSING: dict[str, str] = {}
+"""Weights that this process could not get -> why; a library tries for a minute before it gives up."""
 
 
 def source(entry: Architecture, plugins: Sequence[str] = ()) -> Source | None:

@@ -26,13 +26,13 @@ def _in_words(variant: Variant, shape: tuple[int, ...], plugins: tuple[str, ...]
     import torch
 
     from bench.registry.outputs import fit_of
+    from bench.structure.modes import moved
 
     family = runnable(variant.architecture, plugins)
     try:
-        network = Subject(lambda: family.build(**variant.values), shape).structure
+        network = moved(Subject(lambda: family.build(**variant.values), shape).structure, "meta")
         fit = fit_of(network)
-        device = next(network.parameters(), torch.empty(0, device="meta")).device
         with torch.no_grad():
-            return fit.described(network, (torch.empty(1, *shape, device=device),)) if fit else ""
+            return fit.described(network, (torch.empty(1, *shape, device="meta"),)) if fit else ""
     except Exception as error:
         return f"not known: {described(error)}"
