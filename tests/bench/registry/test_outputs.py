@@ -100,7 +100,11 @@ def test_a_key_names_another_output(result, key):
 @pytest.mark.parametrize(
     ("result", "key", "message"),
     [
-        ({"x": MAIN, "y": OTHER}, None, r"Giving gave dict with x \(2, 3, 4, 4\), y .* as output: KEY \(there is: x, y\)"),
+        (
+            {"x": MAIN, "y": OTHER},
+            None,
+            r"Giving gave dict with x \(2, 3, 4, 4\), y .* as output: KEY \(there is: x, y\)",
+        ),
         ({"out": MAIN}, "aux", r"there is no output 'aux' \(there is: out\)"),
         ([MAIN], 3, r"there is no output 3 \(there is: 0\)"),
         ("text", None, "Giving gave a str: there is no tensor"),
@@ -121,7 +125,9 @@ def test_scores_of_pixels_get_the_size_of_the_image():
     assert said == "'out' of dict with out (2, 3, 4, 3), aux (2, 3, 4, 4), resized bilinearly to 8 x 6"
 
 
-@pytest.mark.parametrize(("task", "result"), [("pose", MAIN), ("segmentation", torch.zeros(2, 5)), ("classification", MAIN)])
+@pytest.mark.parametrize(
+    ("task", "result"), [("pose", MAIN), ("segmentation", torch.zeros(2, 5)), ("classification", MAIN)]
+)
 def test_other_results_keep_their_size(task, result):
     assert fit(Giving(result), task, None).eval()(IMAGES) is result
 

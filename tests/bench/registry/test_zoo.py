@@ -93,7 +93,9 @@ def test_weights_that_cannot_be_had_are_one_plain_line(monkeypatch):
 
     monkeypatch.setattr(timm, "create_model", failing)
     for _ in range(2):
-        with pytest.raises(RegistryError, match=r"^timm:resnet18: its weights \(pretrained=true\) cannot be had; .* \(OSError: no"):
+        with pytest.raises(
+            RegistryError, match=r"^timm:resnet18: its weights \(pretrained=true\) cannot be had; .* \(OSError: no"
+        ):
             runnable("timm:resnet18").build(pretrained=True)
     assert tries == [{"pretrained": True}]  # a library tries for a minute, which is not repeated
 

@@ -71,10 +71,14 @@ def test_input_channels_are_set_where_they_are_not_the_usual_ones(net):
 
 
 def test_arguments_of_a_library_vary(net):
-    ablation = net('architecture: "torchvision:mobilenet_v3_large"\nbaseline: {width_mult: 1.0}\nvary: {width_mult: [0.5]}\n')
+    ablation = net(
+        'architecture: "torchvision:mobilenet_v3_large"\nbaseline: {width_mult: 1.0}\nvary: {width_mult: [0.5]}\n'
+    )
     assert [variant.values["width_mult"] for variant in ablation.variants] == [1.0, 0.5]
     pytest.importorskip("segmentation_models_pytorch", reason="smp is an optional extra")
-    ablation = net("architecture: smp:Unet\nvary: {encoder_name: [mobilenet_v2], decoder_channels: [[64, 32, 16, 8, 8]]}\n")
+    ablation = net(
+        "architecture: smp:Unet\nvary: {encoder_name: [mobilenet_v2], decoder_channels: [[64, 32, 16, 8, 8]]}\n"
+    )
     assert [variant.values["encoder_name"] for variant in ablation.variants] == ["resnet34", "mobilenet_v2", "resnet34"]
     assert ablation.variants[2].values["decoder_channels"] == (64, 32, 16, 8, 8)
 
@@ -88,7 +92,10 @@ def test_arguments_of_a_library_vary(net):
         ('architecture: "timm:resnet18"\nbaseline: {global_pool: {a: 1}}\n', "axis 'global_pool' takes str"),
         ('architecture: "timm:resnet18"\nbaseline: {layers: {a: 1}}\n', "takes a number, text, true, false or a list"),
         ('architecture: "timm:resnet18"\nvary: {base_width: [32]}\n', "state its value in 'baseline'"),
-        ("architecture: fcn\noutput: aux\n", r"5:1: 'output' is for networks of libraries and files; 'fcn' has one output"),
+        (
+            "architecture: fcn\noutput: aux\n",
+            r"5:1: 'output' is for networks of libraries and files; 'fcn' has one output",
+        ),
         ("architecture: net.py:own\noutput: aux\n", r"5:1: 'output' is for networks of libraries and files"),
         (LRASPP + "output: out\nbaseline: {output: out}\n", "'output' is stated twice"),
         (LRASPP + "output: [out]\n", "'output'"),
@@ -142,11 +149,15 @@ def test_variants_are_the_same_where_smp_is_not_installed(net, monkeypatch):
 
 def test_a_file_with_networks_of_libraries_is_read_without_importing_them(tmp_path):
     path = tmp_path / "a.yaml"
-    path.write_text(HEAD + UNET + 'compare_with: [{architecture: "timm:resnet18"}, {architecture: "torchvision:fcn_resnet50"}]\n')
+    path.write_text(
+        HEAD + UNET + 'compare_with: [{architecture: "timm:resnet18"}, {architecture: "torchvision:fcn_resnet50"}]\n'
+    )
     code = f"import sys; from bench.spec.ablation import load; load({str(path)!r}); print({{'torch', 'timm'}} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
 def test_networks_for_costs_alone_are_not_fitted(net):
-    ablation = net('architecture: "timm:resnet18"\n', "question: q\nmetrics: [params, macs]\nworkload: {shape: [3, 64, 64]}\n")
+    ablation = net(
+        'architecture: "timm:resnet18"\n', "question: q\nmetrics: [params, macs]\nworkload: {shape: [3, 64, 64]}\n"
+    )
     assert ablation.baseline.values == {}

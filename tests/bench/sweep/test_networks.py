@@ -43,7 +43,7 @@ compare_with:
   - {architecture: "torchvision:lraspp_mobilenet_v3_large"}
 metrics: [params, macs, miou]
 main: miou
-workload: {dataset: boundaries, shape: [3, 32, 32], batch: 2}
+workload: {dataset: {name: boundaries, train_count: 4, val_count: 4}, shape: [3, 32, 32], batch: 2}
 train: {steps: 1, batch: 2, mode: fp32}
 """
 
@@ -74,7 +74,10 @@ def named(done, start, metric="miou"):
 @pytest.mark.parametrize(
     ("name", "output"),
     [
-        ("net.py:two(classes=2,main=out)", "'out' of dict with out (1, 2, 16, 16), aux (1, 2, 32, 32), resized bilinearly to 32 x 32"),
+        (
+            "net.py:two(classes=2,main=out)",
+            "'out' of dict with out (1, 2, 16, 16), aux (1, 2, 32, 32), resized bilinearly to 32 x 32",
+        ),
         ("torchvision:lraspp_mobilenet_v3_large(num_classes=2)", "'out' of OrderedDict with out (1, 2, 32, 32)"),
         (
             "net.py:two(classes=2,main=first,output=first)",
@@ -121,7 +124,7 @@ def test_smp_is_trained_too(tmp_path, monkeypatch):
     (tmp_path / "a.yaml").write_text(
         "question: q\narchitecture: smp:Unet\n"
         "baseline: {encoder_name: mobilenet_v2, decoder_channels: [8, 8, 8, 8, 8]}\nmetrics: [params, miou]\n"
-        "workload: {dataset: boundaries, shape: [3, 40, 32]}\ntrain: {steps: 1, batch: 2, mode: fp32}\n"
+        "workload: {dataset: {name: boundaries, train_count: 4, val_count: 4}, shape: [3, 40, 32]}\ntrain: {steps: 1, batch: 2, mode: fp32}\n"
     )
     with Store(tmp_path / "store.sqlite") as store:
         planned = plan(load("a.yaml"), store)
