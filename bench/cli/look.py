@@ -109,10 +109,10 @@ def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
     from bench.registry.foreign import is_foreign
     from bench.registry.targets import declared
 
-    foreign = (
-        [{"kind": "architectures", **_properties(declared(name, plugins)), "name": name}] if is_foreign(name) else []
-    )
-    rows = foreign or [row for kind in KINDS for row in _listed(kind, plugins)]
+    if is_foreign(name):
+        rows = [{"kind": "architectures", **_properties(declared(name, plugins)), "name": name}]
+    else:
+        rows = [row for kind in KINDS for row in _listed(kind, plugins)]
     if all(row["name"] != name for row in rows):
         raise RegistryError(f"nothing is called '{name}'{suggestion(name, [row['name'] for row in rows])}")
     for row in rows:
@@ -135,7 +135,7 @@ def _shown(row: dict[str, Any], plugins: tuple[str, ...]) -> dict[str, Any]:
     unknown = "the library's" if isinstance(entry, Foreign) else None
     axes = [
         {"axis": a.name, "takes": a.accepts(), "default": unknown if a.required else text_of(a.default)}
-        for a in entry.axes
+        for a in getattr(entry, "options", entry.axes)
     ]
     facts = [
         {"quantity": f.quantity, "value": f.value, "when": dict(f.when), "source": f.source, **_details(f)}
@@ -257,11 +257,12 @@ def _check_split(
 ) -> None:
     """Read the files and the examples of a split as a run does, and print how many there are."""
     from bench.data.locate import files_of
+    from bench.data.subset import own_axes
     from bench.sweep.plugin_checks import check_files, load
 
     check_files(entry)
     if not entry.embedded:
-        files_of(entry, data, split, values)
+        files_of(entry, data, split, own_axes(values))
     loaded = load(entry, data, split, shape=shape, **values)
     echo(f"{split}: {len(loaded):,} examples")
     for reason, count in loaded.left_out.items():

@@ -8,7 +8,7 @@ from typing import Any
 
 CONDITIONS = (
     "task", "dataset", "fingerprint", "shape", "recipe", "batch", "dtype", "device", "threads", "layout", "compile",
-    "graph", "machine", "clock", "weights", "files",
+    "graph", "held_back", "machine", "clock", "weights", "files",
 )  # fmt: skip
 """The settings that a number depends on. They are parts of its key, except `clock`, which the detail of a time states.
 

@@ -54,9 +54,8 @@ class Context:
         Empty where none of them says so.
         """
         file, names = self.file, self.registries
-        dataset = (
-            file.workload.dataset.get("name") if isinstance(file.workload.dataset, dict) else file.workload.dataset
-        )
+        dataset = file.workload.dataset or file.baseline.get("workload.dataset")
+        dataset = dataset.get("name") if isinstance(dataset, dict) else dataset
         if isinstance(dataset, str) and dataset in names.datasets:
             return names.datasets.get(dataset).task
         families = [file.architecture, *(each.architecture for each in file.compare_with)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -74,10 +75,22 @@ class WorkloadSection(_Section):
     graph: bool = False
 
 
+class TuneSection(_Section):
+    """A search over the recipe that every variant gets before the reported runs; see `bench.spec.tuning`."""
+
+    over: dict[str, list[Any]] = Field(min_length=1)
+    runs: int | None = Field(default=None, ge=1, le=MOST)
+    on: float = Field(default=0.15, gt=0, lt=1)
+    steps: int | float | None = Field(default=None, gt=0, le=MOST)
+    seeds: int | list[int] = 1
+    metric: str = ""
+
+
 class AblationFile(_Section):
     """The keys of an ablation file."""
 
     question: Line
+    extends: str = ""
     architecture: str
     output: str | int | None = None
     source: OptionalLine = ""
@@ -92,6 +105,7 @@ class AblationFile(_Section):
     main: str = ""
     workload: WorkloadSection = WorkloadSection()
     train: Recipe = Recipe()
+    tune: TuneSection | None = None
     seeds: int | list[int] = 1
     timeout: float = Field(default=3600.0, gt=0, le=1e7, description="seconds that one measurement may take")
     answers: list[Answer] = []
@@ -102,6 +116,7 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     (): AblationFile,
     ("workload",): WorkloadSection,
     ("train",): Recipe,
+    ("tune",): TuneSection,
     ("exclude",): Exclusion,
     ("compare_with",): CompareWith,
     ("answers",): Answer,
@@ -118,7 +133,7 @@ def with_new_keys(document: Document) -> Document:
     positions = {
         (*[OLD_KEYS.get(key, key) for key in path[:1]], *path[1:]): at for path, at in document.positions.items()
     }
-    return Document(document.path, data, positions)
+    return replace(document, data=data, positions=positions)
 
 
 def validated(document: Document) -> AblationFile:
@@ -162,7 +177,8 @@ def _explained(document: Document, path: tuple[Any, ...], errors: Sequence[Any])
 
 def reason(errors: Sequence[Any]) -> str:
     """What pydantic's errors at one place say: what would have worked, and what stands there."""
-    messages = dict.fromkeys(each["msg"][0].lower() + each["msg"][1:] for each in errors)
+    texts = [each["msg"].removeprefix("Value error, ") for each in errors]
+    messages = dict.fromkeys(text[0].lower() + text[1:] for text in texts)
     message = " or ".join(messages).replace(" or input should be ", " or ")
     value = errors[0]["input"]
     shown = _shown(value) if errors[0]["type"].endswith("_type") else text_of(value)

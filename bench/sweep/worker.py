@@ -153,7 +153,7 @@ class SignatureJob:
             return Signature(request.key, error=described(error))
 
 
-TRAINING_FACTS = ("mode", "seconds", "cpu_seconds", "refused", "job_seconds")
+TRAINING_FACTS = ("mode", "seconds", "cpu_seconds", "refused", "job_seconds", "steps")
 """What the detail of a score says of the training run."""
 
 
@@ -162,7 +162,8 @@ class TrainJob:
     """One training run: a variant trained from a seed, evaluated, and all its accuracy measurements.
 
     `evaluation` is what an earlier run stored of this training run; with it nothing is trained. `runs` is the number of
-    training runs of this variant in the ablation, which share the admission of a precision mode.
+    training runs of this variant in the ablation, which share the admission of a precision mode. `held_back` is the
+    fraction of the training split that a search run is judged on, in place of the validation split.
     """
 
     requests: tuple[Request, ...]
@@ -172,6 +173,7 @@ class TrainJob:
     evaluation: Evaluation | None = None
     attempt: int = 1
     runs: int = 1
+    held_back: float = 0.0
 
     def __call__(self, emit: Emit) -> None:
         first, started, process = self.requests[0], time.perf_counter(), ProcessState()
@@ -182,7 +184,7 @@ class TrainJob:
                     _import_all(first, self.plugins)
                 emit(Imported(first.training_run))
                 with process.kept():
-                    evaluation = trained(first, self.recipe, self.data, emit, self.plugins, self.runs)
+                    evaluation = trained(first, self.recipe, self.data, emit, self.plugins, self.runs, self.held_back)
             except FAILURES as error:
                 _emit_failures(self.requests, error, started, emit, self.plugins)
                 return
