@@ -22,8 +22,9 @@ from typing import Any
 
 from bench.hardware.environment import device_facts, device_kind, torch_build
 from bench.registry import Axis, Entry, Metric, RegistryError, targets
-from bench.registry.catalogue import declarations, package_folder, source_of
+from bench.registry.catalogue import Source, declarations, package_folder, source_of
 from bench.registry.entries import FRACTION
+from bench.registry.foreign import is_foreign
 from bench.registry.versions import library_version
 from bench.results.sources import closure, code_digest, digest, file_digest, libraries
 from bench.spec.ablation import Ablation
@@ -190,7 +191,7 @@ class _Maker:
         """Digests of the sources behind a family and `entries`, and the versions of the libraries they import."""
         modules = _entry_modules(architecture, entries, self.ablation.plugins)
         family = targets.declared(architecture, self.ablation.plugins)
-        foreign = () if "architecture" in modules else (family.module,)
+        foreign = () if "architecture" in modules else LIBRARIES.get(family.module, (family.module,))
         versions = {"python": platform.python_version().rpartition(".")[0]} | dict(
             libraries(tuple(modules.values()), foreign)
         )
@@ -296,9 +297,15 @@ def _entry_modules(architecture: str, entries: Sequence[Entry], plugins: Sequenc
     """Role -> (module, file) of a family, where it is not of a zoo, and of `entries`."""
     source = targets.source(targets.declared(architecture, plugins), plugins)
     sources = {"architecture": source} if source else {}
+    sources |= {"outputs": Source(*_own(OUTPUTS))} if is_foreign(architecture) else {}
     sources |= {type(entry).__name__.lower(): source_of(entry, plugins) for entry in entries}
     return {role: (source.module, source.path) for role, source in sources.items()}
 
+
+OUTPUTS = "bench.registry.outputs"
+"""The module that says which output of a network is scored, where no registered architecture says so."""
+LIBRARIES: Mapping[str, tuple[str, ...]] = {"smp": ("segmentation_models_pytorch", "timm")}
+"""The libraries behind a zoo, where it is not called like its library or has encoders of another one."""
 
 INSTRUMENTS = {
     "subject": (("bench.hardware.subject", False), ("bench.sweep.subjects", False)),
@@ -329,7 +336,11 @@ def instrument(role: str) -> dict[str, dict[str, str]]:
 
 def _instrument_files(role: str) -> Iterator[tuple[str, Path, bool]]:
     for module, whole in INSTRUMENTS[role]:
-        yield module, package_folder("bench").joinpath(*module.split(".")[1:]).with_suffix(".py"), whole
+        yield *_own(module), whole
+
+
+def _own(module: str) -> tuple[str, Path]:
+    return module, package_folder("bench").joinpath(*module.split(".")[1:]).with_suffix(".py")
 
 
 @functools.cache

@@ -92,10 +92,11 @@ def _check_values(reference: _Reference, variants: Sequence[Variant]) -> None:
     """Raises VariantError for an axis that the family does not have, or a value that none of its variants has."""
     family = [_value_texts(variant) for variant in variants if variant.architecture == reference.architecture]
     for axis, value in reference.values.items():
-        if axis not in family[0]:
-            hint = suggestion(axis, list(family[0]))
+        axes = list(dict.fromkeys(name for texts in family for name in texts))
+        if axis not in axes:
+            hint = suggestion(axis, axes)
             raise VariantError(f"'{reference.architecture}' has no axis '{axis}'{hint}")
-        values = list(dict.fromkeys(texts[axis] for texts in family))
+        values = list(dict.fromkeys(texts[axis] for texts in family if axis in texts))
         if value not in values:
             raise VariantError(f"no variant here has {axis}={value}{suggestion(value, values)}")
 

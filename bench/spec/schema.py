@@ -44,6 +44,7 @@ class CompareWith(_Section):
 
     architecture: str
     axes: dict[str, Any] = {}
+    output: str | int | None = None
     label: Line | None = None
 
 
@@ -96,6 +97,7 @@ class AblationFile(_Section):
     question: Line
     extends: str = ""
     architecture: str
+    output: str | int | None = None
     source: OptionalLine = ""
     baseline: dict[str, Any] = {}
     vary: dict[str, list[Any]] = {}

@@ -25,6 +25,7 @@ from bench.sweep.executors.local import described
 from bench.sweep.isolation import Isolation, SharedEvaluation, SharedSubject, StateChangedError
 from bench.sweep.libraries import refuse_broken_torch
 from bench.sweep.process_state import ProcessState
+from bench.sweep.scored import scored_output
 from bench.sweep.signature import same_speed, signature, values
 from bench.sweep.subjects import subject_of
 from bench.sweep.tracebacks import stored_traceback
@@ -255,7 +256,10 @@ def measured(request: Request, isolated: Isolation[Any], plugins: tuple[str, ...
     except FAILURES as error:
         refuse_broken_torch(error)
         reading, traceback = Reading(None, error=described(error)), stored_traceback(error)
-    return storable(measurement(request, entry, reading, time.perf_counter() - started, traceback))
+    result = measurement(request, entry, reading, time.perf_counter() - started, traceback)
+    if result.error is None and request.kind != "speed":  # beside a timing, no other network may run
+        result = replace(result, detail={**result.detail, **scored_output(request.variant, request.workload, plugins)})
+    return storable(result)
 
 
 def _reading(result: Any) -> Reading:
