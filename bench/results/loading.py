@@ -214,7 +214,7 @@ def _provenance(ablation: Ablation, records: Sequence[Record]) -> dict[str, Any]
     work = ablation.workload
     registries = declarations(ablation.plugins)
     workload = {"shape": list(work.shape), "batch": work.batch, "device": work.device, "dtype": work.dtype}
-    recipe = ablation.recipe.model_dump() if ablation.trains else {}
+    recipe = ablation.recipe.stated() if ablation.trains else {}
     dataset = _dataset(registries.datasets.get(work.dataset), ablation) if work.dataset else {}
     return {
         "command": shlex.join(_command(ablation)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -43,6 +43,8 @@ class CompareWith(_Section):
     architecture: str
     axes: dict[str, Any] = {}
     label: Line | None = None
+    weights: Any = None
+    train: Literal["none"] | None = None
 
 
 class Claim(_Section):
@@ -88,6 +90,7 @@ class AblationFile(_Section):
     labels: dict[str, Line] = {}
     metrics: list[str] = Field(min_length=1)
     main: str = ""
+    weights: Any = None  # written out by bench.spec.shorthand, as in CompareWith
     workload: WorkloadSection = WorkloadSection()
     train: Recipe = Recipe()
     seeds: int | list[int] = 1
@@ -160,7 +163,8 @@ def _explained(document: Document, path: tuple[Any, ...], errors: Sequence[Any])
 
 def reason(errors: Sequence[Any]) -> str:
     """What pydantic's errors at one place say: what would have worked, and what stands there."""
-    messages = dict.fromkeys(each["msg"][0].lower() + each["msg"][1:] for each in errors)
+    texts = [each["msg"].removeprefix("Value error, ") for each in errors]
+    messages = dict.fromkeys(text[0].lower() + text[1:] for text in texts)
     message = " or ".join(messages).replace(" or input should be ", " or ")
     value = errors[0]["input"]
     shown = _shown(value) if errors[0]["type"].endswith("_type") else text_of(value)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.registry.catalogue import declarations, live
 from bench.results.freshness import Places, checker, places
 from bench.results.keys import KINDS, Request, refuse_missing_files, requests
 from bench.results.store import Row, Store
+from bench.results.weights import Named, named_weights, refuse_missing_weights
 from bench.spec.ablation import Ablation
 from bench.spec.workload import Workload
 from bench.sweep.plugin_checks import check_files
@@ -83,15 +84,29 @@ def plan(
     """
     if not reading:
         refuse_missing_files(ablation)
+    weights = named_weights(ablation, store.path) if "accuracy" in kinds else {}
+    if not reading:
+        refuse_missing_weights(ablation, weights)
     stamp = "" if reading or "accuracy" not in kinds else data_stamp(ablation, data)
     prints, note = ({}, "") if "accuracy" not in kinds else _fingerprints(ablation, store, data, reading)
-    chosen = [
-        r for r in requests(ablation, lambda w: prints.get(dataset_name(w), {}), kinds) if not only or r.metric in only
-    ]
+    every = requests(
+        ablation, lambda w: prints.get(dataset_name(w), {}), kinds, _remembered_too(weights, store, reading)
+    )
+    chosen = [r for r in every if not only or r.metric in only]
     rows = store.measured(request.key for request in chosen)
     changed = checker(places_of(ablation, data))
     planned = tuple(_status(request, rows.get(request.key), rerun, force, changed) for request in chosen)
     return Plan(ablation, planned, data, note=note, data_stamp=stamp)
+
+
+def _remembered_too(weights: Mapping[str, Named], store: Store, reading: bool) -> dict[str, Named]:
+    """The weights; for reading, a missing file counts as what it was when it was last used."""
+    if not reading:
+        for text, each in weights.items():
+            store.remember_fingerprint(f"weights {text}", each.digest or "")
+        return dict(weights)
+    last = {text: store.fingerprint(f"weights {text}") for text, each in weights.items() if each.digest is None}
+    return {text: replace(each, digest=each.digest or last.get(text)) for text, each in weights.items()}
 
 
 def places_of(ablation: Ablation, data: Path | None) -> Places:

@@ -154,6 +154,8 @@ class SignatureJob:
 
 TRAINING_FACTS = ("mode", "seconds", "cpu_seconds", "refused", "job_seconds")
 """What the detail of a score says of the training run."""
+WEIGHTS_FACTS = ("initial_weights", "kept_weights")
+"""What it says of the file that training began with, and of the one that was kept, where there is any."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,8 @@ class TrainJob:
     """One training run: a variant trained from a seed, evaluated, and all its accuracy measurements.
 
     `evaluation` is what an earlier run stored of this training run; with it nothing is trained. `runs` is the number of
-    training runs of this variant in the ablation, which share the admission of a precision mode.
+    training runs of this variant in the ablation, which share the admission of a precision mode. `keep` is the folder
+    that the trained weights are written to, as `TRAINING_RUN.safetensors`.
     """
 
     requests: tuple[Request, ...]
@@ -171,6 +174,7 @@ class TrainJob:
     evaluation: Evaluation | None = None
     attempt: int = 1
     runs: int = 1
+    keep: Path | None = None
 
     def __call__(self, emit: Emit) -> None:
         first, started, process = self.requests[0], time.perf_counter(), ProcessState()
@@ -181,7 +185,8 @@ class TrainJob:
                     _import_all(first, self.plugins)
                 emit(Imported(first.training_run))
                 with process.kept():
-                    evaluation = trained(first, self.recipe, self.data, emit, self.plugins, self.runs)
+                    file = self.keep and self.keep / f"{first.training_run}.safetensors"
+                    evaluation = trained(first, self.recipe, self.data, emit, self.plugins, self.runs, file)
             except FAILURES as error:
                 _emit_failures(self.requests, error, started, emit, self.plugins)
                 return
@@ -189,6 +194,7 @@ class TrainJob:
             evaluation = replace(evaluation, facts={**evaluation.facts, **took})
             emit(Evaluated(first.training_run, evaluation))
         training_facts = {key: evaluation.facts.get(key) for key in TRAINING_FACTS}
+        training_facts |= {key: evaluation.facts[key] for key in WEIGHTS_FACTS if key in evaluation.facts}
         isolated = Isolation(process, SharedEvaluation(evaluation), first.seed or 0)
         for request in self.requests:
             result = _accompanied(measured(request, isolated, self.plugins), isolated, self.plugins)
