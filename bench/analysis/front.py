@@ -101,7 +101,7 @@ def _p_value(summary: Summary, column: Column, winner: str, loser: str) -> float
     """The p-value of "the winner's score is better", or of "its cost is not greater"; 1 where unknown."""
     one, other = (summary.aggregates[variant, column.metric] for variant in (winner, loser))
     try:
-        difference = contrast([(1.0, one), (-1.0, other)], 0.0, summary.results.contributions)
+        difference = contrast([(1.0, one), (-1.0, other)], 0.0, summary.noise)
     except ContrastError:
         return 1.0
     decides: Callable[[Interval], bool] = leaves_out_zero if column.kind == "accuracy" else lambda ends: ends[1] <= 0

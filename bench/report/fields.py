@@ -77,6 +77,8 @@ FIELDS: Sequence[Field] = (
     Field("interval_level", lambda c: c.delta.level if c.delta and c.delta.interval else None),
     Field("interval_of_seeds", lambda c: ends(c.inferred.training()) if c.inferred else None),
     Field("interval_of_evaluation", lambda c: ends(c.inferred.evaluation()) if c.inferred else None),
+    Field("equivalence_margin", lambda c: number(c.delta.shown_margin) if c.delta else None),
+    Field("seeds_needed", lambda c: c.delta.seeds_needed if c.delta else None),
     Field("basis", lambda c: c.inferred.basis if c.inferred else None),
     Field("verdict", lambda c: c.delta.verdict if c.delta else None, ("_verdict",), lambda c: c.seeded),
     Field("coverage", lambda c: c.aggregate.coverage, ("_coverage",), lambda c: c.aggregate.coverage < 1),
@@ -97,7 +99,7 @@ def cells(summary: Summary, variant: str) -> Iterator[Cell]:
 
 
 DIFFERENCES = ("difference", "difference_spread", "pairs", "interval", "interval_level", "interval_of_seeds",
-               "interval_of_evaluation", "basis", "verdict")  # fmt: skip
+               "interval_of_evaluation", "equivalence_margin", "seeds_needed", "basis", "verdict")  # fmt: skip
 """The fields that compare with the baseline."""
 
 

@@ -1,12 +1,13 @@
 """Inference from samples: confidence intervals, tests, corrections, equivalence, Pareto fronts. Pure functions.
 
 `descriptive` describes samples, this module infers from them. Two sources of noise are kept apart and then combined:
-*training* (seeds) and *evaluation* (the sample of images that networks are judged on). An estimate has a value and a
-confidence interval at any level; every test is decided by that interval.
+*training* (seeds: `moderation`) and *evaluation* (the sample of images that networks are judged on). An estimate has a
+value and a confidence interval at any level; every test is decided by that interval.
 """
 
 from __future__ import annotations
 
+import bisect
 import functools
 import math
 import operator
@@ -61,24 +62,36 @@ class Source:
     error: float
     freedom: float
 
-    def half_width(self, level: float) -> float:
-        """Half the width of the two-sided interval; infinite without degrees of freedom."""
-        return quantile_of_t(level, self.freedom) * self.error if self.freedom > 0 else math.inf
-
 
 @dataclass(frozen=True)
 class Student:
     """A mean with independent sources of noise; with a single one it is Student's t interval.
 
-    With several, the half-width is the root of the sum of the squares of the single half-widths (recovery of variances:
-    Zou & Donner 2008, Statistics in Medicine 27:1693). The coverage is at least the level.
+    With several, the variances add up, and so does what is known of them: the degrees of freedom are those of
+    Satterthwaite 1946 (Biometrics Bulletin 2:110). Where any source has none, the interval is infinite.
     """
 
     value: float
     sources: tuple[Source, ...]
 
+    @property
+    def error(self) -> float:
+        """The standard error from all sources."""
+        return math.hypot(*(source.error for source in self.sources))
+
+    @property
+    def freedom(self) -> float:
+        """The degrees of freedom of `error`; 0 where any source has none."""
+        if any(source.freedom <= 0 for source in self.sources):
+            return 0.0
+        if self.error == 0:
+            return min(source.freedom for source in self.sources)
+        parts = ((source.error / self.error) ** 4 / source.freedom for source in self.sources)
+        return 1 / math.fsum(parts)
+
     def interval(self, level: float) -> Interval:
-        half_width = math.hypot(*(source.half_width(level) for source in self.sources))
+        freedom = self.freedom
+        half_width = quantile_of_t(level, freedom) * self.error if freedom > 0 else math.inf
         return self.value - half_width, self.value + half_width
 
 
@@ -117,41 +130,36 @@ def paired_t(differences: Sequence[float]) -> Student:
     return Student(mean(differences), (_training(differences),))
 
 
-def crossed(differences: Sequence[float], blocks: Floats) -> Student:
-    """The mean of S differences, one for each seed, over seeds and blocks of images that are random samples.
-
-    `blocks` (S, N) holds what each of N images, or blocks of images, contributes to each seed's difference
-    (`pseudovalues`). Every seed is judged on the same images, so seeds and blocks are crossed random effects,
-    d[s, n] = mean + a[s] + b[n] + e[s, n], as readers and cases are in studies of diagnosis (Dorfman, Berbaum & Metz
-    1992, Investigative Radiology 27:723). From the mean squares of the analysis of variance:
-
-        training    MS_seed / (S N): the variance of the differences over S, which contains a and e
-        evaluation  (MS_block - MS_rest) / (S N), at least 0: b alone, since e must not count twice
-
-    The two are combined by `Student`, not by pooled degrees of freedom: those of Hillis 2007 (Statistics in Medicine
-    26:596) cover 92 % with three seeds where both sources are equal, which a test shows.
-    Raises ValueError for shapes that do not fit.
-    """
-    if blocks.ndim != 2 or len(blocks) != len(differences) or blocks.shape[1] < 2:
-        raise ValueError(f"contributions of shape {blocks.shape} to {len(differences)} differences")
-    evaluation = Source(math.sqrt(max(_block_variance(blocks), 0.0)), blocks.shape[1] - 1)
-    return Student(mean(differences), (_training(differences), evaluation))
-
-
 def _training(differences: Sequence[float]) -> Source:
     return Source((deviation(differences) or 0.0) / math.sqrt(len(differences)), len(differences) - 1)
 
 
-def _block_variance(blocks: Floats) -> float:
-    """(MS_block - MS_rest) / (S N): what the blocks alone add to the variance of the grand mean; may be negative."""
+def evaluation_source(terms: Sequence[tuple[float, Floats]]) -> Source:
+    """The noise of the sample of images in a weighted sum of means over seeds.
+
+    `terms` are (weight, blocks), where `blocks` (S, N) hold what each of N blocks of images contributes to a variant's
+    score of each seed; N is the same for all. The variance is that between the blocks of the weighted sum, less what
+    single runs add to it (the rest that differs between blocks and seeds), and at least 0:
+    (variance of blocks - sum of weight**2 * rest / S) / N. Degrees of freedom: N - 1.
+    """
     import numpy as np
 
-    seeds, count = len(blocks), blocks.size // len(blocks)
+    count = terms[0][1].shape[1]
+    total = np.sum([weight * blocks.mean(axis=0) for weight, blocks in terms], axis=0)
+    rest = math.fsum(weight**2 * _rest(blocks) / len(blocks) for weight, blocks in terms)
+    return Source(math.sqrt(max(float(total.var(ddof=1)) - rest, 0.0) / count), count - 1)
+
+
+def _rest(blocks: Floats) -> float:
+    """The mean square of what differs between blocks and seeds at once; 0 with one seed."""
+    import numpy as np
+
+    seeds, count = blocks.shape
+    if seeds < 2:
+        return 0.0
     centred = blocks - blocks.mean(axis=1, keepdims=True)
-    means = centred.mean(axis=0)
-    between = seeds * float(np.sum(means**2)) / (count - 1)
-    rest = float(np.sum((centred - means) ** 2)) / ((seeds - 1) * (count - 1)) if seeds > 1 else 0.0
-    return (between - rest) / (seeds * count)
+    squares = float(np.sum((centred - centred.mean(axis=0)) ** 2))
+    return squares / float((seeds - 1) * (count - 1))
 
 
 def pseudovalues(statistic: Callable[[Indices], float | None], count: int, blocks: int | None = None) -> Floats | None:
@@ -278,6 +286,29 @@ def least_effect(seeds: int, comparisons: int = 1, level: float = LEVEL) -> floa
     if seeds < 2:
         return math.inf
     return quantile_of_t(1 - (1 - level) / comparisons, seeds - 1) / math.sqrt(seeds)
+
+
+MOST_SEEDS = 100
+"""More seeds than these are not worth naming."""
+
+
+def seeds_to_decide(estimate: Estimate, seeds: int, level: float = LEVEL) -> int | None:
+    """The number of seeds at which the interval would exclude zero, were value and variances to stay as they are.
+
+    The first source of noise is that of training, estimated from `seeds` seeds; the others do not shrink with seeds.
+    None where MOST_SEEDS do not suffice.
+    """
+    if not isinstance(estimate, Student) or seeds < 2:
+        return None
+    training, *others = estimate.sources
+
+    def decides(count: int) -> bool:
+        source = Source(training.error * math.sqrt(seeds / count), training.freedom * (count - 1) / (seeds - 1))
+        return leaves_out_zero(Student(estimate.value, (source, *others)).interval(level))
+
+    candidates = range(2, MOST_SEEDS + 1)
+    place = bisect.bisect_left(candidates, True, key=decides)
+    return candidates[place] if place < len(candidates) else None
 
 
 Direction = Literal["higher", "lower"]

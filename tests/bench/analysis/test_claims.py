@@ -14,7 +14,7 @@ from bench.spec.claims import Statement
 TABLE = {
     "net(a=0)": {"macs": 100, "latency": [10.0 + i / 10 for i in range(20)], "miou": [0.50, 0.52, 0.51]},
     "net(a=1)": {"macs": 60, "latency": [8.0 + i / 10 for i in range(20)], "miou": [0.60, 0.622, 0.611]},
-    "net(a=2)": {"macs": 60, "latency": [10.5 + i / 10 for i in range(20)], "miou": [0.56, 0.66, 0.60]},
+    "net(a=2)": {"macs": 60, "latency": [10.5 + i / 10 for i in range(20)], "miou": [0.46, 0.76, 0.60]},
 }
 
 
@@ -49,18 +49,49 @@ def test_answers(results_of, claim: str, answer: str):
     assert answers(results_of(TABLE, (claim,))) == [answer]
 
 
-def test_more_claims_need_stronger_evidence(results_of):
-    claims = ("miou[a=1] > miou", *(f"miou[a=2] > miou - {i}e-6" for i in range(80)))
+def test_more_planned_contrasts_need_stronger_evidence(results_of):
+    claims = ("miou[a=1] > miou + 0.05", *(f"miou[a=2] > miou - {i}e-6" for i in range(1, 81)))
     alone, among = (summarise(results_of(TABLE, chosen)).claims[0].comparisons[0] for chosen in (claims[:1], claims))
     assert (alone.level, among.level) == pytest.approx((0.95, 1 - 0.05 / 81))
-    assert (alone.answer, among.answer) == ("reproduced", "reproduced")
-    claims = ("miou[a=1] > miou + 0.095", *claims[1:])
-    assert [answers(results_of(TABLE, chosen))[0] for chosen in (claims[:1], claims)] == ["reproduced", "inconclusive"]
+    assert (alone.answer, among.answer) == ("reproduced", "inconclusive")
+    assert alone.planned
 
 
 def test_exact_claims_cost_the_others_nothing(results_of):
-    (step,) = summarise(results_of(TABLE, ("miou[a=1] > miou", "macs[a=1] < macs"))).claims[0].comparisons
+    (step,) = summarise(results_of(TABLE, ("miou[a=1] > miou + 0.05", "macs[a=1] < macs"))).claims[0].comparisons
     assert step.level == 0.95
+
+
+def test_a_difference_of_the_table_has_the_table_s_interval(results_of):
+    """One difference, one interval, one decision: however many claims there are, and whichever side is written first."""
+    claims = ("miou[a=1] > miou", "miou < miou[a=1]", "miou[a=2] >= miou", "miou[a=1] > miou[a=2] > miou", "miou > 0.4")
+    summary = summarise(results_of(TABLE, claims))
+    by_claim = [[step.interval for step in claim.comparisons] for claim in summary.claims]
+    one, other = (summary.deltas[f"net(a={i})", "miou"].interval for i in (1, 2))
+    assert by_claim[0] == by_claim[3][:0] + [pytest.approx(one)]
+    assert by_claim[1] == [pytest.approx((-one[1], -one[0]))]
+    assert by_claim[2] == by_claim[3][1:] == [pytest.approx(other)]
+    planned = [[step.planned for step in claim.comparisons] for claim in summary.claims]
+    assert planned == [[False], [False], [False], [True, False], [True]]
+    assert [claim.answer for claim in summary.claims] == [*["reproduced"] * 2, *["inconclusive"] * 2, "reproduced"]
+
+
+def test_answers_and_claims_about_one_pair_agree(results_of):
+    pair = ("net(a=2)", "net(a=1)")
+    results = dataclasses.replace(
+        results_of(TABLE, ("miou[a=1] > miou[a=2]", "miou[a=2] > 0.4")), answers=(pair, ("net(a=0)", "net(a=1)"))
+    )
+    summary = summarise(results)
+    answers = summary.answers("miou")
+    (claim, _) = summary.claims
+    low, high = answers[pair].interval
+    assert claim.comparisons[0].interval == pytest.approx((-high, -low))
+    assert not claim.comparisons[0].planned
+    table = summary.deltas["net(a=1)", "miou"]
+    assert answers["net(a=0)", "net(a=1)"].interval == pytest.approx((-table.interval[1], -table.interval[0]))
+    assert (answers["net(a=0)", "net(a=1)"].verdict, table.verdict) == ("worse", "better")
+    assert summary.difference(*pair, "miou") == answers[pair]
+    assert summary.difference(*pair[::-1], "miou").interval == pytest.approx((-high, -low))
 
 
 def test_images_count_too(results_of):
@@ -99,8 +130,8 @@ def test_a_claim_in_words(results_of):
     results = results_of(TABLE, ("miou[a=1] > miou", "macs[a=1] < macs", "latency[a=1] < latency"))
     first, second, third = claim_texts(summarise(results))
     assert (first.answer, first.numbers) == ("reproduced", ("0.611 against 0.510",))
-    assert first.differences[0].startswith("+0.101 [+0.09")
-    assert first.basis == ("95 % confidence interval from 3 seeds",)  # the last step of Holm: latency was the first
+    assert first.differences[0].startswith("+0.101 [+0.07")
+    assert first.basis == ("97.5 % confidence interval from 3 seeds, as in the table",)  # Holm: the first of two
     assert (second.differences, second.basis) == (("−40",), ("exact",))
     assert "one machine" in third.basis[0]
     assert third.numbers == ("8.95 against 10.95 ms",)

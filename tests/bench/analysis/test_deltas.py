@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.analysis.contrast import ContrastError, contrast
+from bench.analysis.contrast import ContrastError, Noise, contrast
 from bench.analysis.summary import summarise
-from bench.stats.inference import crossed
+from bench.stats.inference import tost
 
 BASE = [0.50, 0.52, 0.51]
 
@@ -21,31 +21,88 @@ def shifted(by: float, noise: float = 0.0) -> list[float]:
 
 def test_verdicts_of_seeds(results_of):
     table = {"net(a=0)": {"miou": BASE, "reach": BASE}}
-    rows = {1: (0.2, 0.001), 2: (-0.2, 0.001), 3: (0.0, 0.0002), 4: (0.02, 0.05)}
+    rows = {1: (0.2, 0.001), 2: (-0.2, 0.001), 3: (0.01, 0.001)}
     table |= {f"net(a={i})": {"miou": shifted(*row), "reach": shifted(*row)} for i, row in rows.items()}
     by_pair = verdicts(results_of(table))
-    assert [by_pair[f"net(a={i})", "miou"] for i in rows] == ["better", "worse", "equivalent", "inconclusive"]
-    # a metric without a direction changes; one that is not a fraction has no margin of equivalence
-    assert [by_pair[f"net(a={i})", "reach"] for i in rows] == ["changed", "changed", "inconclusive", "inconclusive"]
+    assert [by_pair[f"net(a={i})", "miou"] for i in rows] == ["better", "worse", "inconclusive"]
+    assert [by_pair[f"net(a={i})", "reach"] for i in rows] == ["changed", "changed", "inconclusive"]
+
+
+def test_close_scores_are_equivalent_and_equal_ones_the_same(results_of):
+    base = [0.5, 0.5005, 0.5002]
+    table = {"net(a=0)": {"miou": base}, "net(a=1)": {"miou": base[::-1]}, "net(a=2)": {"miou": base}}
+    deltas = summarise(results_of(table)).deltas
+    assert deltas["net(a=1)", "miou"].verdict == "equivalent"
+    assert deltas["net(a=2)", "miou"].verdict == "same"  # every seed gave the same number
+    low, high = deltas["net(a=2)", "miou"].interval
+    assert low < 0 < high
 
 
 def test_only_fractions_are_equivalent_within_a_point(results_of):
     """A score above 1 is not a fraction, and no margin of equivalence is agreed for it."""
-    values = shifted(1.0)
-    by_pair = verdicts(results_of({"net(a=0)": {"miou": values}, "net(a=1)": {"miou": [v + 1e-4 * v for v in values]}}))
-    assert by_pair["net(a=1)", "miou"] == "better"
-    rows = {"net(a=0)": {"miou": values}, "net(a=1)": {"miou": [values[0] + 1e-4, values[1], values[2] - 1e-4]}}
-    assert verdicts(results_of(rows))["net(a=1)", "miou"] == "inconclusive"
+    for shift, verdict in ((0.0, "equivalent"), (1.0, "inconclusive")):
+        values = [value + shift for value in (0.5, 0.5005, 0.5002)]
+        rows = {"net(a=0)": {"miou": values}, "net(a=1)": {"miou": values[::-1]}}
+        assert verdicts(results_of(rows))["net(a=1)", "miou"] == verdict
 
 
-def test_an_interval_is_wider_in_a_larger_family(results_of):
-    two = {"net(a=0)": {"miou": BASE}, "net(a=1)": {"miou": shifted(0.05, 0.01)}}
-    more = two | {f"net(a={i})": {"miou": shifted(0, 0.01)} for i in range(2, 7)}
+def test_two_variants_alone_are_compared_as_welch_does(results_of):
+    other = [0.53, 0.59, 0.56]
+    delta = summarise(results_of({"net(a=0)": {"miou": BASE}, "net(a=1)": {"miou": other}})).deltas["net(a=1)", "miou"]
+    welch = stats.ttest_ind(other, BASE, equal_var=False)
+    assert delta.interval == pytest.approx(tuple(welch.confidence_interval(0.95)))
+    assert delta.level == 0.95
+
+
+def test_more_variants_lend_strength_and_need_stronger_evidence(results_of):
+    two = {"net(a=0)": {"miou": [0.50, 0.53, 0.51]}, "net(a=1)": {"miou": [0.56, 0.53, 0.57]}}
+    more = two | {f"net(a={i})": {"miou": shifted(0.001 * i, -0.001 * i)} for i in range(2, 7)}
     alone, among = (summarise(results_of(table)).deltas["net(a=1)", "miou"] for table in (two, more))
-    expected = stats.ttest_1samp([0.04, 0.05, 0.06], 0).confidence_interval(0.95)
-    assert alone.interval == pytest.approx(tuple(expected))
     assert (alone.level, among.level) == pytest.approx((0.95, 1 - 0.05 / 6))
-    assert (alone.verdict, among.verdict) == ("better", "inconclusive")
+    assert (alone.verdict, among.verdict) == ("inconclusive", "better")
+
+
+def test_a_spread_far_above_the_others_widens_its_own_interval_only(results_of):
+    table = {f"net(a={i})": {"miou": shifted(0.05 * (i > 2), -0.001 * i)} for i in range(5)}
+    with_diverged = table | {"net(a=5)": {"miou": [0.51, 0.03, 0.5]}}
+    before, after = (summarise(results_of(each)) for each in (table, with_diverged))
+    assert before.noise.spreads["miou"].different == ()
+    assert after.noise.spreads["miou"].different == ("net(a=5)",)
+    widths = [each.deltas["net(a=3)", "miou"].contrast.estimate.error for each in (before, after)]
+    assert widths[0] == pytest.approx(widths[1], rel=1e-9)
+    assert after.deltas["net(a=3)", "miou"].verdict == "better"
+    assert after.deltas["net(a=5)", "miou"].verdict == "inconclusive"
+    low, high = after.deltas["net(a=5)", "miou"].interval
+    assert high - low > 0.5
+
+
+def test_numbers_of_seeds_may_differ(results_of):
+    table = {"net(a=0)": {"miou": [*BASE, 0.5, 0.51]}, "net(a=1)": {"miou": [0.6, 0.62]}}
+    delta = summarise(results_of(table)).deltas["net(a=1)", "miou"]
+    assert delta.difference.value == pytest.approx(0.61 - 0.508)
+    assert delta.contrast.basis == "2 to 5 seeds"
+    welch = stats.ttest_ind([0.6, 0.62], [*BASE, 0.5, 0.51], equal_var=False)
+    assert delta.interval == pytest.approx(tuple(welch.confidence_interval(0.95)))
+
+
+def test_equal_scores_of_a_variant_are_not_certain(results_of):
+    """Counts that do not vary from seed to seed: an interval of zero width would call any difference true."""
+    counts = {"net(a=0)": {"reach": [3, 3]}, "net(a=1)": {"reach": [2, 2]}}
+    delta = summarise(results_of(counts)).deltas["net(a=1)", "reach"]
+    assert delta.verdict == "inconclusive"
+    expected = stats.t(2).ppf(0.975) * np.sqrt(2 * (1 / 12) / 2)
+    assert delta.interval == pytest.approx((-1 - expected, -1 + expected))
+
+
+def test_what_is_inconclusive_says_what_it_could_show(results_of):
+    table = {f"net(a={i})": {"miou": shifted(0.008 * (i == 1), 0.002 * i)} for i in range(4)}
+    delta = summarise(results_of(table)).deltas["net(a=1)", "miou"]
+    assert delta.verdict == "inconclusive"
+    low, high = delta.contrast.estimate.interval(2 * delta.level - 1)
+    assert delta.shown_margin == pytest.approx(max(-low, high))
+    assert 3 < delta.seeds_needed < 200
+    assert tost(delta.contrast.estimate, delta.shown_margin * 1.001) < 1 - delta.level
+    assert tost(delta.contrast.estimate, delta.shown_margin * 0.999) > 1 - delta.level
 
 
 def test_blocks_of_images_widen_the_interval(results_of):
@@ -56,12 +113,12 @@ def test_blocks_of_images_widen_the_interval(results_of):
     bare, full = (summarise(results_of(table, contributions=c)).deltas["net(a=1)", "miou"] for c in ({}, parts))
     assert (bare.verdict, full.verdict) == ("better", "inconclusive")
     assert full.contrast.basis == "3 seeds and 20 blocks of images"
-    stacked = np.stack([parts["net(a=1)", "miou", s] - parts["net(a=0)", "miou", s] for s in range(3)])
-    assert full.interval == pytest.approx(crossed(full.contrast.by_seed, stacked).interval(0.95))
+    change = of_blocks["net(a=1)"] - of_blocks["net(a=0)"]
+    assert full.contrast.estimate.sources[1].error == pytest.approx(stats.sem(change))
     # the two noises apart: seeds alone are the bare interval, images alone are about their standard error
     assert full.contrast.training() == pytest.approx(bare.interval)
     low, high = full.contrast.evaluation()
-    assert high - low == pytest.approx(2 * 1.96 * stacked.mean(axis=0).std() / np.sqrt(20), rel=0.1)
+    assert high - low == pytest.approx(2 * 1.96 * change.std() / np.sqrt(20), rel=0.1)
 
 
 def test_contributions_of_one_variant_alone_are_not_used(results_of):
@@ -106,9 +163,6 @@ def test_what_cannot_be_estimated_says_why(results_of):
     }
     aggregates = summarise(results_of(table)).aggregates
     with pytest.raises(ContrastError, match=r"miou of net\(a=1\) \(seed 1\) failed: diverged: nan$"):
-        contrast([(1.0, aggregates["net(a=1)", "miou"])], 0.0, {})
+        contrast([(1.0, aggregates["net(a=1)", "miou"])], 0.0, Noise())
     with pytest.raises(ContrastError, match=r"macs of net\(a=1\) is not measured"):
-        contrast([(1.0, aggregates["net(a=1)", "macs"])], 0.0, {})
-    other = summarise(results_of({"net(a=0)": {"miou": [0.5, 0.6]}})).aggregates["net(a=0)", "miou"]
-    with pytest.raises(ContrastError, match="has other seeds than"):
-        contrast([(1.0, aggregates["net(a=0)", "miou"]), (-1.0, other)], 0.0, {})
+        contrast([(1.0, aggregates["net(a=1)", "macs"])], 0.0, Noise())
