@@ -17,6 +17,7 @@ from bench.stats.inference import (
     Student,
     bootstrap_of_mean,
     evaluation_source,
+    merged_blocks,
 )
 from bench.stats.moderation import Spreads, moderated, source_of_means
 
@@ -167,9 +168,17 @@ def _seeded(terms: Terms, constant: float, noise: Noise) -> Contrast:
     if blocks is None:
         return Contrast(Student(value, (training,)), basis, seeds, same)
     evaluation = evaluation_source(blocks)
-    parts = sum(weight * each.mean(axis=0) for weight, each in blocks)
-    basis = f"{basis} and {blocks[0][1].shape[1]} blocks of images"
+    parts = sum(weight * each.mean(axis=0) for weight, each in merged_blocks(blocks))
+    basis = f"{basis} and {_blocks_text(blocks, len(parts))}"
     return Contrast(Student(value, (training, evaluation)), basis, seeds, same, parts)
+
+
+def _blocks_text(blocks: Sequence[tuple[float, Floats]], effective: int) -> str:
+    """`10 blocks of images`, or how many are left of them where neighbours are alike."""
+    stored = blocks[0][1].shape[1]
+    if effective == stored:
+        return f"{stored} blocks of images"
+    return f"{effective} blocks of images (effective number; {stored} whose neighbours correlate are merged)"
 
 
 def _cancel(terms: Terms) -> bool:

@@ -134,20 +134,62 @@ def _training(differences: Sequence[float]) -> Source:
     return Source((deviation(differences) or 0.0) / math.sqrt(len(differences)), len(differences) - 1)
 
 
+ALIKE = 0.2
+"""From this correlation on, neighbouring blocks of images are merged, two into one."""
+
+FEWEST_BLOCKS = 4
+"""Fewer blocks are not made by merging: three have two degrees of freedom."""
+
+
 def evaluation_source(terms: Sequence[tuple[float, Floats]]) -> Source:
     """The noise of the sample of images in a weighted sum of means over seeds.
 
-    `terms` are (weight, blocks), where `blocks` (S, N) hold what each of N blocks of images contributes to a variant's
-    score of each seed; N is the same for all. The variance is that between the blocks of the weighted sum, less what
-    single runs add to it (the rest that differs between blocks and seeds), and at least 0:
+    `terms` are (weight, blocks), where `blocks` (S, N) hold what each of N blocks of images, in the order of the files,
+    contributes to a variant's score of each seed; N is the same for all. The variance is that between the blocks of the
+    weighted sum, less what single runs add to it (the rest that differs between blocks and seeds), and at least 0:
     (variance of blocks - sum of weight**2 * rest / S) / N. Degrees of freedom: N - 1.
+
+    Neighbouring frames of a video are alike, and so are blocks of them that are too short: while neighbours correlate,
+    two become one (`merged_blocks`). The correlation r that is left adds its covariances, 1 + 2 r times the variance
+    (Newey & West 1987, Econometrica 55:703, one lag). With frames that correlate by 0.87 to 0.9, intervals from ten
+    blocks of ten hold 78 to 83 %, and these 90 to 92 %. Of independent images the standard error is 10 % too large.
     """
     import numpy as np
 
-    count = terms[0][1].shape[1]
-    total = np.sum([weight * blocks.mean(axis=0) for weight, blocks in terms], axis=0)
-    rest = math.fsum(weight**2 * _rest(blocks) / len(blocks) for weight, blocks in terms)
-    return Source(math.sqrt(max(float(total.var(ddof=1)) - rest, 0.0) / count), count - 1)
+    merged = merged_blocks(terms)
+    total = _sum_of(merged)
+    count = len(total)
+    rest = math.fsum(weight**2 * _rest(blocks) / len(blocks) for weight, blocks in merged)
+    variance = max(float(np.var(total, ddof=1)) - rest, 0.0) / count
+    covariances = 1 + 2 * min(max(neighbour_correlation(total), 0.0), 0.5)
+    return Source(math.sqrt(variance * covariances), count - 1)
+
+
+def merged_blocks(terms: Sequence[tuple[float, Floats]]) -> Sequence[tuple[float, Floats]]:
+    """`terms` of `evaluation_source` with neighbouring blocks merged until those of the sum correlate by less than
+    ALIKE, or fewer than FEWEST_BLOCKS would be left."""
+    import numpy as np
+
+    total = _sum_of(terms)
+    half = (len(total) + 1) // 2
+    if half < FEWEST_BLOCKS or neighbour_correlation(total) < ALIKE:
+        return terms
+    pairs = np.array_split(np.arange(len(total)), half)
+    return merged_blocks([(weight, np.stack([b[:, p].mean(axis=1) for p in pairs], 1)) for weight, b in terms])
+
+
+def neighbour_correlation(values: Floats) -> float:
+    """The correlation of each value (N,) with the next, plus 1/N, its bias under independence; 0 for equal values."""
+    centred = values - values.mean()
+    squares = float(centred @ centred)
+    return float(centred[1:] @ centred[:-1]) / squares + 1 / len(values) if squares else 0.0
+
+
+def _sum_of(terms: Sequence[tuple[float, Floats]]) -> Floats:
+    import numpy as np
+
+    total: Floats = np.sum([weight * blocks.mean(axis=0) for weight, blocks in terms], axis=0)
+    return total
 
 
 def _rest(blocks: Floats) -> float:
@@ -170,7 +212,8 @@ def pseudovalues(statistic: Callable[[Indices], float | None], count: int, block
     number is the variance of the statistic over samples of images. Neighbours form a block because images are often
     frames of one video (Künsch 1989, Annals of Statistics 17:1217): leaving out single frames of CamVid gives a third
     to a half of the standard error that blocks of ten give, since contributions of consecutive frames correlate by 0.8
-    to 0.9, and by 0.5 at a distance of five frames. By default there are as many blocks as images in a block.
+    to 0.9, and by 0.5 at a distance of five frames. By default there are as many blocks as images in a block;
+    `evaluation_source` merges those that are still alike.
     None with fewer than two images, or where the statistic does not exist without one of the blocks.
     """
     import numpy as np

@@ -106,7 +106,7 @@ def test_what_is_inconclusive_says_what_it_could_show(results_of):
 
 
 def test_blocks_of_images_widen_the_interval(results_of):
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(4)
     of_blocks = {variant: random.normal(0, 0.4, 20) for variant in ("net(a=0)", "net(a=1)")}
     parts = {(variant, "miou", seed): of_blocks[variant] for variant in of_blocks for seed in range(3)}
     table = {"net(a=0)": {"miou": BASE}, "net(a=1)": {"miou": shifted(0.05, 0.001)}}
@@ -119,6 +119,17 @@ def test_blocks_of_images_widen_the_interval(results_of):
     assert full.contrast.training() == pytest.approx(bare.interval)
     low, high = full.contrast.evaluation()
     assert high - low == pytest.approx(2 * 1.96 * change.std() / np.sqrt(20), rel=0.1)
+
+
+def test_blocks_of_frames_that_are_alike_are_merged_and_their_effective_number_is_said(results_of):
+    slow = {"net(a=0)": np.zeros(16), "net(a=1)": np.sin(np.arange(16) / 3)}
+    parts = {(variant, "miou", seed): slow[variant] for variant in slow for seed in range(3)}
+    table = {"net(a=0)": {"miou": BASE}, "net(a=1)": {"miou": shifted(0.05, 0.001)}}
+    contrast_ = summarise(results_of(table, contributions=parts)).deltas["net(a=1)", "miou"].contrast
+    assert (
+        contrast_.basis == "3 seeds and 4 blocks of images (effective number; 16 whose neighbours correlate are merged)"
+    )
+    assert contrast_.estimate.sources[1].freedom == 3
 
 
 def test_contributions_of_one_variant_alone_are_not_used(results_of):
