@@ -147,12 +147,13 @@ def evaluation_source(terms: Sequence[tuple[float, Floats]]) -> Source:
     `terms` are (weight, blocks), where `blocks` (S, N) hold what each of N blocks of images, in the order of the files,
     contributes to a variant's score of each seed; N is the same for all. The variance is that between the blocks of the
     weighted sum, less what single runs add to it (the rest that differs between blocks and seeds), and at least 0:
-    (variance of blocks - sum of weight**2 * rest / S) / N. Degrees of freedom: N - 1.
+    (variance of blocks - sum of weight**2 * rest / S) / N.
 
     Neighbouring frames of a video are alike, and so are blocks of them that are too short: while neighbours correlate,
     two become one (`merged_blocks`). The correlation r that is left adds its covariances, 1 + 2 r times the variance
-    (Newey & West 1987, Econometrica 55:703, one lag). With frames that correlate by 0.87 to 0.9, intervals from ten
-    blocks of ten hold 78 to 83 %, and these 90 to 92 %. Of independent images the standard error is 10 % too large.
+    (Newey & West 1987, Econometrica 55:703, one lag), from (N - 1) / (1 + 2 r) degrees of freedom.
+    With frames that correlate by 0.87 to 0.9, intervals from ten blocks of ten hold 78 to 83 %, and these 90 to 92 %.
+    Of independent images the standard error is 10 % too large.
     """
     import numpy as np
 
@@ -162,7 +163,7 @@ def evaluation_source(terms: Sequence[tuple[float, Floats]]) -> Source:
     rest = math.fsum(weight**2 * _rest(blocks) / len(blocks) for weight, blocks in merged)
     variance = max(float(np.var(total, ddof=1)) - rest, 0.0) / count
     covariances = 1 + 2 * min(max(neighbour_correlation(total), 0.0), 0.5)
-    return Source(math.sqrt(variance * covariances), count - 1)
+    return Source(math.sqrt(variance * covariances), (count - 1) / covariances)
 
 
 def merged_blocks(terms: Sequence[tuple[float, Floats]]) -> Sequence[tuple[float, Floats]]:
