@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis.aggregate import Aggregate
+from bench.stats.descriptive import deviation
 from bench.stats.inference import (
     LEVEL,
     Estimate,
     Exact,
     Interval,
-    Medians,
+    Ratio,
+    Source,
     Student,
     bootstrap_of_mean,
     evaluation_source,
     merged_blocks,
 )
-from bench.stats.moderation import Spreads, moderated, source_of_means
+from bench.stats.moderation import Spread, Spreads, moderated, source_of_means
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 Contributions = Mapping[tuple[str, str, int], Any]
 """(variant, metric, seed) -> an array of what each block of images contributes to that score."""
 
-ONE_MACHINE = "one machine, one process for each variant: what differs between processes is not in the interval"
+ONE_PROCESS = "one process for each variant, so that the spread of its samples stands for that between processes"
 
 
 class ContrastError(ValueError):
@@ -40,12 +42,19 @@ class ContrastError(ValueError):
 class Noise:
     """What is known of the noise of all aggregates of a table.
 
-    `spreads` are the variances over seeds of each metric's variants, which borrow strength from one another;
-    `contributions` what each block of images contributes to a score.
+    `spreads` are the variances of each metric's variants, which borrow strength from one another: over seeds, or of the
+    logarithms of samples of speed. `contributions`: what each block of images contributes to a score.
+    `graphs`: the hash of each variant's graph, where it is known; variants of one graph are equally fast.
     """
 
     spreads: Mapping[str, Spreads[str]] = field(default_factory=dict)
     contributions: Contributions = field(default_factory=dict)
+    graphs: Mapping[str, str] = field(default_factory=dict)
+
+    def one_graph(self, variants: Iterable[str]) -> bool:
+        """Whether all of them are known to have the same graph."""
+        graphs = {self.graphs.get(variant, "") for variant in variants}
+        return len(graphs) == 1 and graphs != {""}
 
     def of(self, metric: str, aggregates: Iterable[Aggregate]) -> Spreads[str]:
         """The spreads of a metric; of `aggregates` alone where the table has none."""
@@ -53,27 +62,39 @@ class Noise:
         return spreads_of(aggregates) if spreads is None else spreads
 
 
-def noise_of(aggregates: Iterable[Aggregate], contributions: Contributions) -> Noise:
-    """The noise of a table, from all of its aggregates."""
+def noise_of(aggregates: Iterable[Aggregate], contributions: Contributions, graphs: Mapping[str, str]) -> Noise:
+    """The noise of a table, from all of its aggregates, and the hash of each variant's graph."""
     metrics: dict[str, list[Aggregate]] = {}
     for aggregate in aggregates:
-        if aggregate.seeded:
+        if aggregate.seeded or _in_logs(aggregate):
             metrics.setdefault(aggregate.metric, []).append(aggregate)
-    return Noise({metric: spreads_of(each) for metric, each in metrics.items()}, contributions)
+    return Noise({metric: spreads_of(each) for metric, each in metrics.items()}, contributions, graphs)
 
 
 def spreads_of(aggregates: Iterable[Aggregate]) -> Spreads[str]:
-    """The spread over seeds of each variant, by name; failed seeds have no value and do not count."""
-    return moderated({each.variant: list(each.seeded.values()) for each in aggregates})
+    """The spread of each variant, by name: over seeds, without failed ones, or of the logarithms of its samples."""
+    return moderated({each.variant: _values(each) for each in aggregates})
+
+
+def _values(aggregate: Aggregate) -> list[float]:
+    if aggregate.seeded:
+        return list(aggregate.seeded.values())
+    return [math.log(value) for _, value in aggregate.samples] if _in_logs(aggregate) else []
+
+
+def _in_logs(aggregate: Aggregate) -> bool:
+    """Whether it is a speed or a size of memory: samples that are positive, and noisy in proportion."""
+    samples = [value for _, value in aggregate.samples]
+    return bool(samples) and not aggregate.exact and not aggregate.seeded and min(samples) > 0
 
 
 @dataclass(frozen=True)
 class Contrast:
     """An estimate, and in words what its interval is made of.
 
-    `seeds` is the smallest number of seeds of any variant, 0 without seeds. `identical`: every seed gave the same
-    number on both sides, so that nothing at all differs. `blocks` (blocks,) is what each block of images contributes to
-    the estimate.
+    `seeds` is the smallest number of seeds of any variant, 0 without seeds. `identical`: every seed, or every sample,
+    gave the same number on both sides, so that nothing at all differs. `blocks` (blocks,) is what each block of images
+    contributes to the estimate.
     """
 
     estimate: Estimate
@@ -88,7 +109,7 @@ class Contrast:
 
     def training(self, level: float = LEVEL) -> Interval | None:
         """The interval from the noise of seeds alone; None without seeds."""
-        if not isinstance(self.estimate, Student):
+        if not isinstance(self.estimate, Student) or not self.seeds:
             return None
         return Student(self.estimate.value, self.estimate.sources[:1]).interval(level)
 
@@ -123,9 +144,38 @@ def contrast(terms: Terms, constant: float, noise: Noise) -> Contrast:
     if all(aggregate.exact for _, aggregate in terms):
         total = math.fsum([constant, *(weight * (aggregate.value or 0.0) for weight, aggregate in terms)])
         return Contrast(Exact(total), "exact")
-    samples = tuple((weight, tuple(value for _, value in aggregate.samples)) for weight, aggregate in terms)
-    counts = "/".join(dict.fromkeys(str(len(values)) for _, values in samples))
-    return Contrast(Medians(samples, constant), f"medians of {counts} samples; {ONE_MACHINE}")
+    return _timed(_merged(terms), constant, noise)
+
+
+def _timed(terms: Terms, constant: float, noise: Noise) -> Contrast:
+    """Of samples that were taken in one process for each variant.
+
+    How processes differ was not measured; the spread of a process's samples stands for it. So a variant counts as one
+    draw from its samples, and no number of samples makes its interval narrow.
+    """
+    spreads = noise.of(terms[0][1].metric, [aggregate for _, aggregate in terms]).groups
+    counts = "/".join(dict.fromkeys(str(len(aggregate.samples)) for _, aggregate in terms))
+    basis = f"{counts} samples; {ONE_PROCESS}"
+    sides = _sides(terms, constant)
+    if sides is not None and all(_in_logs(aggregate) for _, aggregate in terms):
+        one_draw = [(1.0, _one_draw(spreads.get(aggregate.variant))) for _, aggregate in terms]
+        same = len(terms) == 2 and sorted(terms[0][1].samples) == sorted(terms[1][1].samples) and sides[0] == sides[1]
+        return Contrast(Ratio(*sides, (source_of_means(one_draw),)), basis, identical=same)
+    value = constant + math.fsum(weight * (aggregate.value or 0.0) for weight, aggregate in terms)
+    own = [(weight, deviation([v for _, v in each.samples]), len(each.samples)) for weight, each in terms]
+    sources = tuple(Source(abs(weight) * (spread or 0.0), count - 1) for weight, spread, count in own)
+    return Contrast(Student(value, sources), basis)
+
+
+def _one_draw(spread: Spread | None) -> Spread | None:
+    return None if spread is None else replace(spread, count=1)
+
+
+def _sides(terms: Terms, constant: float) -> tuple[float, float] | None:
+    """The two positive numbers whose difference the sum is; None where it has other parts."""
+    parts = [weight * (aggregate.value or 0.0) for weight, aggregate in terms] + [constant] * (constant != 0)
+    left, right = [part for part in parts if part > 0], [-part for part in parts if part < 0]
+    return (left[0], right[0]) if len(left) == len(right) == 1 else None
 
 
 def _merged(terms: Terms) -> Terms:

@@ -11,9 +11,12 @@ from bench.analysis.aggregate import Aggregate, Column
 from bench.analysis.contrast import Contrast, ContrastError, Noise, contrast
 from bench.analysis.verdict import Verdict
 from bench.stats.descriptive import Difference, difference, paired_difference
-from bench.stats.inference import Interval, error_probability, holm, leaves_out_zero, seeds_to_decide, tost
+from bench.stats.inference import LEVEL, Interval, error_probability, holm, leaves_out_zero, seeds_to_decide, tost
 
 K = TypeVar("K", bound=Hashable)
+
+UNDECIDED: Mapping[str, Verdict] = {"speed": "within noise"}
+"""What an open difference is called, by the kind of metric."""
 
 MARGIN = 0.01
 """Scores that are fractions are equivalent within one point: a paper's table would call them the same."""
@@ -31,6 +34,7 @@ class Delta:
         better, worse, changed   of exact numbers; of seeds where the interval excludes 0
         equivalent               within `margin_of` by two one-sided tests, which are corrected on their own
         inconclusive             none of these
+        within noise             the same of speed and memory: no difference that the noise of timing does not explain
         broken                   a seed of one of the two failed
         missing                  the metric's grid is incomplete, so nothing is inferred
     """
@@ -89,12 +93,12 @@ def differences(
     `aggregates` are all of the metric in the table. Pairs without a number are left out.
     """
     plain = {key: change for key, pair in pairs.items() if (change := plain_difference(*pair)) is not None}
-    if column.kind == "speed":
-        return {key: Delta(change, None) for key, change in plain.items()}
-    if gaps(aggregates):
+    if column.kind != "speed" and gaps(aggregates):
         return {key: Delta(change, "missing") for key, change in plain.items()}
     contrasts = {key: one for key, pair in pairs.items() if (one := _contrast(*pair, noise))}
-    judged = _judged(column, contrasts, margin_of(column, aggregates))
+    twins = {key for key in contrasts if column.kind == "speed" and noise.one_graph(e.variant for e in pairs[key])}
+    tested = {key: one for key, one in contrasts.items() if key not in twins}
+    judged = _judged(column, tested, margin_of(column, aggregates)) | {key: _of_twins(contrasts[key]) for key in twins}
     return {key: _delta(change, contrasts.get(key), judged.get(key)) for key, change in plain.items()}
 
 
@@ -135,8 +139,13 @@ def _delta(change: Difference, against: Contrast | None, judged: tuple[Verdict, 
     verdict, level = judged
     interval = None if against.exact else against.estimate.interval(level)
     if interval is None or not all(map(math.isfinite, interval)) or interval[0] == interval[1]:
-        return Delta(change, verdict, contrast=against)
+        return Delta(change, None if verdict == "within noise" else verdict, contrast=against)
     return Delta(change, verdict, interval, level, against)
+
+
+def _of_twins(contrast: Contrast) -> tuple[Verdict, float]:
+    """Of two variants with one graph, which differ by noise alone: nothing is tested."""
+    return "same" if contrast.exact or contrast.identical else "within noise", LEVEL
 
 
 def _judged(column: Column, contrasts: Mapping[K, Contrast], margin: float | None) -> dict[K, tuple[Verdict, float]]:
@@ -147,7 +156,7 @@ def _judged(column: Column, contrasts: Mapping[K, Contrast], margin: float | Non
     alike = holm({key: tost(each, margin) for key, each in noisy.items()}) if margin else {}
     verdicts = dict(exact)
     for key, (rejected, level) in differs.items():
-        close: Verdict = "equivalent" if key in alike and alike[key][0] else "inconclusive"
+        close: Verdict = "equivalent" if key in alike and alike[key][0] else UNDECIDED.get(column.kind, "inconclusive")
         undecided: Verdict = "same" if contrasts[key].identical else close
         verdicts[key] = (_direction(column, noisy[key].value) if rejected else undecided, level)
     return verdicts

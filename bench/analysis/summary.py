@@ -26,7 +26,14 @@ class Summary:
     @cached_property
     def noise(self) -> Noise:
         """What is known of the noise of all metrics."""
-        return noise_of(self.aggregates.values(), self.results.contributions)
+        return noise_of(self.aggregates.values(), self.results.contributions, self._graphs)
+
+    @property
+    def _graphs(self) -> Mapping[str, str]:
+        """The hash of each variant's graph: as it was measured, or from the check for axes without effect."""
+        recorded = {variant.name: signature.graph for variant, signature in self.results.signatures.items()}
+        measured = {each.variant: f"{each.value:.0f}" for each in self.of("graph_hash") if each.value is not None}
+        return measured or recorded
 
     @cached_property
     def deltas(self) -> Mapping[tuple[str, str], Delta]:

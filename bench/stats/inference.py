@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
-from bench.stats.descriptive import deviation, mean, median, median_interval
+from bench.stats.descriptive import deviation, mean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,9 +30,6 @@ LEAST = 1e-12
 """The smallest p-value that is distinguished from zero."""
 
 Interval = tuple[float, float]
-UNBOUNDED: Interval = (-math.inf, math.inf)
-"""The interval of a number about which nothing is known."""
-
 K = TypeVar("K")
 
 
@@ -96,25 +93,27 @@ class Student:
 
 
 @dataclass(frozen=True)
-class Medians:
-    """`constant` plus a weighted sum of medians, one of each sample of independent values.
+class Ratio:
+    """`left` less `right`, two positive numbers whose noise is relative: `sources` are those of log(left / right).
 
-    The interval adds up the intervals of the single medians, each at a level high enough that all of them hold at once
-    at the requested level (Bonferroni); it assumes no distribution.
+    The interval is that of the ratio, times `right`: it never reaches below -right.
     """
 
-    terms: tuple[tuple[float, tuple[float, ...]], ...]
-    constant: float = 0.0
+    left: float
+    right: float
+    sources: tuple[Source, ...]
 
     @property
     def value(self) -> float:
-        return self.constant + math.fsum(weight * median(values) for weight, values in self.terms)
+        return self.left - self.right
 
     def interval(self, level: float) -> Interval:
-        each = 1 - (1 - level) / len(self.terms)
-        intervals = [(weight, median_interval(values, each) or UNBOUNDED) for weight, values in self.terms]
-        ends = [sorted((weight * low, weight * high)) for weight, (low, high) in intervals]
-        return self.constant + sum(low for low, _ in ends), self.constant + sum(high for _, high in ends)
+        low, high = Student(math.log(self.left / self.right), self.sources).interval(level)
+        return self.right * math.expm1(low), self.right * math.expm1(high) if high < LARGEST_LOG else math.inf
+
+
+LARGEST_LOG = 500.0
+"""From a ratio of e**500 on it is called infinite: larger ones overflow."""
 
 
 @functools.lru_cache(maxsize=2**14)

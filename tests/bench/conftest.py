@@ -185,6 +185,8 @@ def synthetic() -> Results:
 
 
 SMALL = {
+    "params": ("parameters", "lower", "static"),
+    "graph_hash": ("hash", None, "static"),
     "macs": ("MACs", "lower", "static"),
     "latency": ("ms", "lower", "speed"),
     "miou": ("", "higher", "accuracy"),

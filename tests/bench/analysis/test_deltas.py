@@ -164,7 +164,34 @@ def test_exact_numbers_are_compared_as_they_are(results_of):
     table |= {f"net(a={i})": {"macs": macs, "latency": [1.0, 2.0]} for i, macs in enumerate((9, 10, 11), 1)}
     by_pair = verdicts(results_of(table))
     assert [by_pair[f"net(a={i})", "macs"] for i in (1, 2, 3)] == ["better", "same", "worse"]
-    assert by_pair["net(a=1)", "latency"] is None
+    assert by_pair["net(a=1)", "latency"] == "same"
+
+
+def test_speeds_are_judged_against_the_noise_of_timing(results_of):
+    samples = {0: [79.6, 70.3, 86.1, 75.4, 82.6], 1: [70.2, 68.0, 84.3, 77.3, 69.5], 2: [8.1, 7.2, 8.8, 7.9, 7.5]}
+    table = {f"net(a={i})": {"latency": values} for i, values in samples.items()}
+    deltas = summarise(results_of(table)).deltas
+    assert [deltas[f"net(a={i})", "latency"].verdict for i in (1, 2)] == ["within noise", "better"]
+    low, high = deltas["net(a=2)", "latency"].interval
+    assert -79.6 < low < -71.7 < high < 0
+    # a process counts as one draw: more samples of it do not make the noise between processes smaller
+    more = {f"net(a={i})": {"latency": [v for v in samples[i] for _ in range(20)]} for i in (0, 1)}
+    assert summarise(results_of(more)).deltas["net(a=1)", "latency"].verdict == "within noise"
+
+
+def test_variants_of_one_graph_are_equally_fast(results_of):
+    """Two measurements of one graph are a measurement of the noise, however far they lie apart."""
+    table = {"net(a=0)": {"latency": [10.0, 10.1, 10.2], "graph_hash": 77}}
+    table |= {"net(a=1)": {"latency": [5.0, 5.1, 5.2], "graph_hash": 77}}
+    table |= {"net(a=2)": {"latency": [5.0, 5.1, 5.2], "graph_hash": 78}}
+    deltas = summarise(results_of(table)).deltas
+    assert [deltas[f"net(a={i})", "latency"].verdict for i in (1, 2)] == ["within noise", "better"]
+    assert deltas["net(a=2)", "latency"].level == 0.95  # the pair of one graph is no test, and costs none
+
+
+def test_one_sample_of_a_speed_is_not_judged(results_of):
+    delta = summarise(results_of({"net(a=0)": {"latency": [2.0]}, "net(a=1)": {"latency": [1.0]}})).deltas
+    assert (delta["net(a=1)", "latency"].verdict, delta["net(a=1)", "latency"].interval) == (None, None)
 
 
 def test_what_cannot_be_estimated_says_why(results_of):

@@ -11,7 +11,7 @@ from scipy import stats
 from bench.stats.inference import (
     LEAST,
     Exact,
-    Medians,
+    Ratio,
     Source,
     Student,
     bootstrap,
@@ -208,16 +208,13 @@ def test_a_bootstrap_is_the_same_each_time():
     assert again[0] == again[1]
 
 
-def test_an_interval_of_medians_holds_their_difference():
-    random = np.random.default_rng(8)
-    held = 0
-    for _ in range(800):
-        one, other = random.exponential(size=(2, 25)).tolist()
-        low, high = Medians(((1.0, tuple(one)), (-1.0, tuple(other)))).interval(0.95)
-        held += low <= 0 <= high
-    assert held / 800 > 0.95
-    assert Medians(((1.0, (1.0, 2.0)),)).interval(0.95) == (-math.inf, math.inf)
-    assert Medians(((2.0, (1.0, 2.0, 3.0)), (-1.0, (1.0,))), 0.5).value == 3.5
+def test_a_ratio_is_judged_on_the_log_scale():
+    ratio = Ratio(46.0, 1.0, (Source(0.1, 8),))
+    log = Student(math.log(46), (Source(0.1, 8),)).interval(0.95)
+    assert ratio.value == 45
+    assert ratio.interval(0.95) == pytest.approx([math.exp(end) - 1 for end in log])
+    assert error_probability(ratio, leaves_out_zero) == pytest.approx(2 * stats.t.sf(math.log(46) / 0.1, 8), rel=1e-5)
+    assert Ratio(1.0, 2.0, (Source(50.0, 1),)).interval(0.99) == (-2.0, math.inf)  # nothing takes less than no time
 
 
 def test_exact_numbers_are_certain():
