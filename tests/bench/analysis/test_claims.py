@@ -9,7 +9,7 @@ import pytest
 from bench.analysis.summary import summarise
 from bench.display.wording import claim_text, claim_texts
 from bench.report.table import table as rendered
-from bench.spec.claims import Statement
+from bench.spec.claims import ClaimError, Statement
 
 TABLE = {
     "net(a=0)": {"macs": 100, "latency": [10.0 + i / 10 for i in range(20)], "miou": [0.50, 0.52, 0.51]},
@@ -176,3 +176,42 @@ def test_claims_in_json_have_the_keys_of_every_line(results_of):
         assert {"variant", "metric", "value", "unit", "better", "samples", "error"} <= line.keys()
         assert line["interval"][0] < line["value"] < line["interval"][1]
         assert line["value"] == pytest.approx(line["left"] - line["right"])
+
+
+CURVE = {
+    "net(a=0)": {"miou": [0.30, 0.31, 0.29], "reach": [9.0, 9.1, 9.2]},
+    "net(a=1)": {"miou": [0.50, 0.51, 0.49], "reach": [6.0, 6.1, 6.2]},
+    "net(a=2)": {"miou": [0.51, 0.50, 0.52], "reach": [3.0, 3.1, 3.2]},
+    "net(a=10)": {"miou": [0.50, 0.52, 0.51], "reach": [0.0, 0.1, 0.2]},
+}
+
+
+@pytest.mark.parametrize(
+    ("claim", "answer"),
+    [
+        ("knee(miou, a) == 1", "reproduced"),  # +0.2, then +0.01 and nothing
+        ("knee(miou, a) == 2", "inconclusive"),  # the gain into 2 is within the noise
+        ("monotone(reach, -a)", "reproduced"),
+        ("monotone(reach, a)", "contradicted"),
+        ("monotone(miou, a)", "inconclusive"),
+        ("knee(reach, a) == 1", "contradicted"),  # without a direction, higher is a gain, and 1 is lower than 0
+    ],
+)
+def test_claims_about_the_shape_of_a_curve(results_of, claim: str, answer: str):
+    assert answers(results_of(CURVE, (claim,))) == [answer]
+
+
+@pytest.mark.parametrize(
+    ("claim", "message"),
+    [
+        ("knee(miou, a) == 0", "others on both sides: 1, 2"),
+        ("knee(miou, a) == 7", "others on both sides: 1, 2"),
+        ("knee(miou, a) > 1", "write it as monotone"),
+        ("monotone(miou, a) == 1", "write it as monotone"),
+        ("monotone(miou, depth)", "no variants differ from the baseline in numbers of 'depth'"),
+        ("knee(iou, a) == 1", "does not measure 'iou'"),
+    ],
+)
+def test_a_shape_that_cannot_be_read_says_what_would(results_of, claim: str, message: str):
+    with pytest.raises(ClaimError, match=message):
+        results_of(CURVE, (claim,))
