@@ -6,6 +6,7 @@
     miou[a=1] > miou[a=2] > miou                           a chain; without brackets, the baseline
     macs[kernel=3] < 0.5 * macs[kernel=7]                  a multiple; one side may be a number
     miou[unet(skip=sum)] > miou[fcn]                       variants of several architectures
+    latency[rates=[4]] > 10 * latency                      a ratio; speeds are compared on the log scale
     monotone(miou, width)                                  rises with every step of a numeric axis; `-width`: falls
     knee(elbo_nats, latent) == 2                           a gain into 2, and none half as large after it
 
@@ -267,7 +268,10 @@ def _along(axis: str, scope: Scope) -> list[tuple[float, str]]:
 
 
 def _knee(points: Sequence[tuple[float, Sum]], value: float, axis: str, better: str | None) -> list[Comparison]:
-    """There is a gain into the knee, and no later value gains DIMINISHED of it. Where lower is better, gains are falls."""
+    """There is a gain into the knee, and no later value gains DIMINISHED of it; a gain is a fall where lower is better.
+
+    Raises ClaimError for a value without others on both sides.
+    """
     values = [each for each, _ in points]
     if value not in values[1:-1]:
         inner = ", ".join(f"{each:g}" for each in values[1:-1]) or "there are none"
