@@ -1,19 +1,19 @@
 """The names of architectures that a user may write: registered ones, networks of zoos, own functions.
 
 A registered name, `timm:NAME`, `torchvision:NAME` (classification or segmentation), or
-`file.py:callable` / `pkg.module:callable`, a function whose keyword-only parameters are its axes.
+`file.py:NAME` / `pkg.module:NAME`, a function, a class or a network (see `bench.registry.callables`).
 """
 
 from __future__ import annotations
 
 import difflib
-import inspect
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bench.registry import Architecture, Axis, RegistryError, axes_of, suggestion
-from bench.registry.catalogue import CatalogueError, Source, declarations, live, load, plugin_source, source_of
+from bench.registry import Architecture, Axis, RegistryError
+from bench.registry.callables import own_architecture
+from bench.registry.catalogue import Source, declarations, live, plugin_source, source_of
 from bench.registry.zoo import timm_models, torchvision_axes
 
 ZOOS = ("timm", "torchvision")
@@ -31,7 +31,7 @@ def declared(name: str, plugins: Sequence[str] = ()) -> Architecture:
     if head in ZOOS:
         axes = torchvision_axes(rest) if head == "torchvision" else _timm_axes(rest)
         return Architecture(name, _not_live, head, axes, task="", source=f"{head}, {rest}")
-    return _callable(name, plugins)
+    return own_architecture(name)
 
 
 def runnable(name: str, plugins: Sequence[str] = ()) -> Architecture:
@@ -56,22 +56,6 @@ def source(entry: Architecture, plugins: Sequence[str] = ()) -> Source | None:
 
 def _not_live() -> Any:
     raise RuntimeError("this entry is a declaration; use targets.runnable")
-
-
-def _callable(name: str, plugins: Sequence[str]) -> Architecture:
-    where, _, function = name.rpartition(":")
-    module = load(_file(where))
-    builder = getattr(module, function, None)
-    if not callable(builder):
-        names = [n for n, v in vars(module).items() if inspect.isfunction(v) and not n.startswith("_")]
-        raise RegistryError(f"'{where}' has no function '{function}'{suggestion(function, names)}")
-    if inspect.isfunction(builder) and (loose := _loose(builder)):
-        raise RegistryError(f"{name}: an axis is a keyword-only parameter: write def {function}(*, {loose}=...)")
-    try:
-        axes = axes_of(builder)
-    except TypeError as error:
-        raise RegistryError(f"{name}: {error}") from None
-    return Architecture(name, builder, module.__name__, axes, task="", source=where)
 
 
 def _timm_axes(name: str) -> tuple[Axis, ...]:
@@ -105,16 +89,3 @@ def _torchvision(name: str) -> Callable[..., Any]:
     if any(axis.name == "init_weights" for axis in torchvision_axes(name)):
         extra["init_weights"] = True  # what None means, which warns
     return lambda **axes: models.get_model(name, **extra | {k: v for k, v in axes.items() if v is not None})
-
-
-def _file(where: str) -> Source:
-    try:
-        return plugin_source(where)
-    except CatalogueError:
-        raise RegistryError(f"'{where}': there is no such file or module; a target is file.py:callable") from None
-
-
-def _loose(function: Callable[..., Any]) -> str:
-    """The first parameter that is not keyword-only, and so is not an axis; empty where there is none."""
-    loose = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return next((p.name for p in inspect.signature(function).parameters.values() if p.kind in loose), "")

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from bench.registry import suggestion, text_of
 from bench.registry.axes import typed_text
 from bench.spec.characters import one_line
+from bench.spec.dtypes import device_named, dtype_named
 from bench.spec.recipe import MOST, Recipe
 from bench.spec.workload import Layout
 from bench.spec.yamlfile import Document, FileError
@@ -65,8 +66,8 @@ class WorkloadSection(_Section):
     dataset: str | dict[str, Any] | None = None
     shape: list[int] = Field(default=[3, 64, 64], min_length=1, max_length=4)
     batch: int = Field(default=1, ge=1, le=MOST)
-    device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d{1,3})?|mps)$")
-    dtype: str = Field(default="float32", pattern=r"^(float32|float64|bfloat16|float16)$")
+    device: Annotated[str, AfterValidator(device_named)] = "cpu"
+    dtype: Annotated[str, AfterValidator(dtype_named)] = "float32"
     threads: int = Field(default=1, ge=1, le=1024)
     layout: Layout = "contiguous"
     compile: bool = False
@@ -160,6 +161,8 @@ def _explained(document: Document, path: tuple[Any, ...], errors: Sequence[Any])
 
 def reason(errors: Sequence[Any]) -> str:
     """What pydantic's errors at one place say: what would have worked, and what stands there."""
+    if errors[0]["type"] == "value_error":
+        return str(errors[0]["ctx"]["error"])
     messages = dict.fromkeys(each["msg"][0].lower() + each["msg"][1:] for each in errors)
     message = " or ".join(messages).replace(" or input should be ", " or ")
     value = errors[0]["input"]
