@@ -6,6 +6,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +115,19 @@ def measure_targets(
     graph. Raises RegistryError for a name that does not exist, ValueError for a workload that is not possible.
     """
     how |= {"metrics": metrics, "shape": shape, "batches": batches, "timeout": timeout, "plugins": plugins}
-    sweeps = [each for target in wanted for each in _ablations(target, inputs=inputs, say=say, **how)]
+    _refuse_axes_without_value(wanted, plugins)
+    lines: list[str] = []
+    sweeps = [each for target in wanted for each in _ablations(target, inputs=inputs, say=lines.append, **how)]
+    for line in dict.fromkeys(lines):  # after whatever may be wrong
+        say(line)
     return list(_measured(sweeps, notify))
+
+
+def _refuse_axes_without_value(wanted: Sequence[Target], plugins: Sequence[str]) -> None:
+    """Raises RegistryError where a word that is taken for a target is an axis of the one before it."""
+    for target, after in pairwise(wanted):
+        if after.name in {axis.name for axis in targets.declared(target.name, plugins).axes}:
+            raise RegistryError(f"'{after.name}': write an axis as name=value")
 
 
 def _ablations(
