@@ -83,7 +83,7 @@ def measure(words: tuple[str, ...], overrides: tuple[str, ...], as_json: bool, *
     bench measure net.py:Net --inputs data.py:one_batch
 
     \b
-    exit 0 measured; what does not apply or cannot be recorded says why · 1 a metric failed · 2 usage
+    exit 0 measured; what does not apply or cannot be measured says why · 1 a metric failed · 2 usage
     """
     from bench.sweep.adhoc import measure_targets, targets_of
     from bench.sweep.progress import Reporter
@@ -102,13 +102,16 @@ def measure(words: tuple[str, ...], overrides: tuple[str, ...], as_json: bool, *
         _print_comparison(measurements)
     else:
         _print_measurements(measurements)
-    failed = [m for m in measurements if m.error and (workload["metrics"] or not _is_unrecorded(m))]
+    failed = [m for m in measurements if m.error and (workload["metrics"] or not _cannot_be_measured(m))]
     raise SystemExit(1 if failed else 0)
 
 
-def _is_unrecorded(m: Any) -> bool:
-    """Whether a number is missing since the network runs but cannot be recorded, such as one with packed weights."""
-    return str(m.error).startswith("failed: StructureError")
+def _cannot_be_measured(m: Any) -> bool:
+    """Whether a metric says itself why it has no number, or the network runs but cannot be recorded."""
+    from bench.sweep.plan import ERRORS
+
+    raised = str(m.error).partition(":")[0] in ERRORS
+    return not raised or str(m.error).startswith("failed: StructureError")
 
 
 def _measurement_row(m: Any) -> dict[str, Any]:
