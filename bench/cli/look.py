@@ -125,7 +125,7 @@ def _shown(row: dict[str, Any], plugins: tuple[str, ...]) -> dict[str, Any]:
     entry = getattr(declarations(plugins), row["kind"]).get(row["name"])
     axes = [
         {"axis": a.name, "takes": a.accepts(), "default": None if a.required else text_of(a.default)}
-        for a in entry.axes
+        for a in getattr(entry, "options", entry.axes)
     ]
     facts = [
         {"quantity": f.quantity, "value": f.value, "when": dict(f.when), "source": f.source, **_details(f)}
@@ -247,11 +247,12 @@ def _check_split(
 ) -> None:
     """Read the files and the examples of a split as a run does, and print how many there are."""
     from bench.data.locate import files_of
+    from bench.data.subset import own_axes
     from bench.sweep.plugin_checks import check_files, load
 
     check_files(entry)
     if not entry.embedded:
-        files_of(entry, data, split, values)
+        files_of(entry, data, split, own_axes(values))
     loaded = load(entry, data, split, shape=shape, **values)
     echo(f"{split}: {len(loaded):,} examples")
     for reason, count in loaded.left_out.items():

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
-from bench.registry.axes import Axis, axes_of, resolve, text_of
+from bench.registry.axes import Axis, Bounds, axes_of, resolve, text_of
 from bench.registry.errors import RegistryError, suggestion
 from bench.registry.published import Fact
 
@@ -114,6 +114,10 @@ class Task(Entry):
     files: tuple[str, ...] = ()
 
 
+FRACTION = Axis("fraction", "float", 1.0, bounds=Bounds(1e-6, 1))
+"""The option that every dataset has: the fraction of its training split that is used (`bench.data.subset`)."""
+
+
 @dataclass(frozen=True)
 class Dataset(Entry):
     """Labelled examples. `call(root, split, shape, **axes)` loads them into memory.
@@ -128,6 +132,16 @@ class Dataset(Entry):
     get: str = ""
     embedded: bool = False
     requires: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def options(self) -> tuple[Axis, ...]:
+        """What can be chosen of it: its axes, and the fraction of the training split."""
+        return (*self.axes, FRACTION)
+
+    def resolve(self, stated: Mapping[str, Any]) -> dict[str, Any]:
+        """All axes with values, and the fraction where it is not the whole. Raises RegistryError."""
+        resolved = resolve(self.name, self.options, stated)
+        return {name: value for name, value in resolved.items() if (name, value) != (FRACTION.name, 1.0)}
 
 
 READABLE = 50
@@ -352,6 +366,10 @@ class Registries:
         def register(call: F) -> F:
             _check(registry.kind, call, extra)
             axes = () if isinstance(call, type) else axes_of(call)
+            if entry is Dataset and any(axis.name == FRACTION.name for axis in axes):
+                raise RegistryError(
+                    f"dataset '{call.__name__}': every dataset has a 'fraction' already: rename the axis"
+                )
             own_name = call.__name__.lower() if isinstance(call, type) else call.__name__
             registry.add(entry(name=name or own_name, call=call, module=call.__module__, axes=axes, **extra))
             return call

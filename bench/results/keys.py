@@ -1,9 +1,11 @@
 """Measurements and their keys: a hash of what a measurement's value depends on, and of nothing else.
 
 static    resolved axes, input shape, sources of the family and of the metric, library versions
-speed     all of that, and batch, device, driver, library build, threads, dtype, clock policy, and how a
-          forward pass is run: memory layout, compiled or not, replayed from a CUDA graph or not
-accuracy  all of static, and task, dataset with fingerprint, recipe, seed, dtype, kind of device
+speed     all of that, and batch, device, driver, library build, threads, dtype, clock and numeric policy,
+          and how a forward pass is run: memory layout, compiled or not, replayed from a CUDA graph or not
+accuracy  all of static, and task, dataset with fingerprint, recipe, seed, dtype, kind of device, numeric policy; of a
+          search run the fraction held back; of a training with a budget of time the device, build and threads, as of
+          a speed
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from typing import Any
 from bench.hardware.environment import device_facts, device_kind, torch_build
 from bench.registry import Axis, Entry, Metric, RegistryError, targets
 from bench.registry.catalogue import declarations, package_folder, source_of
+from bench.registry.entries import FRACTION
 from bench.registry.versions import library_version
 from bench.results.sources import closure, code_digest, digest, file_digest, libraries
 from bench.spec.ablation import Ablation
@@ -32,6 +35,15 @@ Fingerprint = Mapping[str, str]
 
 KINDS = ("static", "speed", "accuracy")
 """Kinds of metrics, in the order in which they are measured."""
+
+SUBSET = "order by hash, 1"
+"""How a fraction of the training split is chosen (`bench.data.subset`); a new method makes its training runs due."""
+
+HELD_BACK = "order by hash, 1"
+"""How a search holds a fraction of the training split back; a new method makes the search runs due."""
+
+UNKNOWN = "chosen by the search"
+"""Takes the place of a value of the recipe that a search has still to choose."""
 
 CONTRIBUTIONS = "jackknife of blocks, 1"
 """How contributions are computed; a new method makes the scores that have them due."""
@@ -186,36 +198,55 @@ class _Maker:
 
     def speed(self, variant: Variant) -> dict[str, Any]:
         work = self.ablation.workload_of(variant)
-        machine = {**device_facts(work.device), "build": torch_build()}
-        how = {"layout": work.layout, "compile": work.compile, "graph": work.graph}
-        return {"batch": work.batch, "dtype": work.dtype, "threads": work.threads, "machine": machine, **how}
+        how = {"layout": work.layout, "compile": work.compile, "graph": work.graph, **_numeric(work)}
+        return {"batch": work.batch, "dtype": work.dtype, **_machine(work), **how}
 
     def training(self, variant: Variant) -> dict[str, Any]:
         """What a trained network depends on besides the seed: everything but the metric that is read off it."""
-        work = self.ablation.workload_of(variant)
+        work, held_back = self.ablation.workload_of(variant), self.ablation.held_back
         task, dataset = self.registries.tasks.get(work.task), self.registries.datasets.get(work.dataset)
-        code = self.code(variant.architecture, task, dataset)
+        code, recipe = self.code(variant.architecture, task, dataset), self.ablation.recipe_of(variant)
         return {
             "architecture": variant.architecture,
             "axes": variant.values,
             "shape": list(work.shape),
-            "code": code["code"] | instrument("training"),
+            "code": code["code"] | instrument("training") | (instrument("budget") if recipe.flops else {}),
             "libraries": code["libraries"],
             "task": work.task,
             "dataset": {"name": work.dataset, **dict(work.dataset_axes)},
             "fingerprint": dict(self.fingerprint(work)),
-            "recipe": self.ablation.recipe_of(variant).model_dump(),
+            "recipe": self.recipe(variant),
             "dtype": work.dtype,
             "device": device_kind(work.device),
+            **(_machine(work) if recipe.seconds else {}),
+            **_numeric(work),
             **self.named(variant, (dataset.axes, dict(work.dataset_axes))),
             **_named_files(task.files),
+            **({"subset": SUBSET} if FRACTION.name in dict(work.dataset_axes) else {}),
+            **({"held_back": {"fraction": held_back, "method": HELD_BACK}} if held_back else {}),
         }
+
+    def recipe(self, variant: Variant) -> dict[str, Any]:
+        """How a variant is trained; what a search that has not ended will choose is not a value that anything has."""
+        fields = self.ablation.recipe_of(variant).parts()
+        searched = self.ablation.tune.names if self.ablation.tune and self.ablation.waits(variant) else ()
+        return {**fields, **dict.fromkeys((name.partition(".")[2] for name in searched), UNKNOWN)}
 
     def named(self, variant: Variant, *more: tuple[Sequence[Axis], Mapping[str, Any]]) -> dict[str, Any]:
         """Digests of the files that axes name, and what stands behind `file:PATH` and `package:NAME`."""
         pairs = ((self.axes(variant.architecture), variant.values), *more)
         files = [path for axes, values in pairs for path in named_files(axes, values)]
         return _weights(variant) | ({"file": {path: file_digest(Path(path)) for path in files}} if files else {})
+
+
+def _machine(work: Workload) -> dict[str, Any]:
+    """What times depend on: the device, the build of torch, and the threads."""
+    return {"threads": work.threads, "machine": {**device_facts(work.device), "build": torch_build()}}
+
+
+def _numeric(work: Workload) -> dict[str, Any]:
+    """The numeric policy; nothing where it is PyTorch's on a device without TF32."""
+    return {"numeric": work.numeric} if work.numeric else {}
 
 
 def _weights(variant: Variant) -> dict[str, Any]:
@@ -249,10 +280,8 @@ def refuse_missing_files(ablation: Ablation) -> None:
     families = {name: targets.declared(name, ablation.plugins) for name in names}
     for variant in ablation.variants:
         _refuse_missing(families[variant.architecture], variant.values)
-    if ablation.trains:
-        dataset = declarations(ablation.plugins).datasets.get(ablation.workload.dataset)
-        for work in ablation.workloads:
-            _refuse_missing(dataset, dict(work.dataset_axes))
+    for work in ablation.workloads if ablation.trains else ():
+        _refuse_missing(declarations(ablation.plugins).datasets.get(work.dataset), dict(work.dataset_axes))
 
 
 def _refuse_missing(entry: Entry, values: Mapping[str, Any]) -> None:
@@ -274,6 +303,12 @@ def _entry_modules(architecture: str, entries: Sequence[Entry], plugins: Sequenc
 INSTRUMENTS = {
     "subject": (("bench.hardware.subject", False), ("bench.sweep.subjects", False)),
     "signature": (("bench.sweep.signature", True),),
+    "budget": (
+        ("bench.structure.costs", True),
+        ("bench.hardware.subject", False),
+        ("bench.sweep.subjects", False),
+        ("bench.spec.budget", False),
+    ),
     "training": (
         ("bench.training.loop", True),
         ("bench.sweep.training_run", False),

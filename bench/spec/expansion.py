@@ -74,7 +74,7 @@ def _with_required(context: Context, architecture: Architecture, workload: Workl
     own = _workload(context, section, path) if setting_names(section) else workload
     for name, value in _required(context, architecture, own).items():
         if section.get(name, value) != value:
-            message = f"'{workload.dataset}' needs {name}: {text_of(value)}; leave '{name}' out to have it set"
+            message = f"'{own.dataset}' needs {name}: {text_of(value)}; leave '{name}' out to have it set"
             raise context.error([*path, name], message)
         section = {**section, name: value}
     return dict(section)
@@ -90,8 +90,8 @@ def _required(context: Context, architecture: Architecture, workload: Workload) 
 def _fitting(
     context: Context, architecture: Architecture, axes: dict[str, Any], chosen: Mapping[str, Any], path: Sequence[Any]
 ) -> dict[str, Any]:
-    """The axes with what the variant's dataset requires of the network, where an option of the dataset is `chosen`."""
-    if not any(name.startswith("dataset.") for name in chosen):
+    """The axes with what the variant's dataset requires of the network, where it or an option of it is `chosen`."""
+    if not any(name.startswith(("dataset.", "workload.dataset")) for name in chosen):
         return axes
     required = _required(context, architecture, _workload(context, axes, path))
     return {**axes, **{name: value for name, value in required.items() if name not in chosen}}
@@ -100,7 +100,7 @@ def _fitting(
 def _workload(context: Context, axes: Mapping[str, Any], path: Sequence[Any]) -> Workload:
     """What a variant is measured on. Raises AblationError for settings that do not go together."""
     try:
-        return workload_with(context.settings.workload, _settings(context, axes))
+        return workload_with(context.settings.workload, _settings(context, axes), context.registries.datasets.get)
     except ValueError as error:
         raise context.error(path, error) from None
 

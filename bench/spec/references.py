@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bench.registry import suggestion, text_of
+from bench.registry import RegistryError, suggestion, text_of
+from bench.spec.settings import Setting
 from bench.spec.variant import Variant
 from bench.spec.yamlfile import FileError, parse_value
 
@@ -111,7 +112,7 @@ def _parsed(text: str, scope: Scope) -> _Reference:
         axis, equals, value = (part.strip() for part in item.partition("="))
         if not (equals and axis and value) or axis in values:
             raise VariantError(f"'{item.strip()}' in '[{text}]': name each axis once, as axis=value")
-        values[axis] = _canonical(value)
+        values[axis] = _canonical(axis, value)
     return _Reference(values.pop("architecture", architecture), values)
 
 
@@ -132,8 +133,12 @@ def _items(text: str) -> list[str]:
     return items if text.strip() else []
 
 
-def _canonical(text: str) -> str:
+def _canonical(axis: str, text: str) -> str:
+    """The value as names of variants print it; of a field of `train:` in the form of the field: `5m` as `300s`."""
     try:
-        return text_of(parse_value(text))
+        value = parse_value(text)
+        return text_of(Setting(axis).parse(value) if axis.startswith("train.") else value)
     except FileError as error:
         raise VariantError(str(error)) from None
+    except RegistryError:  # no such field or value: what there is, is said where the variants are compared
+        return text_of(value)

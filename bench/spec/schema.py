@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -11,6 +12,7 @@ from bench.registry import suggestion, text_of
 from bench.registry.axes import typed_text
 from bench.spec.characters import one_line
 from bench.spec.dtypes import device_named, dtype_named
+from bench.spec.numeric import TF32
 from bench.spec.recipe import MOST, Recipe
 from bench.spec.workload import Layout
 from bench.spec.yamlfile import Document, FileError
@@ -72,12 +74,28 @@ class WorkloadSection(_Section):
     layout: Layout = "contiguous"
     compile: bool = False
     graph: bool = False
+    tf32: TF32 = "conv"
+    cudnn_benchmark: bool = False
+    deterministic: bool = False
+    reduced_precision_reduction: bool = True
+
+
+class TuneSection(_Section):
+    """A search over the recipe that every variant gets before the reported runs; see `bench.spec.tuning`."""
+
+    over: dict[str, list[Any]] = Field(min_length=1)
+    runs: int | None = Field(default=None, ge=1, le=MOST)
+    on: float = Field(default=0.15, gt=0, lt=1)
+    steps: int | float | None = Field(default=None, gt=0, le=MOST)
+    seeds: int | list[int] = 1
+    metric: str = ""
 
 
 class AblationFile(_Section):
     """The keys of an ablation file."""
 
     question: Line
+    extends: str = ""
     architecture: str
     source: OptionalLine = ""
     baseline: dict[str, Any] = {}
@@ -91,6 +109,7 @@ class AblationFile(_Section):
     main: str = ""
     workload: WorkloadSection = WorkloadSection()
     train: Recipe = Recipe()
+    tune: TuneSection | None = None
     seeds: int | list[int] = 1
     timeout: float = Field(default=3600.0, gt=0, le=1e7, description="seconds that one measurement may take")
     answers: list[Answer] = []
@@ -101,6 +120,7 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     (): AblationFile,
     ("workload",): WorkloadSection,
     ("train",): Recipe,
+    ("tune",): TuneSection,
     ("exclude",): Exclusion,
     ("compare_with",): CompareWith,
     ("answers",): Answer,
@@ -117,7 +137,7 @@ def with_new_keys(document: Document) -> Document:
     positions = {
         (*[OLD_KEYS.get(key, key) for key in path[:1]], *path[1:]): at for path, at in document.positions.items()
     }
-    return Document(document.path, data, positions)
+    return replace(document, data=data, positions=positions)
 
 
 def validated(document: Document) -> AblationFile:
@@ -161,9 +181,10 @@ def _explained(document: Document, path: tuple[Any, ...], errors: Sequence[Any])
 
 def reason(errors: Sequence[Any]) -> str:
     """What pydantic's errors at one place say: what would have worked, and what stands there."""
-    if errors[0]["type"] == "value_error":
-        return str(errors[0]["ctx"]["error"])
-    messages = dict.fromkeys(each["msg"][0].lower() + each["msg"][1:] for each in errors)
+    texts = [each["msg"].removeprefix("Value error, ") for each in errors]
+    if texts[0].startswith("'"):  # it names the value itself
+        return str(texts[0])
+    messages = dict.fromkeys(text[0].lower() + text[1:] for text in texts)
     message = " or ".join(messages).replace(" or input should be ", " or ")
     value = errors[0]["input"]
     shown = _shown(value) if errors[0]["type"].endswith("_type") else text_of(value)

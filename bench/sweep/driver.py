@@ -202,14 +202,17 @@ class _Run:
             stored = None
         runs = len(ablation.seeds)
         recipe = ablation.recipe_of(group[0].variant)
-        return TrainJob(group, recipe, self.plan.data, ablation.plugins, stored, runs=runs)
+        data, plugins, held_back = self.plan.data, ablation.plugins, ablation.held_back
+        return TrainJob(group, recipe, data, plugins, stored, runs=runs, held_back=held_back)
 
     def _lane(self, job: Work) -> Lane:
-        return "exclusive" if job.requests[0].kind == "speed" else "shared"
+        """Alone is what depends on time: a timing, or a training with a budget of time."""
+        timed = job.recipe.seconds if isinstance(job, TrainJob) else job.requests[0].kind == "speed"
+        return "exclusive" if timed else "shared"
 
     def _room(self, job: Work) -> bool:
         """Whether the job may start now. One whose process was ended from outside runs alone, to have all memory."""
-        if any(other.attempt > 1 for other, _ in self.flying.values()):
+        if any(other.attempt > 1 or self._lane(other) == "exclusive" for other, _ in self.flying.values()):
             return False
         alone = self._lane(job) == "exclusive" or job.attempt > 1
         return len(self.flying) < (1 if alone else self.options.workers)
@@ -257,7 +260,8 @@ class _Run:
     def _evaluated(self, item: Evaluated) -> None:
         """Keep the evaluation of a training run, unless the data that it was trained on changed meanwhile."""
         if self.plan.data_stamp and data_stamp(self.plan.ablation, self.plan.data) != self.plan.data_stamp:
-            changed = f"dataset {self.plan.ablation.workload.dataset}"
+            names = dict.fromkeys(work.dataset for work in self.plan.ablation.workloads)
+            changed = f"dataset {' or '.join(names)}"
             self.stale |= {r.key: changed for r in self.by_key.values() if r.training_run == item.training_run}
             return
         self._patiently(partial(self.store.add_evaluation, item.training_run, item.evaluation))

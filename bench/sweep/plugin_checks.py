@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from bench.data.examples import Examples
+from bench.data.subset import own_axes, part_of
 from bench.registry import Dataset
 from bench.registry.catalogue import PLUGIN_PREFIX
+from bench.registry.entries import FRACTION
 from bench.registry.places import place_of
 
 
@@ -30,16 +32,21 @@ def check_files(entry: Dataset) -> None:
         )
 
 
-def load(entry: Dataset, *arguments: Any, shape: tuple[int, ...], **axes: Any) -> Examples:
-    """The examples of a dataset for (root, split), checked. Raises PluginError, and what the loader raises."""
+def load(entry: Dataset, root: Any, split: str, *, shape: tuple[int, ...], **options: Any) -> Examples:
+    """The examples of a split, checked; of the training split the fraction that the options state.
+
+    Raises PluginError, and what the loader raises.
+    """
     try:
-        examples = entry.call(*arguments, shape, **axes)
+        examples = entry.call(root, split, shape, **own_axes(options))
     except ValueError as error:
         if entry.module.startswith(PLUGIN_PREFIX):
             raise PluginError(f"{place_of(entry.call)}: dataset '{entry.name}': {error}") from error
         raise
     for problem in problems(examples, entry.task, shape):
         raise PluginError(f"{place_of(entry.call)}: dataset '{entry.name}' {problem}")
+    if split == entry.splits[0] and FRACTION.name in options:
+        return part_of(examples, options[FRACTION.name])
     return examples  # type: ignore[no-any-return]
 
 

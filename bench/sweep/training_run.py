@@ -22,19 +22,26 @@ from bench.sweep.process_state import seed_generators
 
 
 def trained(
-    request: Request, recipe: Recipe, data: Path | None, emit: Emit, plugins: tuple[str, ...] = (), runs: int = 1
+    request: Request,
+    recipe: Recipe,
+    data: Path | None,
+    emit: Emit,
+    plugins: tuple[str, ...] = (),
+    runs: int = 1,
+    held_back: float = 0.0,
 ) -> Evaluation:
     """Train the variant by `recipe` from the requested seed and evaluate it on the validation split.
 
-    `runs` are the trainings of this network that share an admission of precision modes.
+    `runs` are the trainings of this network that share an admission of precision modes. With `held_back`, this fraction
+    of the training split is not trained on, and takes the place of the validation split, which is then not read.
     """
     from bench.training.loop import fit
 
     work, declared = request.workload, declarations(plugins)
     family = runnable(request.variant.architecture, plugins)
     task: Any = live(declared.tasks.get(work.task), plugins).call
-    seed = request.seed or 0
-    train, held_out = (_examples(request, split, data, plugins) for split in _splits(request, plugins))
+    seed, recipe = request.seed or 0, _in_steps(request, recipe, plugins)
+    train, held_out = _train_and_judge(request, data, plugins, held_back)
     seed_generators(seed)
     network = family.build(**request.variant.values)
     check_network(network, request.variant.name)
@@ -60,6 +67,19 @@ def trained(
     evaluation = replace(evaluation, units={**evaluation.units, **units}, curves=result.curves, facts=facts)
     summaries = task.summaries(evaluation) if hasattr(task, "summaries") else {}
     return storable_evaluation(replace(evaluation, summaries=summaries))
+
+
+def _in_steps(request: Request, recipe: Recipe, plugins: tuple[str, ...]) -> Recipe:
+    """The recipe with the steps that its budget of FLOPs pays for this network; another recipe as it is."""
+    from bench.spec.budget import steps_for
+    from bench.structure.costs import costs, per_input
+    from bench.sweep.subjects import subject_of
+
+    if recipe.flops is None:
+        return recipe
+    subject = subject_of(replace(request, kind="static"), plugins)
+    macs = per_input(costs(subject.tape).macs, subject.batch)
+    return recipe.model_copy(update={"steps": steps_for(recipe.flops, macs, recipe.batch), "budget": None})
 
 
 OFFERED = "evaluation_units"
@@ -113,6 +133,15 @@ def _seen(model: Any, examples: Any, task: Any, work: Workload) -> dict[str, Any
 def _splits(request: Request, plugins: tuple[str, ...]) -> Sequence[str]:
     """The split to train on and the one to judge on: the first and the second that the dataset names."""
     return declarations(plugins).datasets.get(request.workload.dataset).splits[:2]
+
+
+def _train_and_judge(request: Request, data: Path | None, plugins: tuple[str, ...], held_back: float) -> Sequence[Any]:
+    """(the examples to train on, those to judge on)."""
+    from bench.data.subset import held_back as without
+
+    first, second = _splits(request, plugins)
+    train = _examples(request, first, data, plugins)
+    return without(train, held_back) if held_back else (train, _examples(request, second, data, plugins))
 
 
 def _examples(request: Request, split: str, data: Path | None, plugins: tuple[str, ...]) -> Any:

@@ -63,7 +63,11 @@ class MeasureJob:
             self._variant(tuple(requests), emit)
 
     def _variant(self, requests: tuple[Request, ...], emit: Emit) -> None:
-        started, process = time.perf_counter(), ProcessState()
+        with ProcessState(numeric_policy(requests[0])) as process:
+            self._in_process(requests, process, emit)
+
+    def _in_process(self, requests: tuple[Request, ...], process: ProcessState, emit: Emit) -> None:
+        started = time.perf_counter()
         try:
             with process.kept():
                 subject = fed_subject(requests[0], self.plugins)
@@ -73,6 +77,11 @@ class MeasureJob:
         shared = SharedSubject(subject, process, checked=requests[0].kind != "speed")
         for request in requests:
             emit(measured(request, Isolation(process, shared, request.seed or 0), self.plugins))
+
+
+def numeric_policy(request: Request) -> dict[str, Any]:
+    """The numeric policy under which a request is measured; none for static metrics, which run nothing."""
+    return {} if request.kind == "static" else request.workload.numeric
 
 
 def _own_network(request: Request) -> str:
@@ -103,8 +112,12 @@ class SharedJob:
     attempt: int = 1
 
     def __call__(self, emit: Emit) -> None:
+        with ProcessState(numeric_policy(self.requests[0])) as process:
+            self._in_process(process, emit)
+
+    def _in_process(self, process: ProcessState, emit: Emit) -> None:
         first, *others = self.requests
-        started, process = time.perf_counter(), ProcessState()
+        started = time.perf_counter()
         try:
             with process.kept():
                 subjects = SharedSubject(fed_subject(first, self.plugins), process, checked=False)
@@ -153,7 +166,7 @@ class SignatureJob:
             return Signature(request.key, error=described(error))
 
 
-TRAINING_FACTS = ("mode", "seconds", "cpu_seconds", "refused", "job_seconds")
+TRAINING_FACTS = ("mode", "seconds", "cpu_seconds", "refused", "job_seconds", "steps")
 """What the detail of a score says of the training run."""
 
 
@@ -162,7 +175,8 @@ class TrainJob:
     """One training run: a variant trained from a seed, evaluated, and all its accuracy measurements.
 
     `evaluation` is what an earlier run stored of this training run; with it nothing is trained. `runs` is the number of
-    training runs of this variant in the ablation, which share the admission of a precision mode.
+    training runs of this variant in the ablation, which share the admission of a precision mode. `held_back` is the
+    fraction of the training split that a search run is judged on, in place of the validation split.
     """
 
     requests: tuple[Request, ...]
@@ -172,9 +186,14 @@ class TrainJob:
     evaluation: Evaluation | None = None
     attempt: int = 1
     runs: int = 1
+    held_back: float = 0.0
 
     def __call__(self, emit: Emit) -> None:
-        first, started, process = self.requests[0], time.perf_counter(), ProcessState()
+        with ProcessState(numeric_policy(self.requests[0])) as process:
+            self._in_process(process, emit)
+
+    def _in_process(self, process: ProcessState, emit: Emit) -> None:
+        first, started = self.requests[0], time.perf_counter()
         evaluation = self.evaluation
         if evaluation is None:
             try:
@@ -182,7 +201,7 @@ class TrainJob:
                     _import_all(first, self.plugins)
                 emit(Imported(first.training_run))
                 with process.kept():
-                    evaluation = trained(first, self.recipe, self.data, emit, self.plugins, self.runs)
+                    evaluation = trained(first, self.recipe, self.data, emit, self.plugins, self.runs, self.held_back)
             except FAILURES as error:
                 _emit_failures(self.requests, error, started, emit, self.plugins)
                 return
