@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -44,13 +45,14 @@ def is_cost(summary: Summary, column: Column) -> bool:
     return column.kind in ("static", "speed") and column.better == "lower" and bool(summary.measured(column.metric))
 
 
-def fronts(summary: Summary) -> list[Front]:
+@functools.lru_cache(maxsize=4)
+def fronts(summary: Summary) -> tuple[Front, ...]:
     """The main score against each cost, and against all of them together where there are several."""
     score, costs = summary.main(), [column for column in summary.columns if is_cost(summary, column)]
     if score is None or score.better is None:
-        return []
+        return ()
     together = [tuple(costs)] if len(costs) > 1 else []
-    return [front(summary, score, chosen) for chosen in [*((cost,) for cost in costs), *together]]
+    return tuple(front(summary, score, chosen) for chosen in [*((cost,) for cost in costs), *together])
 
 
 def front(summary: Summary, score: Column, costs: Sequence[Column]) -> Front:

@@ -42,6 +42,19 @@ class Summary:
         """The difference from the baseline, paired by seed where there are seeds; None for the baseline itself."""
         return self.deltas.get((variant, metric))
 
+    def answers(self, metric: str) -> Mapping[tuple[str, str], Delta]:
+        """The differences that answer the question, (first variant, second) -> first less second, in their order."""
+        stated = {(one, other): self._answer(one, other, metric) for one, other in self.results.answers}
+        return {pair: delta for pair, delta in stated.items() if delta is not None}
+
+    def _answer(self, one: str, other: str, metric: str) -> Delta | None:
+        if other == self.results.baseline:
+            return self.delta(one, metric)
+        first, second = (self.aggregates.get((variant, metric)) for variant in (one, other))
+        if first is None or second is None:
+            return None
+        return deltas(self.column(metric), second, [first], self.results.contributions).get(one)
+
     def of(self, metric: str) -> list[Aggregate]:
         """The metric's aggregates, in the order of the variants."""
         return self._by_metric.get(metric, [])
