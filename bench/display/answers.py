@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -218,7 +219,7 @@ def _cost(each: _Contrast) -> str:
 
 
 def _cost_words(summary: Summary, column: Column, values: tuple[float, float], delta: Delta | None) -> str:
-    """A difference within the noise is none; one whose noise was not tested is said as two numbers, without a verdict."""
+    """A difference within the noise is none; one whose noise was not tested is said as two numbers."""
     ratio, name = values[0] / values[1], column.name
     if values[0] == values[1] or (delta and delta.verdict and delta.verdict not in ("better", "worse", "changed")):
         return f", at {'no measurable difference in' if values[0] != values[1] else 'the same'} {name}"
@@ -257,7 +258,7 @@ def _rising(contrasts: Sequence[_Contrast]) -> list[_Contrast]:
 def _is_chain(contrasts: Sequence[_Contrast]) -> bool:
     """Whether each contrast goes on where the one before ended, towards greater numbers of the only axis."""
     results = contrasts[0].summary.results
-    if len(results.varied) != 1 or any(a.one != b.other for a, b in zip(contrasts, contrasts[1:])):
+    if len(results.varied) != 1 or any(a.one != b.other for a, b in itertools.pairwise(contrasts)):
         return False
     texts = [axis_text(results, v, results.varied[0]) for v in (contrasts[0].other, *(c.one for c in contrasts))]
     try:

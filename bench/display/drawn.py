@@ -74,9 +74,9 @@ def _maps(axes: Axes) -> Iterator[Row]:
     import numpy as np
     from matplotlib.collections import QuadMesh
 
-    images = [np.ma.getdata(image.get_array()) for image in axes.images if image.get_array() is not None]
-    meshes = [np.ma.getdata(each.get_array()) for each in axes.collections if isinstance(each, QuadMesh)]
-    for array in (each for each in (*images, *meshes) if each.ndim == 2 and each.size <= MOST_PIXELS):
+    meshes = [each for each in axes.collections if isinstance(each, QuadMesh)]
+    arrays = [np.ma.getdata(np.ma.asarray(each.get_array())) for each in (*axes.images, *meshes)]
+    for array in (each for each in arrays if each.ndim == 2 and each.size <= MOST_PIXELS):
         for (row, column), value in np.ndenumerate(array):
             yield "map", "", column, row, float(value)
 

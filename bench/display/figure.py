@@ -9,7 +9,7 @@ import re
 import textwrap
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -296,7 +296,7 @@ def pdf(figure: Figure) -> bytes:
 
     buffer = io.BytesIO()
     figure.set_layout_engine("none")
-    canvas = FigureCanvasPdf(figure)  # savefig would draw it once more, to lay it out
+    canvas: Any = FigureCanvasPdf(figure)  # savefig would draw it once more, to lay it out
     canvas.print_pdf(buffer, metadata=dict.fromkeys(("CreationDate", "Creator", "Producer")))
     return buffer.getvalue()
 

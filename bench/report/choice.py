@@ -32,7 +32,8 @@ class Choice:
     """What a caller wants to see; everything where nothing is given.
 
     `metrics`  names of metrics, in this order
-    `columns`  `main`: the columns of the report's main table; or `variant`, `varied`, axes, metrics, and `value`, `difference`, `verdict`: of the metric before, or of all metrics
+    `columns`  `main`: the columns of the report's main table; or `variant`, `varied`, axes, metrics, and `value`,
+               `difference`, `verdict`: of the metric before, or of all metrics
     `sort`     a metric or an axis, ascending; `-NAME` descending; empty: the ablation's order
     `delta`    whether differences from the baseline are shown
     `best`     whether the best number of each metric is marked

@@ -102,7 +102,8 @@ def left_out(results: Results, plugins: Sequence[str] = ()) -> str:
 def figures(results: Results, plugins: Sequence[str] = (), files: bool = False) -> Iterator[Figure | FailedPlot]:
     """What every registered plot has to show, in the order of the plots; those of the ablation's plug-ins too.
 
-    `files`: with their PDFs and data. A plot that fails costs its own figures only. Plots that cannot show so many variants are left out.
+    `files`: with their PDFs and data. A plot that fails costs its own figures only. Plots that cannot show so many
+    variants are left out.
     """
     every = _named(plugins, results)
     names: set[str] = set()

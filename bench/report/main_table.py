@@ -61,7 +61,7 @@ class MainTable:
 
 
 def main_table(summary: Summary) -> MainTable:
-    """Label, what varied, main metric, difference with its verdict, one cost; then every metric that is none of these."""
+    """Label, what varied, main metric, difference with its verdict, one cost; then the other metrics."""
     columns = list(_columns(summary))
     results, short = summary.results, names(summary.results)
     rows = (
