@@ -20,7 +20,7 @@ from bench.results.results import Results
 Pair = tuple[str, str]
 BASELINE = " (baseline)"
 SETTLED = ("better", "worse", "changed")
-ALIKE = ("same", "equivalent")
+ALIKE = ("same", "equivalent", "within noise")
 POLAR = re.compile(r"(do|does|is|are|can|will)\b", re.IGNORECASE)
 GAINS = re.compile(r"\b(better|sharpen|helps?|improves?|resolves?|rises?|raises?|restores?|corrects?)\b", re.IGNORECASE)
 """Verbs of questions to which a better score says yes."""
@@ -141,7 +141,9 @@ def _sentence(each: _Contrast) -> str:
         return f"{_decided(each)}{_cost(each)}."
     first, second = _both(each)
     numbers = f"{each.number(each.one)} with {first} and {each.number(each.other)} with {second}"
-    return f"Not settled: {each.column.name} is {numbers} ({_evidence(each)}){_cost(each)}."
+    needed = each.delta.seeds_needed
+    would = f"; {needed} seeds of each would decide, if difference and spread stay as they are" if needed else ""
+    return f"Not settled: {each.column.name} is {numbers} ({_evidence(each)}){_cost(each)}{would}."
 
 
 def _decided(each: _Contrast) -> str:
@@ -149,7 +151,7 @@ def _decided(each: _Contrast) -> str:
     first, second = _both(each)
     relative = each.delta.difference.relative
     numbers = f"{each.number(each.one)} against {each.number(each.other)}"
-    if each.delta.verdict is None and relative is not None and relative >= MANY_TIMES:
+    if each.column.kind != "accuracy" and relative is not None and relative >= MANY_TIMES:
         factor = fixed(1 + relative, 0)
         return f"{_capital(first)} takes {factor} times the {each.column.name} of {second}: {numbers}"
     start = f"{_capital(each.column.name)} is {_direction(each)} with {first} than with {second}: {numbers}"
@@ -214,7 +216,7 @@ def _cost(each: _Contrast) -> str:
     values = [aggregate.value for aggregate in pair if aggregate and aggregate.value is not None]
     if column is None or len(values) < 2 or not values[1]:
         return ""
-    delta = summary.answers(column.metric).get((each.one, each.other))
+    delta = summary.difference(each.one, each.other, column.metric)
     return _cost_words(summary, column, (values[0], values[1]), delta)
 
 

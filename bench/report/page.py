@@ -7,14 +7,17 @@ from dataclasses import dataclass
 
 from bench.analysis.summary import Summary, summarise
 from bench.display.answers import AnswerText, answer_text
+from bench.display.batches import batch_notes
 from bench.display.figure import names
 from bench.display.names import shared_words
+from bench.display.tuning import TuningTable, tuning_table
 from bench.display.wording import (
     ClaimText,
     FrontTable,
     claim_texts,
     front_table,
     inference_notes,
+    planned_note,
     timing_notes,
     uncounted_notes,
 )
@@ -52,6 +55,7 @@ class Page:
     shared: str
     inference: tuple[str, ...]
     verdicts: str
+    planned: str
     claims: tuple[ClaimText, ...]
     figures: tuple[Figure, ...]
     placed: PlacedFigures
@@ -60,6 +64,7 @@ class Page:
     fronts: FrontTable | None
     failures: tuple[tuple[str, str, str, str, str], ...]
     missing: tuple[Gap, ...]
+    tuning: TuningTable | None
     side_effects: tuple[tuple[str, ...], ...]
     definitions: tuple[Definition, ...]
     provenance: tuple[tuple[str, str], ...]
@@ -86,6 +91,7 @@ def page_of(results: Results, plugins: Sequence[str] = (), most: int | None = No
         shared=shared_words(results),
         inference=tuple(_number_notes(summary)),
         verdicts=claims_text(summary),
+        planned=planned_note(summary.claims),
         claims=tuple(claim_texts(summary)),
         figures=drawn,
         placed=placed(results, drawn),
@@ -94,6 +100,7 @@ def page_of(results: Results, plugins: Sequence[str] = (), most: int | None = No
         fronts=front_table(summary, names(results)),
         failures=tuple(failures(summary)),
         missing=tuple(missing(summary)),
+        tuning=tuning_table(results.tuning, names(results)),
         side_effects=tuple(side_effect_rows(results)),
         definitions=tuple(definitions(summary)),
         provenance=tuple(provenance(results)),
@@ -116,6 +123,7 @@ def _number_notes(summary: Summary) -> Iterator[str]:
     """What the numbers of the table are: their clocks, what their counts leave out, how differences are judged."""
     labels = names(summary.results)
     yield from timing_notes(summary, labels)
+    yield from batch_notes(summary)
     yield from uncounted_notes(summary, labels)
     yield from inference_notes(summary)
 
