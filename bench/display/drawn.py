@@ -75,7 +75,7 @@ def _maps(axes: Axes) -> Iterator[Row]:
     from matplotlib.collections import QuadMesh
 
     meshes = [each for each in axes.collections if isinstance(each, QuadMesh)]
-    arrays = [np.ma.getdata(np.ma.asarray(each.get_array())) for each in (*axes.images, *meshes)]
+    arrays: list[Any] = [np.ma.getdata(np.ma.asarray(each.get_array())) for each in (*axes.images, *meshes)]
     for array in (each for each in arrays if each.ndim == 2 and each.size <= MOST_PIXELS):
         for (row, column), value in np.ndenumerate(array):
             yield "map", "", column, row, float(value)
