@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.registry import Architecture, Registries, RegistryError, suggestion
-from bench.registry.catalogue import declarations, plugin_source
+from bench.registry.catalogue import CatalogueError, declarations, plugin_source, unregistered
 from bench.registry.project import FILE, located
 from bench.registry.targets import ZOOS, declared
 from bench.spec.schema import AblationError, AblationFile
@@ -31,6 +31,8 @@ class Context:
 
     def error(self, path: Sequence[Any], message: object) -> AblationError:
         """An error about the key or item at `path`."""
+        if isinstance(message, CatalogueError):  # says itself which file is wrong
+            return AblationError(str(message))
         return AblationError(f"{self.document.at(path)}: {message}")
 
     def architecture(self, name: str, path: Sequence[Any]) -> Architecture:
@@ -42,7 +44,12 @@ class Context:
         try:
             return declared(name, self.plugins)
         except RegistryError as error:
-            raise self.error(path, error) from None
+            raise self.error(path, self.unregistered(error, name, "architecture")) from None
+
+    def unregistered(self, error: RegistryError, name: str, kind: str) -> RegistryError:
+        """The error about a name that is none; where a file of the project defines it, it says why it is not known."""
+        why = "" if ":" in name or isinstance(error, CatalogueError) else unregistered(name, kind, self.plugins)
+        return RegistryError(f"no {kind} is called '{name}'{why}") if why else error
 
     def _allowed(self, name: str) -> bool:
         """Whether looking the name up runs no code, or only code of a plug-in that was named."""
