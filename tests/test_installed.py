@@ -71,7 +71,7 @@ def bench(installed):
 @pytest.fixture(scope="session")
 def project(tmp_path_factory, bench):
     """A project that `bench init` made in an empty folder, after its first run."""
-    folder = tmp_path_factory.mktemp("user") / "mine"
+    folder, before = tmp_path_factory.mktemp("user") / "mine", ours()
     folder.mkdir()
     made = bench(folder, "init", "--ci", "github").stdout.splitlines()
     assert sorted(made) == sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
@@ -80,7 +80,14 @@ def project(tmp_path_factory, bench):
     assert "| skip | true | 874 (" in run.stdout
     assert run.stdout.splitlines()[-1] == "reports/site/skip/index.html"
     assert (folder / "reports" / "site" / "skip" / "index.html").is_file()
+    assert ours() == before, "nothing is written into the repository"
     return folder
+
+
+def ours() -> dict[Path, int]:
+    """The files of the repository where a run could write, with the time of their last change."""
+    folders = (ROOT / name for name in ("ablations", "results", "reports"))
+    return {path: path.stat().st_mtime_ns for folder in folders for path in folder.rglob("*") if path.is_file()}
 
 
 def due(bench, folder: Path) -> set[str]:
