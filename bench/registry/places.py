@@ -28,19 +28,19 @@ def shown(file: str | Path) -> str:
     return (path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path).as_posix()
 
 
-def is_foreign(file: str) -> bool:
+def is_of_user(file: str) -> bool:
     """Whether code of this file is neither ours nor of Python or an installed package."""
     ours = (str(PACKAGE), str(PACKAGE.with_name("architectures")))
     return not file.startswith(("<", *(f"{folder}{os.sep}" for folder in ours))) and not is_installed(file)
 
 
 def origin(error: BaseException) -> str:
-    """`network.py:27`: the innermost line of foreign code that led to an exception; empty where there is none."""
+    """`network.py:27`: the innermost line of the user's code that led to an exception; empty where there is none."""
     causes = [error]
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
         causes.append(cause)
     for each in reversed(causes):
         for frame in reversed(traceback.extract_tb(each.__traceback__)):
-            if is_foreign(frame.filename):
+            if is_of_user(frame.filename):
                 return f"{shown(frame.filename)}:{frame.lineno}"
     return ""

@@ -10,7 +10,7 @@ from pathlib import Path
 from traceback import FrameSummary, StackSummary, TracebackException
 from typing import Any
 
-from bench.registry.places import is_foreign, origin, place_of
+from bench.registry.places import is_of_user, origin, place_of
 from bench.results.encoding import traceback_text
 
 _PACKAGES = re.compile(r".*/(?:site-packages|dist-packages)/")
@@ -35,14 +35,14 @@ def with_place(text: str, error: BaseException | None, *owners: Callable[..., An
     Where the exception did not pass through such code, the place of the first of `owners` that is the user's own.
     """
     where = origin(error) if error is not None else ""
-    where = where or next((place_of(owner) for owner in owners if _is_of_user(owner)), "")
+    where = where or next((place_of(owner) for owner in owners if _written_by_user(owner)), "")
     where = Path(where).name if Path(where).is_absolute() else where
-    return text if not where or _PLACE.search(text) else f"{text} ({where})"
+    return text if not where or _PLACE.search(text) or text.startswith("oom:") else f"{text} ({where})"
 
 
-def _is_of_user(function: Callable[..., Any]) -> bool:
+def _written_by_user(function: Callable[..., Any]) -> bool:
     code = getattr(inspect.unwrap(function), "__code__", None)
-    return code is not None and is_foreign(code.co_filename)
+    return code is not None and is_of_user(code.co_filename)
 
 
 def _parts(summary: TracebackException) -> Iterator[TracebackException]:
