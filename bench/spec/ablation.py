@@ -146,7 +146,8 @@ class Ablation:
     def scope(self) -> Scope:
         """What claims, labels and answers may name."""
         bounds = {metric.name: metric.bounds for metric in self.metrics}
-        return Scope(tuple(bounds), self.variants, self.excluded, bounds)
+        better = {metric.name: metric.better for metric in self.metrics}
+        return Scope(tuple(bounds), self.variants, self.excluded, bounds, better)
 
 
 def load(path: str | Path, overrides: Sequence[str] = (), plugins: Sequence[str] = ()) -> Ablation:

@@ -27,13 +27,14 @@ class VariantError(ValueError):
 class Scope:
     """What a claim may name: `metrics`, and variants, the baseline first. `excluded` holds (variant, reason).
 
-    `bounds`: the least and the largest value of metrics that state them.
+    `bounds`: the least and the largest value of metrics that state them; `better`: `higher` or `lower`, where one is.
     """
 
     metrics: tuple[str, ...]
     variants: tuple[Variant, ...]
     excluded: tuple[tuple[Variant, str], ...] = ()
     bounds: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    better: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
