@@ -90,9 +90,9 @@ def ours() -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for folder in folders for path in folder.rglob("*") if path.is_file()}
 
 
-def due(bench, folder: Path) -> set[str]:
+def due(bench, folder: Path, ablation: str = "skip") -> set[str]:
     """The metrics of which a measurement is due."""
-    lines = bench(folder, "plan", "skip").stdout.splitlines()
+    lines = bench(folder, "plan", ablation).stdout.splitlines()
     return {line.split()[2] for line in lines if line.startswith("due ")}
 
 
@@ -117,6 +117,44 @@ def test_each_change_makes_due_what_depends_on_it_and_nothing_else(bench, projec
         assert due(bench, project) == expected
     finally:
         (project / name).write_text(text)
+
+
+CHECKPOINT = """
+import sys
+
+import torch
+from network import OwnNet
+
+torch.manual_seed(int(sys.argv[1]))
+torch.save(OwnNet(True, 8, 2).state_dict(), "start.pt")
+"""
+SCORED = """
+question: How good are these weights?
+source: this project
+architecture: ownnet
+baseline: {skip: true}
+metrics: [params, miou]
+weights: start.pt
+workload: {dataset: stripes, shape: [3, 32, 32]}
+train: none
+seeds: 1
+"""
+
+
+def test_a_changed_checkpoint_makes_due_what_reads_it_and_nothing_else(bench, project, installed):
+    def save(seed: str) -> None:
+        finished([sys.executable, "-c", CHECKPOINT, seed], project, env=environment(installed, project))
+
+    save("0")
+    (project / "ablations" / "scored.yaml").write_text(SCORED)
+    assert due(bench, project, "scored") == {"params", "miou"}
+    bench(project, "run", "scored", "--quiet", "--no-report")
+    assert due(bench, project, "scored") == set()
+    save("1")
+    assert due(bench, project, "scored") == {"miou"}
+    assert due(bench, project) == set()
+    save("0")
+    assert due(bench, project, "scored") == set()
 
 
 def test_everything_is_stored_and_the_gate_passes_and_fails_where_a_number_changes(bench, project, installed):

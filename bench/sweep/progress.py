@@ -14,7 +14,7 @@ from bench.sweep.settings import Began, Kept, Work
 
 
 class Reporter:
-    """Prints the events of a run to stderr. `verbosity`: -1 only failures, 0 the progress, 1 each measurement too."""
+    """Prints the events of a run to stderr. `verbosity`: -1 how many failed, 0 the progress, 1 each measurement too."""
 
     def __init__(self, title: str, verbosity: int = 0) -> None:
         self.verbosity = verbosity
@@ -48,7 +48,7 @@ class Reporter:
         """Say an error the first time, while the run goes on; its end counts all that have it."""
         self.failed += 1
         error = measurement.error or ""
-        if error not in self._errors:
+        if error not in self._errors and self.verbosity >= 0:
             self._errors.add(error)
             self.say(f"{measurement.variant.name} {measurement.metric}: {error}")
 
