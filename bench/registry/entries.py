@@ -14,6 +14,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from bench.registry.axes import Axis, Bounds, axes_of, resolve, text_of
 from bench.registry.errors import RegistryError, suggestion
+from bench.registry.places import place_of
 from bench.registry.published import Fact
 
 Better = Literal["higher", "lower"] | None
@@ -192,9 +193,8 @@ class Registry(Generic[T]):
                 raise RegistryError(f"{self.kind} {entry.name!a}: {problem}")
         first = self._entries.get(entry.name)
         if first is not None:
-            raise RegistryError(
-                f"{self.kind} '{entry.name}' is registered twice: in {first.module} and in {entry.module}"
-            )
+            places = f"{place_of(first.call)} and {place_of(entry.call)}"
+            raise RegistryError(f"{self.kind} '{entry.name}' is registered twice: {places}; choose another name")
         self._entries[entry.name] = entry
 
     def get(self, name: str) -> T:

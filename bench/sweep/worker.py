@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -29,7 +29,7 @@ from bench.sweep.libraries import refuse_broken_torch
 from bench.sweep.process_state import ProcessState
 from bench.sweep.scored import scored_output
 from bench.sweep.signature import same_speed, signature, values
-from bench.sweep.tracebacks import stored_traceback
+from bench.sweep.tracebacks import stored_traceback, with_place
 from bench.sweep.training_run import trained
 
 FAILURES = (Exception, SystemExit)
@@ -95,9 +95,21 @@ def _emit_failures(
 ) -> None:
     """What all of these measurements need failed: each of them is a row with the error."""
     refuse_broken_torch(error)
-    text, traceback, seconds = described(error), stored_traceback(error), time.perf_counter() - started
+    text, traceback = _explained(requests[0], error, plugins), stored_traceback(error)
+    seconds = time.perf_counter() - started
     for request in requests:
         emit(replace(failure(request, text, seconds, plugins), traceback=traceback))
+
+
+def _explained(request: Request, error: BaseException, plugins: tuple[str, ...]) -> str:
+    """What happened, and where in the code of the user."""
+    return with_place(described(error), error, *_builders(request, plugins))
+
+
+def _builders(request: Request, plugins: tuple[str, ...]) -> list[Callable[..., Any]]:
+    """The builder of the network, where it is registered."""
+    declared, name = declarations(plugins).architectures, request.variant.architecture
+    return [declared.get(name).call] if name in declared else []
 
 
 @dataclass(frozen=True)
@@ -265,7 +277,10 @@ def measured(request: Request, isolated: Isolation[Any], plugins: tuple[str, ...
         reading = Reading(None, {"does_not_apply": str(error)})
     except FAILURES as error:
         refuse_broken_torch(error)
-        reading, traceback = Reading(None, error=described(error)), stored_traceback(error)
+        traceback = stored_traceback(error)
+        reading = Reading(None, error=with_place(described(error), error, entry.call, *_builders(request, plugins)))
+    if reading.error is None and not reading.value and not reading.detail:
+        reading = Reading(None, error=with_place("failed: the metric gave no value", None, entry.call))
     result = measurement(request, entry, reading, time.perf_counter() - started, traceback)
     if result.error is None and request.kind != "speed":  # beside a timing, no other network may run
         result = replace(result, detail={**result.detail, **scored_output(request.variant, request.workload, plugins)})
@@ -300,7 +315,7 @@ def measurement(
         seed=request.seed,
         duration=duration,
         environment=snapshot(request.workload.device),
-        error=reading.error or (None if samples or reading.detail else "failed: the metric gave no value"),
+        error=reading.error,
         detail=reading.detail,
         traceback=traceback,
     )
