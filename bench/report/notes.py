@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.display.batches import batch_notes
 from bench.display.names import short_name
 from bench.display.numbers import DELTA
 from bench.display.tuning import tuning_notes
@@ -17,7 +18,7 @@ def notes_under(layout: Layout) -> list[str]:
     named = {variant: short_name(results, variant) for variant in results.variants}
     compares = any(column.part in (WHOLE, *PARTS[1:]) for column in layout.columns)
     notes = [f"{DELTA}: difference from {named[results.baseline]}, paired by seed where there are seeds"] * compares
-    notes += [*timing_notes(summary, named), *uncounted_notes(summary, named)]
+    notes += [*timing_notes(summary, named), *batch_notes(summary), *uncounted_notes(summary, named)]
     notes += inference_notes(summary) if compares else []
     notes += tuning_notes(results.tuning, named)
     notes += [f"bold: {BEST}"] * bool(layout.best)

@@ -1,10 +1,10 @@
 """Measurements and their keys: a hash of what a measurement's value depends on, and of nothing else.
 
 static    resolved axes, input shape, sources of the family and of the metric, library versions
-speed     all of that, and batch, device, driver, library build, threads, dtype, clock policy, and how a
-          forward pass is run: memory layout, compiled or not, replayed from a CUDA graph or not
-accuracy  all of static, and task, dataset with fingerprint, recipe, seed, dtype, kind of device; of a search run the
-          fraction held back; of a training with a budget of time the device, build and threads, as of a speed
+speed     all of that, and batch, device, driver, library build, threads, dtype, clock and numeric policy,
+          and how a forward pass is run: memory layout, compiled or not, replayed from a CUDA graph or not
+accuracy  all of static, and task, dataset with fingerprint, recipe, seed, dtype, kind of device, numeric policy; of a
+          search run the fraction held back; of a training with a budget of time the machine, as of a speed
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ class _Maker:
 
     def speed(self, variant: Variant) -> dict[str, Any]:
         work = self.ablation.workload_of(variant)
-        how = {"layout": work.layout, "compile": work.compile, "graph": work.graph}
+        how = {"layout": work.layout, "compile": work.compile, "graph": work.graph, **_numeric(work)}
         return {"batch": work.batch, "dtype": work.dtype, **_machine(work), **how}
 
     def training(self, variant: Variant) -> dict[str, Any]:
@@ -218,6 +218,7 @@ class _Maker:
             "dtype": work.dtype,
             "device": device_kind(work.device),
             **(_machine(work) if recipe.seconds else {}),
+            **_numeric(work),
             **self.named(variant, (dataset.axes, dict(work.dataset_axes))),
             **_named_files(task.files),
             **({"subset": SUBSET} if FRACTION.name in dict(work.dataset_axes) else {}),
@@ -240,6 +241,11 @@ class _Maker:
 def _machine(work: Workload) -> dict[str, Any]:
     """What times depend on: the device, the build of torch, and the threads."""
     return {"threads": work.threads, "machine": {**device_facts(work.device), "build": torch_build()}}
+
+
+def _numeric(work: Workload) -> dict[str, Any]:
+    """The numeric policy; nothing where it is PyTorch's on a device without TF32."""
+    return {"numeric": work.numeric} if work.numeric else {}
 
 
 def _weights(variant: Variant) -> dict[str, Any]:

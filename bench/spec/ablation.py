@@ -125,8 +125,8 @@ class Ablation:
 
     def effective_settings(self, variant: Variant) -> dict[str, Any]:
         """The settings of a variant that any measurement of the ablation depends on."""
-        timed = self.recipe_of(variant).seconds is not None
-        return with_effect(variant.settings, {metric.kind for metric in self.metrics}, timed)
+        device, timed = self.workload_of(variant).device, self.recipe_of(variant).seconds is not None
+        return with_effect(variant.settings, {metric.kind for metric in self.metrics}, device, timed)
 
     @property
     def workloads(self) -> tuple[Workload, ...]:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from bench.registry import suggestion, text_of
 from bench.registry.axes import typed_text
 from bench.spec.characters import one_line
+from bench.spec.numeric import TF32
 from bench.spec.recipe import MOST, Recipe
 from bench.spec.workload import Layout
 from bench.spec.yamlfile import Document, FileError
@@ -72,6 +73,10 @@ class WorkloadSection(_Section):
     layout: Layout = "contiguous"
     compile: bool = False
     graph: bool = False
+    tf32: TF32 = "conv"
+    cudnn_benchmark: bool = False
+    deterministic: bool = False
+    reduced_precision_reduction: bool = True
 
 
 class TuneSection(_Section):

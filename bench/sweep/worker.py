@@ -62,7 +62,11 @@ class MeasureJob:
             self._variant(tuple(requests), emit)
 
     def _variant(self, requests: tuple[Request, ...], emit: Emit) -> None:
-        started, process = time.perf_counter(), ProcessState()
+        with ProcessState(numeric_policy(requests[0])) as process:
+            self._in_process(requests, process, emit)
+
+    def _in_process(self, requests: tuple[Request, ...], process: ProcessState, emit: Emit) -> None:
+        started = time.perf_counter()
         try:
             with process.kept():
                 subject = subject_of(requests[0], self.plugins)
@@ -72,6 +76,11 @@ class MeasureJob:
         shared = SharedSubject(subject, process, checked=requests[0].kind != "speed")
         for request in requests:
             emit(measured(request, Isolation(process, shared, request.seed or 0), self.plugins))
+
+
+def numeric_policy(request: Request) -> dict[str, Any]:
+    """The numeric policy under which a request is measured; none for static metrics, which run nothing."""
+    return {} if request.kind == "static" else request.workload.numeric
 
 
 def _own_network(request: Request) -> str:
@@ -102,8 +111,12 @@ class SharedJob:
     attempt: int = 1
 
     def __call__(self, emit: Emit) -> None:
+        with ProcessState(numeric_policy(self.requests[0])) as process:
+            self._in_process(process, emit)
+
+    def _in_process(self, process: ProcessState, emit: Emit) -> None:
         first, *others = self.requests
-        started, process = time.perf_counter(), ProcessState()
+        started = time.perf_counter()
         try:
             with process.kept():
                 subjects = SharedSubject(subject_of(first, self.plugins), process, checked=False)
@@ -175,7 +188,11 @@ class TrainJob:
     held_back: float = 0.0
 
     def __call__(self, emit: Emit) -> None:
-        first, started, process = self.requests[0], time.perf_counter(), ProcessState()
+        with ProcessState(numeric_policy(self.requests[0])) as process:
+            self._in_process(process, emit)
+
+    def _in_process(self, process: ProcessState, emit: Emit) -> None:
+        first, started = self.requests[0], time.perf_counter()
         evaluation = self.evaluation
         if evaluation is None:
             try:

@@ -185,6 +185,8 @@ def synthetic() -> Results:
 
 
 SMALL = {
+    "throughput": ("images/s", "higher", "speed"),
+    "memory": ("MiB", "lower", "speed"),
     "macs": ("MACs", "lower", "static"),
     "latency": ("ms", "lower", "speed"),
     "miou": ("", "higher", "accuracy"),
