@@ -206,8 +206,9 @@ def measure(
 ) -> pd.DataFrame:
     """Measure one network in a process of its own; one row per metric: value, unit, error, detail.
 
-    `target` is a registered name, `timm:NAME`, `torchvision:NAME` or `file.py:callable`; `axes` are values of its axes;
-    `shape` is (C, H, W). Nothing is stored. Raises RegistryError for a name, axis or value that does not exist.
+    `target` is a registered name, `timm:NAME`, `torchvision:NAME`, `smp:NAME` or `file.py:callable`; `axes` are values
+    of its axes; `shape` is (C, H, W). Nothing is stored. Raises RegistryError for a name, axis or value that does not
+    exist.
     """
     import pandas as pd
 

@@ -8,7 +8,7 @@ numbers. Nothing here imports torch, and decorating has no effect but the entry 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
@@ -46,9 +46,17 @@ class Entry:
         """The first line of the docstring."""
         return (inspect.getdoc(self.call) or "").split("\n", 1)[0].strip()
 
-    def resolve(self, stated: Mapping[str, Any]) -> dict[str, Any]:
+    def axis(self, name: str) -> Axis | None:
+        """The axis of this name, if there is one."""
+        return next((axis for axis in self.axes if axis.name == name), None)
+
+    def values(self, stated: Mapping[str, Any]) -> dict[str, Any]:
         """All axes with values; raises RegistryError for a wrong axis or value."""
         return resolve(self.name, self.axes, stated)
+
+    def resolve(self, stated: Mapping[str, Any]) -> dict[str, Any]:
+        """The same, of a combination that exists. Raises RegistryError for one that does not."""
+        return self.values(stated)
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,13 @@ class Architecture(Entry):
                 what = ", ".join(f"{k}={text_of(resolved[k])}" for k in constraint.when)
                 raise RegistryError(f"'{self.name}' does not exist with {what}: {constraint.because}")
         return resolved
+
+    def defaults(self, names: Iterable[str]) -> dict[str, Any]:
+        """The values that a baseline gets of these axes though it does not state them: a variant has all axes anyway.
+
+        Raises RegistryError where a value is needed and not known.
+        """
+        return {}
 
     def build(self, **axes: Any) -> Any:
         """A network with these axis values, the others at their defaults."""

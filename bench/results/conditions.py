@@ -11,7 +11,7 @@ from bench.spec.numeric import ANYWHERE, DEFAULTS
 
 CONDITIONS = (
     "task", "dataset", "fingerprint", "shape", "recipe", "batch", "dtype", "device", "threads", "layout", "compile",
-    "graph", "held_back", "numeric", "machine", "clock", "weights", "files",
+    "graph", "numeric", "held_back", "machine", "clock", "weights", "files",
 )  # fmt: skip
 """The settings that a number depends on. They are parts of its key, except `clock`, which the detail of a time states.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -44,7 +44,10 @@ class CompareWith(_Section):
 
     architecture: str
     axes: dict[str, Any] = {}
+    output: str | int | None = None
     label: Line | None = None
+    weights: Any = None
+    train: Literal["none"] | None = None
 
 
 class Claim(_Section):
@@ -96,6 +99,7 @@ class AblationFile(_Section):
     question: Line
     extends: str = ""
     architecture: str
+    output: str | int | None = None
     source: OptionalLine = ""
     baseline: dict[str, Any] = {}
     vary: dict[str, list[Any]] = {}
@@ -106,6 +110,7 @@ class AblationFile(_Section):
     labels: dict[str, Line] = {}
     metrics: list[str] = Field(min_length=1)
     main: str = ""
+    weights: Any = None  # written out by bench.spec.shorthand, as in CompareWith
     workload: WorkloadSection = WorkloadSection()
     train: Recipe = Recipe()
     tune: TuneSection | None = None
