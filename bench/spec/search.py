@@ -14,7 +14,7 @@ from bench.spec.variant import Variant
 
 
 def search_of(ablation: Ablation) -> Ablation:
-    """The search runs: each variant that is trained, with each recipe on a part of the training split, judged on the rest.
+    """The search runs: each trained variant with each recipe, on a part of the training split and judged on the rest.
 
     Raises ValueError for an ablation without `tune:`.
     """
