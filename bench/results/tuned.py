@@ -76,7 +76,7 @@ def tuned_of(ablation: Ablation, records: Iterable[Record]) -> dict[Variant, Tun
     if tune is None:
         return {}
     runs = {(r.measurement.variant, r.measurement.seed): r.measurement for r in records}
-    return {variant: _tuned(ablation, tune, variant, runs) for variant in ablation.variants}
+    return {variant: _tuned(ablation, tune, variant, runs) for variant in ablation.searched}
 
 
 def chosen_of(tuned: Mapping[Variant, Tuned]) -> dict[Variant, Mapping[str, Any]]:

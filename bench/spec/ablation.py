@@ -124,7 +124,12 @@ class Ablation:
 
     def waits(self, variant: Variant) -> bool:
         """Whether the recipe of a variant depends on a search that has not ended."""
-        return self.tune is not None and variant not in self.chosen
+        return self.tune is not None and variant not in self.chosen and self.recipe_of(variant).trains
+
+    @property
+    def searched(self) -> tuple[Variant, ...]:
+        """The variants that a search is made for: those that are trained."""
+        return tuple(variant for variant in self.variants if self.tune and self.recipe_of(variant).trains)
 
     def effective_settings(self, variant: Variant) -> dict[str, Any]:
         """The settings of a variant that any measurement of the ablation depends on.
@@ -305,7 +310,8 @@ def _checked(context: Context, name: str) -> Ablation:
     tune = tune_of(context, metrics, architecture.task, [*expansion.variants[0].settings], seeds)
     check_size(context, len(expansion.variants), metrics, len(seeds))
     if tune:
-        check_runs(context, tune, len(expansion.variants))
+        recipes = [recipe_with(context.settings.recipe, variant.settings) for variant in expansion.variants]
+        check_runs(context, tune, sum(recipe.trains for recipe in recipes))
     return Ablation(
         name=name,
         path=context.document.path,

@@ -14,14 +14,14 @@ from bench.spec.variant import Variant
 
 
 def search_of(ablation: Ablation) -> Ablation:
-    """The search runs: each variant trained with each recipe on a part of the training split, and judged on the rest.
+    """The search runs: each trained variant with each recipe, on a part of the training split and judged on the rest.
 
     Raises ValueError for an ablation without `tune:`.
     """
     tune = ablation.tune
     if tune is None:
         raise ValueError(f"{ablation.name} has no 'tune' section")
-    tried = (searched(ablation, variant, point) for variant in ablation.variants for point in tune.points)
+    tried = (searched(ablation, variant, point) for variant in ablation.searched for point in tune.points)
     return replace(
         ablation,
         variants=tuple(dict.fromkeys(tried)),

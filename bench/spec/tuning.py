@@ -85,7 +85,12 @@ def tune_of(
 
 
 def check_runs(context: Context, tune: Tune, variants: int) -> None:
-    """Raises AblationError where the search has too many training runs to plan."""
+    """Raises AblationError where the search has too many training runs to plan, or none, since nothing is trained.
+
+    `variants` is the number of those that are trained.
+    """
+    if not variants:
+        raise context.error(["tune"], "no variant is trained (train: none), so that there is no recipe to search")
     runs = variants * len(tune.points) * len(tune.seeds)
     if runs > MAX_RUNS:
         counts = f"{variants:,} variants x {len(tune.points):,} recipes x {len(tune.seeds):,} seeds"

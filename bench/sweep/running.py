@@ -87,17 +87,17 @@ def _searched(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends:
 
 def _run_one(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: float) -> bool:
     name = f"{each.ablation.name}, search" if each.ablation.held_back else each.ablation.name
-    reporter = Reporter(name, job.verbosity)
+    reporter, keep_weights = Reporter(name, job.verbosity), job.keep_weights and not each.ablation.held_back
     options = Options(
         workers=workers,
         budget=ends - time.monotonic(),
         force=job.force,
         replace=job.force or bool(job.rerun),
         allow_noop=job.allow_noop,
-        keep_weights=job.keep_weights,
+        keep_weights=keep_weights,
         notify=reporter,
     )
-    if job.keep_weights and (line := _without_weights(each, job)):
+    if keep_weights and (line := _without_weights(each, job)):
         reporter.say(line)
     try:
         outcome = run(each, job.store, executor, options)

@@ -134,3 +134,13 @@ def test_what_cannot_be_searched_is_refused_with_its_position(load, tune, more, 
 )
 def test_an_edge_is_said_where_the_search_could_be_wider(name, value, tried, edge):
     assert edge_of(name, value, tried) == edge
+
+
+def test_what_is_not_trained_is_not_searched(load):
+    ablation = load("{over: {train.lr: [1, 2]}, steps: 5}", vary="{train.steps: [none]}")
+    untrained = ablation.variants[1]
+    assert ablation.searched == (ablation.variants[0], ablation.variants[2])
+    assert not ablation.waits(untrained)
+    assert {search_of(ablation).recipe_of(variant).steps for variant in search_of(ablation).variants} == {5}
+    with pytest.raises(AblationError, match=r"no variant is trained \(train: none\)"):
+        load("{over: {train.lr: [1, 2]}}", overrides=["train=none"])
