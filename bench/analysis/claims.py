@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from bench.analysis.aggregate import Aggregates
-from bench.analysis.contrast import Contrast, ContrastError, Contributions, contrast
+from bench.analysis.contrast import Contrast, ContrastError, Noise, contrast
 from bench.spec.claims import Comparison, Operator, Statement, Sum
 from bench.stats.inference import LEVEL, Interval, error_probability, holm
 
@@ -18,8 +19,9 @@ Answer = Literal["reproduced", "contradicted", "inconclusive", "not evaluated"]
 class ComparisonResult:
     """One comparison of a claim, evaluated; `difference` is left - right.
 
-    `interval` is its confidence interval at `level`; None for exact numbers. `added` are the constants that the claim
-    adds to what was measured, part of `left` and `right`.
+    `interval` is its confidence interval at `level`; None for exact numbers, and where nothing can be inferred. `added`
+    are the constants that the claim adds to what was measured, part of `left` and `right`. `planned`: a contrast that
+    the table and the answers do not have, decided with the claims' own probability of error.
     """
 
     left: float
@@ -32,6 +34,7 @@ class ComparisonResult:
     basis: str
     answer: Answer
     added: tuple[float, float]
+    planned: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,15 @@ Place = tuple[int, int]
 """The number of a claim, and that of the comparison within it."""
 
 
+Levels = Mapping[tuple[str, str, str], float]
+"""(metric, variant, other) -> the level of the interval of their difference in the table or among the answers."""
+
+
 @dataclass(frozen=True)
 class _Data:
     aggregates: Aggregates
-    contributions: Contributions
+    noise: Noise
+    levels: Levels
 
     def contrast(self, sides: Sequence[tuple[float, Sum]]) -> Contrast:
         """The signed sum of the sides. Raises ContrastError where a number is missing."""
@@ -62,31 +70,52 @@ class _Data:
                 if aggregate is None:
                     raise ContrastError(f"{reference.metric} of {reference.variant} is not in the table")
                 terms.append((sign * weight, aggregate))
-        return contrast(terms, sum(sign * side.constant for sign, side in sides), self.contributions)
+        return contrast(terms, sum(sign * side.constant for sign, side in sides), self.noise)
 
 
 def evaluate(
-    statements: Sequence[Statement], aggregates: Aggregates, contributions: Contributions
+    statements: Sequence[Statement], aggregates: Aggregates, noise: Noise, levels: Levels
 ) -> tuple[ClaimResult, ...]:
     """The answer to each claim.
 
-    Exact numbers decide by themselves. Others are decided by the interval of the difference: seeds and blocks of images
-    are paired, and both are random samples (`stats.inference.crossed`); speeds by the intervals of their medians. All
-    comparisons that are not exact are corrected together: any of the answers "reproduced" and "contradicted" is wrong
-    with 5 % at most (Holm 1979). A chain is reproduced if all of it is, and contradicted if any of it is.
+    Exact numbers decide by themselves. A difference of two variants that the table or an answer states has its interval
+    there, and no other (`levels`). What remains are planned contrasts, which are corrected together: any of their
+    answers "reproduced" and "contradicted" is wrong with 5 % at most (Holm 1979). A chain is reproduced if all of it
+    is, and contradicted if any of it is.
     """
-    data = _Data(aggregates, contributions)
+    data = _Data(aggregates, noise, levels)
     contrasts, reasons = _contrasts(statements, data)
-    levels = _levels(statements, contrasts)
+    stated = _stated_levels(statements, contrasts, data)
+    planned = _planned_levels(statements, {place: each for place, each in contrasts.items() if place not in stated})
     results = []
     for i, statement in enumerate(statements):
         if i in reasons:
             results.append(ClaimResult(statement, "not evaluated", reason=reasons[i]))
             continue
         places = [(i, j) for j in range(len(statement.comparisons))]
-        decided = zip(statement.comparisons, places, strict=True)
-        results.append(_result(statement, [_compared(c, contrasts[p], levels.get(p, 0.0), data) for c, p in decided]))
+        steps = zip(statement.comparisons, places, strict=True)
+        compared = [_compared(c, contrasts[p], (stated | planned).get(p, 0.0), data) for c, p in steps]
+        marked = [replace(each, planned=p in planned) for each, p in zip(compared, places, strict=True)]
+        results.append(_result(statement, marked))
     return tuple(results)
+
+
+def _stated_levels(
+    statements: Sequence[Statement], contrasts: Mapping[Place, Contrast], data: _Data
+) -> dict[Place, float]:
+    """The levels of comparisons that only say which of two variants has more."""
+    levels = {place: _stated(statements[place[0]].comparisons[place[1]], data.levels) for place in contrasts}
+    return {place: level for place, level in levels.items() if level is not None}
+
+
+def _stated(comparison: Comparison, levels: Levels) -> float | None:
+    weights = comparison.weights()
+    if comparison.operator == "==" or comparison.left.constant != comparison.right.constant or len(weights) != 2:
+        return None
+    (one, first), (other, second) = weights.items()
+    if {first, second} != {1.0, -1.0}:
+        return None
+    return levels.get((one.metric, one.variant, other.variant), levels.get((one.metric, other.variant, one.variant)))
 
 
 def _contrasts(statements: Sequence[Statement], data: _Data) -> tuple[dict[Place, Contrast], dict[int, str]]:
@@ -102,7 +131,7 @@ def _contrasts(statements: Sequence[Statement], data: _Data) -> tuple[dict[Place
     return contrasts, reasons
 
 
-def _levels(statements: Sequence[Statement], contrasts: Mapping[Place, Contrast]) -> dict[Place, float]:
+def _planned_levels(statements: Sequence[Statement], contrasts: Mapping[Place, Contrast]) -> dict[Place, float]:
     """The level at which each comparison with noise is decided."""
     p_values = {
         (i, j): error_probability(each.estimate, _decides(statements[i].comparisons[j]))
@@ -132,7 +161,7 @@ def _compared(comparison: Comparison, difference: Contrast, level: float, data: 
         right=right,
         metric=(comparison.left.terms or comparison.right.terms)[0][1].metric,
         difference=difference.estimate.value,
-        interval=None if difference.exact else interval,
+        interval=None if difference.exact or not all(map(math.isfinite, interval)) else interval,
         level=level,
         basis=difference.basis,
         answer="inconclusive" if answer is None else "reproduced" if answer else "contradicted",

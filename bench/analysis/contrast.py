@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis.aggregate import Aggregate
-from bench.stats.inference import LEVEL, Estimate, Exact, Interval, Medians, bootstrap_of_mean, crossed, paired_t
+from bench.stats.descriptive import deviation
+from bench.stats.inference import (
+    LEVEL,
+    Estimate,
+    Exact,
+    Interval,
+    Ratio,
+    Source,
+    Student,
+    bootstrap_of_mean,
+    evaluation_source,
+    merged_blocks,
+)
+from bench.stats.moderation import Spread, Spreads, moderated, source_of_means
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +31,7 @@ if TYPE_CHECKING:
 Contributions = Mapping[tuple[str, str, int], Any]
 """(variant, metric, seed) -> an array of what each block of images contributes to that score."""
 
-ONE_MACHINE = "one machine, one process for each variant: what differs between processes is not in the interval"
+ONE_PROCESS = "one process for each variant, so that the spread of its samples stands for that between processes"
 
 
 class ContrastError(ValueError):
@@ -26,15 +39,68 @@ class ContrastError(ValueError):
 
 
 @dataclass(frozen=True)
+class Noise:
+    """What is known of the noise of all aggregates of a table.
+
+    `spreads` are the variances of each metric's variants, which borrow strength from one another: over seeds, or of the
+    logarithms of samples of speed. `contributions`: what each block of images contributes to a score.
+    `graphs`: the hash of each variant's graph, where it is known; variants of one graph are equally fast.
+    """
+
+    spreads: Mapping[str, Spreads[str]] = field(default_factory=dict)
+    contributions: Contributions = field(default_factory=dict)
+    graphs: Mapping[str, str] = field(default_factory=dict)
+
+    def one_graph(self, variants: Iterable[str]) -> bool:
+        """Whether all of them are known to have the same graph."""
+        graphs = {self.graphs.get(variant, "") for variant in variants}
+        return len(graphs) == 1 and graphs != {""}
+
+    def of(self, metric: str, aggregates: Iterable[Aggregate]) -> Spreads[str]:
+        """The spreads of a metric; of `aggregates` alone where the table has none."""
+        spreads = self.spreads.get(metric)
+        return spreads_of(aggregates) if spreads is None else spreads
+
+
+def noise_of(aggregates: Iterable[Aggregate], contributions: Contributions, graphs: Mapping[str, str]) -> Noise:
+    """The noise of a table, from all of its aggregates, and the hash of each variant's graph."""
+    metrics: dict[str, list[Aggregate]] = {}
+    for aggregate in aggregates:
+        if aggregate.seeded or _in_logs(aggregate):
+            metrics.setdefault(aggregate.metric, []).append(aggregate)
+    return Noise({metric: spreads_of(each) for metric, each in metrics.items()}, contributions, graphs)
+
+
+def spreads_of(aggregates: Iterable[Aggregate]) -> Spreads[str]:
+    """The spread of each variant, by name: over seeds, without failed ones, or of the logarithms of its samples."""
+    return moderated({each.variant: _values(each) for each in aggregates})
+
+
+def _values(aggregate: Aggregate) -> list[float]:
+    if aggregate.seeded:
+        return list(aggregate.seeded.values())
+    return [math.log(value) for _, value in aggregate.samples] if _in_logs(aggregate) else []
+
+
+def _in_logs(aggregate: Aggregate) -> bool:
+    """Whether it is a speed or a size of memory: samples that are positive, and noisy in proportion."""
+    samples = [value for _, value in aggregate.samples]
+    return bool(samples) and not aggregate.exact and not aggregate.seeded and min(samples) > 0
+
+
+@dataclass(frozen=True)
 class Contrast:
     """An estimate, and in words what its interval is made of.
 
-    `by_seed` are the weighted sums of each seed; `blocks` (seeds, blocks) what blocks of images contribute to them.
+    `seeds` is the smallest number of seeds of any variant, 0 without seeds. `identical`: every seed, or every sample,
+    gave the same number on both sides, so that nothing at all differs. `blocks` (blocks,) is what each block of images
+    contributes to the estimate.
     """
 
     estimate: Estimate
     basis: str
-    by_seed: tuple[float, ...] = ()
+    seeds: int = 0
+    identical: bool = False
     blocks: Floats | None = None
 
     @property
@@ -43,7 +109,9 @@ class Contrast:
 
     def training(self, level: float = LEVEL) -> Interval | None:
         """The interval from the noise of seeds alone; None without seeds."""
-        return paired_t(self.by_seed).interval(level) if self.by_seed else None
+        if not isinstance(self.estimate, Student) or not self.seeds:
+            return None
+        return Student(self.estimate.value, self.estimate.sources[:1]).interval(level)
 
     def evaluation(self, level: float = LEVEL) -> Interval | None:
         """The interval from the noise of evaluation alone, for these trained networks; None where it is not known.
@@ -52,20 +120,19 @@ class Contrast:
         """
         if self.blocks is None:
             return None
-        parts = self.blocks.mean(axis=0)
-        parts = parts - parts.mean() + self.estimate.value
-        return bootstrap_of_mean(parts, level)
+        return bootstrap_of_mean(self.blocks - self.blocks.mean() + self.estimate.value, level)
 
 
 Terms = Sequence[tuple[float, Aggregate]]
 """(weight, aggregate)."""
 
 
-def contrast(terms: Terms, constant: float, contributions: Contributions) -> Contrast:
+def contrast(terms: Terms, constant: float, noise: Noise) -> Contrast:
     """`constant` plus each aggregate's value times its weight; all aggregates of one metric.
 
-    Seeds are paired, and so are blocks of images. Raises ContrastError where an aggregate is missing, failed or has no
-    number, where the seeds do not match, or where the times are of different clocks.
+    The variance of seeds is that of each variant (`stats.moderation`), so that the numbers of seeds may differ; blocks
+    of images are paired. Raises ContrastError where an aggregate is missing, failed or has no number, or where the
+    times are of different clocks.
     """
     for _, aggregate in terms:
         _check(aggregate)
@@ -73,13 +140,49 @@ def contrast(terms: Terms, constant: float, contributions: Contributions) -> Con
     if not terms:
         return Contrast(Exact(constant), "exact")
     if any(aggregate.seeded for _, aggregate in terms):
-        return _seeded(terms, constant, contributions)
+        return _seeded(_merged(terms), constant, noise)
     if all(aggregate.exact for _, aggregate in terms):
         total = math.fsum([constant, *(weight * (aggregate.value or 0.0) for weight, aggregate in terms)])
         return Contrast(Exact(total), "exact")
-    samples = tuple((weight, tuple(value for _, value in aggregate.samples)) for weight, aggregate in terms)
-    counts = "/".join(dict.fromkeys(str(len(values)) for _, values in samples))
-    return Contrast(Medians(samples, constant), f"medians of {counts} samples; {ONE_MACHINE}")
+    return _timed(_merged(terms), constant, noise)
+
+
+def _timed(terms: Terms, constant: float, noise: Noise) -> Contrast:
+    """Of samples that were taken in one process for each variant.
+
+    How processes differ was not measured; the spread of a process's samples stands for it. So a variant counts as one
+    draw from its samples, and no number of samples makes its interval narrow.
+    """
+    spreads = noise.of(terms[0][1].metric, [aggregate for _, aggregate in terms]).groups
+    counts = "/".join(dict.fromkeys(str(len(aggregate.samples)) for _, aggregate in terms))
+    basis = f"{counts} samples; {ONE_PROCESS}"
+    sides = _sides(terms, constant)
+    if sides is not None and all(_in_logs(aggregate) for _, aggregate in terms):
+        one_draw = [(1.0, _one_draw(spreads.get(aggregate.variant))) for _, aggregate in terms]
+        same = len(terms) == 2 and sorted(terms[0][1].samples) == sorted(terms[1][1].samples) and sides[0] == sides[1]
+        return Contrast(Ratio(*sides, (source_of_means(one_draw),)), basis, identical=same)
+    value = constant + math.fsum(weight * (aggregate.value or 0.0) for weight, aggregate in terms)
+    own = [(weight, deviation([v for _, v in each.samples]), len(each.samples)) for weight, each in terms]
+    sources = tuple(Source(abs(weight) * (spread or 0.0), count - 1) for weight, spread, count in own)
+    return Contrast(Student(value, sources), basis)
+
+
+def _one_draw(spread: Spread | None) -> Spread | None:
+    return None if spread is None else replace(spread, count=1)
+
+
+def _sides(terms: Terms, constant: float) -> tuple[float, float] | None:
+    """The two positive numbers whose difference the sum is; None where it has other parts."""
+    parts = [weight * (aggregate.value or 0.0) for weight, aggregate in terms] + [constant] * (constant != 0)
+    left, right = [part for part in parts if part > 0], [-part for part in parts if part < 0]
+    return (left[0], right[0]) if len(left) == len(right) == 1 else None
+
+
+def _merged(terms: Terms) -> Terms:
+    """One term for each variant, since twice the same number is not two independent ones."""
+    aggregates = {aggregate.variant: aggregate for _, aggregate in terms}
+    weights = {name: math.fsum(w for w, each in terms if each.variant == name) for name in aggregates}
+    return [(weights[name], aggregate) for name, aggregate in aggregates.items()]
 
 
 def _check(aggregate: Aggregate) -> None:
@@ -105,32 +208,52 @@ def _of(seed: int | None) -> str:
     return "" if seed is None else f" (seed {seed})"
 
 
-def _seeded(terms: Terms, constant: float, contributions: Contributions) -> Contrast:
-    seeds = _common_seeds(terms)
-    sums = tuple(constant + math.fsum(weight * each.seeded[seed] for weight, each in terms) for seed in seeds)
-    basis = f"{len(seeds)} seeds" if len(seeds) > 1 else "one seed, which has no spread"
-    blocks = _blocks(terms, seeds, contributions)
+def _seeded(terms: Terms, constant: float, noise: Noise) -> Contrast:
+    value = constant + math.fsum(weight * (aggregate.value or 0.0) for weight, aggregate in terms)
+    spreads = noise.of(terms[0][1].metric, [aggregate for _, aggregate in terms])
+    training = source_of_means([(weight, spreads.groups.get(each.variant)) for weight, each in terms])
+    seeds, basis = min(len(aggregate.seeded) for _, aggregate in terms), _seeds_text(terms)
+    same = seeds > 1 and constant == 0 and _cancel(terms)
+    blocks = _blocks(terms, noise.contributions)
     if blocks is None:
-        return Contrast(paired_t(sums), basis, sums)
-    return Contrast(crossed(sums, blocks), f"{basis} and {blocks.shape[1]} blocks of images", sums, blocks)
+        return Contrast(Student(value, (training,)), basis, seeds, same)
+    evaluation = evaluation_source(blocks)
+    parts = sum(weight * each.mean(axis=0) for weight, each in merged_blocks(blocks))
+    basis = f"{basis} and {_blocks_text(blocks, len(parts))}"
+    return Contrast(Student(value, (training, evaluation)), basis, seeds, same, parts)
 
 
-def _common_seeds(terms: Terms) -> list[int]:
-    first = terms[0][1]
-    for _, aggregate in terms:
-        if sorted(aggregate.seeded) != sorted(first.seeded):
-            raise ContrastError(f"{aggregate.metric} of {aggregate.variant} has other seeds than {first.variant}")
-    return list(first.seeded)
+def _blocks_text(blocks: Sequence[tuple[float, Floats]], effective: int) -> str:
+    """`10 blocks of images`, or how many are left of them where neighbours are alike."""
+    stored = blocks[0][1].shape[1]
+    if effective == stored:
+        return f"{stored} blocks of images"
+    return f"{effective} blocks of images (effective number; {stored} whose neighbours correlate are merged)"
 
 
-def _blocks(terms: Terms, seeds: Sequence[int], contributions: Contributions) -> Floats | None:
-    """(seeds, blocks): what each block of images adds to each seed's sum; None where any part is not known."""
+def _cancel(terms: Terms) -> bool:
+    """Whether the weighted sum of every seed is exactly 0."""
+    seeds = {tuple(sorted(aggregate.seeded)) for _, aggregate in terms}
+    if len(seeds) != 1:
+        return False
+    return all(math.fsum(weight * each.seeded[seed] for weight, each in terms) == 0 for seed in seeds.pop())
+
+
+def _seeds_text(terms: Terms) -> str:
+    """`3 seeds`, `3 to 5 seeds`, or that there is one seed."""
+    counts = [len(aggregate.seeded) for _, aggregate in terms]
+    if min(counts) == 1:
+        return "one seed, which has no spread"
+    return f"{min(counts)} seeds" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)} seeds"
+
+
+def _blocks(terms: Terms, contributions: Contributions) -> list[tuple[float, Floats]] | None:
+    """(weight, (seeds, blocks)) of each aggregate; None where any part is not known."""
     import numpy as np
 
-    keys = [[(aggregate.variant, aggregate.metric, seed) for seed in seeds] for _, aggregate in terms]
+    keys = [[(aggregate.variant, aggregate.metric, seed) for seed in aggregate.seeded] for _, aggregate in terms]
     arrays = [[contributions.get(key) for key in row] for row in keys]
     lengths = {None if array is None else len(array) for row in arrays for array in row}
     if len(lengths) != 1 or None in lengths:
         return None
-    total = sum(weight * np.array(row) for (weight, _), row in zip(terms, arrays, strict=True))
-    return np.asarray(total, dtype=float)
+    return [(weight, np.array(row, dtype=float)) for (weight, _), row in zip(terms, arrays, strict=True)]

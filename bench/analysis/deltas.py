@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from bench.analysis.aggregate import Aggregate, Column
-from bench.analysis.contrast import Contrast, ContrastError, Contributions, contrast
+from bench.analysis.contrast import Contrast, ContrastError, Noise, contrast
 from bench.analysis.verdict import Verdict
 from bench.stats.descriptive import Difference, difference, paired_difference
-from bench.stats.inference import Interval, error_probability, holm, leaves_out_zero, tost
+from bench.stats.inference import LEVEL, Interval, error_probability, holm, leaves_out_zero, seeds_to_decide, tost
+
+K = TypeVar("K", bound=Hashable)
+
+UNDECIDED: Mapping[str, Verdict] = {"speed": "within noise"}
+"""What an open difference is called, by the kind of metric."""
 
 MARGIN = 0.01
 """Scores that are fractions are equivalent within one point: a paper's table would call them the same."""
@@ -17,16 +24,19 @@ MARGIN = 0.01
 
 @dataclass(frozen=True)
 class Delta:
-    """A variant's difference from the baseline by one metric.
+    """The difference of two variants by one metric: of one from the baseline, or of two that an answer compares.
 
-    `interval` is the confidence interval at `level`, chosen so that all verdicts of the metric together are wrong with
-    5 % at most (Holm 1979); None where there is no noise to infer from, or where `contrast` is None. `verdict`:
+    `interval` is the confidence interval at `level`, chosen so that all verdicts of the family together (those of a
+    metric in the table, or those of all answers) are wrong with 5 % at most (Holm 1979); None where there is no noise
+    to infer from, or where `contrast` is None. `verdict`:
 
-        same, better, worse, changed   of exact numbers; of seeds where the interval excludes 0
-        equivalent                     within `margin_of` by two one-sided tests, which are corrected on their own
-        inconclusive                   neither
-        broken                         a seed of it, or of the baseline, failed
-        missing                        the metric's grid is incomplete, so nothing is inferred
+        same                     equal numbers, of every seed where there are seeds
+        better, worse, changed   of exact numbers; of seeds where the interval excludes 0
+        equivalent               within `margin_of` by two one-sided tests, which are corrected on their own
+        inconclusive             none of these
+        within noise             the same of speed and memory: no difference that the noise of timing does not explain
+        broken                   a seed of one of the two failed
+        missing                  the metric's grid is incomplete, so nothing is inferred
     """
 
     difference: Difference
@@ -34,6 +44,23 @@ class Delta:
     interval: Interval | None = None
     level: float = 0.0
     contrast: Contrast | None = None
+
+    @property
+    def shown_margin(self) -> float | None:
+        """The smallest margin within which the two would be equivalent; None without an interval."""
+        if self.contrast is None or self.interval is None:
+            return None
+        return max(map(abs, self.contrast.estimate.interval(2 * self.level - 1)))
+
+    @property
+    def seeds_needed(self) -> int | None:
+        """So many seeds of each variant would decide, if difference and spread stay as they are.
+
+        None where it is decided, and where no number of seeds would do, since the noise of evaluation stays.
+        """
+        if self.verdict != "inconclusive" or self.contrast is None or self.interval is None:
+            return None
+        return seeds_to_decide(self.contrast.estimate, self.contrast.seeds, self.level)
 
 
 def margin_of(column: Column, aggregates: Sequence[Aggregate]) -> float | None:
@@ -52,34 +79,56 @@ def gaps(aggregates: Sequence[Aggregate]) -> int:
     return sum(len(aggregate.missing) for aggregate in aggregates)
 
 
-def deltas(
-    column: Column, baseline: Aggregate, others: Sequence[Aggregate], contributions: Contributions
-) -> dict[str, Delta]:
-    """The differences of a metric, by variant; variants without a number are left out."""
-    plain = {each.variant: change for each in others if (change := plain_difference(each, baseline)) is not None}
-    if column.kind == "speed":
-        return {variant: Delta(change, None) for variant, change in plain.items()}
-    if gaps([baseline, *others]):
-        return {variant: Delta(change, "missing") for variant, change in plain.items()}
-    contrasts = {each.variant: one for each in others if (one := _contrast(each, baseline, contributions))}
-    judged = _judged(column, contrasts, margin_of(column, [baseline, *others]))
-    return {variant: _delta(change, contrasts.get(variant), judged.get(variant)) for variant, change in plain.items()}
+def deltas(column: Column, baseline: Aggregate, others: Sequence[Aggregate], noise: Noise) -> dict[str, Delta]:
+    """The differences of a metric from the baseline, by variant; variants without a number are left out."""
+    pairs = {each.variant: (each, baseline) for each in others}
+    return differences(column, pairs, [baseline, *others], noise)
+
+
+def differences(
+    column: Column, pairs: Mapping[K, tuple[Aggregate, Aggregate]], aggregates: Sequence[Aggregate], noise: Noise
+) -> dict[K, Delta]:
+    """The difference, first less second, of each pair: one family, whose verdicts are corrected together.
+
+    `aggregates` are all of the metric in the table. Pairs without a number are left out.
+    """
+    plain = {key: change for key, pair in pairs.items() if (change := plain_difference(*pair)) is not None}
+    if column.kind != "speed" and gaps(aggregates):
+        return {key: Delta(change, "missing") for key, change in plain.items()}
+    contrasts = {key: one for key, pair in pairs.items() if (one := _contrast(*pair, noise))}
+    twins = {key for key in contrasts if column.kind == "speed" and noise.one_graph(e.variant for e in pairs[key])}
+    tested = {key: one for key, one in contrasts.items() if key not in twins}
+    judged = _judged(column, tested, margin_of(column, aggregates)) | {key: _of_twins(contrasts[key]) for key in twins}
+    return {key: _delta(change, contrasts.get(key), judged.get(key)) for key, change in plain.items()}
+
+
+def turned(delta: Delta, one: Aggregate, other: Aggregate, noise: Noise) -> Delta:
+    """A difference with the two variants in the other order, `one` less `other`; same level, same decision."""
+    change = plain_difference(one, other) or delta.difference
+    against = _contrast(one, other, noise)
+    opposite: dict[Verdict | None, Verdict] = {"better": "worse", "worse": "better"}
+    verdict = opposite.get(delta.verdict, delta.verdict)
+    if against is None or delta.interval is None:
+        return Delta(change, verdict, contrast=against)
+    return Delta(change, verdict, against.estimate.interval(delta.level), delta.level, against)
 
 
 def plain_difference(aggregate: Aggregate, baseline: Aggregate) -> Difference | None:
-    """Paired by seed where there are seeds; None where a number is missing, or where the two are of other clocks."""
-    if aggregate.clock != baseline.clock:
+    """Without an interval: of the means; where seeds failed, of the seeds that both have.
+
+    None where a number is missing, or where the two are of other clocks.
+    """
+    if aggregate.clock != baseline.clock or aggregate.value is None or baseline.value is None:
         return None
-    if aggregate.seeded or baseline.seeded:
+    failed = bool(aggregate.errors or baseline.errors)
+    if aggregate.seeded and (failed or aggregate.seeded.keys() == baseline.seeded.keys()):
         return paired_difference(aggregate.seeded, baseline.seeded)
-    if aggregate.value is None or baseline.value is None:
-        return None
     return difference(aggregate.value, baseline.value)
 
 
-def _contrast(aggregate: Aggregate, baseline: Aggregate, contributions: Contributions) -> Contrast | None:
+def _contrast(aggregate: Aggregate, baseline: Aggregate, noise: Noise) -> Contrast | None:
     try:
-        return contrast([(1.0, aggregate), (-1.0, baseline)], 0.0, contributions)
+        return contrast([(1.0, aggregate), (-1.0, baseline)], 0.0, noise)
     except ContrastError:
         return None
 
@@ -88,23 +137,28 @@ def _delta(change: Difference, against: Contrast | None, judged: tuple[Verdict, 
     if against is None or judged is None:
         return Delta(change, "broken")
     verdict, level = judged
-    if against.exact or change.pairs < 2:
-        return Delta(change, verdict, contrast=against)
-    return Delta(change, verdict, against.estimate.interval(level), level, against)
+    interval = None if against.exact else against.estimate.interval(level)
+    if interval is None or not all(map(math.isfinite, interval)) or interval[0] == interval[1]:
+        return Delta(change, None if verdict == "within noise" else verdict, contrast=against)
+    return Delta(change, verdict, interval, level, against)
 
 
-def _judged(
-    column: Column, contrasts: Mapping[str, Contrast], margin: float | None
-) -> dict[str, tuple[Verdict, float]]:
+def _of_twins(contrast: Contrast) -> tuple[Verdict, float]:
+    """Of two variants with one graph, which differ by noise alone: nothing is tested."""
+    return "same" if contrast.exact or contrast.identical else "within noise", LEVEL
+
+
+def _judged(column: Column, contrasts: Mapping[K, Contrast], margin: float | None) -> dict[K, tuple[Verdict, float]]:
     """Verdict and level of each; exact numbers need no correction."""
-    exact = {name: (_direction(column, each.estimate.value), 0.0) for name, each in contrasts.items() if each.exact}
-    noisy = {name: each.estimate for name, each in contrasts.items() if not each.exact}
-    differs = holm({name: error_probability(each, leaves_out_zero) for name, each in noisy.items()})
-    alike = holm({name: tost(each, margin) for name, each in noisy.items()}) if margin else {}
+    exact = {key: (_direction(column, each.estimate.value), 0.0) for key, each in contrasts.items() if each.exact}
+    noisy = {key: each.estimate for key, each in contrasts.items() if not each.exact}
+    differs = holm({key: error_probability(each, leaves_out_zero) for key, each in noisy.items()})
+    alike = holm({key: tost(each, margin) for key, each in noisy.items()}) if margin else {}
     verdicts = dict(exact)
-    for name, (rejected, level) in differs.items():
-        close: Verdict = "equivalent" if name in alike and alike[name][0] else "inconclusive"
-        verdicts[name] = (_direction(column, noisy[name].value) if rejected else close, level)
+    for key, (rejected, level) in differs.items():
+        close: Verdict = "equivalent" if key in alike and alike[key][0] else UNDECIDED.get(column.kind, "inconclusive")
+        undecided: Verdict = "same" if contrasts[key].identical else close
+        verdicts[key] = (_direction(column, noisy[key].value) if rejected else undecided, level)
     return verdicts
 
 

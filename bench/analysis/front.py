@@ -44,9 +44,29 @@ def is_cost(summary: Summary, column: Column) -> bool:
     return column.kind in ("static", "speed") and column.better == "lower" and bool(summary.measured(column.metric))
 
 
+LEAST_SPAN = 0.01
+"""Exact costs that differ by less than this fraction of the largest are no trade-off."""
+
+
+def spans(summary: Summary, column: Column) -> bool:
+    """Whether a cost differs between variants by more than its noise, or an exact one by more than LEAST_SPAN.
+
+    True where nothing was tested, such as single samples.
+    """
+    values = [each.value for each in summary.measured(column.metric) if each.value is not None]
+    deltas = [delta for (_, metric), delta in summary.deltas.items() if metric == column.metric]
+    if column.kind == "speed" and any(delta.interval for delta in deltas):
+        return any(delta.verdict in ("better", "worse", "changed") for delta in deltas)
+    return len(values) < 2 or max(values) - min(values) >= LEAST_SPAN * max(map(abs, values))
+
+
 def fronts(summary: Summary) -> list[Front]:
-    """The main score against each cost, and against all of them together where there are several."""
-    score, costs = summary.main(), [column for column in summary.columns if is_cost(summary, column)]
+    """The main score against each cost, and against all of them together where there are several.
+
+    A cost that spans nothing (`spans`) ranks nobody, and is left out.
+    """
+    score = summary.main()
+    costs = [column for column in summary.columns if is_cost(summary, column) and spans(summary, column)]
     if score is None or score.better is None:
         return []
     together = [tuple(costs)] if len(costs) > 1 else []
@@ -101,7 +121,7 @@ def _p_value(summary: Summary, column: Column, winner: str, loser: str) -> float
     """The p-value of "the winner's score is better", or of "its cost is not greater"; 1 where unknown."""
     one, other = (summary.aggregates[variant, column.metric] for variant in (winner, loser))
     try:
-        difference = contrast([(1.0, one), (-1.0, other)], 0.0, summary.results.contributions)
+        difference = contrast([(1.0, one), (-1.0, other)], 0.0, summary.noise)
     except ContrastError:
         return 1.0
     decides: Callable[[Interval], bool] = leaves_out_zero if column.kind == "accuracy" else lambda ends: ends[1] <= 0

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from bench.analysis.aggregate import Aggregate, Aggregates, Column, aggregates_of, columns_of
-from bench.analysis.claims import ClaimResult, evaluate
-from bench.analysis.deltas import Delta, deltas
+from bench.analysis.claims import ClaimResult, Levels, evaluate
+from bench.analysis.contrast import Noise, noise_of
+from bench.analysis.deltas import Delta, deltas, differences, turned
 from bench.results.results import Results
 
 __all__ = ["Aggregate", "Column", "Summary", "summarise"]
@@ -23,23 +24,88 @@ class Summary:
     aggregates: Aggregates
 
     @cached_property
+    def noise(self) -> Noise:
+        """What is known of the noise of all metrics."""
+        return noise_of(self.aggregates.values(), self.results.contributions, self._graphs)
+
+    @property
+    def _graphs(self) -> Mapping[str, str]:
+        """The hash of each variant's graph: as it was measured, or from the check for axes without effect."""
+        recorded = {variant.name: signature.graph for variant, signature in self.results.signatures.items()}
+        measured = {each.variant: f"{each.value:.0f}" for each in self.of("graph_hash") if each.value is not None}
+        return measured or recorded
+
+    @cached_property
     def deltas(self) -> Mapping[tuple[str, str], Delta]:
         """Every difference from the baseline by (variant, metric); the verdicts of a metric are corrected together."""
-        differences: dict[tuple[str, str], Delta] = {}
+        by_pair: dict[tuple[str, str], Delta] = {}
         for column in self.columns:
             baseline = self.aggregates.get((self.results.baseline, column.metric))
             others = [aggregate for aggregate in self.of(column.metric) if aggregate is not baseline]
-            by_variant = deltas(column, baseline, others, self.results.contributions) if baseline else {}
-            differences |= {(variant, column.metric): delta for variant, delta in by_variant.items()}
-        return differences
+            by_variant = deltas(column, baseline, others, self.noise) if baseline else {}
+            by_pair |= {(variant, column.metric): delta for variant, delta in by_variant.items()}
+        return by_pair
+
+    def answers(self, metric: str) -> Mapping[tuple[str, str], Delta]:
+        """The differences that answer the question, (first variant, second) -> first less second, in their order.
+
+        Differences from the baseline are those of the table; the others are planned contrasts, which are corrected
+        together. Pairs without a number are left out.
+        """
+        planned = self._differences(metric, self._planned)
+        stated = {pair: self._of_table(*pair, metric) or planned.get(pair) for pair in self.results.answers}
+        return {pair: delta for pair, delta in stated.items() if delta is not None}
+
+    def difference(self, variant: str, other: str, metric: str) -> Delta | None:
+        """The one difference of two variants: that of the table, of an answer, or a planned contrast of its own.
+
+        None where one of them has no number.
+        """
+        answers = self.answers(metric)
+        delta = self._of_table(variant, other, metric) or answers.get((variant, other))
+        if delta is None and (other, variant) in answers:
+            return self._turned(answers[other, variant], variant, other, metric)
+        return delta or self._differences(metric, [(variant, other)]).get((variant, other))
+
+    @property
+    def _planned(self) -> list[tuple[str, str]]:
+        return [pair for pair in self.results.answers if self.results.baseline not in pair]
+
+    def _differences(self, metric: str, pairs: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Delta]:
+        """Of these pairs as one family; those that the table lacks are left out."""
+        wanted = {pair: tuple(self.aggregates.get((variant, metric)) for variant in pair) for pair in pairs}
+        both = {pair: (one, other) for pair, (one, other) in wanted.items() if one is not None and other is not None}
+        return differences(self.column(metric), both, self.of(metric), self.noise)
+
+    def _of_table(self, variant: str, other: str, metric: str) -> Delta | None:
+        if other == self.results.baseline:
+            return self.delta(variant, metric)
+        stated = self.delta(other, metric) if variant == self.results.baseline else None
+        return None if stated is None else self._turned(stated, variant, other, metric)
+
+    def _turned(self, stated: Delta, variant: str, other: str, metric: str) -> Delta:
+        """The same difference with the two in this order."""
+        pair = self.aggregates[variant, metric], self.aggregates[other, metric]
+        return turned(stated, *pair, self.noise)
 
     @cached_property
     def claims(self) -> tuple[ClaimResult, ...]:
         """What the measurements say about each claim of the source."""
-        return evaluate(self.results.claims, self.aggregates, self.results.contributions)
+        return evaluate(self.results.claims, self.aggregates, self.noise, self._levels)
+
+    @cached_property
+    def _levels(self) -> Levels:
+        """The level of each interval in the table and among the answers."""
+        table = {(metric, variant, self.results.baseline): delta for (variant, metric), delta in self.deltas.items()}
+        answers = {
+            (column.metric, *pair): delta
+            for column in self.columns
+            for pair, delta in self._differences(column.metric, self._planned).items()
+        }
+        return {key: delta.level for key, delta in (answers | table).items() if delta.interval is not None}
 
     def delta(self, variant: str, metric: str) -> Delta | None:
-        """The difference from the baseline, paired by seed where there are seeds; None for the baseline itself."""
+        """The difference from the baseline; None for the baseline itself."""
         return self.deltas.get((variant, metric))
 
     def of(self, metric: str) -> list[Aggregate]:

@@ -5,5 +5,15 @@ from __future__ import annotations
 from typing import Literal
 
 Verdict = Literal[
-    "same", "better", "worse", "equivalent", "inconclusive", "changed", "missing", "new", "renamed", "broken"
+    "same",
+    "better",
+    "worse",
+    "equivalent",
+    "inconclusive",
+    "within noise",
+    "changed",
+    "missing",
+    "new",
+    "renamed",
+    "broken",
 ]

@@ -98,6 +98,7 @@ def plan_command(
     """Show every measurement of ABLATION and its state. Builds nothing."""
     from bench.results.keys import refuse_missing_files
     from bench.results.store import Store
+    from bench.results.weights import named_weights, refuse_missing_weights
     from bench.sweep.noop import stored_twins
     from bench.sweep.plan import plan as make
 
@@ -105,6 +106,7 @@ def plan_command(
     check_metrics([ablation], only)
     check_error_kinds(rerun)
     refuse_missing_files(ablation)
+    refuse_missing_weights(ablation, named_weights(ablation, store))
     with Store(store) as stored:
         plan = make(ablation, stored, data, rerun=rerun, force=force, only=only, reading=True)
         twins, tracebacks = stored_twins(plan, stored), _tracebacks(plan, stored)
@@ -176,6 +178,7 @@ def _waits_for(plan: Plan) -> str:
 @rerun_option
 @force_option
 @click.option("--allow-noop", default="", metavar="REASON", help="Run although two variants are the same network.")
+@click.option("--keep-weights", is_flag=True, help="Keep the trained weights by the store, for weights: run:...")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.option("--no-report", is_flag=True, help="Don't render the report at the end.")
 @out_option

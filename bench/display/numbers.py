@@ -178,8 +178,9 @@ def interval_text(interval: tuple[float, float] | None, style: Style) -> str:
 
 
 def verdict_text(aggregate: Aggregate, change: Delta) -> str:
-    """The verdict on a difference of seeds; an exact one speaks for itself, and the notes say what is missing."""
-    return change.verdict if change.verdict and aggregate.seeded and change.verdict not in ("missing", "broken") else ""
+    """The verdict on a noisy difference; an exact one speaks for itself, and the notes say what is missing."""
+    noisy = aggregate.seeded or change.interval is not None
+    return change.verdict if change.verdict and noisy and change.verdict not in ("missing", "broken") else ""
 
 
 def _relative(change: Difference, style: Style) -> str:

@@ -10,8 +10,9 @@ from bench.analysis.claims import ClaimResult, ComparisonResult
 from bench.analysis.deltas import Delta, gaps, margin_of
 from bench.analysis.front import fronts
 from bench.analysis.summary import Summary
-from bench.display.numbers import DELTA, MINUS, Style, fixed, interval_text, style_of
-from bench.stats.inference import LEVEL, least_effect, seeds_for_ranks
+from bench.display.names import short_name
+from bench.display.numbers import DELTA, MINUS, PLUS_MINUS, Style, fixed, interval_text, style_of
+from bench.stats.inference import LEVEL, MOST_SEEDS, least_effect, seeds_for_ranks
 
 EMPTY = "\N{EN DASH}"
 
@@ -67,7 +68,20 @@ def _difference(comparison: ComparisonResult, style: Style) -> str:
 def _basis(comparison: ComparisonResult) -> str:
     if not comparison.interval:
         return comparison.basis
-    return f"{level_text(comparison.level)} confidence interval from {comparison.basis}"
+    interval = f"{level_text(comparison.level)} confidence interval from {comparison.basis}"
+    return f"{interval}, {'planned contrast' if comparison.planned else 'as in the table'}"
+
+
+def planned_note(claims: Sequence[ClaimResult]) -> str:
+    """What a planned contrast is; empty where no claim is one."""
+    planned = any(comparison.planned and comparison.interval for claim in claims for comparison in claim.comparisons)
+    return PLANNED if planned else ""
+
+
+PLANNED = (
+    "planned contrast: a comparison that a claim makes and the table does not; any answer to them is wrong with "
+    f"{100 * (1 - LEVEL):.2g} % at most, apart from the table's verdicts"
+)
 
 
 def level_text(level: float) -> str:
@@ -123,10 +137,13 @@ def uncounted_notes(summary: Summary, names: Mapping[str, str]) -> Iterator[str]
 
 def inference_notes(summary: Summary) -> Iterator[str]:
     """What the confidence intervals and verdicts of this table are, or why it has none."""
+    named = {variant: short_name(summary.results, variant) for variant in summary.results.variants}
     scores = [column for column in summary.columns if column.kind == "accuracy"]
     inferred = [column for column in scores if any(delta.interval for delta in _deltas(summary, column))]
     if inferred:
         yield _intervals(summary, inferred)
+    yield from _different_spreads(summary, inferred, named)
+    yield from _open(summary, inferred, named)
     yield from _gaps(summary, scores)
     if broken := [c for c in scores if any(d.verdict == "broken" for d in _deltas(summary, c))]:
         yield f"no verdict where a seed failed: {_names(broken)}"
@@ -201,9 +218,42 @@ def _intervals(summary: Summary, inferred: Sequence[Column]) -> str:
     contrasts = [d.contrast for column in inferred for d in _deltas(summary, column) if d.contrast and d.interval]
     basis = " or ".join(dict.fromkeys(contrast.basis for contrast in contrasts))
     margins = {margin for column in inferred if (margin := margin_of(column, summary.of(column.metric)))}
-    alike = f"; equivalent: within \N{PLUS-MINUS SIGN}{min(margins):g} (two one-sided tests)" if margins else ""
+    alike = f"; equivalent: within {PLUS_MINUS}{min(margins):g} (two one-sided tests)" if margins else ""
     family = f"{level_text(LEVEL)} for all verdicts of a metric together (Holm)"
-    return f"[low, high] after {DELTA}: confidence interval of the difference from {basis}, {family}{alike}"
+    borrowed = any(summary.noise.spreads[column.metric].common for column in inferred)
+    variances = ", variances moderated over the variants" if borrowed else ""
+    return f"[low, high] after {DELTA}: confidence interval of the difference from {basis}{variances}, {family}{alike}"
+
+
+def _different_spreads(summary: Summary, inferred: Sequence[Column], named: Mapping[str, str]) -> Iterator[str]:
+    """The variants whose seeds differ far more than those of the others, by metric."""
+    metrics: dict[tuple[str, ...], list[Column]] = {}
+    for column in inferred:
+        if different := summary.noise.spreads[column.metric].different:
+            metrics.setdefault(different, []).append(column)
+    for variants, columns in metrics.items():
+        names = ", ".join(named[variant] for variant in variants)
+        yield f"{_names(columns)} of {names}: far more spread over seeds than the others; the others do not borrow it"
+
+
+def _open(summary: Summary, inferred: Sequence[Column], named: Mapping[str, str]) -> Iterator[str]:
+    """What each inconclusive difference of the main metric could show, and how many seeds would decide it."""
+    main = summary.main()
+    if main is None or main not in inferred:
+        return
+    style = style_of(summary, main)
+    for variant in summary.results.variants:
+        delta = summary.delta(variant, main.metric)
+        if delta and delta.verdict == "inconclusive" and delta.shown_margin is not None:
+            yield f"{main.name} of {named[variant]}: {open_text(delta, style)}"
+
+
+def open_text(delta: Delta, style: Style) -> str:
+    """Of an inconclusive difference: within which margin the two are equivalent, and how many seeds would decide."""
+    margin = f"inconclusive, but equivalent within {PLUS_MINUS}{style.text(delta.shown_margin or 0.0)}"
+    if delta.seeds_needed is None:
+        return f"{margin}; {MOST_SEEDS} seeds of each would not decide, if difference and spread stay as they are"
+    return f"{margin}; {delta.seeds_needed} seeds of each would decide, if difference and spread stay as they are"
 
 
 def seeds_note(seeds: int, comparisons: int) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.analysis.front import Front, fronts
+from bench.analysis.front import LEAST_SPAN, Front, fronts, is_cost, spans
 from bench.analysis.summary import Aggregate, Column, Summary, summarise
 from bench.display.figure import BASELINE, COLOURS, INK, log_ticks, new, styles
 from bench.display.legend import variant_legend
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LEAST_SPAN = 0.01
-"""A cost whose greatest value is less than 1 % above its least is not drawn: the axis would show noise as effect."""
 PANEL = 3.0
 """Inches of a panel's width and height."""
 
@@ -35,11 +33,10 @@ def accuracy_against_cost(results: Results) -> Iterator[tuple[str, Figure]]:
     Of more variants than a legend can name, each is a dot.
     """
     summary = summarise(results)
-    single = [each for each in fronts(summary) if len(each.costs) == 1 and len(each.standings) > 1]
-    shown = [each for each in single if _spans(summary, each)]
+    shown = [each for each in fronts(summary) if len(each.costs) == 1 and len(each.standings) > 1]
     if not shown:
         return
-    same = [each.costs[0] for each in single if each not in shown]
+    same = [column for column in summary.columns if is_cost(summary, column) and not spans(summary, column)]
     columns = 2 if len(shown) == 4 else min(3, len(shown))
     lines = math.ceil(len(shown) / columns)
     figure, panels = new(max(6.0, PANEL * columns), PANEL * lines, _caption(summary, shown, same), lines, columns)
@@ -50,12 +47,6 @@ def accuracy_against_cost(results: Results) -> Iterator[tuple[str, Figure]]:
     if len(variants) <= READABLE:
         variant_legend(figure, results, [*variants], score_notes(summary, [shown[0].score.metric]))
     yield "accuracy_against_cost", figure
-
-
-def _spans(summary: Summary, front: Front) -> bool:
-    """Whether the variants differ in this cost by at least LEAST_SPAN."""
-    values = _costs(summary, front)
-    return max(values) - min(values) >= LEAST_SPAN * max(abs(value) for value in values)
 
 
 def _costs(summary: Summary, front: Front) -> list[float]:
@@ -94,7 +85,9 @@ def _caption(summary: Summary, shown: Sequence[Front], same: Sequence[Column]) -
 
 def _same(summary: Summary, columns: Sequence[Column]) -> str:
     costs = ", ".join(display_name(summary.results, column.metric) for column in columns)
-    return f"not drawn, since all variants agree within {100 * LEAST_SPAN:g} %: {costs}" if costs else ""
+    return (
+        f"not drawn, since all variants agree within {100 * LEAST_SPAN:g} % or within noise: {costs}" if costs else ""
+    )
 
 
 def _panel(axes: Axes, summary: Summary, front: Front) -> None:

@@ -36,6 +36,11 @@ class Cell:
         return self.column.kind == "accuracy"
 
     @property
+    def judged(self) -> bool:
+        """Whether its difference is judged against noise."""
+        return self.seeded or bool(self.delta and self.delta.interval)
+
+    @property
     def inferred(self) -> Contrast | None:
         """The contrast with the baseline where it has a confidence interval."""
         return self.delta.contrast if self.delta and self.delta.interval else None
@@ -77,8 +82,10 @@ FIELDS: Sequence[Field] = (
     Field("interval_level", lambda c: c.delta.level if c.delta and c.delta.interval else None),
     Field("interval_of_seeds", lambda c: ends(c.inferred.training()) if c.inferred else None),
     Field("interval_of_evaluation", lambda c: ends(c.inferred.evaluation()) if c.inferred else None),
+    Field("equivalence_margin", lambda c: number(c.delta.shown_margin) if c.delta else None),
+    Field("seeds_needed", lambda c: c.delta.seeds_needed if c.delta else None),
     Field("basis", lambda c: c.inferred.basis if c.inferred else None),
-    Field("verdict", lambda c: c.delta.verdict if c.delta else None, ("_verdict",), lambda c: c.seeded),
+    Field("verdict", lambda c: c.delta.verdict if c.delta else None, ("_verdict",), lambda c: c.judged),
     Field("coverage", lambda c: c.aggregate.coverage, ("_coverage",), lambda c: c.aggregate.coverage < 1),
     Field("uncounted", lambda c: ", ".join(c.aggregate.uncounted) or None, ("_uncounted",)),
     Field("status", lambda c: c.aggregate.status, ("_status",), lambda c: c.aggregate.status != "measured"),
@@ -97,7 +104,7 @@ def cells(summary: Summary, variant: str) -> Iterator[Cell]:
 
 
 DIFFERENCES = ("difference", "difference_spread", "pairs", "interval", "interval_level", "interval_of_seeds",
-               "interval_of_evaluation", "basis", "verdict")  # fmt: skip
+               "interval_of_evaluation", "equivalence_margin", "seeds_needed", "basis", "verdict")  # fmt: skip
 """The fields that compare with the baseline."""
 
 

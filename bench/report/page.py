@@ -9,6 +9,7 @@ from typing import Any
 from bench.analysis.aggregate import Aggregate, Column
 from bench.analysis.side_effects import SideEffect, side_effects
 from bench.analysis.summary import Summary, summarise
+from bench.display.batches import batch_notes
 from bench.display.figure import names
 from bench.display.names import axis_text, shared_words, short_name
 from bench.display.numbers import ARROWS, PLAIN, Shown, number_text, show, shown_unit, spread_words, style_of
@@ -131,6 +132,7 @@ def _number_notes(summary: Summary) -> Iterator[str]:
     """What the numbers of the table are: their clocks, what their counts leave out, how differences are judged."""
     labels = names(summary.results)
     yield from timing_notes(summary, labels)
+    yield from batch_notes(summary)
     yield from uncounted_notes(summary, labels)
     yield from inference_notes(summary)
 

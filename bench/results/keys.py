@@ -1,10 +1,11 @@
 """Measurements and their keys: a hash of what a measurement's value depends on, and of nothing else.
 
 static    resolved axes, input shape, sources of the family and of the metric, library versions
-speed     all of that, and batch, device, driver, library build, threads, dtype, clock policy, and how a
-          forward pass is run: memory layout, compiled or not, replayed from a CUDA graph or not
-accuracy  all of static, and task, dataset with fingerprint, recipe, seed, dtype, kind of device; of a search run the
-          fraction held back; of a training with a budget of time the device, build and threads, as of a speed
+speed     all of that, and batch, device, driver, library build, threads, dtype, clock and numeric policy,
+          and how a forward pass is run: memory layout, compiled or not, replayed from a CUDA graph or not
+accuracy  all of static, and task, dataset with fingerprint, recipe, seed, dtype, kind of device, numeric policy; of a
+          search run the fraction held back; of a training with a budget of time the device, build and threads, as of
+          a speed
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bench.hardware.environment import device_facts, device_kind, torch_build
@@ -26,8 +28,10 @@ from bench.registry.entries import FRACTION
 from bench.registry.foreign import is_foreign
 from bench.registry.versions import library_version
 from bench.results.sources import closure, code_digest, digest, file_digest, libraries
+from bench.results.weights import Named
 from bench.spec.ablation import Ablation
 from bench.spec.variant import Variant
+from bench.spec.weights import weights_of
 from bench.spec.workload import Workload
 
 Fingerprint = Mapping[str, str]
@@ -53,6 +57,7 @@ CONTRIBUTIONS = "jackknife of blocks, 1"
 class Request:
     """One number to measure. `training run` is the key of the training it needs, empty where it needs none.
 
+    `weights` is the file of the weights that training begins with, empty where these are random.
     `shared` are the parts of its key but for the seed: requests that differ only in the seed have one mapping.
     """
 
@@ -63,6 +68,7 @@ class Request:
     kind: str
     seed: int | None
     training_run: str = ""
+    weights: str = ""
     shared: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
@@ -107,14 +113,18 @@ def _shortened(digest: hashlib._Hash) -> str:
 
 
 def requests(
-    ablation: Ablation, fingerprint: Fingerprint | Callable[[Workload], Fingerprint], kinds: Sequence[str] = KINDS
+    ablation: Ablation,
+    fingerprint: Fingerprint | Callable[[Workload], Fingerprint],
+    kinds: Sequence[str] = KINDS,
+    weights: Mapping[str, Named] = MappingProxyType({}),
 ) -> Iterator[Request]:
     """Every measurement that the ablation asks for: by kind of metric, variants in the ablation's order.
 
     `fingerprint` is that of the dataset, empty where none is used; or what gives it for the workload of a variant.
-    Requests of variants that differ only in what a metric does not depend on have equal keys.
+    Requests of variants that differ only in what a metric does not depend on have equal keys. `weights` are the files
+    behind texts of `train.weights`.
     """
-    maker = _Maker(ablation, fingerprint)
+    maker = _Maker(ablation, fingerprint, weights)
     for kind in kinds:
         metrics = [m for m in ablation.metrics if m.kind == kind]
         for variant in ablation.variants if metrics else ():
@@ -130,11 +140,22 @@ def networks(ablation: Ablation) -> list[Request]:
     return [maker.network(variant) for variant in ablation.variants]
 
 
+OF_BOTH = ("code", "libraries", "file", "weights")
+"""Parts of a score's key to which the training and the metric each add."""
+WEIGHTS = "train.weights"
+"""What the digest of the weights that training begins with is called in a key."""
+
+
 class _Maker:
     """Makes the measurements of one ablation; what they share is computed once."""
 
-    def __init__(self, ablation: Ablation, fingerprint: Fingerprint | Callable[[Workload], Fingerprint]) -> None:
-        self.ablation = ablation
+    def __init__(
+        self,
+        ablation: Ablation,
+        fingerprint: Fingerprint | Callable[[Workload], Fingerprint],
+        weights: Mapping[str, Named] = MappingProxyType({}),
+    ) -> None:
+        self.ablation, self.weights = ablation, weights
         self.fingerprint = fingerprint if callable(fingerprint) else lambda work: fingerprint
         self.registries = declarations(ablation.plugins)
         self.code = functools.cache(self._code)
@@ -147,7 +168,7 @@ class _Maker:
         if metric.kind == "speed":
             parts |= self.speed(variant)
         work = self.ablation.workload_of(variant)
-        return Request(hashed(parts), variant, work, metric.name, metric.kind, None, "", parts)
+        return Request(hashed(parts), variant, work, metric.name, metric.kind, None, shared=parts)
 
     def scores(self, variant: Variant, metrics: Sequence[Metric]) -> Iterator[Request]:
         """The requests of a variant's accuracy metrics: by seed, then by metric."""
@@ -160,10 +181,27 @@ class _Maker:
         self, variant: Variant, metric: Metric, training: Mapping[str, Any], runs: Sequence[str]
     ) -> Iterator[Request]:
         own, work, seeds = self.static(variant, metric), self.ablation.workload_of(variant), self.ablation.seeds
-        shared = {**training, **own, **{part: training[part] | own[part] for part in ("code", "libraries")}}
+        shared = {
+            **training,
+            **own,
+            **{part: training[part] | own.get(part, {}) for part in OF_BOTH if part in training},
+        }
         shared |= {"contributions": CONTRIBUTIONS} if metric.reads_units else {}
         for key, seed, run in zip(keys_by_seed(shared, seeds), seeds, runs, strict=True):
-            yield Request(key, variant, work, metric.name, metric.kind, seed, run, shared)
+            yield Request(key, variant, work, metric.name, metric.kind, seed, run, self.file(variant), shared)
+
+    def file(self, variant: Variant) -> str:
+        """The file of the weights that a variant's training begins with; empty where there is none."""
+        text = self.ablation.recipe_of(variant).weights
+        return self.weights[text].path if text is not None and text in self.weights else ""
+
+    def initial(self, variant: Variant) -> dict[str, Any]:
+        """The content of the file of weights, and how it is read; nothing where the weights are random."""
+        text = self.ablation.recipe_of(variant).weights
+        if text is None:
+            return {}
+        digest = self.weights[text].digest if text in self.weights else None
+        return {WEIGHTS: digest, **{f"{WEIGHTS} {name}": value for name, value in weights_of(text).options.items()}}
 
     def network(self, variant: Variant) -> Request:
         work, code = self.ablation.workload_of(variant), self.code(variant.architecture)
@@ -198,7 +236,7 @@ class _Maker:
 
     def speed(self, variant: Variant) -> dict[str, Any]:
         work = self.ablation.workload_of(variant)
-        how = {"layout": work.layout, "compile": work.compile, "graph": work.graph}
+        how = {"layout": work.layout, "compile": work.compile, "graph": work.graph, **_numeric(work)}
         return {"batch": work.batch, "dtype": work.dtype, **_machine(work), **how}
 
     def training(self, variant: Variant) -> dict[str, Any]:
@@ -206,11 +244,15 @@ class _Maker:
         work, held_back = self.ablation.workload_of(variant), self.ablation.held_back
         task, dataset = self.registries.tasks.get(work.task), self.registries.datasets.get(work.dataset)
         code, recipe = self.code(variant.architecture, task, dataset), self.ablation.recipe_of(variant)
+        named = self.named(variant, (dataset.axes, dict(work.dataset_axes)))
+        initial = self.initial(variant)
+        weights = {**named.get("weights", {}), **initial}
+        further = (instrument("budget") if recipe.flops else {}) | (instrument("weights") if initial else {})
         return {
             "architecture": variant.architecture,
             "axes": variant.values,
             "shape": list(work.shape),
-            "code": code["code"] | instrument("training") | (instrument("budget") if recipe.flops else {}),
+            "code": code["code"] | instrument("training") | further,
             "libraries": code["libraries"],
             "task": work.task,
             "dataset": {"name": work.dataset, **dict(work.dataset_axes)},
@@ -219,7 +261,9 @@ class _Maker:
             "dtype": work.dtype,
             "device": device_kind(work.device),
             **(_machine(work) if recipe.seconds else {}),
-            **self.named(variant, (dataset.axes, dict(work.dataset_axes))),
+            **_numeric(work),
+            **named,
+            **({"weights": weights} if weights else {}),
             **_named_files(task.files),
             **({"subset": SUBSET} if FRACTION.name in dict(work.dataset_axes) else {}),
             **({"held_back": {"fraction": held_back, "method": HELD_BACK}} if held_back else {}),
@@ -241,6 +285,11 @@ class _Maker:
 def _machine(work: Workload) -> dict[str, Any]:
     """What times depend on: the device, the build of torch, and the threads."""
     return {"threads": work.threads, "machine": {**device_facts(work.device), "build": torch_build()}}
+
+
+def _numeric(work: Workload) -> dict[str, Any]:
+    """The numeric policy; nothing where it is PyTorch's on a device without TF32."""
+    return {"numeric": work.numeric} if work.numeric else {}
 
 
 def _weights(variant: Variant) -> dict[str, Any]:
@@ -314,6 +363,7 @@ INSTRUMENTS = {
         ("bench.sweep.training_run", False),
         ("bench.metrics.effective_receptive_field", False),
     ),
+    "weights": (("bench.training.weights", True),),
 }
 """Modules of ours that take part in every measurement of a kind, by role; True: with all that they import."""
 

@@ -206,6 +206,7 @@ def results_of(ablation: Ablation, requests: Sequence[Request], stored: Stored, 
         claims=ablation.claims,
         labels=ablation.labels,
         main=ablation.main or "",
+        answers=ablation.answers,
         bundled=stored.bundled,
         notes=notes,
         failures=failures_of(stored.records),
@@ -224,7 +225,7 @@ def _contributions(records: Iterable[Record]) -> dict[tuple[str, str, int], np.n
 def _provenance(ablation: Ablation, records: Sequence[Record]) -> dict[str, Any]:
     work = ablation.workload
     workload = {"shape": list(work.shape), "batch": work.batch, "device": work.device, "dtype": work.dtype}
-    recipe = ablation.recipe.parts() if ablation.trains else {}
+    recipe = ablation.recipe.stated() if ablation.trains else {}
     dataset = _datasets(ablation) if work.dataset else {}
     return {
         "command": shlex.join(_command(ablation)),

@@ -37,6 +37,7 @@ class Results:
                      `metrics` (name -> doc, display_name, unit, better, kind)
     `signatures`     what the no-op check recorded of each network
     `claims`         the claims of the source
+    `answers`        the pairs of variants whose difference answers the question, in order
     `failures`       the failed measurements with their tracebacks
     `plugins`        the plug-ins of the ablation, which may bring figures
     `bundled`        kind of metric -> the bundle's folder, of the kinds whose numbers do not come from the local store
@@ -62,6 +63,7 @@ class Results:
     bundled: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     main: str = ""
+    answers: tuple[tuple[str, str], ...] = ()
     failures: tuple[Failure, ...] = ()
     plugins: tuple[str, ...] = ()
     contributions: Mapping[tuple[str, str, int], np.ndarray[Any, np.dtype[np.float64]]] = field(default_factory=dict)

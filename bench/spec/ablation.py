@@ -45,6 +45,7 @@ from bench.spec.recipe import Recipe
 from bench.spec.references import VariantError, find_variant
 from bench.spec.schema import OLD_KEYS, AblationError, validated, with_new_keys
 from bench.spec.settings import Settings, recipe_with, stated_names, with_effect, workload_with
+from bench.spec.shorthand import with_sections, with_setting_names
 from bench.spec.tuning import Tune, check_runs, tune_of
 from bench.spec.variant import Variant, setting_names
 from bench.spec.workload import Workload
@@ -55,6 +56,8 @@ __all__ = ["Ablation", "AblationError", "find", "load", "names", "override"]
 
 OF_AXES = ("baseline", "vary", "grid", "zip")
 """The sections whose keys are axes."""
+UNTRAINED = ("train.steps", "train.weights", "train.mode")
+"""The settings of the recipe that matter where nothing is trained."""
 
 
 @dataclass(frozen=True)
@@ -124,9 +127,15 @@ class Ablation:
         return self.tune is not None and variant not in self.chosen
 
     def effective_settings(self, variant: Variant) -> dict[str, Any]:
-        """The settings of a variant that any measurement of the ablation depends on."""
-        timed = self.recipe_of(variant).seconds is not None
-        return with_effect(variant.settings, {metric.kind for metric in self.metrics}, timed)
+        """The settings of a variant that any measurement of the ablation depends on.
+
+        Where a variant is not trained, its recipe is the weights that it has and the precision mode.
+        """
+        recipe, settings = self.recipe_of(variant), variant.settings
+        if not recipe.trains:
+            settings = {n: v for n, v in settings.items() if not n.startswith("train.") or n in UNTRAINED}
+        kinds, device = {metric.kind for metric in self.metrics}, self.workload_of(variant).device
+        return with_effect(settings, kinds, device, recipe.seconds is not None)
 
     @property
     def workloads(self) -> tuple[Workload, ...]:
@@ -137,7 +146,8 @@ class Ablation:
     def scope(self) -> Scope:
         """What claims, labels and answers may name."""
         bounds = {metric.name: metric.bounds for metric in self.metrics}
-        return Scope(tuple(bounds), self.variants, self.excluded, bounds)
+        better = {metric.name: metric.better for metric in self.metrics}
+        return Scope(tuple(bounds), self.variants, self.excluded, bounds, better)
 
 
 def load(path: str | Path, overrides: Sequence[str] = (), plugins: Sequence[str] = ()) -> Ablation:
@@ -151,7 +161,7 @@ def load(path: str | Path, overrides: Sequence[str] = (), plugins: Sequence[str]
     worked.
     """
     file = find(path)
-    document = _with_defaults(override(_extended(file), overrides))
+    document = with_sections(_with_defaults(override(_extended(file), overrides)))
     context = Context(document, validated(document), with_project(plugins))
     ablation = replace(_checked(context, _name(file)), overrides=tuple(overrides))
     reader = _Texts(context, ablation.scope, frozenset(text.partition("=")[0].split(".")[0] for text in overrides))
@@ -162,6 +172,12 @@ def load(path: str | Path, overrides: Sequence[str] = (), plugins: Sequence[str]
         answers=reader.answers(),
         claims=reader.claims(),
     )
+
+
+def from_document(document: Document, plugins: Sequence[str], name: str) -> Ablation:
+    """The ablation of a document that is no file, without labels, answers and claims. Raises AblationError."""
+    document = with_sections(document)
+    return _checked(Context(document, validated(document), with_project(plugins)), name)
 
 
 def find(path: str | Path) -> Path:
@@ -280,6 +296,7 @@ def _copied(data: Any) -> Any:
 def _checked(context: Context, name: str) -> Ablation:
     """The ablation without its overrides, claims, answers and `labels:`."""
     architecture = context.architecture(context.file.architecture, ["architecture"])
+    context = with_setting_names(context, architecture)
     metrics = metrics_of(context, architecture)
     context = _with_settings(context, workload_of(context, architecture, metrics))
     expansion = expanded(context, architecture, context.settings.workload)
@@ -304,7 +321,10 @@ def _checked(context: Context, name: str) -> Ablation:
         timeout=context.file.timeout,
         plugins=context.plugins,
         labels=expansion.labels,
-        remarks=tuple(_remarks(context, expansion.varied, metrics)),
+        remarks=(
+            *_remarks(context, expansion.varied, metrics),
+            *_untrained(context, expansion.variants, metrics, seeds),
+        ),
         tune=tune,
     )
 
@@ -345,6 +365,29 @@ def _remarks(context: Context, varied: Sequence[str], metrics: Sequence[Metric])
             f"'workload.batch' ({'an axis' if 'workload.batch' in varied else batches[0]}) is the batch of speed "
             f"metrics only; training runs have batches of {batches[1]}, which train.batch sets"
         )
+
+
+def _untrained(
+    context: Context, variants: Sequence[Variant], metrics: Sequence[Metric], seeds: Sequence[int]
+) -> Iterator[str]:
+    """What `train: none` means for the numbers of a table."""
+    recipes = {variant: recipe_with(context.settings.recipe, variant.settings) for variant in variants}
+    untrained = [variant for variant, recipe in recipes.items() if not recipe.trains]
+    if not untrained or not any(metric.kind == "accuracy" for metric in metrics):
+        return
+    which = "no variant is" if len(untrained) == len(variants) else f"not all variants are: {_listed(untrained)} not"
+    if len(seeds) > 1:
+        yield (
+            f"{which} trained (train: none), so that the seeds of such a variant repeat one evaluation; "
+            "their spread is no training noise"
+        )
+    bare = [variant for variant in untrained if recipes[variant].weights is None]
+    if bare:
+        yield f"{_listed(bare)} without training (train: none) and without 'weights': evaluated as the builder made it"
+
+
+def _listed(variants: Sequence[Variant]) -> str:
+    return ", ".join(variant.name for variant in variants[:3]) + (" ..." if len(variants) > 3 else "")
 
 
 class _Texts:

@@ -6,12 +6,16 @@
     miou[a=1] > miou[a=2] > miou                           a chain; without brackets, the baseline
     macs[kernel=3] < 0.5 * macs[kernel=7]                  a multiple; one side may be a number
     miou[unet(skip=sum)] > miou[fcn]                       variants of several architectures
+    latency[rates=[4]] > 10 * latency                      a ratio; speeds are compared on the log scale
+    monotone(miou, width)                                  rises with every step of a numeric axis; `-width`: falls
+    knee(elbo_nats, latent) == 2                           a gain into 2, and none half as large after it
 
 `bench.spec.references` says which variant stands in the brackets.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -105,6 +109,13 @@ NUMBER = r"\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?"
 TOKEN = re.compile(rf"\s*(?:(?P<number>{NUMBER})|(?P<name>[A-Za-z_]\w*)|(?P<sign><=|>=|==|[-+*<>\[]))")
 OPERATORS = ("<", "<=", ">", ">=", "==")
 FORM = "metric[axis=value,...] > metric[axis=value,...]"
+SHAPE = re.compile(
+    r"\s*(?P<shape>monotone|knee)\s*\(\s*(?P<metric>\w+)\s*,\s*(?P<sign>-?)(?P<axis>[\w.]+)\s*\)(?P<rest>.*)"
+)
+SHAPES = "monotone(metric, axis), or knee(metric, axis) == value"
+
+DIMINISHED = 0.5
+"""After a knee, no gain is half as large as the gain into it."""
 
 
 def parse(says: str, source: str, scope: Scope) -> Statement:
@@ -120,6 +131,10 @@ class _Parser:
         self.text, self.scope, self.position = text, scope, 0
 
     def comparisons(self) -> Iterator[Comparison]:
+        shape = SHAPE.match(self.text)
+        if shape:
+            yield from (_open(_checked(each), self.scope) for each in _of_shape(shape, self.scope))
+            return
         left, sides = self.sum(), []
         while (operator := self.sign(OPERATORS)) is not None:
             right = self.sum()
@@ -215,6 +230,59 @@ class _Parser:
         if depth:
             raise ClaimError(f"a bracket is not closed in '{self.text}'")
         return self.text[start : self.position - 1]
+
+
+def _of_shape(shape: re.Match[str], scope: Scope) -> list[Comparison]:
+    """The comparisons that a claim about the shape of a curve amounts to. Raises ClaimError."""
+    metric, axis = shape["metric"], shape["axis"]
+    if metric not in scope.metrics:
+        raise ClaimError(f"the ablation does not measure '{metric}'{suggestion(metric, scope.metrics)}")
+    curve = _along(axis, scope)
+    if len(curve) < 2:
+        raise ClaimError(f"no variants differ from the baseline in numbers of '{axis}' alone: {SHAPES}")
+    points = [(value, Sum(((1.0, Reference(metric, name)),))) for value, name in curve]
+    if shape["shape"] == "monotone" and not shape["rest"].strip():
+        operator: Operator = ">" if shape["sign"] else "<"
+        return [Comparison(one, operator, other) for (_, one), (_, other) in itertools.pairwise(points)]
+    knee = re.fullmatch(rf"\s*==\s*({NUMBER}|-(?:{NUMBER}))\s*", shape["rest"])
+    if shape["shape"] != "knee" or knee is None or shape["sign"]:
+        raise ClaimError(f"'{shape.string}' cannot be read: write it as {SHAPES}")
+    return _knee(points, float(knee[1]), axis, scope.better.get(metric))
+
+
+def _along(axis: str, scope: Scope) -> list[tuple[float, str]]:
+    """(value, variant) of the variants that differ from the baseline in this axis alone, the smallest number first."""
+    baseline = scope.variants[0]
+    others = {name: text for name, text in baseline.texts.items() if name != axis}
+    curve = []
+    for variant in scope.variants:
+        texts = variant.texts
+        same = {name: text for name, text in texts.items() if name != axis} == others
+        if (
+            same
+            and variant.architecture == baseline.architecture
+            and re.fullmatch(f"-?(?:{NUMBER})", texts.get(axis, ""))
+        ):
+            curve.append((float(texts[axis]), variant.name))
+    return sorted(curve)
+
+
+def _knee(points: Sequence[tuple[float, Sum]], value: float, axis: str, better: str | None) -> list[Comparison]:
+    """There is a gain into the knee, and no later value gains DIMINISHED of it; a gain is a fall where lower is better.
+
+    Raises ClaimError for a value without others on both sides.
+    """
+    values = [each for each, _ in points]
+    if value not in values[1:-1]:
+        inner = ", ".join(f"{each:g}" for each in values[1:-1]) or "there are none"
+        raise ClaimError(f"a knee is at a value of '{axis}' that has others on both sides: {inner}")
+    place = values.index(value)
+    knee, before = points[place][1], points[place - 1][1]
+    more, less = (">", "<") if better != "lower" else ("<", ">")
+    (at,), (reference,) = knee.terms, before.terms
+    limit = Sum(((1 + DIMINISHED, at[1]), (-DIMINISHED, reference[1])))
+    later = [Comparison(point, less, limit) for _, point in points[place + 1 :]]  # type: ignore[arg-type]
+    return [Comparison(knee, more, before), *later]  # type: ignore[arg-type]
 
 
 def _cancels(weights: Sequence[float]) -> bool:

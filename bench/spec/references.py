@@ -27,13 +27,14 @@ class VariantError(ValueError):
 class Scope:
     """What a claim may name: `metrics`, and variants, the baseline first. `excluded` holds (variant, reason).
 
-    `bounds`: the least and the largest value of metrics that state them.
+    `bounds`: the least and the largest value of metrics that state them; `better`: `higher` or `lower`, where one is.
     """
 
     metrics: tuple[str, ...]
     variants: tuple[Variant, ...]
     excluded: tuple[tuple[Variant, str], ...] = ()
     bounds: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    better: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ def find_variant(text: str, scope: Scope) -> Variant:
     """The variant that a reference names. Raises VariantError where it names none, or more than one."""
     reference = _parsed(text, scope)
     family = _family(reference.architecture, scope)
+    reference = _written_out(reference, family)
     _check_values(reference, [*family, *(variant for variant, _ in scope.excluded)])
     matches = _matches(reference, family)
     if len(matches) == 1:
@@ -62,6 +64,16 @@ def find_variant(text: str, scope: Scope) -> Variant:
         names = ", ".join(variant.name for variant in matches[:3])
         raise VariantError(f"'{reference}' fits {len(matches)} variants; name more of their axes: {names}")
     raise VariantError(_reason_for_none(reference, family, scope))
+
+
+def _written_out(reference: _Reference, family: Sequence[Variant]) -> _Reference:
+    """The reference with `weights` as the setting, unless the network has an axis of that name, and `none` as steps."""
+    has_axis = any(name == "weights" for name, _ in family[0].axes)
+    names = {} if has_axis else {"weights": "train.weights"}
+    values = {names.get(axis, axis): value for axis, value in reference.values.items()}
+    if values.get("train.steps") == "none":
+        values["train.steps"] = "0"
+    return _Reference(reference.architecture, values)
 
 
 def _family(architecture: str, scope: Scope) -> list[Variant]:

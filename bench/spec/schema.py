@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from bench.registry import suggestion, text_of
 from bench.registry.axes import typed_text
 from bench.spec.characters import one_line
+from bench.spec.numeric import TF32
 from bench.spec.recipe import MOST, Recipe
 from bench.spec.workload import Layout
 from bench.spec.yamlfile import Document, FileError
@@ -45,6 +46,8 @@ class CompareWith(_Section):
     axes: dict[str, Any] = {}
     output: str | int | None = None
     label: Line | None = None
+    weights: Any = None
+    train: Literal["none"] | None = None
 
 
 class Claim(_Section):
@@ -73,6 +76,10 @@ class WorkloadSection(_Section):
     layout: Layout = "contiguous"
     compile: bool = False
     graph: bool = False
+    tf32: TF32 = "conv"
+    cudnn_benchmark: bool = False
+    deterministic: bool = False
+    reduced_precision_reduction: bool = True
 
 
 class TuneSection(_Section):
@@ -103,6 +110,7 @@ class AblationFile(_Section):
     labels: dict[str, Line] = {}
     metrics: list[str] = Field(min_length=1)
     main: str = ""
+    weights: Any = None  # written out by bench.spec.shorthand, as in CompareWith
     workload: WorkloadSection = WorkloadSection()
     train: Recipe = Recipe()
     tune: TuneSection | None = None

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ValidationError
 
 from bench.registry import Axis, Dataset, RegistryError, suggestion
+from bench.spec.numeric import DEFAULTS, effective
 from bench.spec.recipe import Recipe
 from bench.spec.schema import AblationFile, WorkloadSection, reason
 from bench.spec.variant import setting_names
@@ -29,7 +30,8 @@ IMAGE = ("channels", "height", "width")
 MAX_VALUES = 2**31
 """Values of the largest example."""
 
-OF_TRAINING = ("workload.shape", "workload.dtype", "workload.device")
+NUMERIC = tuple(f"workload.{name}" for name in DEFAULTS)
+OF_TRAINING = ("workload.shape", "workload.dtype", "workload.device", *NUMERIC)
 """Fields of the workload that a trained network depends on."""
 
 
@@ -146,17 +148,22 @@ def _section(settings: Mapping[str, Any], section: str) -> dict[str, Any]:
     return {field: value for (head, _, field), value in pairs if head == section}
 
 
-def with_effect(settings: Mapping[str, Any], kinds: Set[str], timed: bool = False) -> dict[str, Any]:
-    """The settings that a measurement of one of these kinds of metrics depends on.
+def with_effect(
+    settings: Mapping[str, Any], kinds: Set[str], device: str = "cpu", timed: bool = False
+) -> dict[str, Any]:
+    """The settings that a measurement of one of these kinds of metrics on a device depends on.
 
     The recipe and the dataset matter where networks are trained, the shape everywhere, the rest of the workload where
-    speed is measured; the numeric type and the device for either. The threads matter for trainings that are `timed`.
+    speed is measured; the numeric type, the device and what the numeric policy changes on it for either. The threads
+    matter for trainings that are `timed`.
     """
     kinds = {*kinds, *(("timed",) if timed and "accuracy" in kinds else ())}
-    return {name: value for name, value in settings.items() if _has_effect(name, kinds)}
+    return {name: value for name, value in settings.items() if _has_effect(name, kinds, device)}
 
 
-def _has_effect(name: str, kinds: Set[str]) -> bool:
+def _has_effect(name: str, kinds: Set[str], device: str) -> bool:
+    if name in NUMERIC and not effective(name.partition(".")[2], device):
+        return False
     if not name.startswith("workload.") or name == "workload.dataset":
         return "accuracy" in kinds
     trains = ("accuracy" in kinds and name in OF_TRAINING) or ("timed" in kinds and name == "workload.threads")

@@ -13,6 +13,7 @@ from bench.results.keys import KINDS, Request, refuse_missing_files, requests
 from bench.results.loading import named_by
 from bench.results.store import Row, Store
 from bench.results.tuned import chosen_of, tuned_of
+from bench.results.weights import Named, named_weights, refuse_missing_weights
 from bench.spec.ablation import Ablation
 from bench.spec.search import search_of
 from bench.spec.variant import Variant
@@ -139,9 +140,13 @@ def _plan(ablation: Ablation, how: _How) -> Plan:
     if not how.reading:
         refuse_missing_files(ablation)
     trains = "accuracy" in how.kinds
+    weights = named_weights(ablation, how.store.path) if trains else {}
+    if not how.reading:
+        refuse_missing_weights(ablation, weights)
     stamp = "" if how.reading or not trains else data_stamp(ablation, how.data)
     prints, note = _fingerprints(ablation, how.store, how.data, how.reading) if trains else ({}, "")
-    asked = requests(ablation, lambda work: prints.get(dataset_name(work), {}), how.kinds)
+    remembered = _remembered_too(weights, how.store, how.reading)
+    asked = requests(ablation, lambda work: prints.get(dataset_name(work), {}), how.kinds, remembered)
     chosen = [request for request in asked if not how.only or request.metric in how.only]
     rows = how.store.measured(request.key for request in chosen)
     changed = checker(places_of(ablation, how.data))
@@ -152,6 +157,16 @@ def _plan(ablation: Ablation, how: _How) -> Plan:
         for request in chosen
     )
     return Plan(ablation, planned, how.data, note=note, data_stamp=stamp)
+
+
+def _remembered_too(weights: Mapping[str, Named], store: Store, reading: bool) -> dict[str, Named]:
+    """The weights; for reading, a missing file counts as what it was when it was last used."""
+    if not reading:
+        for text, each in weights.items():
+            store.remember_fingerprint(f"weights {text}", each.digest or "")
+        return dict(weights)
+    last = {text: store.fingerprint(f"weights {text}") for text, each in weights.items() if each.digest is None}
+    return {text: replace(each, digest=each.digest or last.get(text)) for text, each in weights.items()}
 
 
 def places_of(ablation: Ablation, data: Path | None) -> Places:

@@ -15,6 +15,7 @@ from bench.results.loading import named_by
 from bench.results.spill import files_of, take_in
 from bench.results.store import Store
 from bench.results.tuned import chosen_of, tuned_of
+from bench.results.weights import all_kept, weights_folder
 from bench.spec.ablation import Ablation
 from bench.sweep.driver import refuse_stale, run
 from bench.sweep.executors.local import LocalExecutor
@@ -39,6 +40,7 @@ class Job:
     budget: float | None = None
     allow_noop: str = ""
     verbosity: int = 0
+    keep_weights: bool = False
 
     def plans(self, reading: bool = False) -> list[Plan]:
         """Every ablation planned; whatever is wrong with one shows before any is run."""
@@ -92,8 +94,11 @@ def _run_one(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: 
         force=job.force,
         replace=job.force or bool(job.rerun),
         allow_noop=job.allow_noop,
+        keep_weights=job.keep_weights,
         notify=reporter,
     )
+    if job.keep_weights and (line := _without_weights(each, job)):
+        reporter.say(line)
     try:
         outcome = run(each, job.store, executor, options)
     finally:
@@ -109,6 +114,19 @@ def _run_one(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: 
     for line in outcome.stale_lines:
         reporter.say(line)
     return failed + waiting > 0 or bool(outcome.stale)
+
+
+def _without_weights(each: Plan, job: Job) -> str:
+    """That training runs of the plan are not trained again and have no kept weights; empty where there are none."""
+    trains = {r.training_run for r in each.requests if r.training_run and each.ablation.recipe_of(r.variant).trains}
+    due = {p.request.training_run for p in each.planned if p.status == "due" and p.request.training_run}
+    again = trains if job.force else due - job.store.evaluated()
+    missing = trains - again - {one.training_run for one in all_kept(weights_folder(job.store.path))}
+    if not missing:
+        return ""
+    command = f"bench run {each.ablation.target} --keep-weights --force --only METRIC"
+    runs = f"{len(missing)} training run{' is' if len(missing) == 1 else 's are'}"
+    return f"{each.ablation.name}: {runs} measured already, without their weights; to train again: {command}"
 
 
 def measure_static(ablations: Sequence[Ablation], store: Store, workers: int | None = None) -> list[Plan]:

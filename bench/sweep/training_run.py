@@ -13,7 +13,10 @@ from bench.registry.targets import runnable
 from bench.results.encoding import plain, storable_evaluation
 from bench.results.keys import Request
 from bench.results.measurement import Evaluation
+from bench.results.sources import file_digest
+from bench.results.weights import DIGITS
 from bench.spec.recipe import Recipe
+from bench.spec.weights import weights_of
 from bench.spec.workload import Workload
 from bench.sweep.executors import Emit, Progress
 from bench.sweep.executors.local import described
@@ -29,13 +32,16 @@ def trained(
     plugins: tuple[str, ...] = (),
     runs: int = 1,
     held_back: float = 0.0,
+    keep: Path | None = None,
 ) -> Evaluation:
     """Train the variant by `recipe` from the requested seed and evaluate it on the validation split.
 
     `runs` are the trainings of this network that share an admission of precision modes. With `held_back`, this fraction
-    of the training split is not trained on, and takes the place of the validation split, which is then not read.
+    of the training split is not trained on, and takes the place of the validation split, which is then not read. `keep`
+    is the file that the weights are written to which are evaluated; None: they are not kept.
     """
     from bench.training.loop import fit
+    from bench.training.weights import save_weights
 
     work, declared = request.workload, declarations(plugins)
     family = runnable(request.variant.architecture, plugins)
@@ -45,6 +51,7 @@ def trained(
     seed_generators(seed)
     network = family.build(**request.variant.values)
     check_network(network, request.variant.name)
+    recipe, initial = _with_weights(network, request, recipe, task, train)
     check_output(network, task, train, request.variant.name)
     label = f"{request.variant.name} seed {seed}"
     result = fit(
@@ -59,11 +66,22 @@ def trained(
         cache=cache_folder(),
         runs=runs,
     )
+    if keep is not None:
+        save_weights(result.model, keep, result.mode)
+        initial["kept_weights"] = {"digest": (file_digest(keep) or "")[:DIGITS], "bytes": keep.stat().st_size}
     evaluation: Evaluation = task.evaluate(result.model, held_out, work.device, result.mode)
-    took = {"seconds": result.seconds, "cpu_seconds": result.cpu_seconds, "steps": result.steps}
+    took: dict[str, Any] = {"seconds": result.seconds, "cpu_seconds": result.cpu_seconds, "steps": result.steps}
     seen = {"effective_receptive_field": _seen(result.model, held_out, task, work)}
     units, errors = _offered(result.model, held_out, task, work)
-    facts = {**evaluation.facts, "mode": result.mode, "refused": dict(result.refused), **took, **seen, **errors}
+    facts = {
+        **evaluation.facts,
+        "mode": result.mode,
+        "refused": dict(result.refused),
+        **took,
+        **seen,
+        **errors,
+        **initial,
+    }
     evaluation = replace(evaluation, units={**evaluation.units, **units}, curves=result.curves, facts=facts)
     summaries = task.summaries(evaluation) if hasattr(task, "summaries") else {}
     return storable_evaluation(replace(evaluation, summaries=summaries))
@@ -80,6 +98,27 @@ def _in_steps(request: Request, recipe: Recipe, plugins: tuple[str, ...]) -> Rec
     subject = subject_of(replace(request, kind="static"), plugins)
     macs = per_input(costs(subject.tape).macs, subject.batch)
     return recipe.model_copy(update={"steps": steps_for(recipe.flops, macs, recipe.batch), "budget": None})
+
+
+def _with_weights(
+    network: Any, request: Request, recipe: Recipe, task: Any, examples: Any
+) -> tuple[Recipe, dict[str, Any]]:
+    """Load what the recipe names, if it does: (the recipe, what the file was, for the detail).
+
+    Where nothing is trained and the recipe chooses no precision mode, it is the one in which the weights were trained.
+    """
+    if recipe.weights is None:
+        return recipe, {}
+    from bench.structure.lazy import has_lazy_parts, materialise
+    from bench.training.weights import load_weights
+
+    if has_lazy_parts(network):
+        materialise(network, [task.prepare(examples.images[:1])])
+    weights = weights_of(recipe.weights)
+    loaded = load_weights(network, Path(request.weights), weights, request.variant.name)
+    if not recipe.trains and recipe.mode == "auto" and loaded.mode:
+        recipe = recipe.model_copy(update={"mode": loaded.mode})
+    return recipe, {"initial_weights": {"file": weights.file, **loaded.facts()}}
 
 
 OFFERED = "evaluation_units"

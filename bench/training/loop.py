@@ -6,7 +6,7 @@ import copy
 import functools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +21,11 @@ from bench.spec.recipe import Recipe
 from bench.structure.lazy import has_lazy_parts, materialise
 from bench.structure.modes import in_eval, in_training, moved
 from bench.training.budget import Served
+from bench.training.freezing import by_factor, freeze
 from bench.training.modes import MODES, Mode
 from bench.training.pace import Clock, Pace, pace_of
 from bench.training.precision import admit
+from bench.training.processor import why_not
 
 if TYPE_CHECKING:
     from bench.data.examples import Examples
@@ -99,6 +101,8 @@ def fit(
 ) -> Trained:
     """Train `model` in place by `recipe`. The result has the model itself, or the average of its weights.
 
+    A recipe without steps (`train: none`) leaves the weights as they are.
+
     The same seed, threads and mode give the same weights on a CPU. Lazy layers get their parameters from the seed.
     `progress(step, steps, loss)` is called about twice a second. `cache` is the folder of admissions of precision
     modes; None: they are not saved. `runs` are the trainings of this network that share an admission. `clock` gives the
@@ -108,6 +112,8 @@ def fit(
     with thread_count(threads), _seeded(seed, device):
         if has_lazy_parts(model):
             materialise(model, [task.prepare(examples.images[:1])])
+        if not recipe.trains:
+            return _untrained(model, recipe, device)
         model, served = moved(model, device), Served(recipe.steps, runs, recipe.seconds)
         admission = admit(model, examples.images.shape[1:], recipe.batch, device, recipe.mode, cache, served)
         mode = MODES[admission.mode]
@@ -126,6 +132,15 @@ def fit(
     )
 
 
+def _untrained(model: nn.Module, recipe: Recipe, device: str) -> Trained:
+    """The network as it is, in the precision mode that the recipe names, if the device has it, else in fp32."""
+    mode = MODES["fp32" if recipe.mode == "auto" else recipe.mode]
+    refused = {mode.name: why} if (why := why_not(mode, device)) else {}
+    mode = MODES["fp32"] if refused else mode
+    curves: dict[str, np.ndarray[Any, Any]] = {name: np.zeros(0) for name in ("step", "loss", "lr")}
+    return Trained(in_eval(moved(model, device, mode.layout)), curves, 0.0, 0.0, mode.name, 0, refused)
+
+
 @dataclass(frozen=True)
 class _Descent:
     """Everything that an optimizer step reads and changes."""
@@ -141,7 +156,7 @@ class _Descent:
     def step(self, images: Tensor, targets: Targets, rate: float) -> Tensor:
         """One step at learning rate `rate`. Returns the loss before the step, detached."""
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["factor"]
         with self.mode.autocast(self.device):
             loss = self.loss(self.model(images), targets)
         self.optimizer.zero_grad(set_to_none=True)
@@ -202,6 +217,7 @@ def _loss(model: nn.Module, task: type[Task], examples: Examples, recipe: Recipe
 
 def _descent(model: nn.Module, loss: Loss, recipe: Recipe, device: str, mode: Mode) -> _Descent:
     model = in_training(moved(model, device, mode.layout))
+    freeze(model, recipe.freeze)
     return _Descent(
         model=model,
         loss=loss,
@@ -213,12 +229,16 @@ def _descent(model: nn.Module, loss: Loss, recipe: Recipe, device: str, mode: Mo
     )
 
 
+def _by_decay(trainable: Sequence[Tensor], decay: float) -> tuple[tuple[float, list[Tensor]], ...]:
+    return (decay, [p for p in trainable if p.ndim > 1]), (0.0, [p for p in trainable if p.ndim <= 1])
+
+
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """AdamW, or SGD with momentum. Biases and weights of normalisation (one-dimensional) do not decay."""
-    trainable = [p for p in model.parameters() if p.requires_grad]
     groups = [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": chosen, "weight_decay": decay, "factor": factor}
+        for factor, trainable in by_factor(model, recipe.factors).items()
+        for decay, chosen in _by_decay(trainable, recipe.weight_decay)
     ]
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, fused=True)

@@ -185,6 +185,10 @@ def synthetic() -> Results:
 
 
 SMALL = {
+    "throughput": ("images/s", "higher", "speed"),
+    "memory": ("MiB", "lower", "speed"),
+    "params": ("parameters", "lower", "static"),
+    "graph_hash": ("hash", None, "static"),
     "macs": ("MACs", "lower", "static"),
     "latency": ("ms", "lower", "speed"),
     "miou": ("", "higher", "accuracy"),

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.analysis.contrast import ContrastError, contrast
+from bench.analysis.contrast import ContrastError, Noise, contrast
 from bench.analysis.summary import summarise
-from bench.stats.inference import crossed
+from bench.stats.inference import tost
 
 BASE = [0.50, 0.52, 0.51]
 
@@ -21,47 +21,115 @@ def shifted(by: float, noise: float = 0.0) -> list[float]:
 
 def test_verdicts_of_seeds(results_of):
     table = {"net(a=0)": {"miou": BASE, "reach": BASE}}
-    rows = {1: (0.2, 0.001), 2: (-0.2, 0.001), 3: (0.0, 0.0002), 4: (0.02, 0.05)}
+    rows = {1: (0.2, 0.001), 2: (-0.2, 0.001), 3: (0.01, 0.001)}
     table |= {f"net(a={i})": {"miou": shifted(*row), "reach": shifted(*row)} for i, row in rows.items()}
     by_pair = verdicts(results_of(table))
-    assert [by_pair[f"net(a={i})", "miou"] for i in rows] == ["better", "worse", "equivalent", "inconclusive"]
-    # a metric without a direction changes; one that is not a fraction has no margin of equivalence
-    assert [by_pair[f"net(a={i})", "reach"] for i in rows] == ["changed", "changed", "inconclusive", "inconclusive"]
+    assert [by_pair[f"net(a={i})", "miou"] for i in rows] == ["better", "worse", "inconclusive"]
+    assert [by_pair[f"net(a={i})", "reach"] for i in rows] == ["changed", "changed", "inconclusive"]
+
+
+def test_close_scores_are_equivalent_and_equal_ones_the_same(results_of):
+    base = [0.5, 0.5005, 0.5002]
+    table = {"net(a=0)": {"miou": base}, "net(a=1)": {"miou": base[::-1]}, "net(a=2)": {"miou": base}}
+    deltas = summarise(results_of(table)).deltas
+    assert deltas["net(a=1)", "miou"].verdict == "equivalent"
+    assert deltas["net(a=2)", "miou"].verdict == "same"  # every seed gave the same number
+    low, high = deltas["net(a=2)", "miou"].interval
+    assert low < 0 < high
 
 
 def test_only_fractions_are_equivalent_within_a_point(results_of):
     """A score above 1 is not a fraction, and no margin of equivalence is agreed for it."""
-    values = shifted(1.0)
-    by_pair = verdicts(results_of({"net(a=0)": {"miou": values}, "net(a=1)": {"miou": [v + 1e-4 * v for v in values]}}))
-    assert by_pair["net(a=1)", "miou"] == "better"
-    rows = {"net(a=0)": {"miou": values}, "net(a=1)": {"miou": [values[0] + 1e-4, values[1], values[2] - 1e-4]}}
-    assert verdicts(results_of(rows))["net(a=1)", "miou"] == "inconclusive"
+    for shift, verdict in ((0.0, "equivalent"), (1.0, "inconclusive")):
+        values = [value + shift for value in (0.5, 0.5005, 0.5002)]
+        rows = {"net(a=0)": {"miou": values}, "net(a=1)": {"miou": values[::-1]}}
+        assert verdicts(results_of(rows))["net(a=1)", "miou"] == verdict
 
 
-def test_an_interval_is_wider_in_a_larger_family(results_of):
-    two = {"net(a=0)": {"miou": BASE}, "net(a=1)": {"miou": shifted(0.05, 0.01)}}
-    more = two | {f"net(a={i})": {"miou": shifted(0, 0.01)} for i in range(2, 7)}
+def test_two_variants_alone_are_compared_as_welch_does(results_of):
+    other = [0.53, 0.59, 0.56]
+    delta = summarise(results_of({"net(a=0)": {"miou": BASE}, "net(a=1)": {"miou": other}})).deltas["net(a=1)", "miou"]
+    welch = stats.ttest_ind(other, BASE, equal_var=False)
+    assert delta.interval == pytest.approx(tuple(welch.confidence_interval(0.95)))
+    assert delta.level == 0.95
+
+
+def test_more_variants_lend_strength_and_need_stronger_evidence(results_of):
+    two = {"net(a=0)": {"miou": [0.50, 0.53, 0.51]}, "net(a=1)": {"miou": [0.56, 0.53, 0.57]}}
+    more = two | {f"net(a={i})": {"miou": shifted(0.001 * i, -0.001 * i)} for i in range(2, 7)}
     alone, among = (summarise(results_of(table)).deltas["net(a=1)", "miou"] for table in (two, more))
-    expected = stats.ttest_1samp([0.04, 0.05, 0.06], 0).confidence_interval(0.95)
-    assert alone.interval == pytest.approx(tuple(expected))
     assert (alone.level, among.level) == pytest.approx((0.95, 1 - 0.05 / 6))
-    assert (alone.verdict, among.verdict) == ("better", "inconclusive")
+    assert (alone.verdict, among.verdict) == ("inconclusive", "better")
+
+
+def test_a_spread_far_above_the_others_widens_its_own_interval_only(results_of):
+    table = {f"net(a={i})": {"miou": shifted(0.05 * (i > 2), -0.001 * i)} for i in range(5)}
+    with_diverged = table | {"net(a=5)": {"miou": [0.51, 0.03, 0.5]}}
+    before, after = (summarise(results_of(each)) for each in (table, with_diverged))
+    assert before.noise.spreads["miou"].different == ()
+    assert after.noise.spreads["miou"].different == ("net(a=5)",)
+    widths = [each.deltas["net(a=3)", "miou"].contrast.estimate.error for each in (before, after)]
+    assert widths[0] == pytest.approx(widths[1], rel=1e-9)
+    assert after.deltas["net(a=3)", "miou"].verdict == "better"
+    assert after.deltas["net(a=5)", "miou"].verdict == "inconclusive"
+    low, high = after.deltas["net(a=5)", "miou"].interval
+    assert high - low > 0.5
+
+
+def test_numbers_of_seeds_may_differ(results_of):
+    table = {"net(a=0)": {"miou": [*BASE, 0.5, 0.51]}, "net(a=1)": {"miou": [0.6, 0.62]}}
+    delta = summarise(results_of(table)).deltas["net(a=1)", "miou"]
+    assert delta.difference.value == pytest.approx(0.61 - 0.508)
+    assert delta.contrast.basis == "2 to 5 seeds"
+    welch = stats.ttest_ind([0.6, 0.62], [*BASE, 0.5, 0.51], equal_var=False)
+    assert delta.interval == pytest.approx(tuple(welch.confidence_interval(0.95)))
+
+
+def test_equal_scores_of_a_variant_are_not_certain(results_of):
+    """Counts that do not vary from seed to seed: an interval of zero width would call any difference true."""
+    counts = {"net(a=0)": {"reach": [3, 3]}, "net(a=1)": {"reach": [2, 2]}}
+    delta = summarise(results_of(counts)).deltas["net(a=1)", "reach"]
+    assert delta.verdict == "inconclusive"
+    expected = stats.t(2).ppf(0.975) * np.sqrt(2 * (1 / 12) / 2)
+    assert delta.interval == pytest.approx((-1 - expected, -1 + expected))
+
+
+def test_what_is_inconclusive_says_what_it_could_show(results_of):
+    table = {f"net(a={i})": {"miou": shifted(0.008 * (i == 1), 0.002 * i)} for i in range(4)}
+    delta = summarise(results_of(table)).deltas["net(a=1)", "miou"]
+    assert delta.verdict == "inconclusive"
+    low, high = delta.contrast.estimate.interval(2 * delta.level - 1)
+    assert delta.shown_margin == pytest.approx(max(-low, high))
+    assert 3 < delta.seeds_needed < 200
+    assert tost(delta.contrast.estimate, delta.shown_margin * 1.001) < 1 - delta.level
+    assert tost(delta.contrast.estimate, delta.shown_margin * 0.999) > 1 - delta.level
 
 
 def test_blocks_of_images_widen_the_interval(results_of):
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(4)
     of_blocks = {variant: random.normal(0, 0.4, 20) for variant in ("net(a=0)", "net(a=1)")}
     parts = {(variant, "miou", seed): of_blocks[variant] for variant in of_blocks for seed in range(3)}
     table = {"net(a=0)": {"miou": BASE}, "net(a=1)": {"miou": shifted(0.05, 0.001)}}
     bare, full = (summarise(results_of(table, contributions=c)).deltas["net(a=1)", "miou"] for c in ({}, parts))
     assert (bare.verdict, full.verdict) == ("better", "inconclusive")
     assert full.contrast.basis == "3 seeds and 20 blocks of images"
-    stacked = np.stack([parts["net(a=1)", "miou", s] - parts["net(a=0)", "miou", s] for s in range(3)])
-    assert full.interval == pytest.approx(crossed(full.contrast.by_seed, stacked).interval(0.95))
+    change = of_blocks["net(a=1)"] - of_blocks["net(a=0)"]
+    assert full.contrast.estimate.sources[1].error == pytest.approx(stats.sem(change))
     # the two noises apart: seeds alone are the bare interval, images alone are about their standard error
     assert full.contrast.training() == pytest.approx(bare.interval)
     low, high = full.contrast.evaluation()
-    assert high - low == pytest.approx(2 * 1.96 * stacked.mean(axis=0).std() / np.sqrt(20), rel=0.1)
+    assert high - low == pytest.approx(2 * 1.96 * change.std() / np.sqrt(20), rel=0.1)
+
+
+def test_blocks_of_frames_that_are_alike_are_merged_and_their_effective_number_is_said(results_of):
+    slow = {"net(a=0)": np.zeros(16), "net(a=1)": np.sin(np.arange(16) / 3)}
+    parts = {(variant, "miou", seed): slow[variant] for variant in slow for seed in range(3)}
+    table = {"net(a=0)": {"miou": BASE}, "net(a=1)": {"miou": shifted(0.05, 0.001)}}
+    contrast_ = summarise(results_of(table, contributions=parts)).deltas["net(a=1)", "miou"].contrast
+    assert (
+        contrast_.basis == "3 seeds and 4 blocks of images (effective number; 16 whose neighbours correlate are merged)"
+    )
+    assert 1.5 <= contrast_.estimate.sources[1].freedom <= 3  # four blocks, which still correlate by up to a half
 
 
 def test_contributions_of_one_variant_alone_are_not_used(results_of):
@@ -96,7 +164,34 @@ def test_exact_numbers_are_compared_as_they_are(results_of):
     table |= {f"net(a={i})": {"macs": macs, "latency": [1.0, 2.0]} for i, macs in enumerate((9, 10, 11), 1)}
     by_pair = verdicts(results_of(table))
     assert [by_pair[f"net(a={i})", "macs"] for i in (1, 2, 3)] == ["better", "same", "worse"]
-    assert by_pair["net(a=1)", "latency"] is None
+    assert by_pair["net(a=1)", "latency"] == "same"
+
+
+def test_speeds_are_judged_against_the_noise_of_timing(results_of):
+    samples = {0: [79.6, 70.3, 86.1, 75.4, 82.6], 1: [70.2, 68.0, 84.3, 77.3, 69.5], 2: [8.1, 7.2, 8.8, 7.9, 7.5]}
+    table = {f"net(a={i})": {"latency": values} for i, values in samples.items()}
+    deltas = summarise(results_of(table)).deltas
+    assert [deltas[f"net(a={i})", "latency"].verdict for i in (1, 2)] == ["within noise", "better"]
+    low, high = deltas["net(a=2)", "latency"].interval
+    assert -79.6 < low < -71.7 < high < 0
+    # a process counts as one draw: more samples of it do not make the noise between processes smaller
+    more = {f"net(a={i})": {"latency": [v for v in samples[i] for _ in range(20)]} for i in (0, 1)}
+    assert summarise(results_of(more)).deltas["net(a=1)", "latency"].verdict == "within noise"
+
+
+def test_variants_of_one_graph_are_equally_fast(results_of):
+    """Two measurements of one graph are a measurement of the noise, however far they lie apart."""
+    table = {"net(a=0)": {"latency": [10.0, 10.1, 10.2], "graph_hash": 77}}
+    table |= {"net(a=1)": {"latency": [5.0, 5.1, 5.2], "graph_hash": 77}}
+    table |= {"net(a=2)": {"latency": [5.0, 5.1, 5.2], "graph_hash": 78}}
+    deltas = summarise(results_of(table)).deltas
+    assert [deltas[f"net(a={i})", "latency"].verdict for i in (1, 2)] == ["within noise", "better"]
+    assert deltas["net(a=2)", "latency"].level == 0.95  # the pair of one graph is no test, and costs none
+
+
+def test_one_sample_of_a_speed_is_not_judged(results_of):
+    delta = summarise(results_of({"net(a=0)": {"latency": [2.0]}, "net(a=1)": {"latency": [1.0]}})).deltas
+    assert (delta["net(a=1)", "latency"].verdict, delta["net(a=1)", "latency"].interval) == (None, None)
 
 
 def test_what_cannot_be_estimated_says_why(results_of):
@@ -106,9 +201,6 @@ def test_what_cannot_be_estimated_says_why(results_of):
     }
     aggregates = summarise(results_of(table)).aggregates
     with pytest.raises(ContrastError, match=r"miou of net\(a=1\) \(seed 1\) failed: diverged: nan$"):
-        contrast([(1.0, aggregates["net(a=1)", "miou"])], 0.0, {})
+        contrast([(1.0, aggregates["net(a=1)", "miou"])], 0.0, Noise())
     with pytest.raises(ContrastError, match=r"macs of net\(a=1\) is not measured"):
-        contrast([(1.0, aggregates["net(a=1)", "macs"])], 0.0, {})
-    other = summarise(results_of({"net(a=0)": {"miou": [0.5, 0.6]}})).aggregates["net(a=0)", "miou"]
-    with pytest.raises(ContrastError, match="has other seeds than"):
-        contrast([(1.0, aggregates["net(a=0)", "miou"]), (-1.0, other)], 0.0, {})
+        contrast([(1.0, aggregates["net(a=1)", "macs"])], 0.0, Noise())

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.analysis.front import fronts
+from bench.analysis.front import fronts, is_cost, spans
 from bench.analysis.summary import summarise
 
 
@@ -61,3 +61,18 @@ def test_without_seeds_to_infer_from_what_is_off_the_front_is_inconclusive(resul
 def test_without_a_score_or_a_cost_there_is_no_front(results_of, metric: str):
     values = 3 if metric == "macs" else [0.5, 0.6]
     assert standings(results_of({"net(a=0)": {metric: values}, "net(a=1)": {metric: values}})) == []
+
+
+def test_a_cost_that_spans_nothing_ranks_nobody(results_of):
+    """The same graph timed twice, and counts that differ by 0.1 %."""
+    table = {
+        "net(a=0)": {"macs": 4014, "latency": [79.6, 70.3, 86.1, 75.4, 82.6], "params": 10, "miou": seeds(0.5, 0.001)},
+        "net(a=1)": {"macs": 4019, "latency": [70.2, 68.0, 84.3, 77.3, 69.5], "params": 20, "miou": seeds(0.6, 0.002)},
+    }
+    summary = summarise(results_of(table))
+    assert [each.costs[0].metric for each in fronts(summary)] == ["params"]
+    assert {column.metric: spans(summary, column) for column in summary.columns if is_cost(summary, column)} == {
+        "macs": False,
+        "latency": False,
+        "params": True,
+    }

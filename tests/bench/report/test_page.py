@@ -187,9 +187,9 @@ def test_nothing_measured_yet(synthetic: Results, tmp_path: Path):
 def test_claims_are_answered(rendered: Path, name: str):
     text = (rendered / name).read_text(encoding="utf-8").replace("<wbr>", "")
     for part in (
-        "Claims of the source: 1 inconclusive, 1 not evaluated, 2 reproduced",
+        "Claims of the source: 1 contradicted, 1 not evaluated, 2 reproduced",
         "miou[stride=16,skips=true] &gt; miou[stride=32]" if name == "index.html" else "`miou[stride=16,skips=true] > ",
-        "97.5 % confidence interval from 3 seeds",
+        "% confidence interval from 3 seeds, as in the table",
         "is not measured (seed 0)",
     ):
         assert part in text, part
@@ -215,7 +215,7 @@ def test_the_pareto_front_is_on_the_page(synthetic: Results, rendered: Path, nam
 
 def test_headline_names_the_best_variant(synthetic: Results):
     best, answers, complete = headline(summarise(synthetic))
-    assert answers.startswith("Claims of the source: 1 inconclusive")
+    assert answers.startswith("Claims of the source: 1 contradicted")
     assert best.startswith("Highest miou: stride=8, skips=true, backbone=timm:tf_efficientnetv2_b0.in1k with 0.5")
     assert re.search(r" over 3 seeds, \+0\.\d+ \[\+0\.\d+, \+0\.\d+\] against the baseline \(better\)\.$", best)
     assert "62 of 70" in complete

@@ -11,31 +11,24 @@ from scipy import stats
 from bench.stats.inference import (
     LEAST,
     Exact,
-    Medians,
+    Ratio,
+    Source,
     Student,
     bootstrap,
-    crossed,
     error_probability,
+    evaluation_source,
     holm,
     least_effect,
     leaves_out_zero,
+    merged_blocks,
+    neighbour_correlation,
     paired_t,
     pareto,
     pseudovalues,
     seeds_for_ranks,
+    seeds_to_decide,
     tost,
 )
-
-TRIALS = 3000
-SLACK = 4 * math.sqrt(0.05 * 0.95 / TRIALS)
-"""Four standard deviations of a fraction of 5 % in so many training runs: 1.6 %."""
-
-
-def effects(random: np.random.Generator, seeds: int, units: int, sizes: tuple[float, float, float]) -> np.ndarray:
-    """Contributions (S, N) about a truth of zero: a seed's effect (as large as a mean over ten units), a unit's, the rest."""
-    of_seeds, of_units, rest = sizes
-    training = of_seeds / math.sqrt(10) * random.normal(size=(seeds, 1))
-    return training + of_units * random.normal(size=(1, units)) + rest * random.normal(size=(seeds, units))
 
 
 def test_a_paired_t_interval_is_student_s():
@@ -60,81 +53,96 @@ def test_a_paired_t_interval_is_student_s():
 def test_one_seed_tells_nothing():
     assert paired_t([0.3]).interval(0.5) == (-math.inf, math.inf)
     assert error_probability(paired_t([0.3]), leaves_out_zero) == 1.0
-    assert crossed([0.3], np.ones((1, 9))).interval(0.95) == (-math.inf, math.inf)
+    assert Student(0.3, (Source(0.0, 0), Source(0.1, 9))).interval(0.95) == (-math.inf, math.inf)
 
 
-def test_without_noise_between_units_the_crossed_interval_is_the_paired_t_interval():
-    values = [0.1, 0.4, 0.35]
-    constant = np.repeat(np.array(values)[:, None], 20, axis=1)
-    assert crossed(values, constant).interval(0.95) == pytest.approx(paired_t(values).interval(0.95))
+def test_evaluation_noise_of_one_run_is_the_variance_of_its_blocks():
+    units = np.random.default_rng(3).normal(size=40)
+    assert neighbour_correlation(units) < 0
+    source = evaluation_source([(1.0, units[None])])
+    assert (source.error, source.freedom) == (pytest.approx(stats.sem(units)), 39)
 
 
-def test_without_noise_between_seeds_the_crossed_interval_is_the_units_t_interval():
-    units = np.random.default_rng(0).normal(size=40)
-    found = crossed([float(units.mean())] * 3, np.stack([units] * 3))
-    assert found.interval(0.95) == pytest.approx(paired_t(units.tolist()).interval(0.95))
-
-
-def test_shapes_that_do_not_fit_are_refused():
-    for shape in ((2, 9), (3, 1), (3,)):
-        with pytest.raises(ValueError, match="contributions of shape"):
-            crossed([1.0, 2.0, 3.0], np.ones(shape))
-
-
-@pytest.mark.parametrize("seeds", [3, 5])
-@pytest.mark.parametrize("sizes", [(1, 0, 0), (2, 1, 1), (0.3, 1, 1), (0, 1, 1), (1, 0.3, 3)], ids=str)
-def test_the_95_interval_holds_the_truth_as_often_as_it_says(seeds: int, sizes: tuple[float, float, float]):
-    random = np.random.default_rng([seeds, *(int(10 * size) for size in sizes)])
-    draws = [effects(random, seeds, 60, sizes) for _ in range(TRIALS)]
-    ends = [crossed(draw.mean(axis=1).tolist(), draw).interval(0.95) for draw in draws]
-    held = np.mean([low <= 0 <= high for low, high in ends])
-    assert 0.95 - SLACK < held < 0.99
-
-
-def hillis(draw: np.ndarray) -> tuple[float, float]:
-    """The interval of readers and cases with pooled degrees of freedom: what `crossed` was not made of."""
-    seeds, count = draw.shape
-    of_seeds, of_units = draw.mean(axis=1), draw.mean(axis=0)
-    rest = draw - of_seeds[:, None] - of_units + draw.mean()
-    square_seed, square_unit = count * of_seeds.var(ddof=1), seeds * of_units.var(ddof=1)
-    total = square_seed + max(square_unit - (rest**2).sum() / ((seeds - 1) * (count - 1)), 0)
-    reach = stats.t.ppf(0.975, (seeds - 1) * (total / square_seed) ** 2) * math.sqrt(total / draw.size)
-    return draw.mean() - reach, draw.mean() + reach
-
-
-def test_pooled_degrees_of_freedom_would_hold_less():
+def test_what_single_runs_add_is_no_evaluation_noise():
+    """The expected variance of the blocks' means over S runs is that of the images plus that of the rest over S."""
     random = np.random.default_rng(1)
-    ends = [hillis(effects(random, 3, 60, (2, 1, 1))) for _ in range(TRIALS)]
-    assert np.mean([low <= 0 <= high for low, high in ends]) < 0.95 - SLACK
+    errors = []
+    for _ in range(400):
+        images, rest = random.normal(size=(1, 30)), 2 * random.normal(size=(3, 30))
+        errors.append(evaluation_source([(1.0, images + rest)]).error ** 2 * 30)
+    assert 1 < np.mean(errors) < 1.35  # above 1 since neighbours sometimes correlate by chance, which only widens
 
 
-def test_either_noise_alone_would_hold_less():
-    random = np.random.default_rng(2)
-    draws = [effects(random, 3, 60, (0.3, 1, 0.3)) for _ in range(TRIALS // 3)]
-    alone = [paired_t(draw.mean(axis=1).tolist()).interval(0.95) for draw in draws]
-    assert np.mean([low <= 0 <= high for low, high in alone]) < 0.8
-    draws = [effects(random, 3, 60, (3, 1, 0.3)) for _ in range(TRIALS // 3)]
-    alone = [paired_t(draw.mean(axis=0).tolist()).interval(0.95) for draw in draws]
-    assert np.mean([low <= 0 <= high for low, high in alone]) < 0.8
+def test_what_two_variants_share_of_an_image_cancels():
+    images = np.random.default_rng(4).normal(size=(1, 25))
+    assert neighbour_correlation(images[0]) < 0
+    runs = [np.repeat(images, 3, axis=0), np.repeat(images, 5, axis=0)]
+    assert evaluation_source([(1.0, runs[0]), (-1.0, runs[1])]).error == pytest.approx(0, abs=1e-12)
+    assert evaluation_source([(1.0, runs[0])]).error == pytest.approx(stats.sem(images[0]))
 
 
-def test_the_family_wise_error_is_held_where_all_variants_share_a_baseline():
-    random, wrong, training_runs = np.random.default_rng(3), [], TRIALS // 2
-    for _ in range(training_runs):
-        baseline, *others = (effects(random, 3, 40, (1, 1, 1)) for _ in range(6))
-        found = [crossed((other - baseline).mean(axis=1).tolist(), other - baseline) for other in others]
-        # Holm rejects anything at all exactly where the least p-value is below (1 - level) / m
-        wrong.append(any(leaves_out_zero(each.interval(1 - 0.05 / 5)) for each in found))
-        if len(wrong) <= 40:
-            p = {i: error_probability(each, leaves_out_zero) for i, each in enumerate(found)}
-            assert any(rejected for rejected, _ in holm(p).values()) == wrong[-1]
-    assert np.mean(wrong) < 0.05 + 4 * math.sqrt(0.05 * 0.95 / training_runs)
+def frames(random: np.random.Generator, count: int, correlation: float) -> np.ndarray:
+    """(count,) values of frames, each like the one before."""
+    values = random.normal(size=count)
+    for i in range(1, count):
+        values[i] = correlation * values[i - 1] + math.sqrt(1 - correlation**2) * values[i]
+    return values
 
 
-def test_uncorrected_a_family_errs_more_often():
-    random = np.random.default_rng(4)
-    found = [[paired_t(random.normal(size=3).tolist()).interval(0.95) for _ in range(5)] for _ in range(600)]
-    assert np.mean([any(map(leaves_out_zero, family)) for family in found]) > 0.15
+@pytest.mark.parametrize(
+    ("count", "blocks", "correlation", "least"),
+    [(100, 10, 0.0, 0.94), (100, 10, 0.87, 0.9), (100, 10, 0.9, 0.895), (500, 22, 0.9, 0.93)],
+)
+def test_intervals_hold_the_truth_where_frames_are_alike(count: int, blocks: int, correlation: float, least: float):
+    random = np.random.default_rng(12)
+    covered = plain = 0
+    for _ in range(1500):
+        parts = np.array([part.mean() for part in np.array_split(frames(random, count, correlation), blocks)])
+        source = evaluation_source([(1.0, parts[None])])
+        covered += not leaves_out_zero(Student(float(parts.mean()), (source,)).interval(0.95))
+        plain += not leaves_out_zero(paired_t(parts.tolist()).interval(0.95))
+    assert least <= covered / 1500 <= 0.975
+    if correlation and count == 100:
+        assert plain / 1500 < 0.86
+
+
+def test_blocks_are_merged_while_neighbours_are_alike():
+    slow, quick = np.sin(np.arange(16) / 3), np.tile([1.0, -1.0], 8)
+    assert neighbour_correlation(slow) > 0.8
+    assert neighbour_correlation(quick) < -0.8
+    ((_, kept),) = merged_blocks([(1.0, quick[None])])
+    assert kept.shape == (1, 16)
+    ((_, merged),) = merged_blocks([(2.0, slow[None])])
+    assert merged.shape == (1, 4)
+    assert merged[0] == pytest.approx(slow.reshape(4, 4).mean(axis=1))
+    assert neighbour_correlation(np.ones(5)) == 0.0
+
+
+def test_the_correlation_of_independent_neighbours_is_zero_on_average():
+    random = np.random.default_rng(13)
+    assert np.mean([neighbour_correlation(random.normal(size=10)) for _ in range(4000)]) == pytest.approx(0, abs=0.02)
+
+
+def test_several_sources_are_combined_as_welch_and_satterthwaite_do():
+    one, other = [1.9, 0.8, 1.1, 0.1], [4.4, 5.5, 1.6, 4.6, 3.4, 9.9]
+    sources = tuple(Source(float(stats.sem(each)), len(each) - 1) for each in (one, other))
+    welch = stats.ttest_ind(one, other, equal_var=False)
+    mine = Student(float(np.mean(one) - np.mean(other)), sources)
+    assert mine.interval(0.95) == pytest.approx(tuple(welch.confidence_interval(0.95)))
+    assert error_probability(mine, leaves_out_zero) == pytest.approx(welch.pvalue, rel=1e-6)
+    assert mine.freedom == pytest.approx(welch.df)
+
+
+def test_the_seeds_that_decide_are_the_fewest_that_do():
+    training = Source(0.02 / math.sqrt(3), 10)
+    estimate = Student(0.015, (training, Source(0.003, 9)))
+    seeds = seeds_to_decide(estimate, 3)
+    assert seeds is not None
+    for count, decided in ((seeds, True), (seeds - 1, False)):
+        source = Source(0.02 / math.sqrt(count), 10 * (count - 1) / 2)
+        assert leaves_out_zero(Student(0.015, (source, Source(0.003, 9))).interval(0.95)) == decided
+    assert seeds_to_decide(Student(0.015, (training, Source(0.02, 9))), 3) is None  # images alone are too noisy
+    assert seeds_to_decide(estimate, 1) is None
 
 
 def iou(cells: np.ndarray) -> float:
@@ -194,40 +202,19 @@ def test_no_units_no_pseudovalues():
     assert pseudovalues(lambda chosen: 1.0 if len(chosen) == 5 else None, 5) is None
 
 
-def test_the_interval_of_a_mean_iou_holds_it_over_seeds_and_images():
-    """Two networks of one distribution, so that the truth is zero, whatever the metric's shape."""
-    random, held, training_runs, images = np.random.default_rng(7), [], 250, 30
-    for _ in range(training_runs):
-        base = photographs(random, images)
-        runs = []
-        for _ in range(6):
-            lost = np.clip(random.normal(0.1, 0.04) + random.normal(0, 0.05, images), 0, 0.5)
-            moved = random.binomial(np.diagonal(base, axis1=1, axis2=2), lost[:, None])
-            turned = np.roll(np.eye(3, dtype=int), 1, axis=1)
-            runs.append(base - moved[:, :, None] * np.eye(3, dtype=int) + moved[:, :, None] * turned)
-        parts = [pseudovalues(lambda chosen, cells=cells: iou(cells[chosen]), images) for cells in runs]
-        deltas = [iou(a) - iou(b) for a, b in zip(runs[:3], runs[3:], strict=True)]
-        low, high = crossed(deltas, np.stack(parts[:3]) - np.stack(parts[3:])).interval(0.95)
-        held.append(low <= 0 <= high)
-    assert np.mean(held) > 0.95 - 4 * math.sqrt(0.05 * 0.95 / training_runs)
-
-
 def test_a_bootstrap_is_the_same_each_time():
     values = np.arange(20.0)
     again = [bootstrap(lambda drawn: float(values[drawn].mean()), 20, draws=50) for _ in range(2)]
     assert again[0] == again[1]
 
 
-def test_an_interval_of_medians_holds_their_difference():
-    random = np.random.default_rng(8)
-    held = 0
-    for _ in range(800):
-        one, other = random.exponential(size=(2, 25)).tolist()
-        low, high = Medians(((1.0, tuple(one)), (-1.0, tuple(other)))).interval(0.95)
-        held += low <= 0 <= high
-    assert held / 800 > 0.95
-    assert Medians(((1.0, (1.0, 2.0)),)).interval(0.95) == (-math.inf, math.inf)
-    assert Medians(((2.0, (1.0, 2.0, 3.0)), (-1.0, (1.0,))), 0.5).value == 3.5
+def test_a_ratio_is_judged_on_the_log_scale():
+    ratio = Ratio(46.0, 1.0, (Source(0.1, 8),))
+    log = Student(math.log(46), (Source(0.1, 8),)).interval(0.95)
+    assert ratio.value == 45
+    assert ratio.interval(0.95) == pytest.approx([math.exp(end) - 1 for end in log])
+    assert error_probability(ratio, leaves_out_zero) == pytest.approx(2 * stats.t.sf(math.log(46) / 0.1, 8), rel=1e-5)
+    assert Ratio(1.0, 2.0, (Source(50.0, 1),)).interval(0.99) == (-2.0, math.inf)  # nothing takes less than no time
 
 
 def test_exact_numbers_are_certain():
@@ -300,13 +287,6 @@ def test_a_front_of_three_objectives_is_what_the_definition_says():
     for i, mine in points.items():
         as_good = [o for o in points.values() if o[0] >= mine[0] and o[1] <= mine[1] and o[2] >= mine[2]]
         assert (i in kept) == all(other == mine for other in as_good)
-
-
-def test_student_with_two_sources_reaches_by_their_squares():
-    draw = effects(np.random.default_rng(11), 4, 30, (1, 1, 1))
-    found = crossed(draw.mean(axis=1).tolist(), draw)
-    alone = [Student(0.0, (source,)).interval(0.95)[1] for source in found.sources]
-    assert found.interval(0.95)[1] - found.value == pytest.approx(math.hypot(*alone))
 
 
 P_VALUES = st.dictionaries(st.integers(0, 9), st.floats(0, 1), max_size=8)
