@@ -63,7 +63,8 @@ class Entry:
 class Architecture(Entry):
     """A family of networks. `call(**axes)` builds one as `torch.nn.Module`.
 
-    `small` holds axis values of a network that a test can train within a fraction of a second.
+    `small` holds axis values of a network that a test can train within a fraction of a second. `inputs` is what the
+    network is called with where that is not one image, in the grammar of `bench.spec.inputs`.
     """
 
     task: str
@@ -71,6 +72,7 @@ class Architecture(Entry):
     facts: tuple[Fact, ...] = ()
     constraints: tuple[Constraint, ...] = ()
     small: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    inputs: str = ""
 
     def resolve(self, stated: Mapping[str, Any]) -> dict[str, Any]:
         resolved = super().resolve(stated)
@@ -306,12 +308,14 @@ class Registries:
         facts: Sequence[Fact] = (),
         constraints: Sequence[Constraint] = (),
         small: Mapping[str, Any] | None = None,
+        inputs: str = "",
     ) -> Callable[[F], F]:
-        """Register the builder below as an architecture of `task`, citing `source`; `small` as in `Architecture`.
+        """Register the builder below as an architecture of `task`, citing `source`.
 
+        `small` and `inputs` as in `Architecture`.
         Published numbers are given here as `facts`, or below the builder by the function `facts`.
         """
-        extra: dict[str, Any] = {"task": task, "source": source, "small": small or {}}
+        extra: dict[str, Any] = {"task": task, "source": source, "small": small or {}, "inputs": inputs}
         extra |= {"facts": tuple(facts), "constraints": tuple(constraints)}
         return self._register(self.architectures, Architecture, extra)
 

@@ -28,6 +28,7 @@ class Reporter:
     def __call__(self, event: Any) -> None:
         if isinstance(event, Began):
             self.total, self.left = event.requests, Remaining(event.work)
+            self.done, self.tenths = 0, -1
             self.started = time.monotonic()
             self._open()
         elif isinstance(event, Kept):

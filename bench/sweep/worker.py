@@ -13,6 +13,7 @@ from bench.hardware.environment import snapshot
 from bench.hardware.subject import Subject
 from bench.registry import Metric
 from bench.registry.catalogue import declarations, live
+from bench.registry.errors import DoesNotApplyError
 from bench.registry.targets import runnable
 from bench.results.encoding import EncodingError, plain, samples_of, storable
 from bench.results.keys import Request
@@ -22,12 +23,12 @@ from bench.spec.recipe import Recipe
 from bench.sweep.contributions import contributions
 from bench.sweep.executors import Emit
 from bench.sweep.executors.local import described
+from bench.sweep.feeding import fed_subject
 from bench.sweep.isolation import Isolation, SharedEvaluation, SharedSubject, StateChangedError
 from bench.sweep.libraries import refuse_broken_torch
 from bench.sweep.process_state import ProcessState
 from bench.sweep.scored import scored_output
 from bench.sweep.signature import same_speed, signature, values
-from bench.sweep.subjects import subject_of
 from bench.sweep.tracebacks import stored_traceback
 from bench.sweep.training_run import trained
 
@@ -70,7 +71,7 @@ class MeasureJob:
         started = time.perf_counter()
         try:
             with process.kept():
-                subject = subject_of(requests[0], self.plugins)
+                subject = fed_subject(requests[0], self.plugins)
         except FAILURES as error:
             _emit_failures(requests, error, started, emit, self.plugins)
             return
@@ -120,7 +121,7 @@ class SharedJob:
         started = time.perf_counter()
         try:
             with process.kept():
-                subjects = SharedSubject(subject_of(first, self.plugins), process, checked=False)
+                subjects = SharedSubject(fed_subject(first, self.plugins), process, checked=False)
         except FAILURES as error:
             _emit_failures((first,), error, started, emit, self.plugins)
             return
@@ -133,7 +134,7 @@ class SharedJob:
 
     def _same_speed(self, subject: Subject, request: Request) -> bool:
         try:
-            return same_speed(subject, subject_of(request, self.plugins))
+            return same_speed(subject, fed_subject(request, self.plugins))
         except Exception:  # such as two networks that do not fit side by side: what it is shows where it runs alone
             return False
 
@@ -159,7 +160,7 @@ class SignatureJob:
 
     def _signature(self, request: Request, recorded: Signature | None) -> Signature:
         try:
-            subject = subject_of(request, self.plugins)
+            subject = fed_subject(request, self.plugins)
             return replace(recorded, values=values(subject)) if recorded else signature(request.key, subject)
         except FAILURES as error:
             refuse_broken_torch(error)
@@ -260,6 +261,8 @@ def measured(request: Request, isolated: Isolation[Any], plugins: tuple[str, ...
         with isolated.state.kept():
             metric = live(entry, plugins)
         reading = _reading(isolated(metric.call))
+    except DoesNotApplyError as error:
+        reading = Reading(None, {"does_not_apply": str(error)})
     except FAILURES as error:
         refuse_broken_torch(error)
         reading, traceback = Reading(None, error=described(error)), stored_traceback(error)
