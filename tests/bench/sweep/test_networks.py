@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import pytest
+import torch
+from torch import nn
 
+from bench.data.examples import Examples
 from bench.results.store import Store
 from bench.spec.ablation import load
 from bench.sweep.driver import run
 from bench.sweep.executors.local import LocalExecutor
 from bench.sweep.plan import plan
+from bench.sweep.plugin_checks import PluginError, check_output
 from bench.sweep.preloading import preload
 from bench.sweep.settings import Options
+from bench.tasks.pose import Pose
 
 NET = """
 from torch import nn
@@ -136,3 +141,24 @@ def test_smp_is_trained_too(tmp_path, monkeypatch):
         rows = {record.measurement.metric: record.measurement for record in store.records(planned.keys)}
     assert rows["miou"].error is None
     assert rows["miou"].detail["output"] == "a tensor of shape (1, 2, 40, 32)"
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (
+            nn.Conv2d(3, 5, 1),
+            r"it gave a tensor of shape \(2, 5, 8, 8\); pose needs maps of shape \(batch, 4, height, width\)",
+        ),
+        (nn.Flatten(), r"it gave a tensor of shape \(2, 192\); pose needs .* since the dataset has 4 joints"),
+        (nn.Conv2d(3, 4, 1), ""),
+        (nn.Sequential(nn.Flatten(), nn.Linear(192, 8), nn.Unflatten(1, (4, 2))), ""),
+    ],
+)
+def test_maps_or_places_of_the_joints_are_needed_of_a_pose(network, message):
+    examples = Examples(torch.zeros(3, 3, 8, 8, dtype=torch.uint8), {}, tuple("abcd"), None, ((0, 0, 0),) * 4)
+    if message:
+        with pytest.raises(PluginError, match=message):
+            check_output(network, Pose, examples, "it")
+    else:
+        check_output(network, Pose, examples, "it")
