@@ -47,6 +47,7 @@ __all__ = [
     "compare",
     "dataset",
     "gate",
+    "gate_against",
     "load",
     "measure",
     "metric",
@@ -205,8 +206,9 @@ def measure(
 ) -> pd.DataFrame:
     """Measure one network in a process of its own; one row per metric: value, unit, error, detail.
 
-    `target` is a registered name, `timm:NAME`, `torchvision:NAME` or `file.py:callable`; `axes` are values of its axes;
-    `shape` is (C, H, W). Nothing is stored. Raises RegistryError for a name, axis or value that does not exist.
+    `target` is a registered name, `timm:NAME`, `torchvision:NAME`, `smp:NAME` or `file.py:callable`; `axes` are values
+    of its axes; `shape` is (C, H, W). Nothing is stored. Raises RegistryError for a name, axis or value that does not
+    exist.
     """
     import pandas as pd
 
@@ -293,6 +295,42 @@ def gate(
         plans = measure_static(ablations, stored, workers)
         checks = tuple(one for plan in plans for one in check(plan.ablation, plan.requests, stored, folder))
     return GateResult(checks, exit_code(checks))
+
+
+def gate_against(
+    revision: str,
+    *names: str | Path,
+    store: str | Path | None = None,
+    plugins: Sequence[str] = (),
+    metrics: Sequence[str] = ("latency", "memory"),
+    budget: float = 60.0,
+    tolerance: float = 0.03,
+    notify: Callable[[Any], None] = lambda _: None,
+) -> Any:
+    """Compare the working tree with a revision of its git repository: a `bench.gate.against.Against`.
+
+    Static metrics of every variant of the ablations (default: those of the project) are compared exactly. Variants
+    whose code differs are timed against the revision, both sides in turns, by `metrics` of kind speed, until the
+    interval of the ratio decides at `tolerance`, or `budget` seconds are over; `notify` is called after each round.
+    Raises RevisionError where there is no such revision.
+    """
+    from bench.gate.against import Against, checks_of, matched, to_time
+    from bench.gate.paired import compared, task_of
+    from bench.results.session import read_changes
+    from bench.stats.paired import Rule
+    from bench.sweep.revision import checkout, commit_of, here, networks_of, pairs_of
+
+    read_changes()
+    place = Path(store or project().store)
+    with checkout(revision) as old:
+        before, after = (networks_of(tree, tuple(map(str, names)), plugins, place) for tree in (old, here()))
+        matches = matched(before, after)
+        checks = [check for match in matches for check in checks_of(match, before, after)]
+        differing, same = to_time(matches, before, after)
+        sides = [(m.name, before[m.ablation][m.before or ""], after[m.ablation][m.after or ""]) for m in differing]
+        tasks = [task_of(name, metric, pair.groups()) for name, metric, pair in pairs_of(sides, (old, here()), metrics)]
+        comparisons = compared(tasks, Rule(tolerance=tolerance), budget, notify)
+    return Against(commit_of(revision), tuple(checks), tuple(comparisons), same)
 
 
 class _Package(ModuleType):

@@ -14,6 +14,8 @@ import pytest
 import torch
 
 from architectures.layers.pretrained import timm_encoder
+from bench.spec.weights import Weights
+from bench.training.weights import WeightsError, load_weights
 
 ROOT = Path(__file__).parents[1]
 ROW = re.compile(r"^\| (?P<promise>.+?) \| `(?P<file>[\w/]+\.py)::(?P<test>\w+)` \|$", re.MULTILINE)
@@ -47,6 +49,22 @@ def test_a_checkpoint_that_holds_code_does_not_run_it(tmp_path: Path) -> None:
     with pytest.raises(pickle.UnpicklingError):
         timm_encoder("resnet18", f"file:{tmp_path / 'weights.pt'}")
     assert not (tmp_path / "intruded").exists()
+
+
+def test_a_pickle_that_an_ablation_names_as_weights_is_refused_and_does_not_run(tmp_path: Path) -> None:
+    """With one line that says how to convert it; so is an object beside tensors, and one of any suffix."""
+    for name, content in (
+        ("all.pt", Intruder(tmp_path / "intruded")),
+        ("part.pth", {"state_dict": {"weight": torch.ones(1)}, "epoch": Intruder(tmp_path / "intruded")}),
+        ("inner.ckpt", {"state_dict": {"weight": Intruder(tmp_path / "intruded")}}),
+    ):
+        torch.save(content, tmp_path / name)
+        with pytest.raises(
+            WeightsError, match=r"run code, so it is refused.*save its tensors alone: torch\.save"
+        ) as error:
+            load_weights(torch.nn.Linear(1, 1), tmp_path / name, Weights(name), "net")
+        assert len(str(error.value).splitlines()) == 1
+        assert not (tmp_path / "intruded").exists()
 
 
 WATCH = """

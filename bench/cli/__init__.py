@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from bench.cli import audit, errors, look, machine, reading, single, starting, store, sweeping
+from bench.cli import audit, errors, gating, look, machine, reading, single, starting, store, sweeping
 from bench.hardware.streams import open_standard_streams
 from bench.registry.versions import __version__
 
@@ -53,8 +53,8 @@ for _command in (
     reading.table,
     reading.report,
     reading.compare,
-    reading.accept,
-    reading.gate,
+    gating.accept,
+    gating.gate,
     reading.export,
     reading.import_command,
     store.store,

@@ -29,7 +29,8 @@ COLUMNS = ("operator", "runs", "MACs", "FLOPs", "fvcore", "torch")
 def audit(target: str, axes: tuple[str, ...], shape: tuple[int, ...], plugins: tuple[str, ...], as_json: bool) -> None:
     """Compare three counts of FLOPs: ours, fvcore's and torch's, with the rule that explains each difference.
 
-    TARGET is a registered name, timm:NAME, torchvision:NAME, or file.py:callable. One forward pass of one input.
+    TARGET is a registered name, timm:NAME, torchvision:NAME, smp:NAME, or file.py:callable. One forward pass of one
+    input.
 
     \b
     bench audit fcn stride=8 --shape 3,120,160

@@ -103,10 +103,16 @@ def _question(file: Path) -> str:
 @plugin
 @json_option
 def show(name: str, plugins: tuple[str, ...], as_json: bool) -> None:
-    """Show axes, source and published facts of NAME."""
+    """Show axes, source and published facts of NAME, which may also be timm:NAME, torchvision:NAME, smp:NAME or
+    file.py:callable."""
     from bench.registry import RegistryError, suggestion
+    from bench.registry.foreign import is_foreign
+    from bench.registry.targets import declared
 
-    rows = [row for kind in KINDS for row in _listed(kind, plugins)]
+    if is_foreign(name):
+        rows = [{"kind": "architectures", **_properties(declared(name, plugins)), "name": name}]
+    else:
+        rows = [row for kind in KINDS for row in _listed(kind, plugins)]
     if all(row["name"] != name for row in rows):
         raise RegistryError(f"nothing is called '{name}'{suggestion(name, [row['name'] for row in rows])}")
     for row in rows:
@@ -121,11 +127,15 @@ def _shown(row: dict[str, Any], plugins: tuple[str, ...]) -> dict[str, Any]:
         return {**row, "text": Path(row["file"]).read_text("utf-8")}
     from bench.registry import text_of
     from bench.registry.catalogue import declarations
+    from bench.registry.foreign import Foreign, is_foreign
+    from bench.registry.targets import declared
 
-    entry = getattr(declarations(plugins), row["kind"]).get(row["name"])
+    name = row["name"]
+    entry = declared(name, plugins) if is_foreign(name) else getattr(declarations(plugins), row["kind"]).get(name)
+    unknown = "the library's" if isinstance(entry, Foreign) else None
     axes = [
-        {"axis": a.name, "takes": a.accepts(), "default": None if a.required else text_of(a.default)}
-        for a in entry.axes
+        {"axis": a.name, "takes": a.accepts(), "default": unknown if a.required else text_of(a.default)}
+        for a in getattr(entry, "options", entry.axes)
     ]
     facts = [
         {"quantity": f.quantity, "value": f.value, "when": dict(f.when), "source": f.source, **_details(f)}
@@ -247,11 +257,12 @@ def _check_split(
 ) -> None:
     """Read the files and the examples of a split as a run does, and print how many there are."""
     from bench.data.locate import files_of
+    from bench.data.subset import own_axes
     from bench.sweep.plugin_checks import check_files, load
 
     check_files(entry)
     if not entry.embedded:
-        files_of(entry, data, split, values)
+        files_of(entry, data, split, own_axes(values))
     loaded = load(entry, data, split, shape=shape, **values)
     echo(f"{split}: {len(loaded):,} examples")
     for reason, count in loaded.left_out.items():

@@ -205,10 +205,8 @@ def read_plan(
     planned = plan(ablation, stored, data, reading=True)
     if planned.note:
         echo_error(f"note: {planned.note}")
-    if missing := sum(each.status == "due" and not each.outdated for each in planned.planned):
-        echo_error(
-            f"note: {missing} of {len(planned.planned)} measurements are not stored; bench run {ablation.target}"
-        )
+    if missing := sum(each.status in ("due", "waits") and not each.outdated for each in planned.whole):
+        echo_error(f"note: {missing} of {len(planned.whole)} measurements are not stored; bench run {ablation.target}")
     return planned
 
 

@@ -1,14 +1,15 @@
-"""Commands that read what is stored: table, report, compare, accept, gate, export, import."""
+"""Commands that read what is stored: table, report, compare, export, import."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench.cli.errors import shows_tracebacks
+from bench.cli.live import compare_live, live_options
 from bench.cli.options import (
     Names,
     ablation_options,
@@ -17,16 +18,13 @@ from bench.cli.options import (
     from_option,
     json_option,
     out_option,
-    plugin,
     print_json,
     read_results,
     say_failed_plot,
-    set_option,
     store_option,
 )
 
 if TYPE_CHECKING:
-    from bench.gate.expectations import Check
     from bench.results.results import Results
 
 
@@ -146,15 +144,31 @@ def _committed_results(name: str, plugins: Sequence[str]) -> Results:
 
 
 @click.command()
-@click.argument("a", type=click.Path(path_type=Path))
-@click.argument("b", type=click.Path(path_type=Path))
+@click.argument("a")
+@click.argument("b")
+@live_options
 @json_option
-def compare(a: Path, b: Path, as_json: bool) -> None:
-    """Compare two result sets, nothing dropped.
+def compare(a: str, b: str, live: bool, as_json: bool, **options: Any) -> None:
+    """Compare two result sets, nothing dropped; with --live, time two networks against each other now.
 
     A and B are results stores, results bundles (folders), or tables that `bench table --format csv` wrote. Numbers are
     paired only where they were measured under the same conditions; the others say what differs.
+
+    \b
+    bench compare --live timm:resnet18 timm:resnet26 --shape 3,96,96
+    bench compare --live "fcn_skips[stride=8,skips=true]" "fcn_skips[stride=8,skips=false]" --metrics latency,memory
+    bench compare --live old.py:Net new.py:Net --budget 2m --json
+
+    With --live both run at once, in processes that take turns on the same core, until the interval of the ratio lies
+    within the tolerance (pass), beyond it (regression, win), or the budget is spent (inconclusive). --json prints an
+    object for each metric: verdict, ratio, interval, rounds, false_alarm_rate, smallest_detectable and more.
     """
+    if live:
+        compare_live(a, b, as_json, **options)
+    _compare_stored(Path(a), Path(b), as_json)
+
+
+def _compare_stored(a: Path, b: Path, as_json: bool) -> None:
     from bench.results.compare import compare as compared
     from bench.results.compare import read
 
@@ -173,69 +187,6 @@ def compare(a: Path, b: Path, as_json: bool) -> None:
 
 def _or_dash(value: float | None) -> str:
     return "–" if value is None else f"{value:.10g}"
-
-
-@click.command()
-@click.argument("names", metavar="ABLATION...", nargs=-1, required=True)
-@plugin
-@store_option
-@set_option
-def accept(names: tuple[str, ...], store: Path, plugins: tuple[str, ...], overrides: tuple[str, ...]) -> None:
-    """Write the expected numbers of ABLATION, which `bench gate` checks.
-
-    The file is results/expected/ABLATION.csv. Static metrics that are not stored are measured first."""
-    from bench.gate.expectations import accept_all, own_folder
-    from bench.results.store import Store
-    from bench.spec.ablation import load
-    from bench.sweep.running import measure_static
-
-    with Store(store) as stored:
-        plans = measure_static([load(name, overrides, plugins) for name in names], stored)
-        for path in accept_all([(plan.ablation, plan.requests) for plan in plans], stored, own_folder()):
-            echo(path)
-
-
-@click.command()
-@click.argument("names", metavar="[ABLATION]...", nargs=-1)
-@plugin
-@store_option
-@set_option
-@json_option
-def gate(
-    names: tuple[str, ...], store: Path, plugins: tuple[str, ...], overrides: tuple[str, ...], as_json: bool
-) -> None:
-    """Fail when a deterministic number of ABLATION changed. Default: all ablations with expectations.
-
-    Parameters, MACs, receptive fields, graphs and the like are compared with results/expected/ABLATION.csv. What is not
-    stored is measured; that needs no dataset and trains nothing.
-
-    \b
-    exit 0 pass · 1 regression or change · 2 usage · 4 broken or missing · 5 unexpected win
-    """
-    import bench
-    from bench.gate.expectations import NOTHING_TO_COMPARE, NoExpectationsError
-
-    try:
-        result = bench.gate(*names, store=store, settings=overrides, plugins=plugins)
-    except NoExpectationsError as error:
-        echo_error(f"error: {error}")
-        raise SystemExit(NOTHING_TO_COMPARE) from None
-    print_json(vars(check) for check in result.checks) if as_json else _print_checks(result.checks)
-    if result.exit_code:
-        changed = dict.fromkeys(check.ablation for check in result.checks if check.verdict != "same")
-        echo_error(f"to accept what is right: bench accept {' '.join(changed)}")
-    raise SystemExit(result.exit_code)
-
-
-def _print_checks(checks: Iterable[Check]) -> None:
-    rows = list(checks)
-    for check in rows:
-        if check.verdict != "same":
-            change = check.error or f"expected {check.expected or 'nothing'}, measured {check.measured or 'nothing'}"
-            echo(f"{check.verdict:8} {check.ablation}: {check.variant}  {check.metric}: {change}")
-    same = sum(check.verdict == "same" for check in rows)
-    ablations = len({check.ablation for check in rows})
-    echo(f"{same} of {len(rows)} numbers as expected" + (f" in {ablations} ablations" if ablations > 1 else ""))
 
 
 @click.command()

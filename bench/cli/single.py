@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from bench.cli.errors import shows_tracebacks
-from bench.cli.options import Counts, Dtype, Names, Seconds, Shape, echo, json_option, plugin, print_json
+from bench.cli.options import (
+    Counts,
+    Dtype,
+    Names,
+    Seconds,
+    Shape,
+    data_option,
+    echo,
+    json_option,
+    plugin,
+    print_json,
+    store_option,
+)
 
 
 @click.command()
@@ -38,9 +52,27 @@ from bench.cli.options import Counts, Dtype, Names, Seconds, Shape, echo, json_o
 @click.option("--compile", is_flag=True, help="Time the network compiled by torch.compile.")
 @click.option("--graph", is_flag=True, help="Time the replay of a CUDA graph.")
 @click.option("--timeout", type=Seconds(), default=600.0, help="Longest time for one metric (10m).")
+@click.option("--weights", default="", metavar="FILE", help="Trained weights, to score: a.safetensors, a.pt, run:...")
+@click.option(
+    "--dataset", default="", metavar="NAME", help="What to score on: camvid, or {name: boundaries, noise: 0.1}."
+)
+@data_option
+@store_option
 @plugin
 @json_option
-def measure(target: str, axes: tuple[str, ...], as_json: bool, **workload: Any) -> None:
+@click.pass_context
+def measure(
+    context: click.Context,
+    /,
+    target: str,
+    axes: tuple[str, ...],
+    as_json: bool,
+    weights: str,
+    dataset: str,
+    data: Path | None,
+    store: Path,
+    **workload: Any,
+) -> None:
     """Measure one network, registered or not; nothing is stored.
 
     TARGET is a registered name, timm:NAME, torchvision:NAME, or file.py:callable. Where the task of
@@ -50,10 +82,19 @@ def measure(target: str, axes: tuple[str, ...], as_json: bool, **workload: Any) 
     bench measure fcn stride=32 skips=false --shape 3,500,500
     bench measure timm:resnet50 --metrics params,macs
     bench measure timm:resnet50 --metrics latency,throughput --batch 1,2,4,8
+    bench measure fcn stride=8 --weights a.safetensors --dataset boundaries --metrics miou
+
+    With --weights or --dataset the default shape is 3,64,64, as in ablation files.
     """
     from bench.sweep.adhoc import measure_target
+    from bench.sweep.scoring import score_target
 
-    measurements = measure_target(target, axes, **workload)
+    if weights or dataset:
+        if context.get_parameter_source("shape") is ParameterSource.DEFAULT:
+            workload["shape"] = None
+        measurements = score_target(target, axes, weights, dataset, data=data, store=store, **workload)
+    else:
+        measurements = measure_target(target, axes, **workload)
     if as_json:
         print_json(_measurement_row(m) for m in measurements)
     else:

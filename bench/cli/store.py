@@ -1,4 +1,4 @@
-"""Commands on the results store itself: store check, store merge."""
+"""Commands on the results store itself: store check, merge, info, prune."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.cli.options import echo, json_option, print_json, store_option
 
 @click.group()
 def store() -> None:
-    """Check a results store, and add others to it."""
+    """Check a results store, add others to it, list and remove the weights that runs kept."""
 
 
 @store.command()
@@ -53,3 +53,47 @@ def merge(files: tuple[Path, ...], store: Path) -> None:
 
     for file, added in merged(files, store):
         echo(f"{file}: {added} results added to {store}")
+
+
+@store.command()
+@store_option
+@json_option
+def info(store: Path, as_json: bool) -> None:
+    """List the weights that runs kept (`bench run NAME --keep-weights`), in the folder weights/ by the store.
+
+    An ablation file names them by the first digits (weights: run:3f2a90c1), or by what they are of.
+    """
+    from bench.results.weights import all_kept, weights_folder
+
+    kept = all_kept(weights_folder(store))
+    if as_json:
+        print_json(vars(each) for each in kept)
+        return
+    for each in kept:
+        of = f"{each.ablation}: {each.variant} seed {each.seed}"
+        echo(f"{each.digest[:12]}  {each.bytes / 1e6:8.2f} MB  {each.created}  {of}")
+    echo(f"{len(kept)} files of weights, {sum(each.bytes for each in kept) / 1e6:.2f} MB, in {weights_folder(store)}")
+
+
+@store.command()
+@click.argument("digests", metavar="[DIGEST]...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Remove all kept weights.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@store_option
+def prune(digests: tuple[str, ...], everything: bool, dry_run: bool, store: Path) -> None:
+    """Remove kept weights; measurements stay.
+
+    DIGEST is the beginning of a digest that `bench store info` lists. Without one, weights are removed whose training
+    run the store no longer has, those that a newer file of the same training run replaced, and what killed runs left.
+    """
+    from bench.results.store import Store
+    from bench.results.weights import removable, remove, weights_folder
+
+    folder = weights_folder(store)
+    with Store(store) as stored:
+        chosen = removable(folder, stored.evaluated(), digests, everything)
+    for path in chosen:
+        echo(f"{'would remove' if dry_run else 'removed'} {path}")
+        if not dry_run:
+            remove(path)
+    echo(f"{len(chosen)} files of weights {'would be removed' if dry_run else 'removed'} from {folder}", err=True)

@@ -33,24 +33,33 @@ if TYPE_CHECKING:
     from bench.results.nearest import History
     from bench.results.store import Store
     from bench.spec.ablation import Ablation
+    from bench.spec.variant import Variant
     from bench.sweep.plan import Plan, Planned
     from bench.sweep.running import Job
 
 
 def _described(plan: Plan, stored: Store, force: bool = False, workers: int | None = 1) -> str:
     """What a run would do, and how long that will take on so many workers; None: as many as the run would take."""
+    search = f"search: {_counted(plan.search, stored, force, workers)}; reported: " if plan.search else ""
+    excluded = len(plan.ablation.excluded)
+    text = f"{plan.ablation.name}: {search}{_counted(plan, stored, force, workers)}"
+    return text + (f"; {excluded} variants excluded" if excluded else "")
+
+
+def _counted(plan: Plan, stored: Store, force: bool, workers: int | None) -> str:
+    """The numbers of measurements by status, the trainings that they need, and what these take."""
     from bench.sweep.forecast import forecast_of
     from bench.sweep.running import workers_for
 
-    counts = {status: plan.count(status) for status in ("due", "cached", "failed")}
-    text = ", ".join(f"{n} {status}" for status, n in counts.items() if n or status != "failed")
-    training_runs = len({p.request.training_run for p in plan.planned if p.request.training_run and p.status == "due"})
+    counts = {status: plan.count(status) for status in ("due", "waits", "cached", "failed")}
+    text = ", ".join(f"{n} {status}" for status, n in counts.items() if n or status in ("due", "cached"))
+    ahead = plan.as_due()
+    training_runs = len({request.training_run for request in ahead.due if request.training_run})
     if training_runs:
         text += f", {training_runs} trainings"
-    if counts["due"]:
-        text += f"; {forecast_of(plan, stored, force).text(workers or workers_for([plan]))}"
-    excluded = len(plan.ablation.excluded)
-    return f"{plan.ablation.name}: {text}" + (f"; {excluded} variants excluded" if excluded else "")
+    if ahead.due:
+        text += f"; {forecast_of(ahead, stored, force).text(workers or workers_for([plan]))}"
+    return text
 
 
 def _power(plan: Plan) -> str:
@@ -112,6 +121,7 @@ def plan_command(
     """Show every measurement of ABLATION and its state. Builds nothing."""
     from bench.results.keys import refuse_missing_files
     from bench.results.store import Store
+    from bench.results.weights import named_weights, refuse_missing_weights
     from bench.sweep.noop import stored_twins
     from bench.sweep.plan import plan as make
 
@@ -119,6 +129,7 @@ def plan_command(
     check_metrics([ablation], only)
     check_error_kinds(rerun)
     refuse_missing_files(ablation)
+    refuse_missing_weights(ablation, named_weights(ablation, store))
     with Store(store) as stored:
         plan = make(ablation, stored, data, rerun=rerun, force=force, only=only, reading=True)
         twins, tracebacks = stored_twins(plan, stored), _tracebacks(plan, stored)
@@ -134,7 +145,7 @@ def plan_command(
 
 def _tracebacks(plan: Plan, stored: Store) -> dict[str, str]:
     """Key -> traceback of each failed measurement of the plan."""
-    failed = [p.request.key for p in plan.planned if p.error is not None]
+    failed = [p.request.key for p in plan.whole if p.error is not None]
     return {record.measurement.key: record.measurement.traceback for record in stored.records(failed)}
 
 
@@ -152,22 +163,32 @@ def _traceback_lines(traceback: str) -> Iterable[str]:
 
 def _plan_line(row: Mapping[str, Any]) -> str:
     seed = None if row["seed"] is None else f"seed {row['seed']}"
-    parts = (row["variant"], row["metric"], seed, row["key"], row["error"] or row["because"])
+    part = "search" if row["part"] == "search" else None
+    parts = (part, row["variant"], row["metric"], seed, row["key"], row["error"] or row["because"])
     return f"{row['status']:9} " + "  ".join(str(part) for part in parts if part)
 
 
 def _plan_rows(plan: Plan) -> Iterator[dict[str, Any]]:
-    for p in plan.planned:
+    searched = {planned.request.key for planned in plan.search.planned} if plan.search else set()
+    for p in plan.whole:
         place = {
             "variant": p.request.variant.name,
             "metric": p.request.metric,
             "seed": p.request.seed,
             "status": p.status,
         }
-        yield {**place, "key": p.request.key, "error": p.error, "because": "; ".join(p.outdated) or None}
+        because = "; ".join(p.outdated) or (_waits_for(plan) if p.status == "waits" else None)
+        part = "search" if p.request.key in searched else "reported"
+        yield {**place, "key": p.request.key, "error": p.error, "because": because, "part": part}
     for variant, because in plan.ablation.excluded:
         place = {"variant": variant.name, "metric": None, "seed": None, "status": "excluded"}
-        yield {**place, "key": None, "error": None, "because": because}
+        yield {**place, "key": None, "error": None, "because": because, "part": "reported"}
+
+
+def _waits_for(plan: Plan) -> str:
+    """What a measurement waits for."""
+    names = ", ".join(plan.ablation.tune.names) if plan.ablation.tune else ""
+    return f"{names} depends on the search"
 
 
 @click.command()
@@ -180,6 +201,7 @@ def _plan_rows(plan: Plan) -> Iterator[dict[str, Any]]:
 @rerun_option
 @force_option
 @click.option("--allow-noop", default="", metavar="REASON", help="Run although two variants are the same network.")
+@click.option("--keep-weights", is_flag=True, help="Keep the trained weights by the store, for weights: run:...")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.option("--no-report", is_flag=True, help="Don't render the report at the end.")
 @out_option
@@ -270,17 +292,34 @@ def why(name: str, request: str | None, store: Path, **options: Any) -> None:
     with Store(store) as stored:
         plan = read_plan(stored, name, **options)
         tracebacks = _tracebacks(plan, stored)
-        chosen = [p for p in plan.planned if not request or request in (p.request.variant.name, p.request.metric)
+        chosen = [p for p in plan.whole if not request or request in (p.request.variant.name, p.request.metric)
                   or p.request.key.startswith(request)]  # fmt: skip
         if not chosen:
             raise click.ClickException(f"no measurement of {name} is called '{request}'; see: bench plan {name}")
-        history = History(stored)
-        print_lines(line for p in chosen for line in _explained(p, history, tracebacks))
+        history, recipes = History(stored), _recipes(plan, stored)
+        print_lines(line for p in chosen for line in _explained(p, history, tracebacks, recipes))
 
 
-def _explained(planned: Planned, history: History, tracebacks: Mapping[str, str]) -> Iterator[str]:
+def _recipes(plan: Plan, stored: Store) -> dict[Variant, str]:
+    """Variant -> what the search gave it, in words; empty without a search."""
+    from bench.display.tuning import choice_words
+    from bench.results.loading import named_by
+    from bench.results.tuned import tuned_of, tuning_of
+
+    if plan.search is None:
+        return {}
+    tuned = tuned_of(plan.ablation, named_by(plan.search.requests, stored.records(plan.search.keys)))
+    tuning = tuning_of(plan.ablation, tuned)
+    return {variant: choice_words(tuning, each) for variant, each in tuned.items()} if tuning else {}
+
+
+def _explained(
+    planned: Planned, history: History, tracebacks: Mapping[str, str], recipes: Mapping[Variant, str]
+) -> Iterator[str]:
     request = planned.request
     yield f"{planned.status:7} {request.variant.name} {request.metric} {request.key}"
+    if request.kind == "accuracy" and request.variant in recipes:
+        yield f"        {recipes[request.variant]}"
     if planned.error:
         yield f"        {planned.error}"
         yield from _traceback_lines(tracebacks.get(request.key, ""))

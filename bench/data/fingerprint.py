@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.data.locate import files_of
+from bench.data.subset import own_axes
 from bench.registry import Dataset
 from bench.results.sources import file_digest
 
@@ -19,17 +20,17 @@ SAMPLE = 4096
 
 
 def fingerprint(entry: Dataset, root: Path | None, split: str, shape: tuple[int, ...], axes: Mapping[str, Any]) -> str:
-    """Hash of the dataset's content for these arguments, without the source of its loader.
+    """Hash of the dataset's content for these arguments, without the source of its loader, for any fraction.
 
     Of a synthetic dataset: name, split, shape and axes. Of one in files: these, and name and content of the lists, the
     labels and the images of the split, independent of their folder and dates; where the images have more than WHOLE
     bytes, only size, first and last SAMPLE bytes of each. Digests are cached in memory by path, size and date.
     Raises DataNotFound, ValueError for malformed files.
     """
-    arguments = [entry.name, split, list(shape), dict(sorted(axes.items()))]
+    arguments = [entry.name, split, list(shape), dict(sorted(own_axes(axes).items()))]
     digest = hashlib.sha256(json.dumps(arguments).encode())
     if not entry.embedded:
-        files = files_of(entry, root, split, axes)
+        files = files_of(entry, root, split, own_axes(axes))
         for line in _lines(files.folder, (*files.lists, *files.labels), files.images):
             digest.update(line.encode())
     return digest.hexdigest()
@@ -44,7 +45,7 @@ def stamp(entry: Dataset, root: Path | None, splits: Sequence[str], axes: Mappin
         return ""
     digest = hashlib.sha256()
     for split in splits:
-        files = files_of(entry, root, split, axes)
+        files = files_of(entry, root, split, own_axes(axes))
         for path in (*files.lists, *files.labels, *files.images):
             stat = path.stat()
             facts = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)

@@ -11,9 +11,10 @@ ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 
 
 def axis_text(results: Results, variant: str, axis: str) -> str:
-    """The variant's value on an axis, as text; empty where the variant has no such axis."""
+    """The variant's value on an axis, or what the search chose for it, as text; empty where it has none."""
     axes = results.axes.get(variant, {})
-    return axes[axis] if axis in axes else _measured_texts(results, axis).get(variant, "")
+    chosen = results.tuning.text(variant, axis) if results.tuning else ""
+    return axes[axis] if axis in axes else chosen or _measured_texts(results, axis).get(variant, "")
 
 
 @functools.lru_cache(maxsize=64)

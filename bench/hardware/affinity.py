@@ -28,11 +28,11 @@ def pinned(count: int) -> Iterator[tuple[int, ...]]:
         return
     allowed = os.sched_getaffinity(0)
     cores = _least_busy(allowed, count)
-    _allow(set(cores))
+    allow(set(cores))
     try:
         yield cores
     finally:
-        _allow(allowed)
+        allow(allowed)
 
 
 def waiting_reader() -> Callable[[], float | None]:
@@ -76,7 +76,7 @@ def _waited(thread: Path) -> int | None:
         return None
 
 
-def _allow(cores: set[int]) -> None:
+def allow(cores: set[int]) -> None:
     """Allows these cores to every thread of this process; threads that start later inherit them."""
     for thread in _threads():
         with contextlib.suppress(ProcessLookupError):  # the thread has ended since it was listed

@@ -1,13 +1,15 @@
 """The ceilings of a device, measured: matrix products per dtype, and copies by their size.
 
 A ceiling is the fastest of several calls. A product of two n x n matrices counts 2 n^3 FLOPs; a copy counts the bytes
-that it reads and those that it writes.
+that it reads and those that it writes. Products are measured under the numeric policy that is set, once in the
+arithmetic of matrix products and, where that is another one (TF32), once in that of convolutions.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -24,19 +26,26 @@ COPIES: Mapping[str, Sequence[int]] = {
 }
 """Bytes read plus bytes written, from a size that fits a core's own cache to one that fits no cache."""
 
+CONVOLUTION = "convolution"
+"""The operator that is computed in cuDNN's arithmetic, transposed convolutions included."""
+
 Stopwatch = Callable[[Call], float]
 """Runs a call and returns the seconds that it took."""
 
 
 @dataclass(frozen=True)
 class Ceilings:
-    """`flops` per second in `dtype`; `bandwidths`: (bytes moved, bytes per second), the smallest copy first."""
+    """`flops` per second in `dtype`; `bandwidths`: (bytes moved, bytes per second), the smallest copy first.
+
+    `convolutions` are the FLOP/s in the arithmetic of convolutions, where it is not that of matrix products.
+    """
 
     device: str
     dtype: str
     threads: int
     flops: float
     bandwidths: tuple[tuple[int, float], ...]
+    convolutions: float | None = None
 
     @property
     def bandwidth(self) -> float:
@@ -57,7 +66,7 @@ class Ceilings:
 
     def computing(self, work: Work) -> float:
         """The shortest time for the operator's FLOPs alone."""
-        return work.flops / self.flops
+        return work.flops / (self.convolutions if self.convolutions and work.name == CONVOLUTION else self.flops)
 
 
 def allowed(ceilings: Ceilings, works: Iterable[Work]) -> float:
@@ -66,15 +75,40 @@ def allowed(ceilings: Ceilings, works: Iterable[Work]) -> float:
 
 
 def measured(device: str, dtype: str, threads: int, seconds: float = 0.25) -> Ceilings:
-    """The ceilings of a device for `dtype` on `threads` threads, pinned; about `seconds` for each size.
+    """The ceilings of a device for `dtype` on `threads` threads, pinned, under the numeric policy that is set.
+
+    About `seconds` for each size.
 
     Raises RuntimeError (torch's) for a dtype that the device cannot multiply in.
     """
     with thread_count(threads), pinned(threads), torch.inference_mode():
         stopwatch: Stopwatch = lambda call: lap(call, device).elapsed  # noqa: E731
-        flops = max(product_rate(stopwatch, device, dtype, side, seconds) for side in PRODUCTS[_kind(device)])
+        flops = _product_rate(stopwatch, device, dtype, seconds)
         copies = tuple((size, copy_rate(stopwatch, device, size, seconds)) for size in COPIES[_kind(device)])
-    return Ceilings(device, dtype, threads, flops, copies)
+        with convolution_arithmetic(device, dtype) as differs:
+            convolutions = _product_rate(stopwatch, device, dtype, seconds) if differs else None
+    return Ceilings(device, dtype, threads, flops, copies, convolutions)
+
+
+@contextmanager
+def convolution_arithmetic(device: str, dtype: str) -> Iterator[bool]:
+    """Matrix products in the arithmetic of convolutions inside the block; yields whether it is another one.
+
+    Both have a switch of their own for TF32, which float32 on CUDA may be computed in.
+    """
+    before = torch.backends.cuda.matmul.allow_tf32
+    tf32 = torch.backends.cudnn.allow_tf32
+    differs = torch.device(device).type == "cuda" and dtype == "float32" and tf32 != before
+    torch.backends.cuda.matmul.allow_tf32 = tf32 if differs else before
+    try:
+        yield differs
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def _product_rate(stopwatch: Stopwatch, device: str, dtype: str, seconds: float) -> float:
+    """The fastest of all sizes of matrices."""
+    return max(product_rate(stopwatch, device, dtype, side, seconds) for side in PRODUCTS[_kind(device)])
 
 
 def product_rate(stopwatch: Stopwatch, device: str, dtype: str, side: int, seconds: float) -> float:

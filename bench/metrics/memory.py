@@ -10,9 +10,11 @@ import resource
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from bench.hardware.free_memory import free_bytes
 from bench.hardware.stopwatch import thread_count
 from bench.hardware.subject import Subject
 from bench.metrics.latency import tensors_of
@@ -37,14 +39,28 @@ def memory(subject: Subject) -> Reading:
     The added part (activations, workspaces, the output) is measured after one pass that loads the libraries: on CUDA
     by the allocator's peak, on a CPU by the peak of the process's resident memory, preferably in a new process.
     Detail: the two parts in MiB, the method, and the estimate by kind of `structure.lifetimes`, which does not run
-    the network (`estimate_mib`, or the reason why there is none).
+    the network (`estimate_mib`, or the reason why there is none); the memory that is free (`free_mib`), what an image
+    adds, and the largest batch for which it suffices (`largest_batch`), if memory grows in proportion to the batch.
     """
     forward = subject.forward
     with thread_count(subject.threads), torch.inference_mode():
         forward()
         growth, method = added(forward, subject.device)
     estimate = estimated(lambda: lifetimes.inference(subject.tape, granularity(subject.device)))
-    return peak_reading(bytes_of(tensors_of(subject)), growth, {"method": method, **estimate})
+    activations = estimate.get("estimate_mib", {}).get("activations", 0)
+    room = fitting(free_bytes(subject.device), max(*growth, int(activations * MIB)), subject.batch)
+    return peak_reading(bytes_of(tensors_of(subject)), growth, {"method": method, **estimate, **room})
+
+
+def fitting(free: int | None, added: int, batch: int) -> dict[str, object]:
+    """The largest batch that fits into `free` bytes, where a batch adds so many; nothing where one is unknown.
+
+    Weights and the network's libraries are loaded, so that `free` lacks them already.
+    """
+    if free is None or not added:
+        return {}
+    image = added / batch
+    return {"free_mib": free / MIB, "image_mib": image / MIB, "largest_batch": int(free / image)}
 
 
 def peak_reading(fixed: int, growth: list[int], detail: Mapping[str, object]) -> Reading:
@@ -65,7 +81,7 @@ def granularity(device: str) -> int:
     return GRANULARITY.get(torch.device(device).type, 1)
 
 
-def estimated(estimate: Callable[[], lifetimes.Memory]) -> dict[str, object]:
+def estimated(estimate: Callable[[], lifetimes.Memory]) -> dict[str, Any]:
     """An estimate by kind and its peak in MiB, or the reason why there is none, as part of a detail."""
     try:
         memory = estimate()

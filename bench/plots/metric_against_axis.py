@@ -1,10 +1,10 @@
-"""The main metric against each setting with numbers: a curve over learning rates, input sizes, numbers of images."""
+"""Metrics against each setting with numbers: curves over learning rates, input sizes, numbers of images, batches."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis.summary import Aggregate, Column, Summary, summarise
@@ -17,6 +17,7 @@ from bench.results.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 Values = Mapping[str, float]
@@ -24,42 +25,81 @@ Values = Mapping[str, float]
 
 FEWEST = 3
 """Values of a curve; two are a difference, which other figures show."""
+MOST = 4
+"""Curves that a panel can show."""
+DASHES = ("-", "--", ":", "-.")
+ACROSS = 3
+"""Panels side by side."""
 PANEL = 3.4
 """Inches of a panel's width and height."""
 DECADES = 200
 """The largest ratio of values for which there is room for numbers between the powers of ten."""
 
 
+@dataclass(frozen=True)
+class Panel:
+    """A metric against an axis: curves by what else their variants have in common, empty for that of the baseline."""
+
+    column: Column
+    axis: str
+    curves: Mapping[str, Values]
+
+
 @plot(order=18)
 def metric_against_axis(results: Results) -> Iterator[tuple[str, Figure]]:
-    """The main metric against each setting (learning rate, input size, number of images) with at least three numbers.
+    """Metrics against each setting (learning rate, input size, number of images) with at least three numbers.
 
-    A curve joins the baseline and the variants that differ from it on this axis alone. An input size is the square root
-    of its pixels. Nothing where no setting varies so.
+    The main metric against each of them, and times and memory against settings of the workload. A curve joins variants
+    that differ on this axis alone; several are labelled with what they differ in. An input size is the square root of
+    its pixels. Nothing where no setting varies so.
     """
     summary = summarise(results)
-    column = summary.main()
-    curves = {axis: values for axis in results.varied if len(values := _values(summary, column, axis)) >= FEWEST}
-    if column is None or not curves:
+    panels = [*_panels(summary)]
+    if not panels:
         return
-    figure, panels = new(max(5.0, PANEL * len(curves)), PANEL, _caption(summary, column, [*curves]), 1, len(curves))
-    for axes, (axis, values) in zip(panels, curves.items(), strict=True):
-        _panel(axes, summary, column, values)
-        axes.set_xlabel(f"{axis}, side in px" if axis == "workload.shape" else axis)
-    panels[0].set_ylabel(axis_label(summary, column))
+    columns = min(len(panels), ACROSS)
+    rows = math.ceil(len(panels) / columns)
+    figure, places = new(max(5.0, PANEL * columns), PANEL * rows, _caption(summary, panels), rows, columns)
+    for place in places[len(panels) :]:
+        place.remove()
+    for axes, panel in zip(places, panels, strict=False):
+        _draw(axes, summary, panel)
     yield "metric_against_axis", figure
 
 
-def _values(summary: Summary, column: Column | None, axis: str) -> Values:
-    """The baseline and the variants that differ from it on this axis alone, smallest value first; else nothing."""
+def _panels(summary: Summary) -> Iterator[Panel]:
+    """The main metric first; costs where the axis is one of the workload."""
+    main, speeds = summary.main(), [c for c in summary.columns if c.kind == "speed" and summary.measured(c.metric)]
+    for axis in summary.results.varied:
+        for column in [*([main] if main else []), *(speeds if axis.startswith("workload.") else [])]:
+            if curves := _curves(summary, column, axis):
+                yield Panel(column, axis, curves)
+
+
+def _curves(summary: Summary, column: Column, axis: str) -> dict[str, Values]:
+    """What variants have in common -> each one's value on the axis; of several curves at most MOST."""
     results = summary.results
-    if column is None or "." not in axis:
+    if "." not in axis:
         return {}
     rows = {v: {name: axis_text(results, v, name) for name in results.varied} for v in results.variants}
-    others = {v: {name: text for name, text in row.items() if name != axis} for v, row in rows.items()}
-    measured = {aggregate.variant for aggregate in summary.measured(column.metric)}
-    chosen = [v for v in results.variants if v in measured and others[v] == others[results.baseline]]
-    numbers = {v: _number(rows[v][axis]) for v in chosen}
+    groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for aggregate in summary.measured(column.metric):
+        others = tuple((name, text) for name, text in rows[aggregate.variant].items() if name != axis)
+        groups.setdefault(others, []).append(aggregate.variant)
+    own = tuple((name, text) for name, text in rows[results.baseline].items() if name != axis)
+    first = {others: groups[others] for others in ([own] if own in groups else [])}
+    values = {others: _values(rows, variants, axis) for others, variants in (first | groups).items()}
+    long = {others: curve for others, curve in values.items() if len(curve) >= FEWEST}
+    return {_label(others, own): curve for others, curve in [*long.items()][:MOST]}
+
+
+def _label(others: Sequence[tuple[str, str]], own: Sequence[tuple[str, str]]) -> str:
+    return "" if others == own else ", ".join(f"{name}={text}" for name, text in others if (name, text) not in own)
+
+
+def _values(rows: Mapping[str, Mapping[str, str]], variants: Sequence[str], axis: str) -> Values:
+    """The variants with their numbers, smallest first; nothing where one has no number."""
+    numbers = {variant: _number(rows[variant][axis]) for variant in variants}
     if any(math.isnan(number) for number in numbers.values()):
         return {}
     return dict(sorted(numbers.items(), key=lambda pair: pair[1]))
@@ -74,12 +114,31 @@ def _number(text: str) -> float:
     return parts[0] if len(parts) == 1 else math.sqrt(math.prod(parts[1:]))
 
 
-def _panel(axes: Axes, summary: Summary, column: Column, values: Values) -> None:
+def _draw(axes: Axes, summary: Summary, panel: Panel) -> None:
+    """The curves of a panel, and which is which where there are several."""
+    for number, (label, values) in enumerate(panel.curves.items()):
+        _curve(axes, summary, panel.column, values, DASHES[number])
+        if len(panel.curves) > 1:
+            last = [*values][-1]
+            score = scaled_value(summary, panel.column, summary.aggregates[last, panel.column.metric].value)
+            text = label or "as the baseline"
+            axes.annotate(text, (values[last], score), (-4, 6), textcoords="offset points", ha="right", fontsize=7)
+    points = {variant: value for values in panel.curves.values() for variant, value in values.items()}
+    _scale(axes.xaxis, [*points.values()], axes.set_xscale)
+    if panel.column.kind == "speed":
+        scores = (summary.aggregates[variant, panel.column.metric].value for variant in points)
+        _scale(axes.yaxis, [scaled_value(summary, panel.column, score) for score in scores], axes.set_yscale)
+    axes.margins(x=0.1, y=0.15)
+    axes.set_xlabel(f"{panel.axis}, side in px" if panel.axis == "workload.shape" else panel.axis)
+    axes.set_ylabel(axis_label(summary, panel.column))
+
+
+def _curve(axes: Axes, summary: Summary, column: Column, values: Values, dashes: str) -> None:
     """A point for each variant, with the standard deviation over its seeds, and a line through them."""
     results = summary.results
     aggregates = [summary.aggregates[variant, column.metric] for variant in values]
     scores = [scaled_value(summary, column, aggregate.value) for aggregate in aggregates]
-    axes.plot([*values.values()], scores, color=INK, linewidth=1.1, alpha=0.55, zorder=0)
+    axes.plot([*values.values()], scores, color=INK, linewidth=1.1, alpha=0.55, zorder=0, linestyle=dashes)
     for aggregate, score in zip(aggregates, scores, strict=True):
         look: dict[str, Any] = {
             "color": BASELINE if aggregate.variant == results.baseline else INK,
@@ -89,7 +148,6 @@ def _panel(axes: Axes, summary: Summary, column: Column, values: Values) -> None
         bar = error_bar(summary, column, aggregate)
         axes.errorbar(values[aggregate.variant], score, yerr=bar, capsize=3, linestyle="none", **look)
         axes.annotate(_seeds(aggregate), (values[aggregate.variant], score), (4, 4), textcoords="offset points")
-    _scale(axes, [*values.values()])
 
 
 def _seeds(aggregate: Aggregate) -> str:
@@ -98,22 +156,24 @@ def _seeds(aggregate: Aggregate) -> str:
     return seeds_text(aggregate.count, expected) if aggregate.status == "partial" else ""
 
 
-def _scale(axes: Axes, values: Sequence[float]) -> None:
+def _scale(axis: Axis, values: Sequence[float], set_scale: Callable[[str], object]) -> None:
     """A logarithmic axis where the values differ much; with numbers at powers of ten only, where very much."""
     from matplotlib.ticker import LogLocator
 
     ratio = max(values) / min(values) if min(values) > 0 else 0.0
     if ratio >= 8:
-        axes.set_xscale("log")
-        log_ticks(axes.xaxis)
+        set_scale("log")
+        log_ticks(axis)
     if ratio > DECADES:
-        axes.xaxis.set_major_locator(LogLocator(subs=(1,)))
-    axes.margins(x=0.1, y=0.15)
+        axis.set_major_locator(LogLocator(subs=(1,)))
 
 
-def _caption(summary: Summary, column: Column, names: Sequence[str]) -> str:
-    bars = "; bars: sd over seeds" if any(each.spread for each in summary.of(column.metric)) else ""
-    return f"{display_name(summary.results, column.metric)} against {', '.join(names)}; grey: the baseline{bars}"
+def _caption(summary: Summary, panels: Sequence[Panel]) -> str:
+    metrics = list(dict.fromkeys(panel.column.metric for panel in panels))
+    axes = ", ".join(dict.fromkeys(panel.axis for panel in panels))
+    bars = "; bars: sd over seeds" if any(each.spread for metric in metrics for each in summary.of(metric)) else ""
+    names = ", ".join(display_name(summary.results, metric) for metric in metrics)
+    return f"{names} against {axes}; grey: the baseline{bars}"
 
 
 def example(results: Results) -> Results:

@@ -52,8 +52,9 @@ File = Annotated[str, FILE_MARK]
 class Axis:
     """One keyword-only parameter: its name, the values it takes, its default.
 
-    `kind` is choice, list (of `element`), bool, int, float, str or file (a str). `choices` are all values of a choice,
-    `examples` some values of an axis that has too many to list.
+    `kind` is choice, list (of `element`), bool, int, float, str, file (a str), or any (of these, where the type of an
+    argument is not written). `choices` are all values of a choice, `examples` some values of an axis that has too many
+    to list.
     """
 
     name: str
@@ -78,6 +79,8 @@ class Axis:
         """What the axis takes, in words, for help and errors."""
         if self.kind == "choice":
             words = " | ".join(text_of(c) for c in self.choices)
+        elif self.kind == "any":
+            words = "a number, text, true, false or a list of these"
         else:
             words = f"list of {self.element}" if self.kind == "list" else self.kind
             words += f", {self.bounds}" if self.bounds else ""
@@ -108,6 +111,8 @@ class Axis:
         """Whether the value, or each element of a list, has one of these types; an int is a float too."""
         if self.kind == "list" and not _is_list(value):
             return False
+        if self.kind == "any":
+            return False
         accepted = types | {"int"} if "float" in types else types | {"str"} if "file" in types else types
         return all(type(each).__name__ in accepted for each in (value if self.kind == "list" else [value]))
 
@@ -118,6 +123,8 @@ class Axis:
             if not _is_list(value):
                 raise TypeError
             return tuple(self._bounded(_scalar(v, self.element)) for v in value)
+        if self.kind == "any":
+            return _plain(value)
         return self._bounded(_scalar(value, self.kind))
 
     def _bounded(self, value: Any) -> Any:
@@ -144,6 +151,13 @@ def _scalar(value: Any, kind: str) -> Any:
     if isinstance(value, str) and not value.isprintable():
         raise ValueError
     return value
+
+
+def _plain(value: Any) -> Any:
+    """A scalar, or a list of such values and lists as a tuple."""
+    if _is_list(value):
+        return tuple(None if each is None else _plain(each) for each in value)
+    return _scalar(value, type(value).__name__)
 
 
 def _is_list(value: Any) -> bool:

@@ -8,11 +8,11 @@ numbers. Nothing here imports torch, and decorating has no effect but the entry 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
-from bench.registry.axes import Axis, axes_of, resolve, text_of
+from bench.registry.axes import Axis, Bounds, axes_of, resolve, text_of
 from bench.registry.errors import RegistryError, suggestion
 from bench.registry.published import Fact
 
@@ -46,9 +46,17 @@ class Entry:
         """The first line of the docstring."""
         return (inspect.getdoc(self.call) or "").split("\n", 1)[0].strip()
 
-    def resolve(self, stated: Mapping[str, Any]) -> dict[str, Any]:
+    def axis(self, name: str) -> Axis | None:
+        """The axis of this name, if there is one."""
+        return next((axis for axis in self.axes if axis.name == name), None)
+
+    def values(self, stated: Mapping[str, Any]) -> dict[str, Any]:
         """All axes with values; raises RegistryError for a wrong axis or value."""
         return resolve(self.name, self.axes, stated)
+
+    def resolve(self, stated: Mapping[str, Any]) -> dict[str, Any]:
+        """The same, of a combination that exists. Raises RegistryError for one that does not."""
+        return self.values(stated)
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,13 @@ class Architecture(Entry):
                 what = ", ".join(f"{k}={text_of(resolved[k])}" for k in constraint.when)
                 raise RegistryError(f"'{self.name}' does not exist with {what}: {constraint.because}")
         return resolved
+
+    def defaults(self, names: Iterable[str]) -> dict[str, Any]:
+        """The values that a baseline gets of these axes though it does not state them: a variant has all axes anyway.
+
+        Raises RegistryError where a value is needed and not known.
+        """
+        return {}
 
     def build(self, **axes: Any) -> Any:
         """A network with these axis values, the others at their defaults."""
@@ -112,6 +127,10 @@ class Task(Entry):
     files: tuple[str, ...] = ()
 
 
+FRACTION = Axis("fraction", "float", 1.0, bounds=Bounds(1e-6, 1))
+"""The option that every dataset has: the fraction of its training split that is used (`bench.data.subset`)."""
+
+
 @dataclass(frozen=True)
 class Dataset(Entry):
     """Labelled examples. `call(root, split, shape, **axes)` loads them into memory.
@@ -126,6 +145,16 @@ class Dataset(Entry):
     get: str = ""
     embedded: bool = False
     requires: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def options(self) -> tuple[Axis, ...]:
+        """What can be chosen of it: its axes, and the fraction of the training split."""
+        return (*self.axes, FRACTION)
+
+    def resolve(self, stated: Mapping[str, Any]) -> dict[str, Any]:
+        """All axes with values, and the fraction where it is not the whole. Raises RegistryError."""
+        resolved = resolve(self.name, self.options, stated)
+        return {name: value for name, value in resolved.items() if (name, value) != (FRACTION.name, 1.0)}
 
 
 READABLE = 50
@@ -348,6 +377,10 @@ class Registries:
         def register(call: F) -> F:
             _check(registry.kind, call, extra)
             axes = () if isinstance(call, type) else axes_of(call)
+            if entry is Dataset and any(axis.name == FRACTION.name for axis in axes):
+                raise RegistryError(
+                    f"dataset '{call.__name__}': every dataset has a 'fraction' already: rename the axis"
+                )
             own_name = call.__name__.lower() if isinstance(call, type) else call.__name__
             registry.add(entry(name=name or own_name, call=call, module=call.__module__, axes=axes, **extra))
             return call

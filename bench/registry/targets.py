@@ -1,6 +1,6 @@
 """The names of architectures that a user may write: registered ones, networks of zoos, own functions.
 
-A registered name, `timm:NAME`, `torchvision:NAME` (classification or segmentation), or
+A registered name, `timm:NAME`, `torchvision:NAME`, `smp:NAME` (of segmentation_models_pytorch), or
 `file.py:callable` / `pkg.module:callable`, a function whose keyword-only parameters are its axes.
 """
 
@@ -8,30 +8,40 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
-from bench.registry import Architecture, Axis, RegistryError, axes_of, suggestion
+from bench.registry import Architecture, Axis, RegistryError, axes_of, suggestion, text_of
 from bench.registry.catalogue import CatalogueError, Source, declarations, live, load, plugin_source, source_of
-from bench.registry.zoo import timm_models, torchvision_axes
+from bench.registry.foreign import ADDED, FITTED, OUTPUT, Foreign
+from bench.registry.signatures import Arguments
+from bench.registry.zoo import LIBRARY, WEIGHTS, smp_arguments, timm_arguments, timm_models, torchvision_arguments
 
-ZOOS = ("timm", "torchvision")
+ZOOS = tuple(LIBRARY)
 
 
 def declared(name: str, plugins: Sequence[str] = ()) -> Architecture:
     """The architecture that `name` means. Raises RegistryError with the nearest name.
 
     Nothing is imported for registered names and for the zoos; `file:callable` is imported, and timm where its
-    sources do not have the name. torchvision's axes are the plain parameters of its builders; timm's models have none.
+    sources do not have the name. The axes of a zoo's network are the arguments that its builder takes.
     """
     head, colon, rest = name.partition(":")
     if not colon:
         return declarations(tuple(plugins)).architectures.get(name)
     if head in ZOOS:
-        axes = torchvision_axes(rest) if head == "torchvision" else _timm_axes(rest)
-        return Architecture(name, _not_live, head, axes, task="", source=f"{head}, {rest}")
+        taken = _taken(head, rest)
+        axes = tuple(taken.axes.values())
+        return Foreign(name, _not_live, head, axes, "", f"{LIBRARY[head]}, {rest}", complete=taken.complete)
     return _callable(name, plugins)
+
+
+def _taken(zoo: str, name: str) -> Arguments:
+    """The arguments of a network of a zoo. Raises RegistryError for a name that it does not have."""
+    if zoo == "timm":
+        return _timm_arguments(name)
+    return smp_arguments(name) if zoo == "smp" else torchvision_arguments(name)
 
 
 def runnable(name: str, plugins: Sequence[str] = ()) -> Architecture:
@@ -40,10 +50,47 @@ def runnable(name: str, plugins: Sequence[str] = ()) -> Architecture:
     entry = declared(name, plugins)
     if not colon:
         return live(entry, plugins)
-    builder = {"timm": _timm, "torchvision": _torchvision}.get(head)
-    if builder is None:
-        return entry
-    return replace(entry, call=builder(rest))
+    builders: dict[str, Callable[[str], Callable[..., Any]]] = {"timm": _timm, "torchvision": _torchvision, "smp": _smp}
+    call = builders[head](rest) if head in builders else entry.call
+    own = {axis.name for axis in entry.axes}
+    added = tuple(Axis(axis, "any", None, optional=True) for axis in ADDED if axis not in own)
+    return replace(entry, call=_fitting(name, call, {axis.name for axis in added}), axes=(*entry.axes, *added))
+
+
+def _fitting(name: str, build: Callable[..., Any], added: Set[str]) -> Callable[..., Any]:
+    """The builder with the axes that fitting to a task has `added` (see `bench.registry.foreign`)."""
+
+    def built(**axes: Any) -> Any:
+        how = {axis: axes.pop(axis, None) for axis in added}
+        network, task = _loaded(name, build, axes), how.get(FITTED)
+        if not task:
+            return network
+        from bench.registry.outputs import fit
+
+        return fit(network, task, how.get(OUTPUT))
+
+    return built
+
+
+def _loaded(name: str, build: Callable[..., Any], axes: Mapping[str, Any]) -> Any:
+    """The network. Raises RegistryError where its trained weights cannot be had, such as without a network."""
+    weights = [f"{axis}={text_of(axes[axis])}" for axis in WEIGHTS if axes.get(axis)]
+    if not weights or name.partition(":")[0] not in ZOOS:
+        return build(**axes)
+    stated = f"{name}: its weights ({', '.join(weights)})"
+    if stated in _MISSING:
+        raise RegistryError(_MISSING[stated])
+    try:
+        return build(**axes)
+    except Exception as error:
+        first = (str(error).splitlines() or [""])[0].rstrip(". ")
+        advice = "load them once where there is a connection, into the library's cache, or leave them out"
+        _MISSING[stated] = f"{stated} cannot be had; {advice} ({type(error).__name__}: {first})"
+        raise RegistryError(_MISSING[stated]) from error
+
+
+_MISSING: dict[str, str] = {}
+"""Weights that this process could not get -> why; a library tries for a minute before it gives up."""
 
 
 def source(entry: Architecture, plugins: Sequence[str] = ()) -> Source | None:
@@ -74,14 +121,15 @@ def _callable(name: str, plugins: Sequence[str]) -> Architecture:
     return Architecture(name, builder, module.__name__, axes, task="", source=where)
 
 
-def _timm_axes(name: str) -> tuple[Axis, ...]:
-    """None. A dot divides the name from that of weights (`resnet50.a1_in1k`); for older names timm is imported."""
-    if name.partition(".")[0] not in timm_models():
+def _timm_arguments(name: str) -> Arguments:
+    """A dot divides the name from that of weights (`resnet50.a1_in1k`); for older names timm is imported."""
+    plain = name.partition(".")[0]
+    if plain not in timm_models():
         import timm
 
         if not timm.is_model(name):
             raise RegistryError(f"timm has no model '{name}'{_near(name, timm_models())}")
-    return ()
+    return timm_arguments(plain)
 
 
 def _near(name: str, known: Collection[str]) -> str:
@@ -90,21 +138,31 @@ def _near(name: str, known: Collection[str]) -> str:
     return f", did you mean '{near[0]}'?" if near else " (`timm.list_models()` names them)"
 
 
-def _timm(name: str) -> Callable[[], Any]:
+def _timm(name: str) -> Callable[..., Any]:
     import timm
 
-    return lambda: timm.create_model(name, pretrained=False)
+    return lambda **axes: timm.create_model(name, **axes)
 
 
 def _torchvision(name: str) -> Callable[..., Any]:
     from torchvision import models
 
-    extra: dict[str, Any] = {"weights": None}
-    if name in models.list_models(models.segmentation) or name in models.list_models(models.detection):
-        extra["weights_backbone"] = None
-    if any(axis.name == "init_weights" for axis in torchvision_axes(name)):
-        extra["init_weights"] = True  # what None means, which warns
-    return lambda **axes: models.get_model(name, **extra | {k: v for k, v in axes.items() if v is not None})
+    taken = torchvision_arguments(name).axes
+    untrained: dict[str, Any] = {axis: None for axis in WEIGHTS if axis in taken}
+    if "init_weights" in taken:
+        untrained["init_weights"] = True  # what None means, which warns
+    return lambda **axes: models.get_model(name, **untrained | axes)
+
+
+def _smp(name: str) -> Callable[..., Any]:
+    try:
+        import segmentation_models_pytorch as smp
+    except ImportError:
+        message = f"smp:{name} is of segmentation_models_pytorch, which is not installed: pip install fovbench[smp]"
+        raise RegistryError(message) from None
+    builder: Callable[..., Any] = getattr(smp, name)
+    untrained = {axis: None for axis in WEIGHTS if axis in smp_arguments(name).axes}
+    return lambda **axes: builder(**untrained | axes)
 
 
 def _file(where: str) -> Source:

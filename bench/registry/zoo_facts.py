@@ -56,7 +56,7 @@ COUNTED: dict[str, tuple[Fact, ...]] = {
 
 def models(zoo: str) -> tuple[str, ...]:
     """The targets of a zoo that `bench verify` looks at when none is named."""
-    return tuple(f"{zoo}:{name}" for name in {"timm": tuple(TIMM), "torchvision": TORCHVISION}[zoo])
+    return tuple(f"{zoo}:{name}" for name in {"timm": tuple(TIMM), "torchvision": TORCHVISION}.get(zoo, ()))
 
 
 def zoo_facts(target: str) -> tuple[Fact, ...]:
@@ -66,7 +66,8 @@ def zoo_facts(target: str) -> tuple[Fact, ...]:
     Raises RegistryError for a model that it does not have.
     """
     zoo, _, name = target.partition(":")
-    return tuple(_timm(name) if zoo == "timm" else _torchvision(name))
+    published = {"timm": _timm, "torchvision": _torchvision}
+    return tuple(published[zoo](name)) if zoo in published else ()
 
 
 def _timm(name: str) -> Iterator[Fact]:

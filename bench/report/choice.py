@@ -115,7 +115,7 @@ def _columns(summary: Summary, choice: Choice) -> Iterator[ShownColumn]:
         yield from _named_columns(summary, choice, known)
         return
     yield ShownColumn("variant")
-    yield from (ShownColumn("axis", axis) for axis in results.varied)
+    yield from (ShownColumn("axis", axis) for axis in results.columns)
     part = WHOLE if choice.delta else "value"
     yield from (ShownColumn("metric", name, part) for name in choice.metrics or known)
 
@@ -157,9 +157,9 @@ def _check(name: str, names: Sequence[str], words: str) -> str:
 
 
 def _axes(results: Results) -> list[str]:
-    """The axes that vary, then those that any variant states."""
+    """The axes that vary and what a search chose, then the axes that any variant states."""
     stated = (axis for variant in results.variants for axis in results.axes.get(variant, {}))
-    return list(dict.fromkeys((*results.varied, *stated)))
+    return list(dict.fromkeys((*results.columns, *stated)))
 
 
 def _sorted(summary: Summary, sort: str) -> tuple[str, ...]:

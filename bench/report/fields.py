@@ -26,9 +26,9 @@ class Cell:
 
     @property
     def axes(self) -> dict[str, str]:
-        """The variant's values on the axes that vary."""
+        """The variant's values on the axes that vary, and what a search chose for it."""
         results = self.summary.results
-        return {axis: axis_text(results, self.aggregate.variant, axis) for axis in results.varied}
+        return {axis: axis_text(results, self.aggregate.variant, axis) for axis in results.columns}
 
     @property
     def seeded(self) -> bool:

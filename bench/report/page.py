@@ -9,9 +9,11 @@ from typing import Any
 from bench.analysis.aggregate import Aggregate, Column
 from bench.analysis.side_effects import SideEffect, side_effects
 from bench.analysis.summary import Summary, summarise
+from bench.display.batches import batch_notes
 from bench.display.figure import names
 from bench.display.names import axis_text, shared_words, short_name
 from bench.display.numbers import ARROWS, PLAIN, Shown, number_text, show, shown_unit, spread_words, style_of
+from bench.display.tuning import TuningTable, tuning_table
 from bench.display.wording import (
     EMPTY,
     ClaimText,
@@ -80,6 +82,7 @@ class Page:
     provenance: tuple[tuple[str, str], ...]
     repair: str
     side_effects: tuple[tuple[str, ...], ...]
+    tuning: TuningTable | None
     inference: tuple[str, ...]
     claims: tuple[ClaimText, ...]
     fronts: FrontTable | None
@@ -107,6 +110,7 @@ def page_of(results: Results, plugins: Sequence[str] = (), most: int | None = No
         definitions=tuple(_definition(summary, column) for column in summary.columns),
         provenance=tuple(provenance(results)),
         repair=f"{command(results)} --rerun failed",
+        tuning=tuning_table(results.tuning, names(results)),
         side_effects=tuple(_side_effect(e, names(results)) for e in side_effects(results.signatures, results.baseline)),
         inference=tuple(_number_notes(summary)),
         claims=tuple(claim_texts(summary)),
@@ -128,6 +132,7 @@ def _number_notes(summary: Summary) -> Iterator[str]:
     """What the numbers of the table are: their clocks, what their counts leave out, how differences are judged."""
     labels = names(summary.results)
     yield from timing_notes(summary, labels)
+    yield from batch_notes(summary)
     yield from uncounted_notes(summary, labels)
     yield from inference_notes(summary)
 
@@ -200,7 +205,7 @@ def _head(summary: Summary, column: Column) -> tuple[str, str]:
 
 def _row(summary: Summary, variant: str) -> Row:
     results = summary.results
-    axes = tuple(axis_text(results, variant, axis) or EMPTY for axis in results.varied)
+    axes = tuple(axis_text(results, variant, axis) or EMPTY for axis in results.columns)
     aggregates = tuple(_entry(summary, variant, column) for column in summary.columns)
     return Row(short_name(results, variant), variant, variant == results.baseline, axes, aggregates)
 

@@ -100,7 +100,7 @@ def _dataset(entry: Dataset) -> str:
     needs = ", ".join(f"`{axis}={text_of(value)}`" for axis, value in entry.requires.items())
     lines = [f"### `{entry.name}`\n", _text(entry), f"Task `{entry.task}`. Licence: {_line(entry.licence)}. {place}"]
     lines += [f"Splits: {', '.join(entry.splits)}." + (f" Networks need {needs}." if needs else "") + "\n"]
-    return "\n".join([*lines, f"Source: {_line(entry.source)}.\n", *_axes(entry.axes)])
+    return "\n".join([*lines, f"Source: {_line(entry.source)}.\n", *_axes(entry.options)])
 
 
 def _plot(entry: Plot) -> str:

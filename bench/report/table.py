@@ -13,6 +13,7 @@ from bench.analysis.claims import ClaimResult, ComparisonResult
 from bench.analysis.summary import Summary
 from bench.display.names import axis_text, shared_words, short_name
 from bench.display.numbers import DELTA, Shown, heading, show, spread_words, style_of
+from bench.display.tuning import tuning_objects
 from bench.display.wording import EMPTY
 from bench.report.choice import EVERYTHING, WHOLE, Choice, Layout, ShownColumn, layout_of
 from bench.report.fields import cells, csv_columns, csv_values, ends, json_object, number
@@ -181,10 +182,11 @@ def _parsed(text: str) -> bool | int | float | str | None:
 
 
 def json_lines(layout: Layout) -> str:
-    """An object per variant and metric, one a line, with all samples and their seeds; then exclusions and claims."""
+    """An object per variant and metric, one a line, with all samples and seeds; then searches, exclusions, claims."""
     pairs = ((variant, cell) for variant in layout.variants for cell in cells(layout.summary, variant))
     objects = [
         *(_json_cell(layout, variant, json_object(cell, layout.choice.delta)) for variant, cell in pairs),
+        *tuning_objects(layout.results.tuning),
         *_json_excluded(layout.summary),
         *_json_claims(layout),
     ]

@@ -6,9 +6,12 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bench.registry.entries import FRACTION
+from bench.spec.numeric import ANYWHERE, DEFAULTS
+
 CONDITIONS = (
     "task", "dataset", "fingerprint", "shape", "recipe", "batch", "dtype", "device", "threads", "layout", "compile",
-    "graph", "machine", "clock", "weights", "files",
+    "graph", "numeric", "held_back", "machine", "clock", "weights", "files",
 )  # fmt: skip
 """The settings that a number depends on. They are parts of its key, except `clock`, which the detail of a time states.
 
@@ -45,8 +48,13 @@ def chosen(parts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def stated(conditions: Mapping[str, Any]) -> dict[str, Any]:
-    """The conditions that an ablation file decides."""
-    return {name: value for name, value in conditions.items() if name not in OF_A_PLACE}
+    """The conditions that an ablation file decides, with the defaults that a key leaves out."""
+    present = {name: value for name, value in conditions.items() if name not in OF_A_PLACE}
+    if "dtype" in present:
+        present["numeric"] = {name: DEFAULTS[name] for name in ANYWHERE} | dict(present.get("numeric", {}))
+    if "dataset" in present:
+        present["dataset"] = {FRACTION.name: FRACTION.default} | dict(present["dataset"])
+    return present
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

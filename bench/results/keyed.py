@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.registry.catalogue import DECLARED, CatalogueError
 from bench.results.freshness import ABSENT, DIGITS
-from bench.results.keys import Request, files_behind
+from bench.results.keys import WEIGHTS, Request, files_behind
 from bench.results.sources import text_of
 
 Paths = tuple[str, ...]
@@ -51,12 +51,14 @@ def keyed(requests: Sequence[Request], plugins: tuple[str, ...]) -> Keyed:
 
 
 def _named(request: Request) -> Iterator[tuple[str, str]]:
-    """The files that the parts of a key name: of `File` axes, of `file:PATH`, and of environment variables."""
+    """The files that the parts of a key name: of `File` axes, of `file:PATH`, of weights, and of variables."""
     for name, digest in request.parts.get("file", {}).items():
         yield os.path.abspath(name), _short(digest)
     for name, digest in request.parts.get("weights", {}).items():
         if name.startswith("file:"):
             yield os.path.abspath(name.removeprefix("file:")), _short(digest)
+    if request.weights:
+        yield os.path.abspath(request.weights), _short(request.parts["weights"][WEIGHTS])
     for name, digest in request.parts.get("files", {}).items():
         yield os.path.abspath(os.environ[name]), _short(digest)
 

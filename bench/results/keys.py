@@ -1,9 +1,11 @@
 """Measurements and their keys: a hash of what a measurement's value depends on, and of nothing else.
 
 static    resolved axes, input shape, sources of the family and of the metric, library versions
-speed     all of that, and batch, device, driver, library build, threads, dtype, clock policy, and how a
-          forward pass is run: memory layout, compiled or not, replayed from a CUDA graph or not
-accuracy  all of static, and task, dataset with fingerprint, recipe, seed, dtype, kind of device
+speed     all of that, and batch, device, driver, library build, threads, dtype, clock and numeric policy,
+          and how a forward pass is run: memory layout, compiled or not, replayed from a CUDA graph or not
+accuracy  all of static, and task, dataset with fingerprint, recipe, seed, dtype, kind of device, numeric policy; of a
+          search run the fraction held back; of a training with a budget of time the device, build and threads, as of
+          a speed
 """
 
 from __future__ import annotations
@@ -16,15 +18,20 @@ import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bench.hardware.environment import device_facts, device_kind, torch_build
 from bench.registry import Axis, Entry, Metric, RegistryError, targets
-from bench.registry.catalogue import declarations, package_folder, source_of
+from bench.registry.catalogue import Source, declarations, package_folder, source_of
+from bench.registry.entries import FRACTION
+from bench.registry.foreign import is_foreign
 from bench.registry.versions import library_version
 from bench.results.sources import closure, code_digest, digest, file_digest, libraries
+from bench.results.weights import Named
 from bench.spec.ablation import Ablation
 from bench.spec.variant import Variant
+from bench.spec.weights import weights_of
 from bench.spec.workload import Workload
 
 Fingerprint = Mapping[str, str]
@@ -32,6 +39,15 @@ Fingerprint = Mapping[str, str]
 
 KINDS = ("static", "speed", "accuracy")
 """Kinds of metrics, in the order in which they are measured."""
+
+SUBSET = "order by hash, 1"
+"""How a fraction of the training split is chosen (`bench.data.subset`); a new method makes its training runs due."""
+
+HELD_BACK = "order by hash, 1"
+"""How a search holds a fraction of the training split back; a new method makes the search runs due."""
+
+UNKNOWN = "chosen by the search"
+"""Takes the place of a value of the recipe that a search has still to choose."""
 
 CONTRIBUTIONS = "jackknife of blocks, 1"
 """How contributions are computed; a new method makes the scores that have them due."""
@@ -41,6 +57,7 @@ CONTRIBUTIONS = "jackknife of blocks, 1"
 class Request:
     """One number to measure. `training run` is the key of the training it needs, empty where it needs none.
 
+    `weights` is the file of the weights that training begins with, empty where these are random.
     `shared` are the parts of its key but for the seed: requests that differ only in the seed have one mapping.
     """
 
@@ -51,6 +68,7 @@ class Request:
     kind: str
     seed: int | None
     training_run: str = ""
+    weights: str = ""
     shared: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
@@ -95,14 +113,18 @@ def _shortened(digest: hashlib._Hash) -> str:
 
 
 def requests(
-    ablation: Ablation, fingerprint: Fingerprint | Callable[[Workload], Fingerprint], kinds: Sequence[str] = KINDS
+    ablation: Ablation,
+    fingerprint: Fingerprint | Callable[[Workload], Fingerprint],
+    kinds: Sequence[str] = KINDS,
+    weights: Mapping[str, Named] = MappingProxyType({}),
 ) -> Iterator[Request]:
     """Every measurement that the ablation asks for: by kind of metric, variants in the ablation's order.
 
     `fingerprint` is that of the dataset, empty where none is used; or what gives it for the workload of a variant.
-    Requests of variants that differ only in what a metric does not depend on have equal keys.
+    Requests of variants that differ only in what a metric does not depend on have equal keys. `weights` are the files
+    behind texts of `train.weights`.
     """
-    maker = _Maker(ablation, fingerprint)
+    maker = _Maker(ablation, fingerprint, weights)
     for kind in kinds:
         metrics = [m for m in ablation.metrics if m.kind == kind]
         for variant in ablation.variants if metrics else ():
@@ -118,11 +140,22 @@ def networks(ablation: Ablation) -> list[Request]:
     return [maker.network(variant) for variant in ablation.variants]
 
 
+OF_BOTH = ("code", "libraries", "file", "weights")
+"""Parts of a score's key to which the training and the metric each add."""
+WEIGHTS = "train.weights"
+"""What the digest of the weights that training begins with is called in a key."""
+
+
 class _Maker:
     """Makes the measurements of one ablation; what they share is computed once."""
 
-    def __init__(self, ablation: Ablation, fingerprint: Fingerprint | Callable[[Workload], Fingerprint]) -> None:
-        self.ablation = ablation
+    def __init__(
+        self,
+        ablation: Ablation,
+        fingerprint: Fingerprint | Callable[[Workload], Fingerprint],
+        weights: Mapping[str, Named] = MappingProxyType({}),
+    ) -> None:
+        self.ablation, self.weights = ablation, weights
         self.fingerprint = fingerprint if callable(fingerprint) else lambda work: fingerprint
         self.registries = declarations(ablation.plugins)
         self.code = functools.cache(self._code)
@@ -135,7 +168,7 @@ class _Maker:
         if metric.kind == "speed":
             parts |= self.speed(variant)
         work = self.ablation.workload_of(variant)
-        return Request(hashed(parts), variant, work, metric.name, metric.kind, None, "", parts)
+        return Request(hashed(parts), variant, work, metric.name, metric.kind, None, shared=parts)
 
     def scores(self, variant: Variant, metrics: Sequence[Metric]) -> Iterator[Request]:
         """The requests of a variant's accuracy metrics: by seed, then by metric."""
@@ -148,10 +181,27 @@ class _Maker:
         self, variant: Variant, metric: Metric, training: Mapping[str, Any], runs: Sequence[str]
     ) -> Iterator[Request]:
         own, work, seeds = self.static(variant, metric), self.ablation.workload_of(variant), self.ablation.seeds
-        shared = {**training, **own, **{part: training[part] | own[part] for part in ("code", "libraries")}}
+        shared = {
+            **training,
+            **own,
+            **{part: training[part] | own.get(part, {}) for part in OF_BOTH if part in training},
+        }
         shared |= {"contributions": CONTRIBUTIONS} if metric.reads_units else {}
         for key, seed, run in zip(keys_by_seed(shared, seeds), seeds, runs, strict=True):
-            yield Request(key, variant, work, metric.name, metric.kind, seed, run, shared)
+            yield Request(key, variant, work, metric.name, metric.kind, seed, run, self.file(variant), shared)
+
+    def file(self, variant: Variant) -> str:
+        """The file of the weights that a variant's training begins with; empty where there is none."""
+        text = self.ablation.recipe_of(variant).weights
+        return self.weights[text].path if text is not None and text in self.weights else ""
+
+    def initial(self, variant: Variant) -> dict[str, Any]:
+        """The content of the file of weights, and how it is read; nothing where the weights are random."""
+        text = self.ablation.recipe_of(variant).weights
+        if text is None:
+            return {}
+        digest = self.weights[text].digest if text in self.weights else None
+        return {WEIGHTS: digest, **{f"{WEIGHTS} {name}": value for name, value in weights_of(text).options.items()}}
 
     def network(self, variant: Variant) -> Request:
         work, code = self.ablation.workload_of(variant), self.code(variant.architecture)
@@ -178,7 +228,7 @@ class _Maker:
         """Digests of the sources behind a family and `entries`, and the versions of the libraries they import."""
         modules = _entry_modules(architecture, entries, self.ablation.plugins)
         family = targets.declared(architecture, self.ablation.plugins)
-        foreign = () if "architecture" in modules else (family.module,)
+        foreign = () if "architecture" in modules else LIBRARIES.get(family.module, (family.module,))
         versions = {"python": platform.python_version().rpartition(".")[0]} | dict(
             libraries(tuple(modules.values()), foreign)
         )
@@ -186,36 +236,60 @@ class _Maker:
 
     def speed(self, variant: Variant) -> dict[str, Any]:
         work = self.ablation.workload_of(variant)
-        machine = {**device_facts(work.device), "build": torch_build()}
-        how = {"layout": work.layout, "compile": work.compile, "graph": work.graph}
-        return {"batch": work.batch, "dtype": work.dtype, "threads": work.threads, "machine": machine, **how}
+        how = {"layout": work.layout, "compile": work.compile, "graph": work.graph, **_numeric(work)}
+        return {"batch": work.batch, "dtype": work.dtype, **_machine(work), **how}
 
     def training(self, variant: Variant) -> dict[str, Any]:
         """What a trained network depends on besides the seed: everything but the metric that is read off it."""
-        work = self.ablation.workload_of(variant)
+        work, held_back = self.ablation.workload_of(variant), self.ablation.held_back
         task, dataset = self.registries.tasks.get(work.task), self.registries.datasets.get(work.dataset)
-        code = self.code(variant.architecture, task, dataset)
+        code, recipe = self.code(variant.architecture, task, dataset), self.ablation.recipe_of(variant)
+        named = self.named(variant, (dataset.axes, dict(work.dataset_axes)))
+        initial = self.initial(variant)
+        weights = {**named.get("weights", {}), **initial}
+        further = (instrument("budget") if recipe.flops else {}) | (instrument("weights") if initial else {})
         return {
             "architecture": variant.architecture,
             "axes": variant.values,
             "shape": list(work.shape),
-            "code": code["code"] | instrument("training"),
+            "code": code["code"] | instrument("training") | further,
             "libraries": code["libraries"],
             "task": work.task,
             "dataset": {"name": work.dataset, **dict(work.dataset_axes)},
             "fingerprint": dict(self.fingerprint(work)),
-            "recipe": self.ablation.recipe_of(variant).model_dump(),
+            "recipe": self.recipe(variant),
             "dtype": work.dtype,
             "device": device_kind(work.device),
-            **self.named(variant, (dataset.axes, dict(work.dataset_axes))),
+            **(_machine(work) if recipe.seconds else {}),
+            **_numeric(work),
+            **named,
+            **({"weights": weights} if weights else {}),
             **_named_files(task.files),
+            **({"subset": SUBSET} if FRACTION.name in dict(work.dataset_axes) else {}),
+            **({"held_back": {"fraction": held_back, "method": HELD_BACK}} if held_back else {}),
         }
+
+    def recipe(self, variant: Variant) -> dict[str, Any]:
+        """How a variant is trained; what a search that has not ended will choose is not a value that anything has."""
+        fields = self.ablation.recipe_of(variant).parts()
+        searched = self.ablation.tune.names if self.ablation.tune and self.ablation.waits(variant) else ()
+        return {**fields, **dict.fromkeys((name.partition(".")[2] for name in searched), UNKNOWN)}
 
     def named(self, variant: Variant, *more: tuple[Sequence[Axis], Mapping[str, Any]]) -> dict[str, Any]:
         """Digests of the files that axes name, and what stands behind `file:PATH` and `package:NAME`."""
         pairs = ((self.axes(variant.architecture), variant.values), *more)
         files = [path for axes, values in pairs for path in named_files(axes, values)]
         return _weights(variant) | ({"file": {path: file_digest(Path(path)) for path in files}} if files else {})
+
+
+def _machine(work: Workload) -> dict[str, Any]:
+    """What times depend on: the device, the build of torch, and the threads."""
+    return {"threads": work.threads, "machine": {**device_facts(work.device), "build": torch_build()}}
+
+
+def _numeric(work: Workload) -> dict[str, Any]:
+    """The numeric policy; nothing where it is PyTorch's on a device without TF32."""
+    return {"numeric": work.numeric} if work.numeric else {}
 
 
 def _weights(variant: Variant) -> dict[str, Any]:
@@ -249,10 +323,8 @@ def refuse_missing_files(ablation: Ablation) -> None:
     families = {name: targets.declared(name, ablation.plugins) for name in names}
     for variant in ablation.variants:
         _refuse_missing(families[variant.architecture], variant.values)
-    if ablation.trains:
-        dataset = declarations(ablation.plugins).datasets.get(ablation.workload.dataset)
-        for work in ablation.workloads:
-            _refuse_missing(dataset, dict(work.dataset_axes))
+    for work in ablation.workloads if ablation.trains else ():
+        _refuse_missing(declarations(ablation.plugins).datasets.get(work.dataset), dict(work.dataset_axes))
 
 
 def _refuse_missing(entry: Entry, values: Mapping[str, Any]) -> None:
@@ -267,18 +339,31 @@ def _entry_modules(architecture: str, entries: Sequence[Entry], plugins: Sequenc
     """Role -> (module, file) of a family, where it is not of a zoo, and of `entries`."""
     source = targets.source(targets.declared(architecture, plugins), plugins)
     sources = {"architecture": source} if source else {}
+    sources |= {"outputs": Source(*_own(OUTPUTS))} if is_foreign(architecture) else {}
     sources |= {type(entry).__name__.lower(): source_of(entry, plugins) for entry in entries}
     return {role: (source.module, source.path) for role, source in sources.items()}
 
 
+OUTPUTS = "bench.registry.outputs"
+"""The module that says which output of a network is scored, where no registered architecture says so."""
+LIBRARIES: Mapping[str, tuple[str, ...]] = {"smp": ("segmentation_models_pytorch", "timm")}
+"""The libraries behind a zoo, where it is not called like its library or has encoders of another one."""
+
 INSTRUMENTS = {
     "subject": (("bench.hardware.subject", False), ("bench.sweep.subjects", False)),
     "signature": (("bench.sweep.signature", True),),
+    "budget": (
+        ("bench.structure.costs", True),
+        ("bench.hardware.subject", False),
+        ("bench.sweep.subjects", False),
+        ("bench.spec.budget", False),
+    ),
     "training": (
         ("bench.training.loop", True),
         ("bench.sweep.training_run", False),
         ("bench.metrics.effective_receptive_field", False),
     ),
+    "weights": (("bench.training.weights", True),),
 }
 """Modules of ours that take part in every measurement of a kind, by role; True: with all that they import."""
 
@@ -294,7 +379,11 @@ def instrument(role: str) -> dict[str, dict[str, str]]:
 
 def _instrument_files(role: str) -> Iterator[tuple[str, Path, bool]]:
     for module, whole in INSTRUMENTS[role]:
-        yield module, package_folder("bench").joinpath(*module.split(".")[1:]).with_suffix(".py"), whole
+        yield *_own(module), whole
+
+
+def _own(module: str) -> tuple[str, Path]:
+    return module, package_folder("bench").joinpath(*module.split(".")[1:]).with_suffix(".py")
 
 
 @functools.cache

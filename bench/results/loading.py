@@ -26,6 +26,7 @@ from bench.results.measurement import Evaluation, Record
 from bench.results.results import Results
 from bench.results.signature import Signature
 from bench.results.store import Store, is_damaged
+from bench.results.tuned import Tuning
 from bench.spec.ablation import Ablation
 from bench.spec.variant import Variant
 
@@ -54,8 +55,11 @@ def load_results(
     store: Store | None,
     bundle: Path | None = None,
     evaluations: bool = True,
+    tuning: Tuning | None = None,
 ) -> Results:
     """Everything that is stored of these requests, variants named as this ablation names them.
+
+    `tuning` is what the search over the recipe gave, where the ablation has one.
 
     `store` None reads the bundle alone. `bundle` is a bundle's folder; default: `results/reference/NAME` of the
     project, or of fovbench for an ablation of its own. Without `evaluations` those of the store stay unread.
@@ -63,7 +67,8 @@ def load_results(
     """
     stored = stored_of(ablation, requests, store, bundle, evaluations)
     remarks = (*stored.notes, *ablation.remarks, *stored.origin)
-    return results_of(ablation, requests, stored, tuple(dict.fromkeys(remark for remark in remarks if remark)))
+    notes = tuple(dict.fromkeys(remark for remark in remarks if remark))
+    return replace(results_of(ablation, requests, stored, notes), tuning=tuning)
 
 
 def stored_of(
@@ -91,8 +96,8 @@ def _joined(local: Stored, committed: Stored) -> Stored:
 
 
 def _of_store(ablation: Ablation, requests: Sequence[Request], store: Store, evaluations: bool) -> Stored:
-    stored = {r.measurement.key: r for r in store.records(each.key for each in requests) if not is_damaged(r)}
-    records = [_renamed(stored[request.key], request) for request in requests if request.key in stored]
+    stored = (record for record in store.records(each.key for each in requests) if not is_damaged(record))
+    records = named_by(requests, stored)
     note = store.note(ablation.name)
     signatures = stored_signatures(ablation, store)
     runs = _evaluations(requests, store) if evaluations else {}
@@ -108,6 +113,12 @@ def _damage(store: Store, requests: Sequence[Request]) -> Iterator[str]:
             yield f"the measurement {names[key]}, key {key}, is damaged and left out; bench run makes it again"
         else:
             yield f"{text} and left out"
+
+
+def named_by(requests: Sequence[Request], records: Iterable[Record]) -> list[Record]:
+    """The record of each request that has one, in the order of the requests and named as they name it."""
+    by_key = {record.measurement.key: record for record in records}
+    return [_renamed(by_key[request.key], request) for request in requests if request.key in by_key]
 
 
 def _renamed(record: Record, request: Request) -> Record:
@@ -213,10 +224,9 @@ def _contributions(records: Iterable[Record]) -> dict[tuple[str, str, int], np.n
 
 def _provenance(ablation: Ablation, records: Sequence[Record]) -> dict[str, Any]:
     work = ablation.workload
-    registries = declarations(ablation.plugins)
     workload = {"shape": list(work.shape), "batch": work.batch, "device": work.device, "dtype": work.dtype}
-    recipe = ablation.recipe.model_dump() if ablation.trains else {}
-    dataset = _dataset(registries.datasets.get(work.dataset), ablation) if work.dataset else {}
+    recipe = ablation.recipe.stated() if ablation.trains else {}
+    dataset = _datasets(ablation) if work.dataset else {}
     return {
         "command": shlex.join(_command(ablation)),
         "file": _relative(ablation.path),
@@ -262,10 +272,19 @@ def _relative(path: str) -> str:
     return place.relative_to(Path.cwd()).as_posix() if inside else place.name
 
 
-def _dataset(entry: Any, ablation: Ablation) -> Mapping[str, Any]:
-    train, evaluation = entry.splits[:2]
-    facts = {"name": entry.name, "licence": entry.licence, "source": entry.source}
-    return {**facts, "train": train, "evaluation": evaluation, **dict(ablation.workload.dataset_axes)}
+def _datasets(ablation: Ablation) -> Mapping[str, Any]:
+    """What the report says of the dataset of the baseline with its options; of several datasets, what each is."""
+    registry = declarations(ablation.plugins).datasets
+    entries = [registry.get(name) for name in dict.fromkeys(work.dataset for work in ablation.workloads)]
+    facts = {
+        "name": [entry.name for entry in entries],
+        "licence": [entry.licence for entry in entries],
+        "source": [entry.source for entry in entries],
+        "train": [entry.splits[0] for entry in entries],
+        "evaluation": [entry.splits[1] for entry in entries],
+    }
+    texts = {name: "; ".join(dict.fromkeys(values)) for name, values in facts.items()}
+    return {**texts, **dict(ablation.workload.dataset_axes)}
 
 
 def _environment(records: Sequence[Record]) -> dict[str, Any]:

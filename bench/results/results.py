@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bench.results.failures import Failure
 from bench.results.measurement import Evaluation
 from bench.results.signature import Signature
+from bench.results.tuned import Tuning
 from bench.spec.claims import Statement
 from bench.spec.variant import Variant
 
@@ -40,6 +41,7 @@ class Results:
     `failures`       the failed measurements with their tracebacks
     `plugins`        the plug-ins of the ablation, which may bring figures
     `bundled`        kind of metric -> the bundle's folder, of the kinds whose numbers do not come from the local store
+    `tuning`         what the search over the recipe gave by variant; None where the ablation has none
     `notes`          remarks on this reading: what does not come from the local store, what a person allowed
     """
 
@@ -65,6 +67,12 @@ class Results:
     failures: tuple[Failure, ...] = ()
     plugins: tuple[str, ...] = ()
     contributions: Mapping[tuple[str, str, int], np.ndarray[Any, np.dtype[np.float64]]] = field(default_factory=dict)
+    tuning: Tuning | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The axes and settings that have a column in tables: those that vary, and those that a search chose."""
+        return tuple(dict.fromkeys((*self.varied, *(self.tuning.names if self.tuning else ()))))
 
     @property
     def missing(self) -> int:

@@ -26,7 +26,8 @@ from bench.registry.versions import library_version
 OURS = ("bench", "architectures")
 # They hold names and values, no arithmetic; what they hold is part of the key by value.
 VOCABULARY = frozenset(
-    {"bench", "bench.registry", "bench.results.measurement", "bench.spec.recipe"}
+    {"bench", "bench.registry", "bench.results.measurement"}
+    | {f"bench.spec.{name}" for name in ("numeric", "recipe", "workload")}
     | {f"bench.registry.{name}" for name in ("axes", "entries", "errors", "published")}
 )
 

@@ -17,6 +17,7 @@ metrics: [params, macs, miou]
 main: miou                                      # the metric that answers the question
 workload: {dataset: camvid, shape: [3, 120, 160], batch: 8}
 train: {steps: 800}
+tune: {over: {train.lr: [3e-3, 1e-2]}, on: 0.15}  # every variant gets the same search; see bench.spec.tuning
 seeds: 3
 answers:                                        # the contrasts that answer the question, in order
   - {compare: "stride=8,skips=true", with: "stride=8,skips=false"}
@@ -32,17 +33,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench.registry import Metric, RegistryError, suggestion
+from bench.registry import Metric, RegistryError, suggestion, text_of
 from bench.registry.builtin import all_names, folders, is_builtin, names
+from bench.registry.catalogue import declarations
 from bench.registry.project import located, project, with_project
 from bench.spec.claims import ClaimError, Scope, Statement, parse
 from bench.spec.context import Context
 from bench.spec.expansion import expanded
-from bench.spec.measured import check_size, main_metric, metrics_of, seeds_of, workload_of
+from bench.spec.measured import check_lengths, check_size, main_metric, metrics_of, seeds_of, workload_of
 from bench.spec.recipe import Recipe
 from bench.spec.references import VariantError, find_variant
 from bench.spec.schema import OLD_KEYS, AblationError, validated, with_new_keys
 from bench.spec.settings import Settings, recipe_with, stated_names, with_effect, workload_with
+from bench.spec.shorthand import with_sections, with_setting_names
+from bench.spec.tuning import Tune, check_runs, tune_of
 from bench.spec.variant import Variant, setting_names
 from bench.spec.workload import Workload
 from bench.spec.yamlfile import Document, parse_value, read
@@ -52,6 +56,8 @@ __all__ = ["Ablation", "AblationError", "find", "load", "names", "override"]
 
 OF_AXES = ("baseline", "vary", "grid", "zip")
 """The sections whose keys are axes."""
+UNTRAINED = ("train.steps", "train.weights", "train.mode")
+"""The settings of the recipe that matter where nothing is trained."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,8 @@ class Ablation:
     names; `main` is the name of the main metric, empty where there is none; `answers` holds the names of two variants
     for each contrast: the one that is compared, and the one that it is compared with. `workload` and `recipe` are those
     of the baseline; `workload_of` and `recipe_of` give those of each variant. `remarks` say what the file may not mean.
+    `tune` is the search over the recipe that every variant gets, and `chosen` what it chose for each: setting -> value.
+    With `held_back`, networks are trained without this fraction of the training split, and judged on it alone.
     """
 
     name: str
@@ -83,6 +91,9 @@ class Ablation:
     main: str = ""
     answers: tuple[tuple[str, str], ...] = ()
     remarks: tuple[str, ...] = ()
+    tune: Tune | None = None
+    chosen: Mapping[Variant, Mapping[str, Any]] = field(default_factory=dict, hash=False)
+    held_back: float = 0.0
 
     @property
     def baseline(self) -> Variant:
@@ -105,15 +116,26 @@ class Ablation:
 
     def workload_of(self, variant: Variant) -> Workload:
         """What a variant is measured on."""
-        return workload_with(self.workload, variant.settings)
+        return workload_with(self.workload, variant.settings, declarations(self.plugins).datasets.get)
 
     def recipe_of(self, variant: Variant) -> Recipe:
-        """How a variant is trained."""
-        return recipe_with(self.recipe, variant.settings)
+        """How a variant is trained; of a variant whose search has not ended, as without it."""
+        return recipe_with(self.recipe, {**variant.settings, **self.chosen.get(variant, {})})
+
+    def waits(self, variant: Variant) -> bool:
+        """Whether the recipe of a variant depends on a search that has not ended."""
+        return self.tune is not None and variant not in self.chosen
 
     def effective_settings(self, variant: Variant) -> dict[str, Any]:
-        """The settings of a variant that any measurement of the ablation depends on."""
-        return with_effect(variant.settings, {metric.kind for metric in self.metrics})
+        """The settings of a variant that any measurement of the ablation depends on.
+
+        Where a variant is not trained, its recipe is the weights that it has and the precision mode.
+        """
+        recipe, settings = self.recipe_of(variant), variant.settings
+        if not recipe.trains:
+            settings = {n: v for n, v in settings.items() if not n.startswith("train.") or n in UNTRAINED}
+        kinds, device = {metric.kind for metric in self.metrics}, self.workload_of(variant).device
+        return with_effect(settings, kinds, device, recipe.seconds is not None)
 
     @property
     def workloads(self) -> tuple[Workload, ...]:
@@ -139,7 +161,7 @@ def load(path: str | Path, overrides: Sequence[str] = (), plugins: Sequence[str]
     worked.
     """
     file = find(path)
-    document = _with_defaults(override(with_new_keys(read(file)), overrides))
+    document = with_sections(_with_defaults(override(_extended(file), overrides)))
     context = Context(document, validated(document), with_project(plugins))
     ablation = replace(_checked(context, _name(file)), overrides=tuple(overrides))
     reader = _Texts(context, ablation.scope, frozenset(text.partition("=")[0].split(".")[0] for text in overrides))
@@ -150,6 +172,12 @@ def load(path: str | Path, overrides: Sequence[str] = (), plugins: Sequence[str]
         answers=reader.answers(),
         claims=reader.claims(),
     )
+
+
+def from_document(document: Document, plugins: Sequence[str], name: str) -> Ablation:
+    """The ablation of a document that is no file, without labels, answers and claims. Raises AblationError."""
+    document = with_sections(document)
+    return _checked(Context(document, validated(document), with_project(plugins)), name)
 
 
 def find(path: str | Path) -> Path:
@@ -171,6 +199,46 @@ def find(path: str | Path) -> Path:
     )
 
 
+JOINED = ("train", "workload")
+"""The sections that a file which extends another states field by field."""
+
+
+def _extended(file: Path, chain: tuple[Path, ...] = ()) -> Document:
+    """The document of a file, with the keys of the one that it `extends`, where it does. Raises AblationError."""
+    document = with_new_keys(read(file))
+    name = document.data.get("extends")
+    if name is None:
+        return document
+    where = document.at(["extends"])
+    if not isinstance(name, str) or not name:
+        raise AblationError(f"{where}: 'extends' is the name of an ablation, or a file, not {text_of(name)}")
+    base = _base_of(file, name, where)
+    if base.resolve() in (file.resolve(), *chain):
+        raise AblationError(f"{where}: '{name}' extends this file in turn")
+    return _joined(document, _extended(base, (*chain, file.resolve())))
+
+
+def _base_of(file: Path, name: str, where: str) -> Path:
+    """The file that is extended: of the same folder, or found as on a command line. Raises AblationError."""
+    beside = file.parent / (name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
+    if beside.is_file():
+        return beside
+    try:
+        return find(name)
+    except AblationError as error:
+        raise AblationError(f"{where}: {error}") from None
+
+
+def _joined(document: Document, base: Document) -> Document:
+    """The keys of both; where both have one, that of the document, of the sections in JOINED field by field."""
+    data = {**base.data, **document.data}
+    for name in JOINED:
+        parts = [each.data.get(name, {}) for each in (base, document)]
+        if name in data and all(isinstance(part, dict) for part in parts):
+            data[name] = {**parts[0], **parts[1]}
+    return replace(document, data=data, base=base)
+
+
 def _name(file: Path) -> str:
     """The name of an ablation, which is that of its folder under `reports/`. Raises AblationError for an unsafe one."""
     name = file.stem
@@ -190,6 +258,8 @@ def override(document: Document, overrides: Sequence[str]) -> Document:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise AblationError(f"--set {text}: write it as key=value, for instance train.steps=50")
+        if key == "extends":
+            raise AblationError(f"--set {text}: only a file extends another; name that file on the command line")
         *sections, last = _sections(key)
         inner = data
         for section in sections:
@@ -197,7 +267,7 @@ def override(document: Document, overrides: Sequence[str]) -> Document:
             if not isinstance(inner, dict):
                 raise AblationError(f"--set {text}: '{section}' holds no keys")
         inner[last] = parse_value(value)
-    return Document(document.path, data, document.positions)
+    return replace(document, data=data)
 
 
 def _with_defaults(document: Document) -> Document:
@@ -206,7 +276,7 @@ def _with_defaults(document: Document) -> Document:
     if device is None or is_builtin(document.path) or not isinstance(workload, dict):
         return document
     data = {**document.data, "workload": {"device": device, **workload}}
-    return Document(document.path, data, document.positions)
+    return replace(document, data=data)
 
 
 def _sections(key: str) -> list[str]:
@@ -226,11 +296,16 @@ def _copied(data: Any) -> Any:
 def _checked(context: Context, name: str) -> Ablation:
     """The ablation without its overrides, claims, answers and `labels:`."""
     architecture = context.architecture(context.file.architecture, ["architecture"])
+    context = with_setting_names(context, architecture)
     metrics = metrics_of(context, architecture)
     context = _with_settings(context, workload_of(context, architecture, metrics))
     expansion = expanded(context, architecture, context.settings.workload)
     seeds = seeds_of(context)
+    check_lengths(context, expansion.variants)
+    tune = tune_of(context, metrics, architecture.task, [*expansion.variants[0].settings], seeds)
     check_size(context, len(expansion.variants), metrics, len(seeds))
+    if tune:
+        check_runs(context, tune, len(expansion.variants))
     return Ablation(
         name=name,
         path=context.document.path,
@@ -246,7 +321,11 @@ def _checked(context: Context, name: str) -> Ablation:
         timeout=context.file.timeout,
         plugins=context.plugins,
         labels=expansion.labels,
-        remarks=tuple(_remarks(context, expansion.varied, metrics)),
+        remarks=(
+            *_remarks(context, expansion.varied, metrics),
+            *_untrained(context, expansion.variants, metrics, seeds),
+        ),
+        tune=tune,
     )
 
 
@@ -255,8 +334,10 @@ def _with_settings(context: Context, workload: Workload) -> Context:
 
     Raises AblationError for a setting of `baseline` that does not exist, or that its section states too.
     """
-    options = context.registries.datasets.get(workload.dataset).axes if workload.dataset else ()
-    settings = Settings(context.file.train, workload, options)
+    datasets = context.registries.datasets
+    options = datasets.get(workload.dataset).options if workload.dataset else ()
+    names = tuple(each.name for each in datasets if each.task == workload.task) if workload.dataset else ()
+    settings = Settings(context.file.train, workload, options, names)
     baseline: dict[str, Any] = {}
     for name in setting_names(context.file.baseline):
         path = ["baseline", name]
@@ -267,10 +348,10 @@ def _with_settings(context: Context, workload: Workload) -> Context:
         if name in stated_names(context.file):
             raise context.error(path, f"'{name}' is stated in 'baseline' and in its own section; keep one of the two")
     try:
-        changed = workload_with(workload, baseline)
+        changed = workload_with(workload, baseline, datasets.get)
     except ValueError as error:
         raise context.error(["baseline"], error) from None
-    return replace(context, settings=Settings(recipe_with(context.file.train, baseline), changed, options))
+    return replace(context, settings=Settings(recipe_with(context.file.train, baseline), changed, options, names))
 
 
 def _remarks(context: Context, varied: Sequence[str], metrics: Sequence[Metric]) -> Iterator[str]:
@@ -284,6 +365,29 @@ def _remarks(context: Context, varied: Sequence[str], metrics: Sequence[Metric])
             f"'workload.batch' ({'an axis' if 'workload.batch' in varied else batches[0]}) is the batch of speed "
             f"metrics only; training runs have batches of {batches[1]}, which train.batch sets"
         )
+
+
+def _untrained(
+    context: Context, variants: Sequence[Variant], metrics: Sequence[Metric], seeds: Sequence[int]
+) -> Iterator[str]:
+    """What `train: none` means for the numbers of a table."""
+    recipes = {variant: recipe_with(context.settings.recipe, variant.settings) for variant in variants}
+    untrained = [variant for variant, recipe in recipes.items() if not recipe.trains]
+    if not untrained or not any(metric.kind == "accuracy" for metric in metrics):
+        return
+    which = "no variant is" if len(untrained) == len(variants) else f"not all variants are: {_listed(untrained)} not"
+    if len(seeds) > 1:
+        yield (
+            f"{which} trained (train: none), so that the seeds of such a variant repeat one evaluation; "
+            "their spread is no training noise"
+        )
+    bare = [variant for variant in untrained if recipes[variant].weights is None]
+    if bare:
+        yield f"{_listed(bare)} without training (train: none) and without 'weights': evaluated as the builder made it"
+
+
+def _listed(variants: Sequence[Variant]) -> str:
+    return ", ".join(variant.name for variant in variants[:3]) + (" ..." if len(variants) > 3 else "")
 
 
 class _Texts:

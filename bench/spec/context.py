@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from bench.registry import Architecture, Registries, RegistryError, suggestion
 from bench.registry.catalogue import declarations, plugin_source
+from bench.registry.foreign import fitted, is_foreign
 from bench.registry.project import FILE, located
 from bench.registry.targets import ZOOS, declared
 from bench.spec.schema import AblationError, AblationFile
@@ -40,9 +42,27 @@ class Context:
             how = f"allow it with --plugin {file}, or under plugins in the project's {FILE}"
             raise self.error(path, f"'{name}' would run code from {file}; {how}")
         try:
-            return declared(name, self.plugins)
+            entry = declared(name, self.plugins)
         except RegistryError as error:
             raise self.error(path, error) from None
+        return fitted(entry, self.task) if is_foreign(name) else entry
+
+    @cached_property
+    def task(self) -> str:
+        """What the file's networks are for: the task of its dataset, of a registered architecture, of its metrics.
+
+        Empty where none of them says so.
+        """
+        file, names = self.file, self.registries
+        dataset = file.workload.dataset or file.baseline.get("workload.dataset")
+        dataset = dataset.get("name") if isinstance(dataset, dict) else dataset
+        if isinstance(dataset, str) and dataset in names.datasets:
+            return names.datasets.get(dataset).task
+        families = [file.architecture, *(each.architecture for each in file.compare_with)]
+        registered = [names.architectures.get(each).task for each in families if each in names.architectures]
+        metrics = [names.metrics.get(each).tasks for each in file.metrics if each in names.metrics]
+        single = [tasks[0] for tasks in metrics if len(tasks) == 1]
+        return next(iter([*registered, *single]), "")
 
     def _allowed(self, name: str) -> bool:
         """Whether looking the name up runs no code, or only code of a plug-in that was named."""
@@ -68,15 +88,16 @@ class Context:
 
     def axis(self, architecture: Architecture, name: str, path: Sequence[Any]) -> Parser:
         """An axis of the architecture, or a setting. Raises AblationError where there is none of that name."""
-        axes = {axis.name: axis for axis in architecture.axes}
-        if name in axes:
-            return axes[name]
+        axis = architecture.axis(name)
+        if axis is not None:
+            return axis
         if name.startswith(SETTINGS):
             try:
                 return self.settings.axis(name)
             except RegistryError as error:
                 raise self.error(path, error) from None
-        raise self.error(path, f"'{architecture.name}' has no axis '{name}'{self._hint(name, list(axes))}")
+        axes = [each.name for each in architecture.axes]
+        raise self.error(path, f"'{architecture.name}' has no axis '{name}'{self._hint(name, axes)}")
 
     def _hint(self, name: str, axes: Sequence[str]) -> str:
         """The axis or setting that may be meant: `lr` is `train.lr`."""

@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.registry import Architecture, RegistryError, resolve, text_of
+from bench.registry import Architecture, RegistryError, text_of
+from bench.registry.foreign import OUTPUT, is_fitted, required
 from bench.spec.context import Context
 from bench.spec.settings import all_names, workload_with
 from bench.spec.variant import Variant, setting_names
@@ -71,27 +72,45 @@ def _with_required(context: Context, architecture: Architecture, workload: Workl
     for part in path:
         section = section[part] if isinstance(part, int) else getattr(section, part)
     context.check_values(architecture, section, path)
+    section = _with_output(context, architecture, section, path)
     own = _workload(context, section, path) if setting_names(section) else workload
     for name, value in _required(context, architecture, own).items():
         if section.get(name, value) != value:
-            message = f"'{workload.dataset}' needs {name}: {text_of(value)}; leave '{name}' out to have it set"
+            message = f"'{own.dataset}' needs {name}: {text_of(value)}; leave '{name}' out to have it set"
             raise context.error([*path, name], message)
         section = {**section, name: value}
     return dict(section)
 
 
+def _with_output(
+    context: Context, architecture: Architecture, section: Mapping[str, Any], path: Sequence[Any]
+) -> Mapping[str, Any]:
+    """The axes with the output that the key `output` beside the architecture names."""
+    above = path[:-1]
+    output = (context.file.compare_with[above[-1]] if above else context.file).output
+    if output is None:
+        return section
+    if not is_fitted(architecture):
+        message = f"'output' is for networks of libraries and files; '{architecture.name}' has one output"
+        raise context.error([*above, "output"], message)
+    if OUTPUT in section:
+        raise context.error([*path, OUTPUT], "'output' is stated twice; keep one of the two")
+    return {**section, OUTPUT: output}
+
+
 def _required(context: Context, architecture: Architecture, workload: Workload) -> dict[str, Any]:
     """The axes that the dataset requires of this architecture, with their values."""
     dataset = context.registries.datasets.get(workload.dataset) if workload.dataset else None
-    axes, own = {axis.name for axis in architecture.axes}, dict(workload.dataset_axes)
-    return {name: own.get(name, v) for name, v in (dataset.requires if dataset else {}).items() if name in axes}
+    own = dict(workload.dataset_axes)
+    requires = {name: own.get(name, value) for name, value in (dataset.requires if dataset else {}).items()}
+    return required(architecture, requires, workload.shape[0] if dataset else None)
 
 
 def _fitting(
     context: Context, architecture: Architecture, axes: dict[str, Any], chosen: Mapping[str, Any], path: Sequence[Any]
 ) -> dict[str, Any]:
-    """The axes with what the variant's dataset requires of the network, where an option of the dataset is `chosen`."""
-    if not any(name.startswith("dataset.") for name in chosen):
+    """The axes with what the variant's dataset requires of the network, where it or an option of it is `chosen`."""
+    if not any(name.startswith(("dataset.", "workload.dataset")) for name in chosen):
         return axes
     required = _required(context, architecture, _workload(context, axes, path))
     return {**axes, **{name: value for name, value in required.items() if name not in chosen}}
@@ -100,7 +119,7 @@ def _fitting(
 def _workload(context: Context, axes: Mapping[str, Any], path: Sequence[Any]) -> Workload:
     """What a variant is measured on. Raises AblationError for settings that do not go together."""
     try:
-        return workload_with(context.settings.workload, _settings(context, axes))
+        return workload_with(context.settings.workload, _settings(context, axes), context.registries.datasets.get)
     except ValueError as error:
         raise context.error(path, error) from None
 
@@ -142,8 +161,17 @@ class _Family:
 
     def __init__(self, context: Context, architecture: Architecture, base: dict[str, Any]) -> None:
         self.context, self.file = context, context.file
-        self.architecture, self.base = architecture, base
+        self.architecture, self.base = architecture, {**self.defaults(context, architecture, base), **base}
         self.stated = {*base, *self.file.vary, *self.file.grid, *self.file.zip}
+
+    def defaults(self, context: Context, architecture: Architecture, base: Mapping[str, Any]) -> dict[str, Any]:
+        """What the baseline has of axes that other variants name, where the library shows it."""
+        file = context.file
+        named = [*file.vary, *file.grid, *file.zip, *(name for each in file.exclude for name in each.when)]
+        try:
+            return architecture.defaults([name for name in named if name not in base])
+        except RegistryError as error:
+            raise context.error(["baseline"] if file.baseline else ["architecture"], error) from None
 
     def variants(self) -> tuple[tuple[Variant, ...], tuple[tuple[Variant, str], ...]]:
         """The variants, the baseline first, and the excluded ones with their reasons."""
@@ -178,7 +206,7 @@ class _Family:
 
     def resolved(self, axes: Mapping[str, Any]) -> dict[str, Any]:
         """Every axis and setting with its value, also of a combination that the architecture does not have."""
-        network = resolve(self.architecture.name, self.architecture.axes, _network(axes))
+        network = self.architecture.values(_network(axes))
         return {**network, **_settings(self.context, axes)}
 
     def parsed(self, axis: str, value: Any) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 
 from bench.registry import Architecture, Dataset, Metric, RegistryError, suggestion, text_of
 from bench.spec.context import Context
-from bench.spec.settings import check_shape
+from bench.spec.settings import check_shape, recipe_with, stated_names
+from bench.spec.variant import Variant
 from bench.spec.workload import Workload, check_graph
 
 MAX_SEEDS = 10_000
@@ -109,3 +110,17 @@ def check_size(context: Context, variants: int, metrics: Sequence[Metric], seeds
         advice = f"at most {MAX_MEASUREMENTS:,} are planned: split the ablation, or use fewer seeds or metrics"
         message = f"{counts} with {len(metrics)} metrics are {measurements:,} measurements; {advice}"
         raise context.error(["metrics"], message)
+
+
+def check_lengths(context: Context, variants: Sequence[Variant]) -> None:
+    """Raises AblationError for steps beside a budget, or a training time that is no shorter than the timeout."""
+    over = context.file.tune.over if context.file.tune else {}
+    names = stated_names(context.file) | {*variants[0].settings, *over}
+    if {"train.steps", "train.budget"} <= names:
+        message = "'train.steps' and 'train.budget' are both stated; the length of a training is one of the two"
+        raise context.error(["train"], message)
+    recipes = (recipe_with(context.settings.recipe, variant.settings) for variant in variants)
+    longest = max(recipe.seconds or 0.0 for recipe in recipes)
+    if longest >= context.file.timeout:
+        message = f"trainings of {longest:g} s need more; state a longer 'timeout' than {context.file.timeout:g} s"
+        raise context.error(["timeout"], message)

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bench.registry import suggestion, text_of
+from bench.registry import RegistryError, suggestion, text_of
+from bench.spec.settings import Setting
 from bench.spec.variant import Variant
 from bench.spec.yamlfile import FileError, parse_value
 
@@ -54,6 +55,7 @@ def find_variant(text: str, scope: Scope) -> Variant:
     """The variant that a reference names. Raises VariantError where it names none, or more than one."""
     reference = _parsed(text, scope)
     family = _family(reference.architecture, scope)
+    reference = _written_out(reference, family)
     _check_values(reference, [*family, *(variant for variant, _ in scope.excluded)])
     matches = _matches(reference, family)
     if len(matches) == 1:
@@ -62,6 +64,16 @@ def find_variant(text: str, scope: Scope) -> Variant:
         names = ", ".join(variant.name for variant in matches[:3])
         raise VariantError(f"'{reference}' fits {len(matches)} variants; name more of their axes: {names}")
     raise VariantError(_reason_for_none(reference, family, scope))
+
+
+def _written_out(reference: _Reference, family: Sequence[Variant]) -> _Reference:
+    """The reference with `weights` as the setting, unless the network has an axis of that name, and `none` as steps."""
+    has_axis = any(name == "weights" for name, _ in family[0].axes)
+    names = {} if has_axis else {"weights": "train.weights"}
+    values = {names.get(axis, axis): value for axis, value in reference.values.items()}
+    if values.get("train.steps") == "none":
+        values["train.steps"] = "0"
+    return _Reference(reference.architecture, values)
 
 
 def _family(architecture: str, scope: Scope) -> list[Variant]:
@@ -92,10 +104,11 @@ def _check_values(reference: _Reference, variants: Sequence[Variant]) -> None:
     """Raises VariantError for an axis that the family does not have, or a value that none of its variants has."""
     family = [_value_texts(variant) for variant in variants if variant.architecture == reference.architecture]
     for axis, value in reference.values.items():
-        if axis not in family[0]:
-            hint = suggestion(axis, list(family[0]))
+        axes = list(dict.fromkeys(name for texts in family for name in texts))
+        if axis not in axes:
+            hint = suggestion(axis, axes)
             raise VariantError(f"'{reference.architecture}' has no axis '{axis}'{hint}")
-        values = list(dict.fromkeys(texts[axis] for texts in family))
+        values = list(dict.fromkeys(texts[axis] for texts in family if axis in texts))
         if value not in values:
             raise VariantError(f"no variant here has {axis}={value}{suggestion(value, values)}")
 
@@ -112,7 +125,7 @@ def _parsed(text: str, scope: Scope) -> _Reference:
         axis, equals, value = (part.strip() for part in item.partition("="))
         if not (equals and axis and value) or axis in values:
             raise VariantError(f"'{item.strip()}' in '[{text}]': name each axis once, as axis=value")
-        values[axis] = _canonical(value)
+        values[axis] = _canonical(axis, value)
     return _Reference(values.pop("architecture", architecture), values)
 
 
@@ -133,8 +146,12 @@ def _items(text: str) -> list[str]:
     return items if text.strip() else []
 
 
-def _canonical(text: str) -> str:
+def _canonical(axis: str, text: str) -> str:
+    """The value as names of variants print it; of a field of `train:` in the form of the field: `5m` as `300s`."""
     try:
-        return text_of(parse_value(text))
+        value = parse_value(text)
+        return text_of(Setting(axis).parse(value) if axis.startswith("train.") else value)
     except FileError as error:
         raise VariantError(str(error)) from None
+    except RegistryError:  # no such field or value: what there is, is said where the variants are compared
+        return text_of(value)

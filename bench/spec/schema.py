@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from bench.registry import suggestion, text_of
 from bench.registry.axes import typed_text
 from bench.spec.characters import one_line
+from bench.spec.numeric import TF32
 from bench.spec.recipe import MOST, Recipe
 from bench.spec.workload import Layout
 from bench.spec.yamlfile import Document, FileError
@@ -42,7 +44,10 @@ class CompareWith(_Section):
 
     architecture: str
     axes: dict[str, Any] = {}
+    output: str | int | None = None
     label: Line | None = None
+    weights: Any = None
+    train: Literal["none"] | None = None
 
 
 class Claim(_Section):
@@ -71,13 +76,30 @@ class WorkloadSection(_Section):
     layout: Layout = "contiguous"
     compile: bool = False
     graph: bool = False
+    tf32: TF32 = "conv"
+    cudnn_benchmark: bool = False
+    deterministic: bool = False
+    reduced_precision_reduction: bool = True
+
+
+class TuneSection(_Section):
+    """A search over the recipe that every variant gets before the reported runs; see `bench.spec.tuning`."""
+
+    over: dict[str, list[Any]] = Field(min_length=1)
+    runs: int | None = Field(default=None, ge=1, le=MOST)
+    on: float = Field(default=0.15, gt=0, lt=1)
+    steps: int | float | None = Field(default=None, gt=0, le=MOST)
+    seeds: int | list[int] = 1
+    metric: str = ""
 
 
 class AblationFile(_Section):
     """The keys of an ablation file."""
 
     question: Line
+    extends: str = ""
     architecture: str
+    output: str | int | None = None
     source: OptionalLine = ""
     baseline: dict[str, Any] = {}
     vary: dict[str, list[Any]] = {}
@@ -88,8 +110,10 @@ class AblationFile(_Section):
     labels: dict[str, Line] = {}
     metrics: list[str] = Field(min_length=1)
     main: str = ""
+    weights: Any = None  # written out by bench.spec.shorthand, as in CompareWith
     workload: WorkloadSection = WorkloadSection()
     train: Recipe = Recipe()
+    tune: TuneSection | None = None
     seeds: int | list[int] = 1
     timeout: float = Field(default=3600.0, gt=0, le=1e7, description="seconds that one measurement may take")
     answers: list[Answer] = []
@@ -100,6 +124,7 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     (): AblationFile,
     ("workload",): WorkloadSection,
     ("train",): Recipe,
+    ("tune",): TuneSection,
     ("exclude",): Exclusion,
     ("compare_with",): CompareWith,
     ("answers",): Answer,
@@ -116,7 +141,7 @@ def with_new_keys(document: Document) -> Document:
     positions = {
         (*[OLD_KEYS.get(key, key) for key in path[:1]], *path[1:]): at for path, at in document.positions.items()
     }
-    return Document(document.path, data, positions)
+    return replace(document, data=data, positions=positions)
 
 
 def validated(document: Document) -> AblationFile:
@@ -160,7 +185,8 @@ def _explained(document: Document, path: tuple[Any, ...], errors: Sequence[Any])
 
 def reason(errors: Sequence[Any]) -> str:
     """What pydantic's errors at one place say: what would have worked, and what stands there."""
-    messages = dict.fromkeys(each["msg"][0].lower() + each["msg"][1:] for each in errors)
+    texts = [each["msg"].removeprefix("Value error, ") for each in errors]
+    messages = dict.fromkeys(text[0].lower() + text[1:] for text in texts)
     message = " or ".join(messages).replace(" or input should be ", " or ")
     value = errors[0]["input"]
     shown = _shown(value) if errors[0]["type"].endswith("_type") else text_of(value)

@@ -11,13 +11,14 @@ and `workload:` state, or `baseline`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 
-from bench.registry import Axis, RegistryError, suggestion
+from bench.registry import Axis, Dataset, RegistryError, suggestion
+from bench.spec.numeric import DEFAULTS, effective
 from bench.spec.recipe import Recipe
 from bench.spec.schema import AblationFile, WorkloadSection, reason
 from bench.spec.variant import setting_names
@@ -29,7 +30,8 @@ IMAGE = ("channels", "height", "width")
 MAX_VALUES = 2**31
 """Values of the largest example."""
 
-OF_TRAINING = ("workload.shape", "workload.dtype", "workload.device")
+NUMERIC = tuple(f"workload.{name}" for name in DEFAULTS)
+OF_TRAINING = ("workload.shape", "workload.dtype", "workload.device", *NUMERIC)
 """Fields of the workload that a trained network depends on."""
 
 
@@ -72,28 +74,29 @@ def check_shape(shape: Sequence[int], images: bool) -> None:
 class Settings:
     """The settings that an ablation may name, with the values that its file states for all variants.
 
-    `options` are the axes of the dataset; empty where the ablation has none.
+    `options` are those of the dataset, `datasets` the names of those of its task; empty where it has no dataset.
     """
 
     recipe: Recipe = field(default_factory=Recipe)
     workload: Workload = field(default_factory=lambda: Workload("", "", (), (), 1))
     options: tuple[Axis, ...] = ()
+    datasets: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
         """Every setting, in the order in which the names of variants state them."""
         fields = [f"train.{name}" for name in Recipe.model_fields]
-        fields += [f"workload.{name}" for name in WorkloadSection.model_fields if name != "dataset"]
+        fields += [f"workload.{name}" for name in WorkloadSection.model_fields if name != "dataset" or self.datasets]
         return fields + [f"dataset.{axis.name}" for axis in self.options]
 
     def axis(self, name: str) -> Parser:
         """What takes the values of a setting. Raises RegistryError for a name that is none."""
-        if name == "workload.dataset":
-            raise RegistryError("'workload.dataset' is one for all variants; vary its options, as dataset.OPTION")
         if name not in self.names:
             hint = suggestion(name, self.names)
             none = "" if self.options or not name.startswith("dataset.") else self._without_options()
             raise RegistryError(f"there is no setting '{name}'{none or hint}")
+        if name == "workload.dataset":
+            return Axis(name, "choice", self.workload.dataset, self.datasets)
         section, _, field = name.partition(".")
         if section != "dataset":
             return Setting(name)
@@ -112,7 +115,8 @@ class Settings:
     def _value(self, name: str) -> Any:
         section, _, field = name.partition(".")
         if section == "dataset":
-            return dict(self.workload.dataset_axes)[field]
+            default = next(axis.default for axis in self.options if axis.name == field)
+            return dict(self.workload.dataset_axes).get(field, default)
         return getattr(self.recipe if section == "train" else self.workload, field)
 
 
@@ -122,15 +126,18 @@ def recipe_with(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
     return recipe.model_copy(update=fields) if fields else recipe
 
 
-def workload_with(workload: Workload, settings: Mapping[str, Any]) -> Workload:
-    """The workload with the values of a variant's settings.
+def workload_with(workload: Workload, settings: Mapping[str, Any], dataset: Callable[[str], Dataset]) -> Workload:
+    """The workload with the values of a variant's settings; `dataset` gives the dataset of a name.
 
-    Raises RegistryError for a form of input that the dataset does not have, ValueError for a CUDA graph elsewhere.
+    Raises RegistryError for a form of input or an option that the dataset does not have, ValueError for a CUDA graph
+    elsewhere.
     """
     fields, options = _section(settings, "workload"), _section(settings, "dataset")
     if not fields and not options:
         return workload
-    axes = dict(workload.dataset_axes) | options
+    name = fields.get("dataset", workload.dataset)
+    own = dict(workload.dataset_axes) if name == workload.dataset else {}
+    axes = dataset(name).resolve(own | options) if name else {}
     changed = replace(workload, **fields, dataset_axes=tuple(axes.items()))
     check_shape(changed.shape, images=bool(changed.dataset))
     return changed
@@ -141,19 +148,25 @@ def _section(settings: Mapping[str, Any], section: str) -> dict[str, Any]:
     return {field: value for (head, _, field), value in pairs if head == section}
 
 
-def with_effect(settings: Mapping[str, Any], kinds: Set[str]) -> dict[str, Any]:
-    """The settings that a measurement of one of these kinds of metrics depends on.
+def with_effect(
+    settings: Mapping[str, Any], kinds: Set[str], device: str = "cpu", timed: bool = False
+) -> dict[str, Any]:
+    """The settings that a measurement of one of these kinds of metrics on a device depends on.
 
     The recipe and the dataset matter where networks are trained, the shape everywhere, the rest of the workload where
-    speed is measured; the numeric type and the device for either.
+    speed is measured; the numeric type, the device and what the numeric policy changes on it for either. The threads
+    matter for trainings that are `timed`.
     """
-    return {name: value for name, value in settings.items() if _has_effect(name, kinds)}
+    kinds = {*kinds, *(("timed",) if timed and "accuracy" in kinds else ())}
+    return {name: value for name, value in settings.items() if _has_effect(name, kinds, device)}
 
 
-def _has_effect(name: str, kinds: Set[str]) -> bool:
-    if not name.startswith("workload."):
+def _has_effect(name: str, kinds: Set[str], device: str) -> bool:
+    if name in NUMERIC and not effective(name.partition(".")[2], device):
+        return False
+    if not name.startswith("workload.") or name == "workload.dataset":
         return "accuracy" in kinds
-    trains = "accuracy" in kinds and name in OF_TRAINING
+    trains = ("accuracy" in kinds and name in OF_TRAINING) or ("timed" in kinds and name == "workload.threads")
     return trains or "speed" in kinds or (name == "workload.shape" and "static" in kinds)
 
 

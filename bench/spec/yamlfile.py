@@ -28,19 +28,27 @@ class FileError(ValueError):
 
 @dataclass(frozen=True)
 class Document:
-    """A parsed file: `data` in plain values, and the position of each key and item."""
+    """A parsed file: `data` in plain values, and the position of each key and item.
+
+    `base` is the file that it extends, where the keys stand that the file itself does not have.
+    """
 
     path: str
     data: dict[str, Any]
     positions: Positions
+    base: Document | None = None
 
     def at(self, path: Sequence[Any]) -> str:
         """`file:line:column` of the key or item at `path`, or of the nearest one that encloses it."""
-        for end in range(len(path), -1, -1):
-            if tuple(path[:end]) in self.positions:
-                line, column = self.positions[tuple(path[:end])]
-                return f"{self.path}:{line}:{column}"
-        return self.path
+        return self._nearest(path)[1]
+
+    def _nearest(self, path: Sequence[Any]) -> tuple[int, str]:
+        """(how much of `path` has a position, where that is): in the file itself, or nearer in its base."""
+        ends = (end for end in range(len(path), 0, -1) if tuple(path[:end]) in self.positions)
+        end = next(ends, 0)
+        line, column = self.positions.get(tuple(path[:end]), (0, 0))
+        own = end, f"{self.path}:{line}:{column}" if line else self.path
+        return max(own, self.base._nearest(path) if self.base else own, key=lambda each: each[0])
 
 
 def read(path: Path) -> Document:

@@ -59,7 +59,7 @@ def measure_target(
     )
     speed = tuple(m for m in chosen if m.kind == "speed")
     sweeps = [ablation, *(_at(ablation, batch, speed) for batch in batches[1:] if speed)]
-    return list(_measured(sweeps))
+    return list(measured(sweeps))
 
 
 def _at(ablation: Ablation, batch: int, metrics: tuple[Metric, ...]) -> Ablation:
@@ -100,9 +100,10 @@ def stated_axes(texts: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def _measured(ablations: Sequence[Ablation]) -> Iterator[Measurement]:
+def measured(ablations: Sequence[Ablation], data: Path | None = None) -> Iterator[Measurement]:
+    """Every measurement of these ablations, by ablation, in the order of the metrics; nothing is stored."""
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "store.sqlite") as store:
-        plans = [plan(ablation, store) for ablation in ablations]
+        plans = [plan(ablation, store, data) for ablation in ablations]
         executor = LocalExecutor(1, preload(plans))
         try:
             for each in plans:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import queue
+import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from bench.results.loading import stored_signatures
 from bench.results.measurement import Measurement
 from bench.results.store import Row, Store
 from bench.results.storefile import StoreError
+from bench.results.weights import NEW, keep, weights_folder
 from bench.sweep.executors import Executor, Exit, Lane, Progress
 from bench.sweep.faults import Faults
 from bench.sweep.forecast import forecast_of
@@ -91,6 +93,8 @@ class _Run:
         self.keyed = keyed(plan.due, plan.ablation.plugins)
         self.stale: dict[str, str] = {}
         self.files: dict[str, Mapping[str, str]] = {}
+        self.weights = weights_folder(store.path)
+        self.new_weights = self.weights / f"{NEW}{self.owner}"
 
     def run(self) -> Outcome:
         if self.options.check_noop and self.plan.due and len(self.plan.ablation.variants) > 1:
@@ -102,6 +106,7 @@ class _Run:
             self._requests_of_others()
         finally:
             self._release()
+            shutil.rmtree(self.new_weights, ignore_errors=True)
         left = len(self._unsettled())
         stale = {name: [*self.stale.values()].count(name) for name in dict.fromkeys(self.stale.values())}
         return Outcome(len(self.done), self.failed, left, "budget" if left else "", stale)
@@ -202,14 +207,18 @@ class _Run:
             stored = None
         runs = len(ablation.seeds)
         recipe = ablation.recipe_of(group[0].variant)
-        return TrainJob(group, recipe, self.plan.data, ablation.plugins, stored, runs=runs)
+        keep = self.new_weights if self.options.keep_weights and recipe.trains else None
+        data, plugins, held_back = self.plan.data, ablation.plugins, ablation.held_back
+        return TrainJob(group, recipe, data, plugins, stored, runs=runs, held_back=held_back, keep=keep)
 
     def _lane(self, job: Work) -> Lane:
-        return "exclusive" if job.requests[0].kind == "speed" else "shared"
+        """Alone is what depends on time: a timing, or a training with a budget of time."""
+        timed = job.recipe.seconds if isinstance(job, TrainJob) else job.requests[0].kind == "speed"
+        return "exclusive" if timed else "shared"
 
     def _room(self, job: Work) -> bool:
         """Whether the job may start now. One whose process was ended from outside runs alone, to have all memory."""
-        if any(other.attempt > 1 for other, _ in self.flying.values()):
+        if any(other.attempt > 1 or self._lane(other) == "exclusive" for other, _ in self.flying.values()):
             return False
         alone = self._lane(job) == "exclusive" or job.attempt > 1
         return len(self.flying) < (1 if alone else self.options.workers)
@@ -257,11 +266,24 @@ class _Run:
     def _evaluated(self, item: Evaluated) -> None:
         """Keep the evaluation of a training run, unless the data that it was trained on changed meanwhile."""
         if self.plan.data_stamp and data_stamp(self.plan.ablation, self.plan.data) != self.plan.data_stamp:
-            changed = f"dataset {self.plan.ablation.workload.dataset}"
+            names = dict.fromkeys(work.dataset for work in self.plan.ablation.workloads)
+            changed = f"dataset {' or '.join(names)}"
             self.stale |= {r.key: changed for r in self.by_key.values() if r.training_run == item.training_run}
             return
+        self._keep_weights(item.training_run)
         self._patiently(partial(self.store.add_evaluation, item.training_run, item.evaluation))
         self.evaluated[item.training_run] = item.evaluation
+
+    def _keep_weights(self, training_run: str) -> None:
+        """Take what a worker wrote of a training run among the kept weights, if it wrote anything."""
+        file = self.new_weights / f"{training_run}.safetensors"
+        if not file.is_file():
+            return
+        request = next(r for r in self.by_key.values() if r.training_run == training_run)
+        name, variant, seed = self.plan.ablation.name, request.variant.name, request.seed or 0
+        of: dict[str, str | int] = {"ablation": name, "variant": variant, "seed": seed, "training_run": training_run}
+        kept = keep(self.weights, file, of)
+        self._say(f"weights of {variant} seed {seed}: {kept.path}")
 
     def _spill(self, news: Sequence[Any], error: BaseException) -> None:
         """Write what is not stored yet to a file. Raises NotStored, which says where, in place of a StoreError."""

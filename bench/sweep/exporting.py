@@ -11,24 +11,32 @@ from bench.results.measurement import Record
 from bench.results.store import Store
 from bench.spec.ablation import Ablation
 from bench.sweep.plan import dataset_name, fingerprint_text, plan
+from bench.sweep.reading import chosen_recipes
 from bench.sweep.tracebacks import without_folders
 
 
 def bundle_of(ablation: Ablation, store: Store, data: Path | None) -> tuple[Bundle, int]:
     """(the bundle of what is stored of an ablation, how many of its measurements are missing).
 
-    Kinds of metrics of which the store has nothing are taken over from the present bundle.
+    Of an ablation with `tune:` it has the search runs, too. Kinds of metrics of which the store has nothing are taken
+    over from the present bundle.
     """
-    requests = plan(ablation, store, data, reading=True).requests
-    stored = stored_of(ablation, requests, store, None)
+    planned, search, _ = chosen_recipes(plan(ablation, store, data, reading=True), store, store, None)
+    stored = stored_of(planned.ablation, planned.requests, store, None)
+    records = (*stored.records, *map(_of_search, search.records))
     bundle = Bundle(
         name=ablation.name,
-        records=tuple(_without_machine(record) for record in stored.records),
+        records=tuple(_without_machine(record) for record in records),
         evaluations=stored.evaluations,
         signatures=stored.signatures,
         notes=stored.notes,
     )
-    return bundle, len(requests) - len(stored.records)
+    return bundle, len(planned.whole) - len(records)
+
+
+def _of_search(record: Record) -> Record:
+    """A search run as a bundle has it: no interval is computed from it, so that it needs no contributions."""
+    return replace(record, measurement=replace(record.measurement, contributions=()))
 
 
 def _without_machine(record: Record) -> Record:
@@ -48,7 +56,7 @@ def add_bundle(bundle: Bundle, store: Store) -> tuple[int, int]:
     prints = {
         dataset_name(record.measurement.workload): fingerprint_text(record.conditions["fingerprint"])
         for record in keyed
-        if record.conditions.get("fingerprint")
+        if record.conditions.get("fingerprint") and not record.conditions.get("held_back")
     }
     for name, text in prints.items():
         if store.fingerprint(name) is None:

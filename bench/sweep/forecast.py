@@ -17,6 +17,7 @@ from typing import Any
 from bench.results.keys import KINDS, Request, networks
 from bench.results.loading import stored_signatures
 from bench.results.store import Precedent, Store, network_text
+from bench.spec.budget import seconds_of
 from bench.sweep.grouping import timings, training_runs
 from bench.sweep.plan import Plan
 from bench.sweep.progress import rough_text
@@ -253,8 +254,14 @@ class _History:
     def training(self, request: Request) -> Cost | None:
         """Its steps, and its loading and evaluation, which do not grow with them."""
         family, parts = request.variant.architecture, request.shared
-        steps = self.trainings.cost(self._training_levels(family, parts))
+        steps = self._timed(parts) or self.trainings.cost(self._training_levels(family, parts))
         return steps + (self.trainings.cost(_fixed_levels(family, parts)) or NOTHING) if steps else None
+
+    def _timed(self, parts: Mapping[str, Any]) -> Cost | None:
+        """What a budget of time says; None without one."""
+        budget = (parts.get("recipe") or {}).get("budget")
+        seconds = seconds_of(budget) if budget else None
+        return None if seconds is None else Cost(seconds, seconds, seconds)
 
     def _training_levels(self, family: str, parts: Mapping[str, Any]) -> Iterator[Level]:
         """The same network and batch by steps; networks of the family by MACs or pixels; other families by MACs."""

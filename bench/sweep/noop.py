@@ -21,6 +21,7 @@ from bench.results.loading import stored_signatures
 from bench.results.signature import Signature
 from bench.results.store import Store
 from bench.spec.ablation import Ablation
+from bench.spec.settings import NUMERIC
 from bench.spec.variant import Variant, setting_names
 from bench.sweep.executors import Executor, Exit, Progress
 from bench.sweep.faults import Faults
@@ -153,4 +154,5 @@ def _difference(one: Variant, other: Variant) -> str:
     named = " and ".join(f"'{axis}'" for axis in axes)
     pairs = ", ".join(f"{k}={text_of(first)} or {text_of(second)}" for k, (first, second) in axes.items())
     unused = " and no metric depends on it" if len(axes) == 1 and setting_names(axes) else ""
+    unused += " on this device" if unused and set(axes) <= set(NUMERIC) else ""
     return f"axis {named} had no effect: {one.name} is the same network with {pairs}{unused}"

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from bench.registry.catalogue import declarations, live
 from bench.results.freshness import Places, checker, places
 from bench.results.keys import KINDS, Request, refuse_missing_files, requests
+from bench.results.loading import named_by
 from bench.results.store import Row, Store
+from bench.results.tuned import chosen_of, tuned_of
+from bench.results.weights import Named, named_weights, refuse_missing_weights
 from bench.spec.ablation import Ablation
+from bench.spec.search import search_of
+from bench.spec.variant import Variant
 from bench.spec.workload import Workload
 from bench.sweep.plugin_checks import check_files
 
@@ -20,8 +26,9 @@ ERRORS = ("failed", "oom", "timeout", "died", "diverged")
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A requested measurement and its status: `due`, `cached`, or `failed` (kept as an error, not run again).
+    """A requested measurement and its status: `due`, `cached`, `failed` (kept as an error, not run again), or `waits`.
 
+    What waits depends on a search over the recipe that has not ended with a choice; its key is not its own yet.
     `outdated` says which files changed since the stored measurement was made; it is then due, and will be replaced.
     """
 
@@ -35,7 +42,8 @@ class Planned:
 class Plan:
     """What a run of the ablation would do.
 
-    `data_stamp` is that of the dataset's files before their content was read; empty where none was.
+    `data_stamp` is that of the dataset's files before their content was read; empty where none was. `search` is the
+    plan of the search runs of an ablation with `tune:`; `ablation` then has the recipes that are chosen so far.
     """
 
     ablation: Ablation
@@ -43,6 +51,12 @@ class Plan:
     data: Path | None
     note: str = ""
     data_stamp: str = ""
+    search: Plan | None = None
+
+    @property
+    def whole(self) -> tuple[Planned, ...]:
+        """The search runs, then the reported ones."""
+        return (*(self.search.planned if self.search else ()), *self.planned)
 
     @property
     def requests(self) -> tuple[Request, ...]:
@@ -56,6 +70,11 @@ class Plan:
     @property
     def keys(self) -> tuple[str, ...]:
         return tuple(p.request.key for p in self.planned)
+
+    def as_due(self) -> Plan:
+        """The plan with what waits for a search as due, for a forecast."""
+        planned = tuple(replace(each, status="due") if each.status == "waits" else each for each in self.planned)
+        return replace(self, planned=planned)
 
     def count(self, status: str) -> int:
         """Measurements of a status; one that several variants have in common counts once."""
@@ -81,17 +100,73 @@ def plan(
     A stored measurement is due again where a file that it was made of changed.
     Raises DataNotFound where the data are needed and missing, RegistryError where an axis names a file that is.
     """
-    if not reading:
+    how = _How(store, data, tuple(rerun), force, tuple(only), tuple(kinds), reading)
+    if not _is_searched(ablation, how):
+        return _plan(ablation, how)
+    search = _plan(search_of(ablation), replace(how, only=(), kinds=("accuracy",)))
+    made = [planned.request.key for planned in search.planned if planned.status in ("cached", "failed")]
+    chosen = chosen_of(tuned_of(ablation, named_by(search.requests, store.records(made))))
+    return replace(_plan(replace(ablation, chosen=chosen), how), search=search)
+
+
+def plan_with(planned: Plan, chosen: Mapping[Variant, Mapping[str, Any]], store: Store, **options: Any) -> Plan:
+    """The plan of an ablation with `tune:` once its search has ended; `options` are those of `plan`."""
+    how = _How(store, planned.data, **options)
+    return replace(_plan(replace(planned.ablation, chosen=chosen), how), search=planned.search)
+
+
+@dataclass(frozen=True)
+class _How:
+    """What a plan is made of, and how: the arguments of `plan`."""
+
+    store: Store
+    data: Path | None
+    rerun: tuple[str, ...] = ()
+    force: bool = False
+    only: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = KINDS
+    reading: bool = False
+
+
+def _is_searched(ablation: Ablation, how: _How) -> bool:
+    """Whether the plan has measurements that depend on a search."""
+    trained = [metric.name for metric in ablation.metrics if metric.kind == "accuracy"]
+    asked = not how.only or bool({*how.only} & {*trained})
+    return ablation.tune is not None and "accuracy" in how.kinds and asked
+
+
+def _plan(ablation: Ablation, how: _How) -> Plan:
+    """The plan of an ablation as it is, without its search."""
+    if not how.reading:
         refuse_missing_files(ablation)
-    stamp = "" if reading or "accuracy" not in kinds else data_stamp(ablation, data)
-    prints, note = ({}, "") if "accuracy" not in kinds else _fingerprints(ablation, store, data, reading)
-    chosen = [
-        r for r in requests(ablation, lambda w: prints.get(dataset_name(w), {}), kinds) if not only or r.metric in only
-    ]
-    rows = store.measured(request.key for request in chosen)
-    changed = checker(places_of(ablation, data))
-    planned = tuple(_status(request, rows.get(request.key), rerun, force, changed) for request in chosen)
-    return Plan(ablation, planned, data, note=note, data_stamp=stamp)
+    trains = "accuracy" in how.kinds
+    weights = named_weights(ablation, how.store.path) if trains else {}
+    if not how.reading:
+        refuse_missing_weights(ablation, weights)
+    stamp = "" if how.reading or not trains else data_stamp(ablation, how.data)
+    prints, note = _fingerprints(ablation, how.store, how.data, how.reading) if trains else ({}, "")
+    remembered = _remembered_too(weights, how.store, how.reading)
+    asked = requests(ablation, lambda work: prints.get(dataset_name(work), {}), how.kinds, remembered)
+    chosen = [request for request in asked if not how.only or request.metric in how.only]
+    rows = how.store.measured(request.key for request in chosen)
+    changed = checker(places_of(ablation, how.data))
+    planned = tuple(
+        Planned(request, "waits")
+        if request.kind == "accuracy" and ablation.waits(request.variant)
+        else _status(request, rows.get(request.key), how.rerun, how.force, changed)
+        for request in chosen
+    )
+    return Plan(ablation, planned, how.data, note=note, data_stamp=stamp)
+
+
+def _remembered_too(weights: Mapping[str, Named], store: Store, reading: bool) -> dict[str, Named]:
+    """The weights; for reading, a missing file counts as what it was when it was last used."""
+    if not reading:
+        for text, each in weights.items():
+            store.remember_fingerprint(f"weights {text}", each.digest or "")
+        return dict(weights)
+    last = {text: store.fingerprint(f"weights {text}") for text, each in weights.items() if each.digest is None}
+    return {text: replace(each, digest=each.digest or last.get(text)) for text, each in weights.items()}
 
 
 def places_of(ablation: Ablation, data: Path | None) -> Places:
@@ -100,16 +175,19 @@ def places_of(ablation: Ablation, data: Path | None) -> Places:
 
 
 def data_stamp(ablation: Ablation, data: Path | None) -> str:
-    """Size and dates of the files of the ablation's dataset, hashed; empty where it has none, or they are not here."""
+    """Size and dates of the files of the ablation's datasets, hashed; empty where it has none, or one is not here."""
     if not ablation.trains:
         return ""
     from bench.data.fingerprint import stamp
 
-    dataset = live(declarations(ablation.plugins).datasets.get(ablation.workload.dataset), ablation.plugins)
-    options = dict.fromkeys(work.dataset_axes for work in ablation.workloads)
+    different = dict.fromkeys((work.dataset, work.dataset_axes) for work in ablation.workloads)
+    stamps = []
     try:
-        check_files(dataset)
-        return " ".join(stamp(dataset, data, dataset.splits[:2], dict(each)) for each in options)
+        for name, options in different:
+            dataset = live(declarations(ablation.plugins).datasets.get(name), ablation.plugins)
+            check_files(dataset)
+            stamps.append(stamp(dataset, data, dataset.splits[:2], dict(options)))
+        return " ".join(stamps)
     except (LookupError, OSError, ValueError):  # what is wrong with the files is said where their content is read
         return ""
 
@@ -135,13 +213,15 @@ def _fingerprint(
     name = dataset_name(work)
     dataset = live(declarations(ablation.plugins).datasets.get(work.dataset), ablation.plugins)
     check_files(dataset)
+    splits = dataset.splits[: 1 if ablation.held_back else 2]
     try:
-        prints = {s: fingerprint(dataset, data, s, work.shape, dict(work.dataset_axes)) for s in dataset.splits[:2]}
+        prints = {split: fingerprint(dataset, data, split, work.shape, dict(work.dataset_axes)) for split in splits}
     except LookupError:
         if not reading:
             raise
-        return _remembered(store.fingerprint(name), work.dataset)
-    if not reading:
+        prints, note = _remembered(store.fingerprint(name), work.dataset)
+        return {split: digest for split, digest in prints.items() if split in splits}, note
+    if not reading and not ablation.held_back:
         store.remember_fingerprint(name, fingerprint_text(prints))
     return prints, ""
 

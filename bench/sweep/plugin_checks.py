@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from bench.data.examples import Examples
+from bench.data.subset import own_axes, part_of
 from bench.registry import Dataset
 from bench.registry.catalogue import PLUGIN_PREFIX
+from bench.registry.entries import FRACTION
 from bench.registry.places import place_of
 
 
@@ -30,16 +32,21 @@ def check_files(entry: Dataset) -> None:
         )
 
 
-def load(entry: Dataset, *arguments: Any, shape: tuple[int, ...], **axes: Any) -> Examples:
-    """The examples of a dataset for (root, split), checked. Raises PluginError, and what the loader raises."""
+def load(entry: Dataset, root: Any, split: str, *, shape: tuple[int, ...], **options: Any) -> Examples:
+    """The examples of a split, checked; of the training split the fraction that the options state.
+
+    Raises PluginError, and what the loader raises.
+    """
     try:
-        examples = entry.call(*arguments, shape, **axes)
+        examples = entry.call(root, split, shape, **own_axes(options))
     except ValueError as error:
         if entry.module.startswith(PLUGIN_PREFIX):
             raise PluginError(f"{place_of(entry.call)}: dataset '{entry.name}': {error}") from error
         raise
     for problem in problems(examples, entry.task, shape):
         raise PluginError(f"{place_of(entry.call)}: dataset '{entry.name}' {problem}")
+    if split == entry.splits[0] and FRACTION.name in options:
+        return part_of(examples, options[FRACTION.name])
     return examples  # type: ignore[no-any-return]
 
 
@@ -110,18 +117,24 @@ def check_network(network: Any, where: str) -> None:
 
 
 def check_output(network: Any, task: Any, examples: Examples, where: str) -> None:
-    """Raises PluginError where the network, in eval mode, does not give a score for each class of each pixel.
+    """Raises PluginError where the network, in eval mode, gives no score for each class of each pixel, or no joints.
 
     Of two images. Networks of other tasks, and those with lazy layers, which a pass would fill, are not asked. The
     random generators and the network's buffers are as before.
     """
     from bench.structure.lazy import has_lazy_parts
+    from bench.tasks.pose import Pose
     from bench.tasks.segmentation import Segmentation
 
-    if not (isinstance(task, type) and issubclass(task, Segmentation)) or has_lazy_parts(network):
+    kinds = {Segmentation: _check_scores, Pose: _check_maps}
+    check = next((check for kind, check in kinds.items() if isinstance(task, type) and issubclass(task, kind)), None)
+    if check is None or has_lazy_parts(network):
         return
     outputs = _passed(network, task.prepare(examples.images[:2]))
-    scores = outputs["out"] if isinstance(outputs, dict) and "out" in outputs else outputs
+    check(outputs["out"] if isinstance(outputs, dict) and "out" in outputs else outputs, examples, where)
+
+
+def _check_scores(scores: Any, examples: Examples, where: str) -> None:
     labels, classes = examples.targets["labels"][:2], len(examples.names)
     size = tuple(getattr(scores, "shape", ()))
     if len(size) != 4:
@@ -131,6 +144,14 @@ def check_output(network: Any, task: Any, examples: Examples, where: str) -> Non
         raise PluginError(f"{where} scores {size[1]} classes (output {size}), but the dataset has {classes} classes")
     if (size[0], *size[2:]) != tuple(labels.shape):
         raise PluginError(f"{where} gave scores of shape {size} for labels of shape {tuple(labels.shape)}")
+
+
+def _check_maps(maps: Any, examples: Examples, where: str) -> None:
+    joints, size = len(examples.names), tuple(getattr(maps, "shape", ()))
+    if size[1:] != (joints, 2) and not (len(size) == 4 and size[1] == joints):
+        what = f"a tensor of shape {size}" if size else f"a {type(maps).__name__}"
+        needs = f"maps of shape (batch, {joints}, height, width) or places (batch, {joints}, 2)"
+        raise PluginError(f"{where} gave {what}; pose needs {needs}, since the dataset has {joints} joints")
 
 
 def _passed(network: Any, images: Any) -> Any:

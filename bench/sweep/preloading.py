@@ -78,4 +78,4 @@ def _zoos(request: Request) -> Iterator[str]:
     """The zoos that a variant names: as its architecture, or as the value of an axis (`backbone=timm:resnet18`)."""
     for value in (request.variant.architecture, *request.variant.values.values()):
         head = value.partition(":")[0] if isinstance(value, str) and ":" in value else ""
-        yield from [head] if head in ZOOS else []
+        yield from [{"smp": "timm"}.get(head, head)] if head in ZOOS else []

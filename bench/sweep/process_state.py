@@ -130,6 +130,8 @@ def _torch_settings() -> tuple[Setting, ...]:
             torch.set_float32_matmul_precision,
             "torch",
         ),
+        back_end("torch.backends.cudnn.allow_tf32", backends.cudnn, "allow_tf32"),
+        *(back_end(f"torch's {name}", backends.cuda.matmul, f"allow_{name}") for name in REDUCTIONS),
         back_end("torch.backends.cudnn.enabled", backends.cudnn, "enabled"),
         back_end("torch.backends.cudnn.benchmark", backends.cudnn, "benchmark"),
         back_end("torch.backends.cudnn.deterministic", backends.cudnn, "deterministic"),
@@ -137,6 +139,30 @@ def _torch_settings() -> tuple[Setting, ...]:
         *(attention(name) for name in ("flash", "mem_efficient", "math", "cudnn")),
         *(_hooks(name) for name in sorted(vars(torch.nn.modules.module)) if name.startswith("_global_")),
     )
+
+
+REDUCTIONS = ("fp16_reduced_precision_reduction", "bf16_reduced_precision_reduction")
+
+
+def of_policy(numeric: Mapping[str, Any]) -> dict[str, Any]:
+    """Setting -> value under a numeric policy, which holds the parts that have an effect (`bench.spec.numeric`)."""
+    values: dict[str, Any] = {}
+    if "tf32" in numeric:
+        tf32 = numeric["tf32"]
+        values["torch.backends.cudnn.allow_tf32"] = tf32 in (True, "conv")
+        values["torch's float32 matmul precision"] = "high" if tf32 in (True, "matmul") else "highest"
+    if "cudnn_benchmark" in numeric:
+        values["torch.backends.cudnn.benchmark"] = numeric["cudnn_benchmark"]
+    if "reduced_precision_reduction" in numeric:
+        values |= {f"torch's {name}": numeric["reduced_precision_reduction"] for name in REDUCTIONS}
+    if "deterministic" in numeric:
+        values["torch's deterministic algorithms"] = (numeric["deterministic"], False)
+        values["torch.backends.cudnn.deterministic"] = numeric["deterministic"]
+    return values
+
+
+CUBLAS = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+"""What makes cuBLAS deterministic, in the words of its documentation; torch asks for it."""
 
 
 def _default_device() -> Any:
@@ -222,9 +248,17 @@ def _owners() -> Iterator[tuple[str, Any]]:
 
 
 class ProcessState:
-    """The state at the beginning of a job: later compared, and put back. Libraries loaded later count as unchanged."""
+    """The state at the beginning of a job: later compared, and put back. Libraries loaded later count as unchanged.
 
-    def __init__(self) -> None:
+    The numeric policy of a workload is part of it. Used as a context, it puts back at the end what the policy changed.
+    """
+
+    def __init__(self, numeric: Mapping[str, Any] | None = None) -> None:
+        self._policy = of_policy(numeric or {})
+        self._before_policy: dict[str, Any] = {}
+        self._cublas = bool((numeric or {}).get("deterministic")) and CUBLAS[0] not in os.environ
+        if self._cublas:
+            os.environ[CUBLAS[0]] = CUBLAS[1]
         self._values: dict[str, Any] = {}
         self._functions: dict[str, tuple[Any, dict[str, Any]]] = {}
         self._settings: list[Setting] = []
@@ -232,6 +266,16 @@ class ProcessState:
         self._modules = 0
         self._notice()
         self.put_back()
+
+    def __enter__(self) -> ProcessState:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for setting in self._settings:
+            if setting.name in self._before_policy:
+                setting.put_back(self._before_policy[setting.name])
+        if self._cublas:
+            os.environ.pop(CUBLAS[0], None)
 
     def begin(self, seed: int) -> None:
         """Before a metric: seed the random generators, and note the libraries that were loaded meanwhile."""
@@ -294,8 +338,18 @@ class ProcessState:
                 self._libraries.add(library)
                 for setting in settings():
                     self._settings.append(setting)
-                    default = setting.default
-                    self._values[setting.name] = setting.read() if default is UNSEEN else default
+                    self._values[setting.name] = self._first(setting)
+
+    def _first(self, setting: Setting) -> Any:
+        """The value of a setting at the beginning of the job: that of the policy, else that of a new process.
+
+        The policy is set at once, since torch imports libraries for it, which add to `os.environ`.
+        """
+        if setting.name in self._policy:
+            self._before_policy[setting.name] = setting.read()
+            setting.put_back(self._policy[setting.name])
+            return self._policy[setting.name]
+        return setting.read() if setting.default is UNSEEN else setting.default
 
     def _put_back(self, setting: Setting) -> str:
         before, now = self._values[setting.name], setting.read()

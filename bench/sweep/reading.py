@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from bench.results.loading import load_results
+from bench.results.loading import Stored, load_results, stored_of
 from bench.results.results import Results
 from bench.results.store import Store
+from bench.results.tuned import Tuned, chosen_of, tuned_of, tuning_of
 from bench.spec.ablation import Ablation
-from bench.sweep.plan import Plan, plan
+from bench.spec.variant import Variant
+from bench.sweep.plan import Plan, plan, plan_with
 
 
 def _outdated(planned: Plan) -> tuple[str, ...]:
     """A note where stored measurements were made of files that changed since; they are shown all the same."""
-    lines = [planned.outdated[0] for planned in planned.planned if planned.outdated]
+    lines = [each.outdated[0] for each in planned.whole if each.outdated]
     what = "1 measurement was" if len(lines) == 1 else f"{len(lines)} measurements were"
     return (
         (f"{what} made of other files ({lines[0]}); measure again: bench run {planned.ablation.name}",) if lines else ()
@@ -35,8 +37,25 @@ def read_results(
     """
     planned = plan(ablation, store, data, reading=True)
     local = store if bundle is None else None
-    results = load_results(ablation, planned.requests, local, bundle, evaluations)
+    planned, search, tuned = chosen_recipes(planned, store, local, bundle)
+    tuning = tuning_of(ablation, tuned)
+    results = load_results(planned.ablation, planned.requests, local, bundle, evaluations, tuning)
+    results = replace(results, notes=(*results.notes, *(f"search runs: {note}" for note in search.origin)))
     results = replace(results, notes=(*results.notes, *_outdated(planned))) if local else results
     if results.bundled or not planned.note:
         return results
     return replace(results, notes=(*results.notes, planned.note))
+
+
+def chosen_recipes(
+    planned: Plan, store: Store, local: Store | None, bundle: Path | None
+) -> tuple[Plan, Stored, dict[Variant, Tuned]]:
+    """(the plan with the recipes that the stored search runs choose, these runs, what the search gave by variant).
+
+    The search runs are those of the `local` store, or of the bundle. Without a search the plan is the one given.
+    """
+    if planned.search is None:
+        return planned, Stored(()), {}
+    search = stored_of(planned.search.ablation, planned.search.requests, local, bundle, evaluations=False)
+    tuned = tuned_of(planned.ablation, search.records)
+    return plan_with(planned, chosen_of(tuned), store, reading=True), search, tuned

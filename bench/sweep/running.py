@@ -11,12 +11,16 @@ from pathlib import Path
 from bench.hardware.environment import device_kind, usable_cores
 from bench.registry.project import project
 from bench.results.bundle import folder_of, is_bundle, read
+from bench.results.loading import named_by
 from bench.results.spill import files_of, take_in
 from bench.results.store import Store
+from bench.results.tuned import chosen_of, tuned_of
+from bench.results.weights import all_kept, weights_folder
 from bench.spec.ablation import Ablation
 from bench.sweep.driver import refuse_stale, run
 from bench.sweep.executors.local import LocalExecutor
-from bench.sweep.plan import Plan, plan
+from bench.sweep.noop import check_effects
+from bench.sweep.plan import Plan, plan, plan_with
 from bench.sweep.preloading import preload
 from bench.sweep.progress import Reporter
 from bench.sweep.settings import Options
@@ -36,6 +40,7 @@ class Job:
     budget: float | None = None
     allow_noop: str = ""
     verbosity: int = 0
+    keep_weights: bool = False
 
     def plans(self, reading: bool = False) -> list[Plan]:
         """Every ablation planned; whatever is wrong with one shows before any is run."""
@@ -54,41 +59,74 @@ def run_all(job: Job, announce: Callable[[Plan], None], finished: Callable[[Plan
         Reporter(file.name).say(f"{added} results that an earlier run could not store are stored now")
     plans = job.plans()
     workers = job.workers or workers_for(plans)
-    executor = LocalExecutor(workers, preload(plans))
+    executor = LocalExecutor(workers, preload([part for each in plans for part in (each.search, each) if part]))
     ends = time.monotonic() + (job.budget or math.inf)
     failed = False
     try:
         for each in plans:
             announce(each)
-            failed |= _run_one(job, each, executor, workers, ends)
-            finished(each)
+            whole = _searched(job, each, executor, workers, ends)
+            failed |= _run_one(job, whole, executor, workers, ends)
+            finished(whole)
     finally:
         executor.stop()
     return failed
 
 
+def _searched(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: float) -> Plan:
+    """The plan once its search runs are made. One that failed loses; it is no failure of the run."""
+    if each.search is None:
+        return each
+    if each.search.due and len(each.ablation.variants) > 1:
+        check_effects(each, job.store, executor, Options(workers=workers, allow_noop=job.allow_noop))
+    _run_one(job, each.search, executor, workers, ends)
+    stored = named_by(each.search.requests, job.store.records(each.search.keys))
+    chosen = chosen_of(tuned_of(each.ablation, stored))
+    return plan_with(each, chosen, job.store, rerun=tuple(job.rerun), force=job.force, only=tuple(job.only))
+
+
 def _run_one(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: float) -> bool:
-    reporter = Reporter(each.ablation.name, job.verbosity)
+    name = f"{each.ablation.name}, search" if each.ablation.held_back else each.ablation.name
+    reporter = Reporter(name, job.verbosity)
     options = Options(
         workers=workers,
         budget=ends - time.monotonic(),
         force=job.force,
         replace=job.force or bool(job.rerun),
         allow_noop=job.allow_noop,
+        keep_weights=job.keep_weights,
         notify=reporter,
     )
+    if job.keep_weights and (line := _without_weights(each, job)):
+        reporter.say(line)
     try:
         outcome = run(each, job.store, executor, options)
     finally:
         reporter.close()
-    failed = outcome.failed + each.count("failed")
+    failed, waiting = outcome.failed + each.count("failed"), each.count("waits")
     if outcome.left:
-        reporter.say(f"{each.ablation.name}: {outcome.left} measurements left when the time was up; run again to go on")
+        reporter.say(f"{name}: {outcome.left} measurements left when the time was up; run again to go on")
     if failed:
-        reporter.say(f"{each.ablation.name}: {failed} measurements failed; --rerun failed measures them again")
+        lost = " and lost" if each.ablation.held_back else ""
+        reporter.say(f"{name}: {failed} measurements failed{lost}; --rerun failed measures them again")
+    if waiting:
+        reporter.say(f"{name}: {waiting} measurements wait for a recipe, which the search has not chosen")
     for line in outcome.stale_lines:
         reporter.say(line)
-    return failed > 0 or bool(outcome.stale)
+    return failed + waiting > 0 or bool(outcome.stale)
+
+
+def _without_weights(each: Plan, job: Job) -> str:
+    """That training runs of the plan are not trained again and have no kept weights; empty where there are none."""
+    trains = {r.training_run for r in each.requests if r.training_run and each.ablation.recipe_of(r.variant).trains}
+    due = {p.request.training_run for p in each.planned if p.status == "due" and p.request.training_run}
+    again = trains if job.force else due - job.store.evaluated()
+    missing = trains - again - {one.training_run for one in all_kept(weights_folder(job.store.path))}
+    if not missing:
+        return ""
+    command = f"bench run {each.ablation.target} --keep-weights --force --only METRIC"
+    runs = f"{len(missing)} training run{' is' if len(missing) == 1 else 's are'}"
+    return f"{each.ablation.name}: {runs} measured already, without their weights; to train again: {command}"
 
 
 def measure_static(ablations: Sequence[Ablation], store: Store, workers: int | None = None) -> list[Plan]:

@@ -20,7 +20,8 @@ class Options:
 
     `budget` is in seconds. `replace` puts new measurements in place of stored ones. `allow_noop` is a person's
     reason to keep two variants that are the same network; `check_noop` looks for such. `notify` receives the events.
-    `pause` waits some seconds before the store is tried again.
+    `keep_weights` keeps the trained weights of each training run. `pause` waits some seconds before the store is tried
+    again.
     """
 
     workers: int = 1
@@ -29,6 +30,7 @@ class Options:
     replace: bool = False
     allow_noop: str = ""
     check_noop: bool = True
+    keep_weights: bool = False
     notify: Callable[[Any], None] = field(default=lambda event: None)
     pause: Callable[[float], None] = time.sleep
 

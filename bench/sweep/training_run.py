@@ -13,7 +13,10 @@ from bench.registry.targets import runnable
 from bench.results.encoding import plain, storable_evaluation
 from bench.results.keys import Request
 from bench.results.measurement import Evaluation
+from bench.results.sources import file_digest
+from bench.results.weights import DIGITS
 from bench.spec.recipe import Recipe
+from bench.spec.weights import weights_of
 from bench.spec.workload import Workload
 from bench.sweep.executors import Emit, Progress
 from bench.sweep.executors.local import described
@@ -22,22 +25,33 @@ from bench.sweep.process_state import seed_generators
 
 
 def trained(
-    request: Request, recipe: Recipe, data: Path | None, emit: Emit, plugins: tuple[str, ...] = (), runs: int = 1
+    request: Request,
+    recipe: Recipe,
+    data: Path | None,
+    emit: Emit,
+    plugins: tuple[str, ...] = (),
+    runs: int = 1,
+    held_back: float = 0.0,
+    keep: Path | None = None,
 ) -> Evaluation:
     """Train the variant by `recipe` from the requested seed and evaluate it on the validation split.
 
-    `runs` are the trainings of this network that share an admission of precision modes.
+    `runs` are the trainings of this network that share an admission of precision modes. With `held_back`, this fraction
+    of the training split is not trained on, and takes the place of the validation split, which is then not read. `keep`
+    is the file that the weights are written to which are evaluated; None: they are not kept.
     """
     from bench.training.loop import fit
+    from bench.training.weights import save_weights
 
     work, declared = request.workload, declarations(plugins)
     family = runnable(request.variant.architecture, plugins)
     task: Any = live(declared.tasks.get(work.task), plugins).call
-    seed = request.seed or 0
-    train, held_out = (_examples(request, split, data, plugins) for split in _splits(request, plugins))
+    seed, recipe = request.seed or 0, _in_steps(request, recipe, plugins)
+    train, held_out = _train_and_judge(request, data, plugins, held_back)
     seed_generators(seed)
     network = family.build(**request.variant.values)
     check_network(network, request.variant.name)
+    recipe, initial = _with_weights(network, request, recipe, task, train)
     check_output(network, task, train, request.variant.name)
     label = f"{request.variant.name} seed {seed}"
     result = fit(
@@ -52,14 +66,59 @@ def trained(
         cache=cache_folder(),
         runs=runs,
     )
+    if keep is not None:
+        save_weights(result.model, keep, result.mode)
+        initial["kept_weights"] = {"digest": (file_digest(keep) or "")[:DIGITS], "bytes": keep.stat().st_size}
     evaluation: Evaluation = task.evaluate(result.model, held_out, work.device, result.mode)
-    took = {"seconds": result.seconds, "cpu_seconds": result.cpu_seconds, "steps": result.steps}
+    took: dict[str, Any] = {"seconds": result.seconds, "cpu_seconds": result.cpu_seconds, "steps": result.steps}
     seen = {"effective_receptive_field": _seen(result.model, held_out, task, work)}
     units, errors = _offered(result.model, held_out, task, work)
-    facts = {**evaluation.facts, "mode": result.mode, "refused": dict(result.refused), **took, **seen, **errors}
+    facts = {
+        **evaluation.facts,
+        "mode": result.mode,
+        "refused": dict(result.refused),
+        **took,
+        **seen,
+        **errors,
+        **initial,
+    }
     evaluation = replace(evaluation, units={**evaluation.units, **units}, curves=result.curves, facts=facts)
     summaries = task.summaries(evaluation) if hasattr(task, "summaries") else {}
     return storable_evaluation(replace(evaluation, summaries=summaries))
+
+
+def _in_steps(request: Request, recipe: Recipe, plugins: tuple[str, ...]) -> Recipe:
+    """The recipe with the steps that its budget of FLOPs pays for this network; another recipe as it is."""
+    from bench.spec.budget import steps_for
+    from bench.structure.costs import costs, per_input
+    from bench.sweep.subjects import subject_of
+
+    if recipe.flops is None:
+        return recipe
+    subject = subject_of(replace(request, kind="static"), plugins)
+    macs = per_input(costs(subject.tape).macs, subject.batch)
+    return recipe.model_copy(update={"steps": steps_for(recipe.flops, macs, recipe.batch), "budget": None})
+
+
+def _with_weights(
+    network: Any, request: Request, recipe: Recipe, task: Any, examples: Any
+) -> tuple[Recipe, dict[str, Any]]:
+    """Load what the recipe names, if it does: (the recipe, what the file was, for the detail).
+
+    Where nothing is trained and the recipe chooses no precision mode, it is the one in which the weights were trained.
+    """
+    if recipe.weights is None:
+        return recipe, {}
+    from bench.structure.lazy import has_lazy_parts, materialise
+    from bench.training.weights import load_weights
+
+    if has_lazy_parts(network):
+        materialise(network, [task.prepare(examples.images[:1])])
+    weights = weights_of(recipe.weights)
+    loaded = load_weights(network, Path(request.weights), weights, request.variant.name)
+    if not recipe.trains and recipe.mode == "auto" and loaded.mode:
+        recipe = recipe.model_copy(update={"mode": loaded.mode})
+    return recipe, {"initial_weights": {"file": weights.file, **loaded.facts()}}
 
 
 OFFERED = "evaluation_units"
@@ -113,6 +172,15 @@ def _seen(model: Any, examples: Any, task: Any, work: Workload) -> dict[str, Any
 def _splits(request: Request, plugins: tuple[str, ...]) -> Sequence[str]:
     """The split to train on and the one to judge on: the first and the second that the dataset names."""
     return declarations(plugins).datasets.get(request.workload.dataset).splits[:2]
+
+
+def _train_and_judge(request: Request, data: Path | None, plugins: tuple[str, ...], held_back: float) -> Sequence[Any]:
+    """(the examples to train on, those to judge on)."""
+    from bench.data.subset import held_back as without
+
+    first, second = _splits(request, plugins)
+    train = _examples(request, first, data, plugins)
+    return without(train, held_back) if held_back else (train, _examples(request, second, data, plugins))
 
 
 def _examples(request: Request, split: str, data: Path | None, plugins: tuple[str, ...]) -> Any:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.data.locate import files_of
+from bench.data.subset import own_axes
 from bench.registry import loading
 from bench.registry.catalogue import declarations, live
 from bench.results.freshness import DIGITS, MODULE, Places, state
@@ -111,8 +112,8 @@ def _declared(job: Any) -> Iterator[str]:
     work = job.requests[0].workload
     entry = declarations(job.plugins).datasets.get(work.dataset)
     with opened.quiet(), contextlib.suppress(Exception):  # what is wrong with the files is an error of the job itself
-        for split in () if entry.embedded else entry.splits[:2]:
-            files = files_of(live(entry, job.plugins), job.data, split, dict(work.dataset_axes))
+        for split in () if entry.embedded else entry.splits[: 1 if job.held_back else 2]:
+            files = files_of(live(entry, job.plugins), job.data, split, own_axes(dict(work.dataset_axes)))
             for path in (*files.lists, *files.images, *files.labels):
                 yield os.path.abspath(path)
 

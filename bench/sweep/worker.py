@@ -25,6 +25,7 @@ from bench.sweep.executors.local import described
 from bench.sweep.isolation import Isolation, SharedEvaluation, SharedSubject, StateChangedError
 from bench.sweep.libraries import refuse_broken_torch
 from bench.sweep.process_state import ProcessState
+from bench.sweep.scored import scored_output
 from bench.sweep.signature import same_speed, signature, values
 from bench.sweep.subjects import subject_of
 from bench.sweep.tracebacks import stored_traceback
@@ -62,7 +63,11 @@ class MeasureJob:
             self._variant(tuple(requests), emit)
 
     def _variant(self, requests: tuple[Request, ...], emit: Emit) -> None:
-        started, process = time.perf_counter(), ProcessState()
+        with ProcessState(numeric_policy(requests[0])) as process:
+            self._in_process(requests, process, emit)
+
+    def _in_process(self, requests: tuple[Request, ...], process: ProcessState, emit: Emit) -> None:
+        started = time.perf_counter()
         try:
             with process.kept():
                 subject = subject_of(requests[0], self.plugins)
@@ -72,6 +77,11 @@ class MeasureJob:
         shared = SharedSubject(subject, process, checked=requests[0].kind != "speed")
         for request in requests:
             emit(measured(request, Isolation(process, shared, request.seed or 0), self.plugins))
+
+
+def numeric_policy(request: Request) -> dict[str, Any]:
+    """The numeric policy under which a request is measured; none for static metrics, which run nothing."""
+    return {} if request.kind == "static" else request.workload.numeric
 
 
 def _own_network(request: Request) -> str:
@@ -102,8 +112,12 @@ class SharedJob:
     attempt: int = 1
 
     def __call__(self, emit: Emit) -> None:
+        with ProcessState(numeric_policy(self.requests[0])) as process:
+            self._in_process(process, emit)
+
+    def _in_process(self, process: ProcessState, emit: Emit) -> None:
         first, *others = self.requests
-        started, process = time.perf_counter(), ProcessState()
+        started = time.perf_counter()
         try:
             with process.kept():
                 subjects = SharedSubject(subject_of(first, self.plugins), process, checked=False)
@@ -152,8 +166,10 @@ class SignatureJob:
             return Signature(request.key, error=described(error))
 
 
-TRAINING_FACTS = ("mode", "seconds", "cpu_seconds", "refused", "job_seconds")
+TRAINING_FACTS = ("mode", "seconds", "cpu_seconds", "refused", "job_seconds", "steps")
 """What the detail of a score says of the training run."""
+WEIGHTS_FACTS = ("initial_weights", "kept_weights")
+"""What it says of the file that training began with, and of the one that was kept, where there is any."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +177,9 @@ class TrainJob:
     """One training run: a variant trained from a seed, evaluated, and all its accuracy measurements.
 
     `evaluation` is what an earlier run stored of this training run; with it nothing is trained. `runs` is the number of
-    training runs of this variant in the ablation, which share the admission of a precision mode.
+    training runs of this variant in the ablation, which share the admission of a precision mode. `held_back` is the
+    fraction of the training split that a search run is judged on, in place of the validation split. `keep` is the
+    folder that the trained weights are written to, as `TRAINING_RUN.safetensors`.
     """
 
     requests: tuple[Request, ...]
@@ -171,9 +189,15 @@ class TrainJob:
     evaluation: Evaluation | None = None
     attempt: int = 1
     runs: int = 1
+    held_back: float = 0.0
+    keep: Path | None = None
 
     def __call__(self, emit: Emit) -> None:
-        first, started, process = self.requests[0], time.perf_counter(), ProcessState()
+        with ProcessState(numeric_policy(self.requests[0])) as process:
+            self._in_process(process, emit)
+
+    def _in_process(self, process: ProcessState, emit: Emit) -> None:
+        first, started = self.requests[0], time.perf_counter()
         evaluation = self.evaluation
         if evaluation is None:
             try:
@@ -181,7 +205,9 @@ class TrainJob:
                     _import_all(first, self.plugins)
                 emit(Imported(first.training_run))
                 with process.kept():
-                    evaluation = trained(first, self.recipe, self.data, emit, self.plugins, self.runs)
+                    file = self.keep and self.keep / f"{first.training_run}.safetensors"
+                    plugins, runs, held_back = self.plugins, self.runs, self.held_back
+                    evaluation = trained(first, self.recipe, self.data, emit, plugins, runs, held_back, file)
             except FAILURES as error:
                 _emit_failures(self.requests, error, started, emit, self.plugins)
                 return
@@ -189,6 +215,7 @@ class TrainJob:
             evaluation = replace(evaluation, facts={**evaluation.facts, **took})
             emit(Evaluated(first.training_run, evaluation))
         training_facts = {key: evaluation.facts.get(key) for key in TRAINING_FACTS}
+        training_facts |= {key: evaluation.facts[key] for key in WEIGHTS_FACTS if key in evaluation.facts}
         isolated = Isolation(process, SharedEvaluation(evaluation), first.seed or 0)
         for request in self.requests:
             result = _accompanied(measured(request, isolated, self.plugins), isolated, self.plugins)
@@ -236,7 +263,10 @@ def measured(request: Request, isolated: Isolation[Any], plugins: tuple[str, ...
     except FAILURES as error:
         refuse_broken_torch(error)
         reading, traceback = Reading(None, error=described(error)), stored_traceback(error)
-    return storable(measurement(request, entry, reading, time.perf_counter() - started, traceback))
+    result = measurement(request, entry, reading, time.perf_counter() - started, traceback)
+    if result.error is None and request.kind != "speed":  # beside a timing, no other network may run
+        result = replace(result, detail={**result.detail, **scored_output(request.variant, request.workload, plugins)})
+    return storable(result)
 
 
 def _reading(result: Any) -> Reading:

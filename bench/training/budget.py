@@ -16,14 +16,23 @@ PASSES = 5
 
 @dataclass(frozen=True)
 class Served:
-    """The trainings that one admission serves: optimizer steps of each, and how many have this network."""
+    """The trainings that one admission serves: optimizer steps of each, and how many have this network.
+
+    `seconds` is the time of each where that is its budget, in place of steps.
+    """
 
     steps: int
     runs: int = 1
+    seconds: float | None = None
+
+    @property
+    def length(self) -> str:
+        """The length of a training in words."""
+        return f"{self.steps} steps" if self.seconds is None else f"{self.seconds:g} s"
 
     def allowed(self, step: float) -> float:
         """Seconds that an admission may cost, where a training step takes `step` seconds in fp32."""
-        return FRACTION * self.steps * self.runs * step
+        return FRACTION * self.runs * (self.steps * step if self.seconds is None else self.seconds)
 
 
 def expected(step: float, modes: int) -> float:
@@ -41,7 +50,7 @@ def why_not_repaid(served: Served | None, step: float, modes: int) -> str | None
     """
     if served is None or expected(step, modes) <= served.allowed(step):
         return None
-    several = f"{served.runs} trainings of {served.steps} steps are" if served.runs > 1 else (
-        f"a training of {served.steps} steps is"
+    several = f"{served.runs} trainings of {served.length} are" if served.runs > 1 else (
+        f"a training of {served.length} is"
     )  # fmt: skip
     return f"not tried: {several} too short to repay it (at most {FRACTION:.0%} may be spent on trying)"

@@ -6,7 +6,7 @@ import copy
 import functools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +21,11 @@ from bench.spec.recipe import Recipe
 from bench.structure.lazy import has_lazy_parts, materialise
 from bench.structure.modes import in_eval, in_training, moved
 from bench.training.budget import Served
+from bench.training.freezing import by_factor, freeze
 from bench.training.modes import MODES, Mode
+from bench.training.pace import Clock, Pace, pace_of
 from bench.training.precision import admit
+from bench.training.processor import why_not
 
 if TYPE_CHECKING:
     from bench.data.examples import Examples
@@ -94,33 +97,48 @@ def fit(
     progress: Progress | None = None,
     cache: Path | None = None,
     runs: int = 1,
+    clock: Clock = time.perf_counter,
 ) -> Trained:
     """Train `model` in place by `recipe`. The result has the model itself, or the average of its weights.
 
+    A recipe without steps (`train: none`) leaves the weights as they are.
+
     The same seed, threads and mode give the same weights on a CPU. Lazy layers get their parameters from the seed.
     `progress(step, steps, loss)` is called about twice a second. `cache` is the folder of admissions of precision
-    modes; None: they are not saved. `runs` are the trainings of this network that share an admission.
+    modes; None: they are not saved. `runs` are the trainings of this network that share an admission. `clock` gives the
+    seconds of a budget of time, which counts neither the admission nor the evaluation.
     Raises Diverged where a loss or a weight is not finite.
     """
     with thread_count(threads), _seeded(seed, device):
         if has_lazy_parts(model):
             materialise(model, [task.prepare(examples.images[:1])])
-        model, served = moved(model, device), Served(recipe.steps, runs)
+        if not recipe.trains:
+            return _untrained(model, recipe, device)
+        model, served = moved(model, device), Served(recipe.steps, runs, recipe.seconds)
         admission = admit(model, examples.images.shape[1:], recipe.batch, device, recipe.mode, cache, served)
         mode = MODES[admission.mode]
         wall, cpu = time.perf_counter(), time.process_time()
         descent = _descent(model, _loss(model, task, examples, recipe, device), recipe, device, mode)
         batches = _batches(task, examples, recipe, device, mode, torch.Generator().manual_seed(seed))
-        curves = _descend(descent, batches, recipe, device, progress)
+        curves = _descend(descent, batches, pace_of(recipe, clock), device, progress)
     return Trained(
         model=in_eval(descent.result),
         curves=curves,
         seconds=time.perf_counter() - wall,
         cpu_seconds=time.process_time() - cpu,
         mode=mode.name,
-        steps=recipe.steps,
+        steps=len(curves["step"]),
         refused=admission.refused,
     )
+
+
+def _untrained(model: nn.Module, recipe: Recipe, device: str) -> Trained:
+    """The network as it is, in the precision mode that the recipe names, if the device has it, else in fp32."""
+    mode = MODES["fp32" if recipe.mode == "auto" else recipe.mode]
+    refused = {mode.name: why} if (why := why_not(mode, device)) else {}
+    mode = MODES["fp32"] if refused else mode
+    curves: dict[str, np.ndarray[Any, Any]] = {name: np.zeros(0) for name in ("step", "loss", "lr")}
+    return Trained(in_eval(moved(model, device, mode.layout)), curves, 0.0, 0.0, mode.name, 0, refused)
 
 
 @dataclass(frozen=True)
@@ -138,7 +156,7 @@ class _Descent:
     def step(self, images: Tensor, targets: Targets, rate: float) -> Tensor:
         """One step at learning rate `rate`. Returns the loss before the step, detached."""
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["factor"]
         with self.mode.autocast(self.device):
             loss = self.loss(self.model(images), targets)
         self.optimizer.zero_grad(set_to_none=True)
@@ -199,6 +217,7 @@ def _loss(model: nn.Module, task: type[Task], examples: Examples, recipe: Recipe
 
 def _descent(model: nn.Module, loss: Loss, recipe: Recipe, device: str, mode: Mode) -> _Descent:
     model = in_training(moved(model, device, mode.layout))
+    freeze(model, recipe.freeze)
     return _Descent(
         model=model,
         loss=loss,
@@ -210,77 +229,74 @@ def _descent(model: nn.Module, loss: Loss, recipe: Recipe, device: str, mode: Mo
     )
 
 
+def _by_decay(trainable: Sequence[Tensor], decay: float) -> tuple[tuple[float, list[Tensor]], ...]:
+    return (decay, [p for p in trainable if p.ndim > 1]), (0.0, [p for p in trainable if p.ndim <= 1])
+
+
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """AdamW, or SGD with momentum. Biases and weights of normalisation (one-dimensional) do not decay."""
-    trainable = [p for p in model.parameters() if p.requires_grad]
     groups = [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": chosen, "weight_decay": decay, "factor": factor}
+        for factor, trainable in by_factor(model, recipe.factors).items()
+        for decay, chosen in _by_decay(trainable, recipe.weight_decay)
     ]
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, fused=True)
     return torch.optim.AdamW(groups, lr=recipe.lr, betas=(recipe.momentum, 0.999), fused=True)
 
 
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """The rate of step 0, 1, ...: a linear rise over the warm-up's fraction of the steps, then the schedule.
-
-    `cosine` falls to 0 along half a cosine, `poly` as (1 - t)^0.9, where t is the fraction of the steps done.
-    """
-    warm = round(recipe.warmup * recipe.steps)
-    if step < warm:
-        return recipe.lr * (step + 1) / warm
-    done = (step - warm) / max(1, recipe.steps - warm)
-    if recipe.schedule == "cosine":
-        return recipe.lr * 0.5 * (1 + math.cos(math.pi * done))
-    return recipe.lr * (1 - done) ** 0.9 if recipe.schedule == "poly" else recipe.lr
-
-
 def _descend(
     descent: _Descent,
     batches: Iterator[tuple[Tensor, Targets]],
-    recipe: Recipe,
+    pace: Pace,
     device: str,
     progress: Progress | None,
 ) -> dict[str, np.ndarray[Any, Any]]:
     """Runs all steps and returns the curves. Raises Diverged."""
-    rates = np.array([learning_rate(recipe, step) for step in range(recipe.steps)])
-    losses = _Losses(recipe.steps, every=1 if device == "cpu" else 20, progress=progress)
-    for rate, (images, targets) in zip(rates, batches, strict=False):
-        losses.add(descent.step(images, targets, float(rate)))
+    losses = _Losses(pace, every=1 if device == "cpu" else 20, progress=progress)
+    rates: list[float] = []
+    for rate, (images, targets) in zip(pace.rates(), batches, strict=False):
+        rates.append(rate)
+        losses.add(descent.step(images, targets, rate))
+    losses.finish()
     if not all(bool(t.isfinite().all()) for t in _tensors(descent.result) if t.is_floating_point()):
-        raise Diverged(recipe.steps, float(losses.values[-1]))
-    return {"step": np.arange(1, recipe.steps + 1), "loss": losses.values, "lr": rates}
+        raise Diverged(len(rates), losses.values[-1])
+    return {"step": np.arange(1, len(rates) + 1), "loss": np.array(losses.values), "lr": np.array(rates)}
 
 
 class _Losses:
     """The loss of every step. It is fetched from the device every few steps, since each fetch waits for the device."""
 
-    def __init__(self, steps: int, every: int, progress: Progress | None) -> None:
-        self.values = np.full(steps, np.nan)
-        self.count, self.every, self.waiting = 0, every, list[Tensor]()
+    def __init__(self, pace: Pace, every: int, progress: Progress | None) -> None:
+        self.values: list[float] = []
+        self.pace, self.every, self.waiting = pace, every, list[Tensor]()
         self.progress, self.reported = progress, -math.inf
 
     def add(self, loss: Tensor) -> None:
         """Raises Diverged at the first loss that is not finite."""
         self.waiting.append(loss)
-        last = self.count + len(self.waiting) == len(self.values)
-        if last or len(self.waiting) == self.every:
+        if len(self.waiting) == self.every:
             self._fetch()
-            self._report(last)
+            self._report(last=False)
+
+    def finish(self) -> None:
+        """Fetch what is left when the training is over, and report its end. Raises Diverged."""
+        if self.waiting:
+            self._fetch()
+        self._report(last=True)
 
     def _fetch(self) -> None:
         for value in torch.stack(self.waiting).tolist():
-            self.count += 1
-            self.values[self.count - 1] = value
+            self.values.append(value)
             if not math.isfinite(value):
-                raise Diverged(self.count, value)
+                raise Diverged(len(self.values), value)
         self.waiting.clear()
 
     def _report(self, last: bool) -> None:
-        now = time.monotonic()
-        if self.progress and (last or now - self.reported >= 0.5):
-            self.progress(self.count, len(self.values), float(self.values[self.count - 1]))
+        now, made = time.monotonic(), len(self.values)
+        total = made if last else self.pace.total(made)
+        if self.progress and (last or (made < total and now - self.reported >= 0.5)):
+            self.progress(made, total, self.values[-1])
             self.reported = now
 
 

@@ -161,7 +161,7 @@ class _Choice:
     def _digest(self) -> str:
         rules = [_file_digest(file) for file in (__file__, budget_rules.__file__, processor.__file__)]
         layers = sorted([layer.key, layer.count] for layer in self.layers)
-        return _digest([*_machine(self.device), *rules, self.modes, self.served and self.served.steps, layers])
+        return _digest([*_machine(self.device), *rules, self.modes, self.served and self.served.length, layers])
 
     def made(self) -> Admission:
         """The fastest right mode, if trying the modes repays and it gains over fp32."""

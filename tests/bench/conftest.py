@@ -185,6 +185,8 @@ def synthetic() -> Results:
 
 
 SMALL = {
+    "throughput": ("images/s", "higher", "speed"),
+    "memory": ("MiB", "lower", "speed"),
     "params": ("parameters", "lower", "static"),
     "graph_hash": ("hash", None, "static"),
     "macs": ("MACs", "lower", "static"),

@@ -7,7 +7,7 @@ import itertools
 import pytest
 import torch
 
-from bench.hardware.ceilings import Ceilings, allowed, best, copy_rate, measured, product_rate
+from bench.hardware.ceilings import Ceilings, allowed, best, convolution_arithmetic, copy_rate, measured, product_rate
 from bench.hardware.subject import Subject
 from bench.structure.traffic import Work
 
@@ -51,6 +51,40 @@ def test_the_best_of_several_tries_is_the_ceiling_and_the_first_does_not_count()
     assert next(times) == 9.0  # 3 + 2 + 4 are more than 5: no further try
 
 
+def test_convolutions_have_a_ceiling_of_their_own_where_their_arithmetic_is_another() -> None:
+    roof = Ceilings("cuda", "float32", 1, flops=100.0, bandwidths=((8, 1e9),), convolutions=800.0)
+    convolution, product = (Work(name, "", 8000, 0, True) for name in ("convolution", "mm"))
+    assert (roof.seconds(convolution), roof.seconds(product)) == (10.0, 80.0)
+    assert ROOF.seconds(Work("convolution", "", 8000, 0, True)) == 80.0
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "convolutions", "products", "differs"),
+    [
+        ("cuda", "float32", True, False, True),
+        ("cuda", "float32", False, True, True),
+        ("cuda", "float32", True, True, False),
+        ("cuda", "bfloat16", True, False, False),
+        ("cpu", "float32", True, False, False),
+    ],
+)
+def test_the_arithmetic_of_convolutions_is_set_while_it_is_measured(
+    device: str, dtype: str, convolutions: bool, products: bool, differs: bool, request: pytest.FixtureRequest
+) -> None:
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    request.addfinalizer(lambda: _set_tf32(*before))
+    _set_tf32(convolutions, products)
+    with convolution_arithmetic(device, dtype) as measured_apart:
+        assert measured_apart is differs
+        assert torch.backends.cuda.matmul.allow_tf32 is (convolutions if differs else products)
+    assert torch.backends.cuda.matmul.allow_tf32 is products
+
+
+def _set_tf32(convolutions: bool, products: bool) -> None:
+    torch.backends.cudnn.allow_tf32 = convolutions
+    torch.backends.cuda.matmul.allow_tf32 = products
+
+
 def test_a_device_that_is_not_known_is_refused() -> None:
     with pytest.raises(ValueError, match="the ceilings of 'meta' cannot be measured"):
         measured("meta", "float32", 1)
@@ -79,3 +113,46 @@ def test_a_roofline_is_allowed_over_taken(monkeypatch: pytest.MonkeyPatch) -> No
     assert detail["achieved_flops_per_s"] == detail["flops"] / 12
     assert (detail["peak_flops_per_s"], detail["peak_bytes_per_s"]) == (1e9, 462.0)
     assert (detail["compute_bound"], detail["coverage"]) == (0.0, 1.0)
+
+
+class Attention(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        tokens = x.flatten(2)
+        return torch.nn.functional.scaled_dot_product_attention(tokens, tokens, tokens)
+
+
+@pytest.mark.parametrize(
+    ("network", "how", "cause"),
+    [
+        (torch.nn.Conv2d(3, 4, 3), {}, "possible by Winograd convolutions"),
+        (torch.nn.ConvTranspose2d(3, 4, 5), {}, "possible by Winograd convolutions"),
+        (torch.nn.Conv2d(3, 4, 3, stride=2), {}, "a fault"),
+        (torch.nn.Conv2d(3, 4, 3, dilation=2), {}, "a fault"),
+        (torch.nn.Conv2d(3, 3, 3, groups=3), {}, "a fault"),
+        (torch.nn.Conv2d(3, 4, 1), {}, "a fault"),
+        (torch.nn.ReLU(), {"compile": True}, "possible by fusion of operators by torch.compile"),
+        (Attention(), {}, "possible by fused attention"),
+        (torch.nn.Conv2d(3, 4, 3), {"compile": True}, "torch.compile, which move less and Winograd convolutions"),
+    ],
+)
+def test_a_fraction_above_one_names_its_cause_or_is_a_fault(network: torch.nn.Module, how: dict, cause: str) -> None:
+    from bench.hardware.timing import Sample, Timing
+    from bench.metrics.roofline import above_one
+
+    subject = Subject(build=lambda: network, shape=(3, 10, 10), **how)
+    timing = Timing(
+        tuple(Sample(seconds, 1.0, layout) for layout, seconds in enumerate([1.0] * 8)), 6, True, "", (0, 0)
+    )
+    assert above_one(1.0, timing, subject) == {}
+    text = above_one(1.5, timing, subject)["above_one"]
+    assert text.startswith("at least 1.5 times the ceilings: ")
+    assert cause in text
+
+
+def test_a_fraction_whose_interval_reaches_one_is_noise() -> None:
+    from bench.hardware.timing import Sample, Timing
+    from bench.metrics.roofline import above_one
+
+    seconds = [0.9, 0.9, 0.95, 0.98, 1.0, 1.01, 1.02, 1.03]
+    timing = Timing(tuple(Sample(each, 1.0, layout) for layout, each in enumerate(seconds)), 6, True, "", (0, 0))
+    assert above_one(1.0, timing, Subject(build=torch.nn.ReLU, shape=(3, 4, 4))) == {}

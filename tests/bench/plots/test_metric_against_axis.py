@@ -48,3 +48,33 @@ def test_axes_of_the_network_and_words_have_no_curve(four: Results):
 def test_numbers_of_an_axis_do_not_lie_on_each_other(four: Results, values):
     (figure,) = drawn("metric_against_axis", with_axes(four, *({"train.lr": value} for value in values))).values()
     check_labels(figure)
+
+
+@pytest.fixture
+def timed(results_of) -> Results:
+    """A network at two sizes and three batches, twice as slow at the larger size."""
+    rows = [(size, batch) for size in (8, 16) for batch in (1, 4, 16)]
+    times = {f"net(a={i})": {"latency": [size / 8 * (2.0 + batch)]} for i, (size, batch) in enumerate(rows)}
+    axes = [{"workload.shape": f"[3,{size},{size}]", "workload.batch": str(batch)} for size, batch in rows]
+    return with_axes(results_of(times), *axes)
+
+
+def test_times_have_curves_against_batch_one_for_each_size(timed: Results):
+    (figure,) = drawn("metric_against_axis", timed).values()
+    (axes,) = figure.axes
+    curves = [np.asarray(line.get_xydata()).tolist() for line in axes.lines if line.get_alpha() == 0.55]
+    assert curves == [[[1, 3], [4, 6], [16, 18]], [[1, 6], [4, 12], [16, 36]]]
+    assert (axes.get_xlabel(), axes.get_xscale(), axes.get_yscale()) == ("workload.batch", "log", "log")
+    texts = [text.get_text() for text in axes.texts if text.get_text()]
+    assert texts == ["as the baseline", "workload.shape=[3,16,16]"]
+    check_labels(figure)
+
+
+def test_costs_have_no_curve_against_a_setting_of_training(four: Results, results_of):
+    scores = {f"net(a={i})": {"miou": [0.1 * i], "latency": [1.0 + i]} for i in range(4)}
+    results = with_axes(results_of(scores), *({"train.lr": str(0.1 * i + 0.1)} for i in range(4)))
+    (figure,) = drawn("metric_against_axis", results).values()
+    assert len(figure.axes) == 1
+    both = with_axes(results_of(scores), *({"workload.shape": f"[3,{i},{i}]"} for i in (8, 16, 32, 64)))
+    (figure,) = drawn("metric_against_axis", both).values()
+    assert [axes.get_ylabel().split(" ")[0] for axes in figure.axes] == ["miou", "latency"]

@@ -31,6 +31,8 @@ def ablation(tmp_path):
     [
         ("train.lr", "0.1", {"miou"}),
         ("dataset.widest", "8", {"miou"}),
+        ("dataset.fraction", "0.5", {"miou"}),
+        ("workload.dataset", "context", {"miou"}),
         ("workload.batch", "4", {"latency"}),
         ("workload.threads", "2", {"latency"}),
         ("workload.layout", "channels_last", {"latency"}),
@@ -47,10 +49,18 @@ def test_a_measurement_is_another_one_where_its_value_depends_on_the_setting(abl
     assert (len({*runs.values()}) == 2) == ("miou" in different)
 
 
-@pytest.mark.parametrize(("axis", "value"), [("train.lr", 0.1), ("workload.batch", 4), ("workload.shape", [3, 64, 64])])
+AS_STATED = [
+    ("train.lr", 0.1),
+    ("workload.batch", 4),
+    ("workload.shape", [3, 64, 64]),
+    ("dataset.fraction", 0.5),
+]
+
+
+@pytest.mark.parametrize(("axis", "value"), AS_STATED)
 def test_a_varied_setting_gives_the_keys_of_a_file_that_states_it(ablation, axis, value):
     varied = ablation(axis, value)
-    stated = ablation("stride", 16, overrides=[f"{axis}={value}"])
+    stated = ablation("stride", 16, overrides=[f"{'workload.' if axis.startswith('dataset.') else ''}{axis}={value}"])
     own = [r.key for r in requests(varied, {}) if r.variant == varied.variants[1]]
     assert own == [r.key for r in requests(stated, {}) if r.variant == stated.variants[0]]
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bench.registry.catalogue import declarations
 from bench.spec.ablation import AblationError, load
 from bench.spec.references import find_variant
 from bench.spec.settings import with_effect
@@ -89,6 +90,30 @@ def test_claims_and_answers_name_settings(ablation):
     assert find_variant("train.lr=0.1", one.scope) is one.variants[1]
 
 
+def test_each_variant_may_have_its_own_dataset(ablation):
+    one = ablation("vary: {workload.dataset: [context, scales]}", baseline=", dataset.train_count: 64")
+    works = [one.workload_of(variant) for variant in one.variants]
+    assert [work.dataset for work in works] == ["boundaries", "context", "scales"]
+    axes = [dict(work.dataset_axes) for work in works]
+    assert [each["train_count"] for each in axes] == [64, 64, 64], "the baseline's options hold for all"
+    defaults = [declarations(()).datasets.get(work.dataset).resolve({})["val_count"] for work in works[1:]]
+    assert [each["val_count"] for each in axes] == [32, *defaults], "those of workload.dataset are its own"
+    needed = [declarations(()).datasets.get(work.dataset).requires["classes"] for work in works]
+    assert [variant.values["classes"] for variant in one.variants] == needed
+    assert len({*needed}) > 1
+    assert one.variants[1].name.endswith("workload.dataset=context,dataset.train_count=64)")
+    assert with_effect({"workload.dataset": "context"}, {"static", "speed"}) == {}
+
+
+def test_a_fraction_of_the_training_split_is_an_option_of_any_dataset(ablation):
+    one = ablation("vary: {dataset.fraction: [0.25]}")
+    assert [variant.settings["dataset.fraction"] for variant in one.variants] == [1.0, 0.25]
+    works = [dict(one.workload_of(variant).dataset_axes) for variant in one.variants]
+    assert [work.get("fraction") for work in works] == [None, 0.25], "the whole is the same as no fraction"
+    stated = ablation("vary: {dataset.fraction: [1]}", overrides=["workload.dataset.fraction=0.5"])
+    assert [dict(stated.workload_of(v).dataset_axes).get("fraction") for v in stated.variants] == [0.5, None]
+
+
 def test_the_network_has_what_the_data_of_its_variant_require(tmp_path):
     file = tmp_path / "levels.yaml"
     text = "question: q?\narchitecture: pixelcnn\nmetrics: [bits_per_dim]\nworkload: {dataset: sprites, shape: [1, 16, 16]}\n"
@@ -108,7 +133,10 @@ def test_the_network_has_what_the_data_of_its_variant_require(tmp_path):
         ("vary: {train.optimizer: [adam]}", "4:26: 'train.optimizer': input should be 'adamw' or 'sgd', not adam"),
         ("vary: {dataset.narowest: [2]}", "4:8: there is no setting 'dataset.narowest', did you mean 'dataset.narrowest'?"),
         ("vary: {dataset.narrowest: [0]}", "4:28: axis 'dataset.narrowest' takes int, 1 to 256, not 0"),
-        ("vary: {workload.dataset: [context]}", "4:8: 'workload.dataset' is one for all variants; vary its options, as"),
+        ("vary: {workload.dataset: [contexts]}", "4:27: axis 'workload.dataset' takes boundaries"),
+        ("vary: {workload.dataset: [stickman]}", "4:27: axis 'workload.dataset' takes boundaries"),
+        ("vary: {workload.dataset: [context], dataset.widest: [8]}", "4:8: 'context' has no axis 'widest'"),
+        ("vary: {dataset.fraction: [0]}", "4:27: axis 'dataset.fraction' takes float, 1e-06 to 1, not 0"),
         ("vary: {workload.shape: [[3, 32]]}", "4:8: 'workload.shape' is channels, height, width where there is a dataset"),
         ("vary: {workload.shape: [[3, 0, 32]]}", "4:25: 'workload.shape' needs positive sizes, not [3,0,32]"),
         ("vary: {workload.graph: [true]}", "4:8: graph: CUDA graphs need a CUDA device, not 'cpu'"),

@@ -12,7 +12,8 @@ from torch import nn
 
 from bench.spec.recipe import Recipe
 from bench.tasks.segmentation import Segmentation, predict
-from bench.training.loop import Diverged, Trained, fit, learning_rate, shuffled
+from bench.training.loop import Diverged, Trained, fit, shuffled
+from bench.training.pace import learning_rate
 
 RECIPE = Recipe(steps=12, batch=4, lr=1e-2, mode="fp32")
 

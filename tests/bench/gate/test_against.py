@@ -1,0 +1,114 @@
+"""Two revisions of made-up variants."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+
+from bench.gate.against import Against, checks_of, headline, matched, to_time
+from bench.gate.paired import Comparison
+from bench.results.measurement import Measurement
+from bench.spec.variant import Variant
+from bench.spec.workload import Workload
+
+WORK = Workload("", "", (), (3, 8, 8), 1)
+
+
+def macs(value, error=None, better="lower", metric="macs", variant="net", **detail):
+    return Measurement(
+        "k",
+        Variant(variant, ()),
+        WORK,
+        metric,
+        "",
+        better,
+        () if error else (value,),
+        True,
+        None,
+        0.0,
+        {},
+        error,
+        detail,
+    )
+
+
+@dataclass(frozen=True)
+class Network:
+    code: str = "1"
+    static: tuple = (macs(100),)
+    graph: str = "g"
+
+    @property
+    def broken(self):
+        return next((m.error for m in self.static if m.error), "")
+
+
+def verdicts(before, after):
+    old, new = {"a": before}, {"a": after}
+    return [(c.variant, c.verdict) for match in matched(old, new) for c in checks_of(match, old, new)]
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        ({"net": Network()}, []),
+        ({"net": Network(static=(macs(120),))}, [("net", "worse")]),
+        ({"net": Network(static=(macs(80),))}, [("net", "better")]),
+        ({"net": Network(static=(macs(1, "failed: oops"),))}, [("net", "broken")]),
+        ({}, [("net", "missing")]),
+        ({"other": Network(static=(macs(100, variant="other"),))}, [("other", "renamed")]),
+        ({"other": Network(graph="h")}, [("other", "new"), ("net", "missing")]),
+        ({"net": Network(), "more": Network(graph="h")}, [("more", "new")]),
+    ],
+)
+def test_what_became_of_a_variant(after, expected):
+    assert verdicts({"net": Network()}, after) == expected
+
+
+def test_a_renamed_variant_has_its_numbers_compared():
+    assert verdicts({"net": Network()}, {"other": Network(static=(macs(120, variant="other"),))}) == [
+        ("other", "renamed"),
+        ("other", "worse"),
+    ]
+
+
+def test_a_metric_of_one_revision_alone_is_no_change():
+    assert verdicts({"net": Network()}, {"net": Network(static=(macs(100), macs(3, metric="depth")))}) == []
+
+
+def test_what_was_broken_before_is_no_verdict_on_the_change():
+    broken = Network(static=(macs(1, "failed: oops"),))
+    assert verdicts({"net": broken}, {"net": broken}) == []
+
+
+def test_only_what_runs_other_code_in_both_revisions_is_timed():
+    broken = Network(code="2", static=(macs(1, "failed: oops"),))
+    before = {"a": {"same": Network(), "changed": Network(), "broken": Network(), "gone": Network(graph="x")}}
+    after = {"a": {"same": Network(), "changed": Network(code="2"), "broken": broken, "new": Network(graph="y")}}
+    differing, same = to_time(matched(before, after), before, after)
+    assert [match.name for match in differing] == ["a: changed"]
+    assert same == 1
+
+
+def comparison(verdict):
+    return Comparison("a: net", "latency", verdict)
+
+
+@pytest.mark.parametrize(
+    ("checks", "timed", "code"),
+    [
+        ([], [], 0),
+        ([], ["pass"], 0),
+        ([], ["regression", "win"], 1),
+        ([], ["inconclusive", "win"], 3),
+        ([], ["win"], 5),
+    ],
+)
+def test_the_gravest_verdict_is_the_exit_code(checks, timed, code):
+    assert Against("abc", tuple(checks), tuple(comparison(each) for each in timed)).exit_code == code
+
+
+def test_details_of_a_changed_number_are_left_to_the_details():
+    old, new = {"a": {"net": Network()}}, {"a": {"net": Network(static=(macs(1),))}}
+    (change,) = checks_of(matched(old, new)[0], old, new)
+    part, alone = replace(change, metric="macs/conv"), replace(change, metric="activations/all")
+    assert headline([change, part, alone]) == [change, alone]
