@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bench.analysis.aggregate import Aggregate, Column
 from bench.analysis.claims import ClaimResult, ComparisonResult
 from bench.analysis.deltas import Delta, gaps, margin_of
-from bench.analysis.front import fronts
+from bench.analysis.front import chances, fronts
 from bench.analysis.summary import Summary
 from bench.display.names import short_name
 from bench.display.numbers import DELTA, MINUS, PLUS_MINUS, Style, fixed, interval_text, style_of
@@ -118,6 +118,10 @@ def front_table(summary: Summary, names: Mapping[str, str]) -> FrontTable | None
     heads = tuple(each.costs[0].name if len(each.costs) == 1 else "all of them" for each in all_fronts)
     standings = {v: tuple(each.standings.get(v, EMPTY) for each in all_fronts) for v in summary.results.variants}
     tested = all(each.tested for each in all_fronts)
+    if probable := chances(summary, all_fronts[-1]):
+        heads = (*heads, f"probability of the front ({heads[-1]})")
+        shown = {v: f"{100 * probable[v]:.0f} %" if v in probable else EMPTY for v in standings}
+        standings = {v: (*words, shown[v]) for v, words in standings.items()}
     rows = tuple((names[v], words) for v, words in standings.items() if tested or "front" in words)
     return FrontTable(all_fronts[0].score.name, heads, rows, tested)
 
