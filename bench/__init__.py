@@ -198,7 +198,8 @@ def measure(
     target: str,
     *,
     metrics: Sequence[str] = ("params", "macs", "receptive_field", "output_stride"),
-    shape: Sequence[int] = (3, 224, 224),
+    shape: Sequence[int] | None = None,
+    inputs: str = "",
     batch: int = 1,
     device: str = "cpu",
     plugins: Sequence[str] = (),
@@ -207,8 +208,9 @@ def measure(
     """Measure one network in a process of its own; one row per metric: value, unit, error, detail.
 
     `target` is a registered name, `timm:NAME`, `torchvision:NAME`, `smp:NAME` or `file.py:callable`; `axes` are values
-    of its axes; `shape` is (C, H, W). Nothing is stored. Raises RegistryError for a name, axis or value that does not
-    exist.
+    of its axes; `shape` is (C, H, W), (3, 224, 224) unless the network says another; `inputs` are several tensors in
+    place of one image, as `--inputs` of the command has them. Nothing is stored. Raises RegistryError for a name, axis
+    or value that does not exist.
     """
     import pandas as pd
 
@@ -221,7 +223,8 @@ def measure(
         target,
         [f"{name}={text_of(value)}" for name, value in axes.items()],
         metrics=metrics,
-        shape=tuple(shape),
+        shape=None if shape is None else tuple(shape),
+        inputs=inputs,
         batches=(batch,),
         timeout=600.0,
         plugins=with_project(plugins),

@@ -71,7 +71,7 @@ def bench(installed):
 @pytest.fixture(scope="session")
 def project(tmp_path_factory, bench):
     """A project that `bench init` made in an empty folder, after its first run."""
-    folder = tmp_path_factory.mktemp("user") / "mine"
+    folder, before = tmp_path_factory.mktemp("user") / "mine", ours()
     folder.mkdir()
     made = bench(folder, "init", "--ci", "github").stdout.splitlines()
     assert sorted(made) == sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
@@ -80,12 +80,19 @@ def project(tmp_path_factory, bench):
     assert "| skip | true | 874 (" in run.stdout
     assert run.stdout.splitlines()[-1] == "reports/site/skip/index.html"
     assert (folder / "reports" / "site" / "skip" / "index.html").is_file()
+    assert ours() == before, "nothing is written into the repository"
     return folder
 
 
-def due(bench, folder: Path) -> set[str]:
+def ours() -> dict[Path, int]:
+    """The files of the repository where a run could write, with the time of their last change."""
+    folders = (ROOT / name for name in ("ablations", "results", "reports"))
+    return {path: path.stat().st_mtime_ns for folder in folders for path in folder.rglob("*") if path.is_file()}
+
+
+def due(bench, folder: Path, ablation: str = "skip") -> set[str]:
     """The metrics of which a measurement is due."""
-    lines = bench(folder, "plan", "skip").stdout.splitlines()
+    lines = bench(folder, "plan", ablation).stdout.splitlines()
     return {line.split()[2] for line in lines if line.startswith("due ")}
 
 
@@ -110,6 +117,44 @@ def test_each_change_makes_due_what_depends_on_it_and_nothing_else(bench, projec
         assert due(bench, project) == expected
     finally:
         (project / name).write_text(text)
+
+
+CHECKPOINT = """
+import sys
+
+import torch
+from network import OwnNet
+
+torch.manual_seed(int(sys.argv[1]))
+torch.save(OwnNet(True, 8, 2).state_dict(), "start.pt")
+"""
+SCORED = """
+question: How good are these weights?
+source: this project
+architecture: ownnet
+baseline: {skip: true}
+metrics: [params, miou]
+weights: start.pt
+workload: {dataset: stripes, shape: [3, 32, 32]}
+train: none
+seeds: 1
+"""
+
+
+def test_a_changed_checkpoint_makes_due_what_reads_it_and_nothing_else(bench, project, installed):
+    def save(seed: str) -> None:
+        finished([sys.executable, "-c", CHECKPOINT, seed], project, env=environment(installed, project))
+
+    save("0")
+    (project / "ablations" / "scored.yaml").write_text(SCORED)
+    assert due(bench, project, "scored") == {"params", "miou"}
+    bench(project, "run", "scored", "--quiet", "--no-report")
+    assert due(bench, project, "scored") == set()
+    save("1")
+    assert due(bench, project, "scored") == {"miou"}
+    assert due(bench, project) == set()
+    save("0")
+    assert due(bench, project, "scored") == set()
 
 
 def test_everything_is_stored_and_the_gate_passes_and_fails_where_a_number_changes(bench, project, installed):

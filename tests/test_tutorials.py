@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
 
 from bench.cli import main
+from bench.results.session import read_changes
 
 DOCS = Path(__file__).parents[1] / "docs"
 FENCE = re.compile(r"^```(\w*) ?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -29,9 +32,19 @@ def follow(page: str, folder: Path) -> dict[str, int]:
     blocks = FENCE.findall((DOCS / page).read_text(encoding="utf-8"))
     for _, info, code in blocks:
         if info.startswith("file="):
-            (folder / info.removeprefix("file=")).write_text(code, encoding="utf-8")
+            file = folder / info.removeprefix("file=")
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(code, encoding="utf-8")
     lines = [line for kind, info, code in blocks if kind == "sh" and info != "no-run" for line in code.splitlines()]
-    return {line: status(shlex.split(line)[1:]) for line in lines if line.startswith("bench ")}
+    return {line: carried_out(line) for line in lines if line.startswith(("bench ", "python "))}
+
+
+def carried_out(line: str) -> int:
+    program, *words = shlex.split(line)
+    if program == "bench":
+        return status(words)
+    runpy.run_path(*words, run_name="__main__")
+    return 0
 
 
 def status(words: list[str]) -> int:
@@ -42,9 +55,9 @@ def status(words: list[str]) -> int:
     return 0
 
 
-def table_rows(text: str) -> dict[str, list[str]]:
+def table_rows(text: str, network: str = "mynet") -> dict[str, list[str]]:
     """The rows of Markdown tables by their first entry, the others without differences."""
-    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| mynet(")]
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith(f"| {network}(")]
     return {row[0]: [re.sub(r" \(Δ.*", "", part) for part in row[1:]] for row in rows}
 
 
@@ -74,6 +87,48 @@ def test_your_network_and_its_gate(folder, capsys):
     assert "51 of 66 numbers as expected" in output
 
 
+MOST_LINES = 60
+"""Of the user's code in the tutorial of an own project."""
+
+
+def test_a_project_of_ones_own(folder, capsys):
+    page = "tutorials/own_project.md"
+    text = (DOCS / page).read_text(encoding="utf-8")
+    code = [block for _, info, block in FENCE.findall(text) if info.startswith("file=")]
+    assert sum(bool(line.strip()) for block in code for line in block.splitlines()) < MOST_LINES
+
+    outcomes = follow(page, folder)
+    printed = capsys.readouterr().out
+    assert len(outcomes) == 4
+    assert set(outcomes.values()) == {0}
+    assert "train: 36 examples\nval: 12 examples\n" in printed
+    assert "rings: 12 due, 4 cached, 6 trainings; " in printed
+    shown, measured = table_rows(text, "ringnet"), table_rows(printed, "ringnet")
+    assert len(shown) == 2
+    assert shown.keys() == measured.keys()
+    for variant, row in shown.items():
+        assert row[:3] == measured[variant][:3], "axis, parameters and MACs"
+    scores = {row[0]: [float(score.partition(" ")[0]) for score in row[3:]] for row in measured.values()}
+    assert scores["false"][0] < 0.6 < 0.8 < scores["true"][0]
+    assert scores["false"][1] > 0.5 > scores["true"][1]
+
+    for file, due in {"metric.py": {"area_error"}, "rings/images/05.png": {"miou", "area_error"}}.items():
+        before = (folder / file).read_bytes()
+        (folder / file).write_bytes(changed(folder / file))
+        read_changes()
+        assert status(["plan", "rings"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert {line.split()[2] for line in lines if line.startswith("due ")} == due
+        (folder / file).write_bytes(before)
+
+
+def changed(file: Path) -> bytes:
+    """Another metric, or another image."""
+    if file.suffix == ".py":
+        return file.read_bytes().replace(b" - 1)", b" - 2)")
+    return (file.parent / "06.png").read_bytes()
+
+
 def test_the_extension_guide(folder, capsys):
     outcomes = follow("extending.md", folder)
     assert list(outcomes.values()) == [0]
@@ -98,13 +153,30 @@ def test_your_own_data(folder, capsys):
     assert "scans (val): not found, looked for scans/val\n" in capsys.readouterr().err
 
 
-def test_the_notebook(tmp_path, monkeypatch):
-    monkeypatch.chdir(DOCS)
-    monkeypatch.setenv("FOVBENCH_STORE", str(tmp_path / "store.sqlite"))
-    notebook = json.loads((DOCS / "api.ipynb").read_text(encoding="utf-8"))
-    assert notebook["nbformat"] == 4
-    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+def execute(notebook: str) -> dict[str, object]:
+    """Execute the cells of a notebook, or write the file that `%%writefile` names; the names that they define."""
+    content = json.loads((DOCS / notebook).read_text(encoding="utf-8"))
+    assert content["nbformat"] == 4
+    cells = ["".join(cell["source"]) for cell in content["cells"] if cell["cell_type"] == "code"]
     assert len(cells) > 4
     namespace: dict[str, object] = {"__name__": "__main__"}
     for number, cell in enumerate(cells):
-        exec(compile(cell, f"api.ipynb, cell {number}", "exec"), namespace)
+        first, _, rest = cell.partition("\n")
+        if first.startswith("%%writefile "):
+            Path(first.removeprefix("%%writefile ")).write_text(rest, encoding="utf-8")
+        else:
+            exec(compile(cell, f"{notebook}, cell {number}", "exec"), namespace)
+    return namespace
+
+
+def test_the_notebook(tmp_path, monkeypatch):
+    monkeypatch.chdir(DOCS)
+    monkeypatch.setenv("FOVBENCH_STORE", str(tmp_path / "store.sqlite"))
+    execute("api.ipynb")
+
+
+def test_the_notebook_of_a_project_of_ones_own(folder, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    table = execute("own_project.ipynb")["table"]
+    assert table["params"].tolist() == [842, 858]
+    assert table["miou_verdict"].tolist()[1] == "better"

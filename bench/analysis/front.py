@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -66,7 +67,8 @@ def spans(summary: Summary, column: Column) -> bool:
     return len(values) < 2 or max(values) - min(values) >= LEAST_SPAN * max(map(abs, values))
 
 
-def fronts(summary: Summary) -> list[Front]:
+@functools.lru_cache(maxsize=4)
+def fronts(summary: Summary) -> tuple[Front, ...]:
     """The main score against each cost, and against all of them together where there are several.
 
     A cost that spans nothing (`spans`) ranks nobody, and is left out.
@@ -74,9 +76,9 @@ def fronts(summary: Summary) -> list[Front]:
     score = summary.main()
     costs = [column for column in summary.columns if is_cost(summary, column) and spans(summary, column)]
     if score is None or score.better is None:
-        return []
+        return ()
     together = [tuple(costs)] if len(costs) > 1 else []
-    return [front(summary, score, chosen) for chosen in [*((cost,) for cost in costs), *together]]
+    return tuple(front(summary, score, chosen) for chosen in [*((cost,) for cost in costs), *together])
 
 
 def front(summary: Summary, score: Column, costs: Sequence[Column]) -> Front:

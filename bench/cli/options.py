@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 import re
@@ -62,31 +63,48 @@ class Counts(click.ParamType[Any]):
         return tuple(dict.fromkeys(int(count) for count in str(value).split(",")))
 
 
-DTYPES = {
-    "float32": ("fp32", "float", "single"),
-    "float64": ("fp64", "double"),
-    "bfloat16": ("bf16",),
-    "float16": ("fp16", "half"),
-}
-"""Numeric types and their other names."""
-
-
 class Dtype(click.ParamType[Any]):
     """`fp16` or `torch.float16` as `float16`."""
 
     name = "DTYPE"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        text = str(value).lower().removeprefix("torch.")
-        dtype = next((name for name, others in DTYPES.items() if text in (name, *others)), None)
-        if dtype is None:
-            listed = ", ".join(f"{name} ({', '.join(others)})" for name, others in DTYPES.items())
-            self.fail(f"'{value}' is no numeric type; there are {listed}", param, ctx)
-        return dtype
+        from bench.spec.dtypes import dtype_named
+
+        try:
+            return dtype_named(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Device(click.ParamType[Any]):
+    """`cpu`, `cuda`, `cuda:1`, `mps`."""
+
+    name = "DEVICE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from bench.spec.dtypes import device_named
+
+        try:
+            return device_named(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Word(click.Choice[str]):
+    """One of some words; a mistyped one is refused with the nearest."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        word = str(value).strip().lower().replace("-", "_")
+        if word not in self.choices:
+            near = difflib.get_close_matches(word, self.choices, n=1, cutoff=0.5)
+            hint = f", did you mean '{near[0]}'?" if near else ""
+            self.fail(f"'{value}' is none of {', '.join(self.choices)}{hint}", param, ctx)
+        return word
 
 
 class Shape(click.ParamType[Any]):
-    """`3,224,224` (or `3x224x224`) as a tuple of sizes."""
+    """`3,224,224` (or `3x224x224`) as a tuple of sizes: 1 to 4 of them, without the batch size."""
 
     name = "C,H,W"
 
@@ -94,7 +112,9 @@ class Shape(click.ParamType[Any]):
         if isinstance(value, tuple):
             return value
         if not re.fullmatch(r"[1-9]\d*([,x][1-9]\d*){0,3}", str(value)):
-            self.fail(f"'{value}' is not a shape; write channels, height, width: 3,224,224", param, ctx)
+            self.fail(
+                f"'{value}' is not a shape; write channels, height, width: 3,224,224 (video: 3,16,112,112)", param, ctx
+            )
         return tuple(int(side) for side in re.split("[,x]", str(value)))
 
 
@@ -146,7 +166,7 @@ set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the file: train.steps=50."
 )
 seeds_option = click.option("--seeds", type=click.IntRange(1), help="Seeds 0 to N-1, instead of the file's.")
-device_option = click.option("--device", help="cpu, cuda, cuda:1, ... instead of the file's.")
+device_option = click.option("--device", type=Device(), help="cpu, cuda, cuda:1, ... instead of the file's.")
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout.")
 only_option = click.option("--only", type=Names(), default=(), help="Only these metrics, separated by commas.")
 rerun_option = click.option(

@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     "--columns",
     type=Names(),
     default=(),
-    help="Only these: variant, axes, metrics; value, difference, verdict of the metric before, or of all.",
+    help="Only these: variant, varied, axes, metrics; value, difference, verdict of the metric before, or of all; "
+    "or main: the columns of the report's main table.",
 )
 @click.option("--sort", default="", metavar="[-]METRIC|AXIS", help="Order of the variants; - for descending.")
 @click.option("--no-delta", "delta", is_flag=True, flag_value=False, default=True, help="No differences.")

@@ -258,10 +258,10 @@ def _finisher(job: Job, out: Path | None) -> Callable[[Plan], None]:
     """Prints what failed of an ablation, its answer and table, and with `out` renders its page and prints its path."""
 
     def finish(plan: Plan) -> None:
-        from bench.results.failures import failures_of
+        from bench.results.failures import failures_of, grouped
 
-        for failure in failures_of(job.store.records(plan.keys)):
-            echo_error("\n".join(failure.lines(shows_tracebacks())))
+        for failure, count in grouped(failures_of(job.store.records(plan.keys))):
+            echo_error("\n".join(failure.lines(shows_tracebacks(), count)))
         conclude(plan)
 
     def conclude(plan: Plan) -> None:

@@ -9,11 +9,11 @@ import re
 import textwrap
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from bench.display.names import axis_text
+from bench.display.names import axis_text, axis_words, stated_values, varied_values
 from bench.results.results import Results
 from bench.spec.characters import printable
 
@@ -48,8 +48,6 @@ LONGEST_WORD = 44
 """Characters of a word in a label that stays on one line."""
 LEAST_WIDTH = 2.8
 """Inches of axes with a row per variant."""
-MOST_AXES = 2
-"""With more axes that vary, a name states only what differs from the baseline."""
 
 THEME: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -129,26 +127,11 @@ def names(results: Results) -> dict[str, str]:
     With more than MOST_AXES axes only those on which it differs from the baseline. Variants that would have the same
     name also state the axes on which they differ from one another.
     """
-    short = {variant: _words(_stated(results, variant)) for variant in results.variants}
+    short = {variant: axis_words(stated_values(results, variant)) for variant in results.variants}
     unique = _unique_names(results, short) | dict(results.labels)
     baseline = results.baseline
     unnamed = not short[baseline] and baseline not in results.labels and len(results.variants) > 1
     return {**unique, baseline: "baseline" if unnamed else f"{unique[baseline]} (baseline)"}
-
-
-def _stated(results: Results, variant: str) -> list[tuple[str, str]]:
-    """The axes that a short name states."""
-    own, baseline = (_varied(results, each) for each in (variant, results.baseline))
-    differing = [pair for pair in own if pair not in baseline]
-    return differing if len(results.varied) > MOST_AXES and (differing or variant == results.baseline) else own
-
-
-def _varied(results: Results, variant: str) -> list[tuple[str, str]]:
-    return [(axis, axis_text(results, variant, axis)) for axis in results.varied]
-
-
-def _words(axes: Sequence[tuple[str, str]]) -> str:
-    return ", ".join(value if axis == "architecture" else f"{axis}={value}" for axis, value in axes if value)
 
 
 def _unique_names(results: Results, short: Mapping[str, str]) -> dict[str, str]:
@@ -167,9 +150,9 @@ def _unique_names(results: Results, short: Mapping[str, str]) -> dict[str, str]:
 
 def _longer_name(results: Results, name: str, variant: str, counts: Mapping[tuple[str, str], int]) -> str:
     """The short name, and the stated values that no variant of the same name has (`counts`: how many have a value)."""
-    varied = set(_varied(results, variant))
+    varied = set(varied_values(results, variant))
     stated = results.axes.get(variant, {}).items()
-    more = _words([pair for pair in stated if pair not in varied and counts[pair] == 1])
+    more = axis_words([pair for pair in stated if pair not in varied and counts[pair] == 1])
     return ", ".join(part for part in (name, more) if part) or variant
 
 
@@ -305,6 +288,17 @@ def svg(figure: Figure, name: str) -> str:
     element = element[element.index("<svg") :].strip()
     element = re.sub(r"\s*<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
     return _own_ids(element.replace(INK, "currentColor"), name)
+
+
+def pdf(figure: Figure) -> bytes:
+    """The figure as a PDF, the same bytes each time; laid out as it was drawn last."""
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+
+    buffer = io.BytesIO()
+    figure.set_layout_engine("none")
+    canvas: Any = FigureCanvasPdf(figure)  # savefig would draw it once more, to lay it out
+    canvas.print_pdf(buffer, metadata=dict.fromkeys(("CreationDate", "Creator", "Producer")))
+    return buffer.getvalue()
 
 
 def _own_ids(element: str, name: str) -> str:

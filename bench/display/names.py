@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 from bench.registry import text_of
 from bench.results.results import Results
@@ -42,6 +43,35 @@ def short_name(results: Results, variant: str) -> str:
     own = [f"{axis}={text}" for axis, text in axes.items() if shared.get(axis) != text]
     parts = own + [ELLIPSIS] * any(axis in shared for axis in axes)
     return f"{variant.partition('(')[0]}({','.join(parts)})" if parts else variant
+
+
+MOST_AXES = 2
+"""With more axes that vary, only those on which a variant differs from the baseline are stated."""
+
+
+def varied_words(results: Results, variant: str) -> str:
+    """The variant's values on the axes that vary, `stride=8, skips=true`; of many axes only what is not the baseline's.
+
+    Empty for the baseline of many axes.
+    """
+    return axis_words(stated_values(results, variant))
+
+
+def axis_words(axes: Sequence[tuple[str, str]]) -> str:
+    """`unet, width=0.25`: an architecture needs no name of its axis, and what is empty is left out."""
+    return ", ".join(value if axis == "architecture" else f"{axis}={value}" for axis, value in axes if value)
+
+
+def stated_values(results: Results, variant: str) -> list[tuple[str, str]]:
+    """(axis, value) of the axes that a short name states."""
+    own, baseline = (varied_values(results, each) for each in (variant, results.baseline))
+    differing = [pair for pair in own if pair not in baseline]
+    return differing if len(results.varied) > MOST_AXES and (differing or variant == results.baseline) else own
+
+
+def varied_values(results: Results, variant: str) -> list[tuple[str, str]]:
+    """(axis, value as text) of every axis that varies."""
+    return [(axis, axis_text(results, variant, axis)) for axis in results.varied]
 
 
 def shared_words(results: Results) -> str:

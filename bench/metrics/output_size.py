@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bench.hardware.subject import Subject
 from bench.registry import metric
+from bench.registry.errors import DoesNotApplyError
 from bench.results.measurement import Reading
 
 
@@ -15,5 +16,5 @@ def output_size(subject: Subject) -> Reading:
     if len(shape) == len(subject.shape) == 2:
         return Reading(shape[-1], {"shape": list(shape)})
     if len(shape) < 2:
-        return Reading(None, {"shape": list(shape)}, error=f"an output of shape {list(shape)} has no height")
+        raise DoesNotApplyError(f"an output of shape {list(shape)} has no height")
     return Reading(shape[-2], {"shape": list(shape), "width": shape[-1]})

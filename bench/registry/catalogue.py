@@ -18,6 +18,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import os
+import re
 import sys
 import typing
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -28,13 +29,13 @@ from types import CodeType, ModuleType
 from typing import Any, TypeGuard, TypeVar
 
 import bench.registry as registry
-from bench.registry import LIVE, Entry, Registries, RegistryError
+from bench.registry import LIVE, Entry, Registries, RegistryError, suggestion
 from bench.registry.builtin import PACKAGE
 from bench.registry.cache import read_table, write_table
 from bench.registry.entries import check_parameters
 from bench.registry.loading import ExactLoader, text_digest
-from bench.registry.places import place_of
-from bench.registry.project import located, make_importable
+from bench.registry.places import origin, place_of, shown
+from bench.registry.project import FILE, located, make_importable, project
 
 FOLDERS = ("architectures", "bench.metrics", "bench.tasks", "bench.data", "bench.plots")
 KINDS = ("architecture", "metric", "task", "dataset", "plot")
@@ -46,6 +47,8 @@ E = TypeVar("E", bound=Entry)
 
 class CatalogueError(RegistryError):
     """A file of the catalogue, or a plug-in, that cannot be read."""
+
+    kind = "failed"
 
 
 @dataclass(frozen=True)
@@ -90,9 +93,13 @@ def plugin_source(plugin: str) -> Source:
     if plugin.endswith(".py"):
         path = located(plugin).resolve()
         if not path.is_file():
-            raise CatalogueError(f"plug-in '{plugin}': no such file")
+            raise CatalogueError(f"plug-in '{plugin}': no such file{suggestion(path.name, _python_files(path.parent))}")
         digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
         return Source(f"{PLUGIN_PREFIX}{path.stem}_{digest}", path, plugin=True)
+    place = located(plugin)
+    if place.is_file() or (place.is_dir() and not (place / "__init__.py").is_file()):
+        what = "a folder; name the files in it" if place.is_dir() else "no Python file; name one that ends in .py"
+        raise CatalogueError(f"plug-in '{plugin}': is {what}")
     try:
         spec = importlib.util.find_spec(plugin)
     except (ImportError, ValueError):
@@ -100,6 +107,28 @@ def plugin_source(plugin: str) -> Source:
     if spec is None or not spec.origin:
         raise CatalogueError(f"plug-in '{plugin}': no such module; name an importable module or a file.py")
     return Source(plugin, Path(spec.origin), plugin=True)
+
+
+def _python_files(folder: Path) -> list[str]:
+    return [file.name for file in sorted(folder.glob("*.py"))]
+
+
+def unregistered(name: str, kind: str, plugins: Sequence[str] = ()) -> str:
+    """`network.py:29 defines it, ...`: why a function of the project is not registered; empty where there is none."""
+    loaded = {plugin_source(plugin).path for plugin in plugins if plugin.endswith(".py")}
+    folder = project().folder.resolve()
+    for path in (*sorted(loaded), *sorted({*folder.glob("*.py"), *folder.glob("*/*.py")} - loaded)):
+        if line := _definition(path, name):
+            without = f"without @{kind}(...) above it" if path in loaded else f"but is no plug-in: name it in {FILE}"
+            return f"; {shown(path)}:{line} defines it, {without}"
+    return ""
+
+
+def _definition(path: Path, name: str) -> int:
+    """The line of a file on which a function or class of this name begins; 0 where there is none."""
+    lines = _read(path).decode("utf-8", "replace").splitlines()
+    pattern = re.compile(rf"(def|class) {re.escape(name)}\b")
+    return next((number for number, line in enumerate(lines, 1) if pattern.match(line)), 0)
 
 
 @functools.cache
@@ -160,7 +189,7 @@ def declare(source: Source, skeleton: Skeleton, into: Registries) -> None:
     imported, statements = skeleton
     namespace = _namespace(source, imported, into)
     for line, code in statements:
-        _run(code, f"{source.path}:{line}", namespace)
+        _run(code, f"{shown(source.path)}:{line}", namespace)
     if source.plugin and not statements:
         _import_instead(source, into)
 
@@ -169,7 +198,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise CatalogueError(f"{path}: cannot be read: {error}") from None
+        raise CatalogueError(f"{shown(path)}: cannot be read: {error}") from None
 
 
 def parse(path: Path) -> ast.Module:
@@ -187,8 +216,13 @@ def _parsed(content: bytes, path: Path) -> ast.Module:
     try:
         return ast.parse(content, filename=str(path))
     except (SyntaxError, ValueError) as error:
-        where = f":{error.lineno}" if isinstance(error, SyntaxError) else ""
-        raise CatalogueError(f"{path}{where}: cannot be read: {error}") from None
+        raise CatalogueError(_unreadable(path, error)) from None
+
+
+def _unreadable(path: Path, error: SyntaxError | ValueError) -> str:
+    if not isinstance(error, SyntaxError):
+        return f"{shown(path)}: cannot be read: {error}"
+    return f"{shown(path)}:{error.lineno}: cannot be read: {error.msg}"
 
 
 def _imported_names(tree: ast.Module) -> dict[str, str]:
@@ -217,9 +251,22 @@ def _states_facts(node: ast.stmt, imported: Mapping[str, str]) -> bool:
 def _skeleton(tree: ast.Module, source: Source) -> Skeleton:
     """The statements of a module that declare its entries, compiled one by one; none where it registers nothing."""
     imported = _imported_names(tree)
+    _check_imports(tree, source)
     if not any(_is_registered(node, imported) for node in tree.body):
         return imported, ()
     return imported, tuple((n.lineno, _compiled(n, source)) for n in _declaring(tree.body, imported, source))
+
+
+def _check_imports(tree: ast.Module, source: Source) -> None:
+    """Raises CatalogueError for an import relative to a package, in a plug-in that is a file and thus in none."""
+    if not source.module.startswith(PLUGIN_PREFIX):
+        return
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.level:
+            name, alias = node.module or "", node.names[0].name
+            right = f"from {name} import {alias}" if name else f"import {alias}"
+            where = f"{shown(source.path)}:{node.lineno}"
+            raise CatalogueError(f"{where}: a relative import needs a package, and a plug-in is a file; write: {right}")
 
 
 def _declaring(body: Sequence[ast.stmt], imported: Mapping[str, str], source: Source) -> Iterator[ast.stmt]:
@@ -241,7 +288,7 @@ def _check_decorators(node: ast.FunctionDef | ast.ClassDef, imported: Mapping[st
     """Raises CatalogueError for a decorator without parentheses."""
     for decorator in node.decorator_list:
         if _registers(decorator, imported) and isinstance(decorator, ast.Name):
-            where = f"{source.path}:{decorator.lineno}"
+            where = f"{shown(source.path)}:{decorator.lineno}"
             raise CatalogueError(
                 f"{where}: @{decorator.id} takes arguments: write @{decorator.id}(...) above {node.name}"
             )
@@ -303,7 +350,7 @@ def _compiled(node: ast.stmt, source: Source) -> CodeType:
     try:
         return compile(module, str(source.path), "exec")
     except SyntaxError as error:  # `return` outside a function: the parser accepts it
-        raise CatalogueError(f"{source.path}:{error.lineno}: cannot be read: {error}") from None
+        raise CatalogueError(_unreadable(source.path, error)) from None
 
 
 def _run(code: CodeType, where: str, namespace: dict[str, Any]) -> None:
@@ -351,7 +398,8 @@ def load(source: Source) -> ModuleType:
             return _imported(source)
     except (Exception, SystemExit) as error:
         first = (str(error).splitlines() or [""])[0]
-        raise CatalogueError(f"{source.path}: cannot be imported: {type(error).__name__}: {first}") from error
+        place = origin(error) or shown(source.path)
+        raise CatalogueError(f"{place}: cannot be imported: {type(error).__name__}: {first}") from error
 
 
 def _imported(source: Source) -> ModuleType:

@@ -14,6 +14,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from bench.registry.axes import Axis, Bounds, axes_of, resolve, text_of
 from bench.registry.errors import RegistryError, suggestion
+from bench.registry.places import place_of
 from bench.registry.published import Fact
 
 Better = Literal["higher", "lower"] | None
@@ -63,7 +64,8 @@ class Entry:
 class Architecture(Entry):
     """A family of networks. `call(**axes)` builds one as `torch.nn.Module`.
 
-    `small` holds axis values of a network that a test can train within a fraction of a second.
+    `small` holds axis values of a network that a test can train within a fraction of a second. `inputs` is what the
+    network is called with where that is not one image, in the grammar of `bench.spec.inputs`.
     """
 
     task: str
@@ -71,6 +73,7 @@ class Architecture(Entry):
     facts: tuple[Fact, ...] = ()
     constraints: tuple[Constraint, ...] = ()
     small: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    inputs: str = ""
 
     def resolve(self, stated: Mapping[str, Any]) -> dict[str, Any]:
         resolved = super().resolve(stated)
@@ -190,9 +193,8 @@ class Registry(Generic[T]):
                 raise RegistryError(f"{self.kind} {entry.name!a}: {problem}")
         first = self._entries.get(entry.name)
         if first is not None:
-            raise RegistryError(
-                f"{self.kind} '{entry.name}' is registered twice: in {first.module} and in {entry.module}"
-            )
+            places = f"{place_of(first.call)} and {place_of(entry.call)}"
+            raise RegistryError(f"{self.kind} '{entry.name}' is registered twice: {places}; choose another name")
         self._entries[entry.name] = entry
 
     def get(self, name: str) -> T:
@@ -306,12 +308,14 @@ class Registries:
         facts: Sequence[Fact] = (),
         constraints: Sequence[Constraint] = (),
         small: Mapping[str, Any] | None = None,
+        inputs: str = "",
     ) -> Callable[[F], F]:
-        """Register the builder below as an architecture of `task`, citing `source`; `small` as in `Architecture`.
+        """Register the builder below as an architecture of `task`, citing `source`.
 
+        `small` and `inputs` as in `Architecture`.
         Published numbers are given here as `facts`, or below the builder by the function `facts`.
         """
-        extra: dict[str, Any] = {"task": task, "source": source, "small": small or {}}
+        extra: dict[str, Any] = {"task": task, "source": source, "small": small or {}, "inputs": inputs}
         extra |= {"facts": tuple(facts), "constraints": tuple(constraints)}
         return self._register(self.architectures, Architecture, extra)
 

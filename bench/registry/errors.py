@@ -14,6 +14,10 @@ class AxisError(RegistryError, TypeError):
     """A parameter that no axis can be made of."""
 
 
+class DoesNotApplyError(ValueError):
+    """A metric has no meaning for a network, as a receptive field for token ids: no failure, the text says why."""
+
+
 def suggestion(word: str, names: Sequence[str]) -> str:
     """`", did you mean 'x'?"` with the most similar name, or all names where none is similar."""
     similar = difflib.get_close_matches(word, names, n=1, cutoff=0.5)

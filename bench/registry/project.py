@@ -18,8 +18,10 @@ Paths are relative to the folder of the file. That folder is importable. Every o
 
 from __future__ import annotations
 
+import difflib
 import functools
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +40,8 @@ KINDS: Mapping[str, str] = {
     "defaults": "a table with workers, device",
 }
 """Key -> what it takes."""
-DEFAULTS: Mapping[str, str] = {"workers": "a number from 1", "device": "cpu, cuda, cuda:1, ..."}
+DEFAULTS: Mapping[str, str] = {"workers": "a number from 1", "device": "cpu, cuda, cuda:1 or mps"}
+DEVICE = r"cpu|cuda(:\d{1,3})?|mps"
 
 
 class ProjectError(RegistryError):
@@ -161,11 +164,17 @@ def _project(folder: Path, file: Path, table: Any) -> Project:
 def _plugins(folder: Path, entry: str, where: str) -> Iterator[str]:
     """The absolute paths of the files that an entry names; a module as it is."""
     if not entry.endswith(".py"):
+        if (folder / entry).is_dir() and not (folder / entry / "__init__.py").is_file():
+            raise ProjectError(
+                f"{where}: plug-in '{entry}': is a folder; name its files, as '{entry.rstrip('/')}/*.py'"
+            )
         yield entry
         return
     files = sorted(folder.glob(entry)) if "*" in entry and not Path(entry).is_absolute() else [folder / entry]
     if missing := [file for file in files or [folder / entry] if not file.is_file()]:
-        raise ProjectError(f"{where}: plug-in '{entry}': there is no such file; {missing[0].resolve()} is looked for")
+        near = difflib.get_close_matches(missing[0].name, [file.name for file in missing[0].parent.glob("*.py")], n=1)
+        hint = f", did you mean '{near[0]}'?" if near else f"; {missing[0].resolve()} is looked for"
+        raise ProjectError(f"{where}: plug-in '{entry}': there is no such file{hint}")
     yield from (os.path.abspath(file) for file in files)
 
 
@@ -183,6 +192,8 @@ def _check(table: Any, kinds: Mapping[str, str], where: str) -> None:
 def _fits(key: str, value: Any) -> bool:
     if key == "plugins":
         return isinstance(value, list) and all(isinstance(each, str) and each for each in value)
+    if key == "device":
+        return isinstance(value, str) and re.fullmatch(DEVICE, value) is not None
     if key == "workers":
         return isinstance(value, int) and not isinstance(value, bool) and value >= 1
     return isinstance(value, dict) if key == "defaults" else isinstance(value, str) and bool(value)

@@ -1,19 +1,19 @@
 """The names of architectures that a user may write: registered ones, networks of zoos, own functions.
 
 A registered name, `timm:NAME`, `torchvision:NAME`, `smp:NAME` (of segmentation_models_pytorch), or
-`file.py:callable` / `pkg.module:callable`, a function whose keyword-only parameters are its axes.
+`file.py:NAME` / `pkg.module:NAME`, a function, a class or a network (see `bench.registry.callables`).
 """
 
 from __future__ import annotations
 
 import difflib
-import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
-from bench.registry import Architecture, Axis, RegistryError, axes_of, suggestion, text_of
-from bench.registry.catalogue import CatalogueError, Source, declarations, live, load, plugin_source, source_of
+from bench.registry import Architecture, Axis, RegistryError, text_of
+from bench.registry.callables import own_architecture
+from bench.registry.catalogue import Source, declarations, live, plugin_source, source_of
 from bench.registry.foreign import ADDED, FITTED, OUTPUT, Foreign
 from bench.registry.signatures import Arguments
 from bench.registry.zoo import LIBRARY, WEIGHTS, smp_arguments, timm_arguments, timm_models, torchvision_arguments
@@ -34,7 +34,7 @@ def declared(name: str, plugins: Sequence[str] = ()) -> Architecture:
         taken = _taken(head, rest)
         axes = tuple(taken.axes.values())
         return Foreign(name, _not_live, head, axes, "", f"{LIBRARY[head]}, {rest}", complete=taken.complete)
-    return _callable(name, plugins)
+    return own_architecture(name)
 
 
 def _taken(zoo: str, name: str) -> Arguments:
@@ -105,22 +105,6 @@ def _not_live() -> Any:
     raise RuntimeError("this entry is a declaration; use targets.runnable")
 
 
-def _callable(name: str, plugins: Sequence[str]) -> Architecture:
-    where, _, function = name.rpartition(":")
-    module = load(_file(where))
-    builder = getattr(module, function, None)
-    if not callable(builder):
-        names = [n for n, v in vars(module).items() if inspect.isfunction(v) and not n.startswith("_")]
-        raise RegistryError(f"'{where}' has no function '{function}'{suggestion(function, names)}")
-    if inspect.isfunction(builder) and (loose := _loose(builder)):
-        raise RegistryError(f"{name}: an axis is a keyword-only parameter: write def {function}(*, {loose}=...)")
-    try:
-        axes = axes_of(builder)
-    except TypeError as error:
-        raise RegistryError(f"{name}: {error}") from None
-    return Architecture(name, builder, module.__name__, axes, task="", source=where)
-
-
 def _timm_arguments(name: str) -> Arguments:
     """A dot divides the name from that of weights (`resnet50.a1_in1k`); for older names timm is imported."""
     plain = name.partition(".")[0]
@@ -163,16 +147,3 @@ def _smp(name: str) -> Callable[..., Any]:
     builder: Callable[..., Any] = getattr(smp, name)
     untrained = {axis: None for axis in WEIGHTS if axis in smp_arguments(name).axes}
     return lambda **axes: builder(**untrained | axes)
-
-
-def _file(where: str) -> Source:
-    try:
-        return plugin_source(where)
-    except CatalogueError:
-        raise RegistryError(f"'{where}': there is no such file or module; a target is file.py:callable") from None
-
-
-def _loose(function: Callable[..., Any]) -> str:
-    """The first parameter that is not keyword-only, and so is not an axis; empty where there is none."""
-    loose = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return next((p.name for p in inspect.signature(function).parameters.values() if p.kind in loose), "")

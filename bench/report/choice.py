@@ -10,8 +10,10 @@ from typing import Any
 
 from bench.analysis.aggregate import Aggregate, Column
 from bench.analysis.claims import ClaimResult
+from bench.analysis.leading import cost_column, main_column
 from bench.analysis.summary import Summary, summarise
-from bench.display.names import axis_text
+from bench.display.figure import in_order, names
+from bench.display.names import axis_text, short_name
 from bench.registry import suggestion
 from bench.results.results import Results
 
@@ -30,7 +32,8 @@ class Choice:
     """What a caller wants to see; everything where nothing is given.
 
     `metrics`  names of metrics, in this order
-    `columns`  `variant`, axes, metrics, and `value`, `difference`, `verdict`: of the metric before, or of all metrics
+    `columns`  `main`: the columns of the report's main table; or `variant`, `varied`, axes, metrics, and `value`,
+               `difference`, `verdict`: of the metric before, or of all metrics
     `sort`     a metric or an axis, ascending; `-NAME` descending; empty: the ablation's order
     `delta`    whether differences from the baseline are shown
     `best`     whether the best number of each metric is marked
@@ -44,11 +47,17 @@ class Choice:
 
 
 EVERYTHING = Choice()
+MAIN = "main"
+"""The name of the columns of the report's main table."""
+MAIN_TABLE = Choice(columns=(MAIN,), best=True)
 
 
 @dataclass(frozen=True)
 class ShownColumn:
-    """A column of a table: `kind` is `variant`, `axis` or `metric`; `part` is one of PARTS, or WHOLE, of a metric."""
+    """A column of a table: `kind` is `variant`, `varied` (the axes in one text), `axis` or `metric`.
+
+    `part` is one of PARTS, or WHOLE, of a metric.
+    """
 
     kind: str
     name: str = ""
@@ -73,6 +82,12 @@ class Layout:
     def axes(self) -> list[str]:
         """The axes that have a column."""
         return [column.name for column in self.columns if column.kind == "axis"]
+
+    def name(self, variant: str, column: ShownColumn) -> str:
+        """A variant's name; in the main table that of the figures."""
+        if column.name == MAIN:
+            return names(self.results)[variant]
+        return short_name(self.results, variant) + (" (baseline)" if variant == self.results.baseline else "")
 
     @cached_property
     def claims(self) -> tuple[ClaimResult, ...]:
@@ -100,7 +115,7 @@ def layout_of(results: Results, choice: Choice = EVERYTHING) -> Layout:
         raise TableError(f"the table of '{results.name}' has no metrics, and so no such columns")
     shown = list(dict.fromkeys(column.name for column in columns if column.kind == "metric"))
     summary = replace(every, columns=tuple(every.column(name) for name in shown)) if _chosen(choice) else every
-    return Layout(choice, every, summary, columns, _sorted(every, choice.sort))
+    return Layout(choice, every, summary, columns, _sorted(every, choice.sort, choice.columns == (MAIN,)))
 
 
 def _chosen(choice: Choice) -> bool:
@@ -111,6 +126,9 @@ def _columns(summary: Summary, choice: Choice) -> Iterator[ShownColumn]:
     results, known = summary.results, [column.metric for column in summary.columns]
     for name in choice.metrics:
         _check(name, known, "the table has no metric")
+    if choice.columns == (MAIN,) and MAIN not in (*known, *_axes(results)):
+        yield from _main_columns(summary, choice)
+        return
     if choice.columns:
         yield from _named_columns(summary, choice, known)
         return
@@ -118,6 +136,25 @@ def _columns(summary: Summary, choice: Choice) -> Iterator[ShownColumn]:
     yield from (ShownColumn("axis", axis) for axis in results.columns)
     part = WHOLE if choice.delta else "value"
     yield from (ShownColumn("metric", name, part) for name in choice.metrics or known)
+
+
+def _main_columns(summary: Summary, choice: Choice) -> Iterator[ShownColumn]:
+    """At most six: variant, what varies, the main metric, its difference, the verdict, and one cost."""
+    main, cost = main_column(summary), cost_column(summary)
+    yield ShownColumn("variant", MAIN)
+    if summary.results.labels:
+        yield ShownColumn("varied", "varied")
+    if main:
+        yield from (ShownColumn("metric", main.metric, part) for part in _main_parts(summary, main, choice))
+    if cost:
+        yield ShownColumn("metric", cost.metric, "value")
+
+
+def _main_parts(summary: Summary, main: Column, choice: Choice) -> tuple[str, ...]:
+    """What is shown of the main metric: a part that no variant has gets no column."""
+    deltas = [delta for (_, metric), delta in summary.deltas.items() if metric == main.metric]
+    judged = any(delta.verdict and main.kind == "accuracy" for delta in deltas)
+    return ("value", *["difference"] * bool(deltas and choice.delta), *["verdict"] * (judged and choice.delta))
 
 
 def _named_columns(summary: Summary, choice: Choice, known: Sequence[str]) -> Iterator[ShownColumn]:
@@ -145,9 +182,9 @@ def _named_columns(summary: Summary, choice: Choice, known: Sequence[str]) -> It
 
 
 def _kind(name: str, metrics: Sequence[str], axes: Sequence[str]) -> str:
-    kinds = (("variant", ("variant",)), ("metric", metrics), ("axis", axes), ("part", PARTS))
+    kinds = (("variant", ("variant",)), ("metric", metrics), ("axis", axes), ("part", PARTS), ("varied", ("varied",)))
     kind = next((kind for kind, names in kinds if name in names), "")
-    return kind or _check(name, ["variant", *axes, *metrics, *PARTS], "the table has no column")
+    return kind or _check(name, ["variant", *axes, *metrics, *PARTS, "varied", MAIN], "the table has no column")
 
 
 def _check(name: str, names: Sequence[str], words: str) -> str:
@@ -162,11 +199,14 @@ def _axes(results: Results) -> list[str]:
     return list(dict.fromkeys((*results.columns, *stated)))
 
 
-def _sorted(summary: Summary, sort: str) -> tuple[str, ...]:
-    """The variants by a metric or an axis; those without a value come last in either direction."""
+def _sorted(summary: Summary, sort: str, by_axis: bool = False) -> tuple[str, ...]:
+    """The variants by a metric or an axis; those without a value come last in either direction.
+
+    Without `sort` in the ablation's order, or with `by_axis` in that of the numbers on their axes.
+    """
     variants, results = summary.results.variants, summary.results
     if not sort:
-        return variants
+        return in_order(results) if by_axis else variants
     name, metrics = sort.removeprefix("-"), [column.metric for column in summary.columns]
     _check(name, [*metrics, *_axes(results)], "the table cannot be sorted by")
     keys: dict[str, tuple[Any, ...] | None] = {}

@@ -9,7 +9,8 @@ from traceback import format_exception
 
 from markupsafe import escape
 
-from bench.display.figure import svg, theme
+from bench.display.drawn import drawn_csv
+from bench.display.figure import pdf, svg, theme
 from bench.registry import Plot
 from bench.registry.catalogue import declarations, live
 from bench.registry.places import place_of
@@ -26,11 +27,17 @@ STANDALONE = (
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of a report: its file's stem, what it shows, and its SVG element."""
+    """A figure of a report: its file's stem, what it shows, its SVG element, and its plot's place in the order.
+
+    `pdf` and `data`, a CSV table of what is drawn, are empty unless files were asked for.
+    """
 
     name: str
     caption: str
     element: str
+    order: int = 50
+    pdf: bytes = b""
+    data: str = ""
 
     @property
     def inline(self) -> str:
@@ -65,7 +72,7 @@ class PlotError(ValueError):
     """What a plot gave instead of named figures."""
 
 
-def _drawn(plot: Plot, results: Results) -> Iterator[Figure]:
+def _drawn(plot: Plot, results: Results, files: bool) -> Iterator[Figure]:
     """What a plot yields, drawn. Raises PlotError, and what the plot raises."""
     with theme():
         given = plot.call(results)
@@ -75,7 +82,9 @@ def _drawn(plot: Plot, results: Results) -> Iterator[Figure]:
             name, figure = pair
             if not hasattr(figure, "get_label"):
                 raise PlotError(f"gave a {type(figure).__name__} as the figure '{name}'; draw it with matplotlib")
-            yield Figure(name, str(figure.get_label()) or plot.summary, svg(figure, name))
+            element = svg(figure, name)
+            more = (pdf(figure), drawn_csv(figure)) if files else (b"", "")
+            yield Figure(name, str(figure.get_label()) or plot.summary, element, plot.order, *more)
 
 
 def _named(plugins: Sequence[str], results: Results) -> tuple[str, ...]:
@@ -90,27 +99,28 @@ def left_out(results: Results, plugins: Sequence[str] = ()) -> str:
     return f"Figures that show at most {most} variants are left out, since there are {count:,}" if most else ""
 
 
-def figures(results: Results, plugins: Sequence[str] = ()) -> Iterator[Figure | FailedPlot]:
+def figures(results: Results, plugins: Sequence[str] = (), files: bool = False) -> Iterator[Figure | FailedPlot]:
     """What every registered plot has to show, in the order of the plots; those of the ablation's plug-ins too.
 
-    A plot that fails costs its own figures only. Plots that cannot show so many variants are left out.
+    `files`: with their PDFs and data. A plot that fails costs its own figures only. Plots that cannot show so many
+    variants are left out.
     """
     every = _named(plugins, results)
     names: set[str] = set()
     for entry in sorted(declarations(every).plots, key=lambda entry: (entry.order, entry.name)):
         if entry.most is None or len(results.variants) <= entry.most:
-            yield from _figures_of(entry, results, every, names)
+            yield from _figures_of(entry, results, every, names, files)
 
 
 def _figures_of(
-    entry: Plot, results: Results, plugins: Sequence[str], names: set[str]
+    entry: Plot, results: Results, plugins: Sequence[str], names: set[str], files: bool
 ) -> Iterator[Figure | FailedPlot]:
     """The figures of one plot, whose names are added to `names`."""
     where = f"plot '{entry.name}'"
     try:
         plot = live(entry, plugins)
         where = f"{place_of(plot.call)}: plot '{entry.name}'"
-        for figure in _drawn(plot, results):
+        for figure in _drawn(plot, results, files):
             if figure.name in names:
                 raise PlotError(f"gave a second figure of the name '{figure.name}'")
             names.add(figure.name)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from bench.display.names import axis_text, shared_words, short_name
+from bench.display.names import axis_text, shared_words, varied_words
 from bench.display.numbers import DELTA, heading, show, spread_words, style_of
 from bench.display.wording import EMPTY
 from bench.report.choice import WHOLE, Layout, ShownColumn
@@ -183,7 +183,7 @@ def _block(layout: Layout, column: ShownColumn, footnotes: _Footnotes) -> Block:
 
 def _head(layout: Layout, column: ShownColumn) -> str:
     if column.kind != "metric":
-        return column.name or column.kind
+        return column.kind if column.kind == "variant" else column.name
     if column.part != "value":
         return DELTA if column.part == "difference" else "verdict"
     return heading(layout.summary, layout.summary.column(column.name))
@@ -204,7 +204,9 @@ def _head_lines(head: str, width: float) -> Iterator[str]:
 def _entry(layout: Layout, variant: str, column: ShownColumn, footnotes: _Footnotes) -> Entry:
     results = layout.results
     if column.kind == "variant":
-        return Entry(short_name(results, variant) + (" (baseline)" if variant == results.baseline else ""))
+        return Entry(layout.name(variant, column))
+    if column.kind == "varied":
+        return Entry(varied_words(results, variant) or EMPTY)
     if column.kind == "axis":
         return Entry(axis_text(results, variant, column.name) or EMPTY)
     text = _entry_text(layout, variant, column.name, column.part)

@@ -13,15 +13,19 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from bench.registry.writing import write_text
+from bench.registry.writing import write_bytes, write_text
+from bench.report.choice import MAIN_TABLE
 from bench.report.figures import GENERATED, FailedPlot
 from bench.report.page import Page, page_of
-from bench.report.table import markdown_text
+from bench.report.table import markdown_text, table
 from bench.results.results import Results
 from bench.spec.characters import printable
 
 SITE = Path("reports") / "site"
 """Where pages are built; not committed."""
+
+FILES = "files"
+"""The folder next to a page with the figures and the table as files."""
 
 COMMITTED_FIGURES = 1
 """Figures of an ablation that are committed, the first; the site has all of them."""
@@ -37,16 +41,31 @@ def render(
     plugins: Sequence[str] = (),
     failed: Callable[[FailedPlot], None] = _ignore,
 ) -> Path:
-    """Write `folder/<name>/index.html`, which holds its figures; its path.
+    """Write `folder/<name>/index.html`, which needs no other file, and the files that it links to; its path.
 
     Plots of the ablation's plug-ins are drawn; `plugins` may bring further ones. A plot that fails is a row of the
     page, and `failed` is called with it. Raises ValueError for two measurements of one variant, metric and seed.
     """
     target = Path(folder) / results.name
-    page = page_of(results, plugins)
+    page = page_of(results, plugins, files=True)
     for each in page.failed_plots:
         failed(each)
+    write_files(page, target / FILES)
     return write_text(target / "index.html", templates().get_template("index.html.j2").render(page=page))
+
+
+def write_files(page: Page, folder: Path) -> None:
+    """What the page links to: each figure as SVG, PDF and CSV, and the table as CSV and LaTeX.
+
+    Figures that an earlier rendering wrote and this one does not are removed.
+    """
+    for figure in page.figures:
+        write_text(folder / f"{figure.name}.svg", figure.standalone)
+        write_bytes(folder / f"{figure.name}.pdf", figure.pdf)
+        write_text(folder / f"{figure.name}.csv", figure.data)
+    write_text(folder.parent / "table.csv", table(page.results, "csv"))
+    write_text(folder.parent / "table.tex", table(page.results, "latex", MAIN_TABLE))
+    _remove_stale(folder, {f"{figure.name}.svg" for figure in page.figures})
 
 
 def render_markdown(results: Results, folder: str | Path, plugins: Sequence[str] = ()) -> Path:
@@ -104,4 +123,5 @@ def _remove_stale(folder: Path, current: set[str]) -> None:
     """Only what an earlier rendering wrote, which its mark shows."""
     for path in sorted(folder.glob("*.svg")):
         if path.name not in current and GENERATED in path.read_text(encoding="utf-8")[:2000]:
-            path.unlink()
+            for each in (path, path.with_suffix(".pdf"), path.with_suffix(".csv")):
+                each.unlink(missing_ok=True)

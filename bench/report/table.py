@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bench.analysis.claims import ClaimResult, ComparisonResult
 from bench.analysis.summary import Summary
-from bench.display.names import axis_text, shared_words, short_name
+from bench.display.names import axis_text, shared_words, varied_words
 from bench.display.numbers import DELTA, Shown, heading, show, spread_words, style_of
 from bench.display.tuning import tuning_objects
 from bench.display.wording import EMPTY
@@ -79,7 +79,7 @@ def displayed(layout: Layout) -> list[list[str]]:
 def _head(layout: Layout, column: ShownColumn) -> str:
     """The heading, with what its numbers are where they are not single."""
     if column.kind != "metric":
-        return column.name or column.kind
+        return column.kind if column.kind == "variant" else column.name
     metric = layout.summary.column(column.name)
     if column.part not in ("value", WHOLE):
         return f"{DELTA if column.part == 'difference' else 'verdict on'} {metric.name or metric.metric}"
@@ -89,7 +89,9 @@ def _head(layout: Layout, column: ShownColumn) -> str:
 
 def _text(layout: Layout, variant: str, column: ShownColumn) -> str:
     if column.kind == "variant":
-        return short_name(layout.results, variant) + (" (baseline)" if variant == layout.results.baseline else "")
+        return layout.name(variant, column)
+    if column.kind == "varied":
+        return varied_words(layout.results, variant) or EMPTY
     if column.kind == "axis":
         return axis_text(layout.results, variant, column.name) or EMPTY
     shown = _shown(layout, variant, column.name)
@@ -156,6 +158,7 @@ def _csv_row(layout: Layout, variant: str, excluded: str) -> dict[str, Any]:
     row: dict[str, Any] = {"label": results.labels.get(variant, "")}
     row |= {"variant": variant, "baseline": variant == results.baseline, "excluded": excluded}
     row |= {axis: axis_text(results, variant, axis) for axis in layout.axes}
+    row |= {"varied": varied_words(results, variant)} if "varied" not in row else {}
     for cell in cells(layout.summary, variant):
         row |= csv_values(cell)
         row |= {f"{cell.column.metric}_best": (variant, cell.column.metric) in layout.best}

@@ -29,8 +29,8 @@ from bench.results.packing import tuples
 from bench.results.pictures import read_pictures, write_pictures
 from bench.results.signature import Signature
 from bench.spec.characters import csv_field, from_csv_field
+from bench.spec.inputs import workload_from
 from bench.spec.variant import Variant
-from bench.spec.workload import Workload
 from bench.stats.descriptive import deviation, mean, median, quantile
 
 FOLDER = Path("results") / "reference"
@@ -335,7 +335,7 @@ def _record(
     measurement = Measurement(
         key=row["key"],
         variant=variants[int(name.split("/")[0])],
-        workload=Workload(**{k: tuples(v) for k, v in meta["workloads"][int(row["workload"])].items()}),
+        workload=workload_from({k: tuples(v) for k, v in meta["workloads"][int(row["workload"])].items()}),
         metric=row["metric"],
         unit=row["unit"],
         better=row["better"] or None,  # type: ignore[arg-type]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.results.measurement import Record
@@ -18,12 +19,22 @@ class Failure:
     error: str
     traceback: str = ""
 
-    def lines(self, with_traceback: bool) -> Iterator[str]:
-        """One line, and the traceback on request."""
+    def lines(self, with_traceback: bool, count: int = 1) -> Iterator[str]:
+        """One line, and the traceback on request; `count` measurements have this error."""
         seed = "" if self.seed is None else f" seed {self.seed}"
-        yield f"{self.variant} {self.metric}{seed}: {self.error}"
+        others = f" and {count - 1} more" if count > 1 else ""
+        yield f"{self.variant} {self.metric}{seed}{others}: {self.error}"
         if with_traceback:
             yield from indented(self.traceback)
+
+
+def grouped(failures: Sequence[Failure]) -> Iterator[tuple[Failure, int]]:
+    """The first of the failures with the same error, and how many they are, in the order of the first ones."""
+    counts = Counter(failure.error for failure in failures)
+    firsts: dict[str, Failure] = {}
+    for failure in failures:
+        firsts.setdefault(failure.error, failure)
+    yield from ((failure, counts[error]) for error, failure in firsts.items())
 
 
 def failures_of(records: Iterable[Record]) -> tuple[Failure, ...]:

@@ -27,6 +27,7 @@ from bench.results.measurement import Evaluation, Measurement, Record
 from bench.results.packing import packed, tuples, unpacked
 from bench.results.storefile import Reader, check_is_store, explained, fetched, immediate, writing
 from bench.results.storefile import StoreError as StoreError
+from bench.spec.inputs import workload_from
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload
 
@@ -461,7 +462,7 @@ def _variant(architecture: str, axes: str, stated: str) -> Variant:
 
 @functools.lru_cache(maxsize=256)
 def _workload(text: str) -> Workload:
-    return Workload(**{name: tuples(value) for name, value in json.loads(text).items()})
+    return workload_from({name: tuples(value) for name, value in json.loads(text).items()})
 
 
 @functools.lru_cache(maxsize=256)

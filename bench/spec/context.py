@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from bench.registry import Architecture, Registries, RegistryError, suggestion
-from bench.registry.catalogue import declarations, plugin_source
+from bench.registry.catalogue import CatalogueError, declarations, plugin_source, unregistered
 from bench.registry.foreign import fitted, is_foreign
 from bench.registry.project import FILE, located
 from bench.registry.targets import ZOOS, declared
@@ -33,6 +33,8 @@ class Context:
 
     def error(self, path: Sequence[Any], message: object) -> AblationError:
         """An error about the key or item at `path`."""
+        if isinstance(message, CatalogueError):  # says itself which file is wrong
+            return AblationError(str(message))
         return AblationError(f"{self.document.at(path)}: {message}")
 
     def architecture(self, name: str, path: Sequence[Any]) -> Architecture:
@@ -44,8 +46,13 @@ class Context:
         try:
             entry = declared(name, self.plugins)
         except RegistryError as error:
-            raise self.error(path, error) from None
+            raise self.error(path, self.unregistered(error, name, "architecture")) from None
         return fitted(entry, self.task) if is_foreign(name) else entry
+
+    def unregistered(self, error: RegistryError, name: str, kind: str) -> RegistryError:
+        """The error about a name that is none; where a file of the project defines it, it says why it is not known."""
+        why = "" if ":" in name or isinstance(error, CatalogueError) else unregistered(name, kind, self.plugins)
+        return RegistryError(f"no {kind} is called '{name}'{why}") if why else error
 
     @cached_property
     def task(self) -> str:

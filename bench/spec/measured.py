@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.registry import Architecture, Dataset, Metric, RegistryError, suggestion, text_of
+from bench.registry.places import place_of
 from bench.spec.context import Context
 from bench.spec.settings import check_shape, recipe_with, stated_names
 from bench.spec.variant import Variant
@@ -24,14 +25,23 @@ def metrics_of(context: Context, architecture: Architecture) -> tuple[Metric, ..
         try:
             metric = context.registries.metrics.get(name)
         except RegistryError as error:
-            raise context.error(path, error) from None
+            raise context.error(path, context.unregistered(error, name, "metric")) from None
         if not metric.fits(architecture.task):
-            tasks = " and ".join(metric.tasks)
-            raise context.error(path, f"'{name}' is for {tasks}, but '{architecture.name}' is for {architecture.task}")
+            raise context.error(
+                path, f"'{name}' is for {' and '.join(metric.tasks)}, but {_task(context, architecture)}"
+            )
         if metric in metrics:
             raise context.error(path, f"'{name}' is listed twice")
         metrics.append(metric)
     return tuple(metrics)
+
+
+def _task(context: Context, architecture: Architecture) -> str:
+    """`'net' is for segment (network.py:29), did you mean 'segmentation'?`: a task that does not exist is a mistake."""
+    text, tasks = f"'{architecture.name}' is for {architecture.task}", context.registries.tasks
+    if not architecture.task or architecture.task in tasks:
+        return text
+    return f"{text} ({place_of(architecture.call)}){suggestion(architecture.task, tasks.names())}"
 
 
 def main_metric(context: Context, names: Sequence[str]) -> str:
@@ -68,13 +78,19 @@ def _dataset(context: Context, architecture: Architecture) -> tuple[str, dict[st
     if isinstance(section, dict) and not isinstance(name, str):
         raise context.error(path, "'workload.dataset' needs a name: {name: context, distance: 14}")
     try:
-        dataset = _default_dataset(context, architecture) if name is None else context.registries.datasets.get(name)
+        dataset = _default_dataset(context, architecture) if name is None else _named(context, name)
         if dataset.task != architecture.task:
-            message = f"'{dataset.name}' is for {dataset.task}, but '{architecture.name}' is for {architecture.task}"
-            raise RegistryError(message)
+            raise RegistryError(f"'{dataset.name}' is for {dataset.task}, but {_task(context, architecture)}")
         return dataset.name, dataset.resolve(axes)
     except RegistryError as error:
         raise context.error(path, error) from None
+
+
+def _named(context: Context, name: str) -> Dataset:
+    try:
+        return context.registries.datasets.get(name)
+    except RegistryError as error:
+        raise context.unregistered(error, name, "dataset") from None
 
 
 def _default_dataset(context: Context, architecture: Architecture) -> Dataset:

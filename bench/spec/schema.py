@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from bench.registry import suggestion, text_of
 from bench.registry.axes import typed_text
 from bench.spec.characters import one_line
+from bench.spec.dtypes import device_named, dtype_named
 from bench.spec.numeric import TF32
 from bench.spec.recipe import MOST, Recipe
 from bench.spec.workload import Layout
@@ -70,8 +71,8 @@ class WorkloadSection(_Section):
     dataset: str | dict[str, Any] | None = None
     shape: list[int] = Field(default=[3, 64, 64], min_length=1, max_length=4)
     batch: int = Field(default=1, ge=1, le=MOST)
-    device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d{1,3})?|mps)$")
-    dtype: str = Field(default="float32", pattern=r"^(float32|float64|bfloat16|float16)$")
+    device: Annotated[str, AfterValidator(device_named)] = "cpu"
+    dtype: Annotated[str, AfterValidator(dtype_named)] = "float32"
     threads: int = Field(default=1, ge=1, le=1024)
     layout: Layout = "contiguous"
     compile: bool = False
@@ -186,6 +187,8 @@ def _explained(document: Document, path: tuple[Any, ...], errors: Sequence[Any])
 def reason(errors: Sequence[Any]) -> str:
     """What pydantic's errors at one place say: what would have worked, and what stands there."""
     texts = [each["msg"].removeprefix("Value error, ") for each in errors]
+    if texts[0].startswith("'"):  # it names the value itself
+        return str(texts[0])
     messages = dict.fromkeys(text[0].lower() + text[1:] for text in texts)
     message = " or ".join(messages).replace(" or input should be ", " or ")
     value = errors[0]["input"]

@@ -36,7 +36,7 @@ def with_sections(document: Document) -> Document:
             for short, setting in (("weights", WEIGHTS), ("train", STEPS)):
                 place = ("compare_with", number)
                 positions = {_moved(p, (*place, short), (*place, "axes", setting)): at for p, at in positions.items()}
-    return Document(document.path, data, positions)
+    return replace(document, data=data, positions=positions)
 
 
 def _entry(document: Document, number: int, entry: Any) -> Any:
@@ -73,7 +73,7 @@ def with_setting_names(context: Context, architecture: Architecture) -> Context:
         else entry.model_copy(update={"axes": _renamed(entry.axes)})
         for number, entry in enumerate(file.compare_with)
     ]  # fmt: skip
-    document = Document(context.document.path, context.document.data, positions)
+    document = replace(context.document, positions=positions)
     return replace(context, document=document, file=file.model_copy(update=changed))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
+import functools
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -80,11 +83,16 @@ def median_interval(values: Sequence[float], level: float = 0.95) -> tuple[float
     The values must be independent. None where there are too few: six for 95 %. Source: the sign test, as in
     Conover 1999, Practical Nonparametric Statistics, section 3.2.
     """
-    count, below, outside = len(values), 0.0, 0
-    for rank in range((count + 1) // 2):
-        below += math.comb(count, rank) / 2**count
-        if 2 * below > 1 - level:
-            break
-        outside = rank + 1
-    ordered = sorted(values)
-    return (ordered[outside - 1], ordered[count - outside]) if outside else None
+    ordered, rank = sorted(values), _rank(len(values), level)
+    return (ordered[rank - 1], ordered[len(values) - rank]) if rank else None
+
+
+def _rank(count: int, level: float) -> int:
+    """The rank from below, and from above, of the values that contain the median; 0 where there are too few."""
+    return bisect.bisect_right(_tails(count), (1 - level) / 2)
+
+
+@functools.lru_cache(maxsize=64)
+def _tails(count: int) -> tuple[float, ...]:
+    """The probabilities that a fair coin shows heads at most 0, 1, ... times in `count` throws, below one half."""
+    return tuple(itertools.accumulate(math.comb(count, rank) / 2**count for rank in range((count + 1) // 2)))

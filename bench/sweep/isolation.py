@@ -75,10 +75,12 @@ class CheckedSubject(Subject):
     """A subject that notes the state of each of its parts when it is built.
 
     Parts are built with the state of the process and the random generators of a new job, whichever metric asks first,
-    and what their code changes is no metric's fault. Without `noting` nothing is noted.
+    and what their code changes is no metric's fault. `arguments` as in `bench.hardware.arguments.FedSubject`. Without
+    `noting` nothing is noted.
     """
 
     process: ProcessState | None = field(default=None, compare=False, repr=False)
+    arguments: Any = None
     noting: bool = True
     states: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -92,11 +94,15 @@ class CheckedSubject(Subject):
 
     @cached_property
     def inputs(self) -> Any:
-        return self._noted("inputs", lambda: Subject.inputs.func(self))  # type: ignore[attr-defined]
+        from bench.hardware.arguments import inputs_of
+
+        return self._noted("inputs", lambda: inputs_of(self, self.arguments))
 
     @cached_property
     def tape(self) -> Any:
-        return self._noted("tape", lambda: Subject.tape.func(self))  # type: ignore[attr-defined]
+        from bench.hardware.arguments import tape_of
+
+        return self._noted("tape", lambda: tape_of(self, self.arguments))
 
     def _noted(self, name: str, build: Callable[[], V]) -> V:
         assert self.process is not None
@@ -134,6 +140,7 @@ class SharedSubject:
 
     def __init__(self, subject: Subject, process: ProcessState, checked: bool = True) -> None:
         own = {each.name: getattr(subject, each.name) for each in fields(Subject)}
+        own["arguments"] = getattr(subject, "arguments", None)
         self._new: Callable[[], CheckedSubject] = lambda: CheckedSubject(**own, process=process, noting=checked)
         self._process = process
         self.view = self._new()

@@ -14,7 +14,7 @@ from bench.sweep.settings import Began, Kept, Work
 
 
 class Reporter:
-    """Prints the events of a run to stderr. `verbosity`: -1 only failures, 0 the progress, 1 each measurement too."""
+    """Prints the events of a run to stderr. `verbosity`: -1 how many failed, 0 the progress, 1 each measurement too."""
 
     def __init__(self, title: str, verbosity: int = 0) -> None:
         self.verbosity = verbosity
@@ -22,12 +22,14 @@ class Reporter:
         self.started = time.monotonic()
         self.left = Remaining(Work())
         self.tenths = -1
+        self._errors: set[str] = set()
         self._live: Any = None
         self._tasks: dict[str, Any] = {}
 
     def __call__(self, event: Any) -> None:
         if isinstance(event, Began):
             self.total, self.left = event.requests, Remaining(event.work)
+            self.done, self.tenths = 0, -1
             self.started = time.monotonic()
             self._open()
         elif isinstance(event, Kept):
@@ -35,14 +37,21 @@ class Reporter:
             self.left.keep([measurement.key for measurement in event.measurements])
             for measurement in event.measurements:
                 if measurement.error:
-                    self.failed += 1
-                    self.say(f"{measurement.variant.name} {measurement.metric}: {measurement.error}")
+                    self._fail(measurement)
                 elif self.verbosity > 0:
                     self.say(_stored(measurement))
             if self.verbosity >= 0:
                 self._advance()
         elif isinstance(event, Progress) and self.verbosity >= 0:
             self._training_run(event)
+
+    def _fail(self, measurement: Measurement) -> None:
+        """Say an error the first time, while the run goes on; its end counts all that have it."""
+        self.failed += 1
+        error = measurement.error or ""
+        if error not in self._errors and self.verbosity >= 0:
+            self._errors.add(error)
+            self.say(f"{measurement.variant.name} {measurement.metric}: {error}")
 
     def say(self, text: str) -> None:
         """Print one line that stays on the terminal; control characters in it are escaped."""

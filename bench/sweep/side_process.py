@@ -22,7 +22,7 @@ from bench.results.keys import Request
 from bench.results.measurement import Reading
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload
-from bench.sweep.subjects import subject_of
+from bench.sweep.feeding import fed_subject
 
 SECONDS, CALLS = 0.04, 60
 """A turn ends after so many seconds of calls, or so many calls."""
@@ -53,7 +53,7 @@ def prepared(
     if cores:
         allow(set(cores))
     torch.set_num_threads(workload.threads)
-    subject = subject_of(Request("", variant, workload, metric, "speed", None), plugins)
+    subject = fed_subject(Request("", variant, workload, metric, "speed", None), plugins)
     timed = _timed(subject, metric)
     if timed is None:
         return lambda: _measured(subject, metric, plugins)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from traceback import FrameSummary, StackSummary, TracebackException
+from typing import Any
 
+from bench.registry.places import is_of_user, origin, place_of
 from bench.results.encoding import traceback_text
 
 _PACKAGES = re.compile(r".*/(?:site-packages|dist-packages)/")
 _LIBRARY = re.compile(r".*/(?=python\d+(?:\.\d+)?/)")
 _ABSOLUTE = re.compile(r"(?<![\w.:/~])(?:/|[A-Za-z]:\\)(?:[\w.@+-]+[/\\])+(?=[\w.@+-])")
 """The folders of an absolute path in a message."""
+_PLACE = re.compile(r"[\w-]\.py:\d+")
+"""A file and a line."""
 
 
 def stored_traceback(error: BaseException) -> str:
@@ -22,6 +27,22 @@ def stored_traceback(error: BaseException) -> str:
     for part in _parts(summary):
         _make_relative(part.stack)
     return traceback_text(without_folders("".join(summary.format())))
+
+
+def with_place(text: str, error: BaseException | None, *owners: Callable[..., Any]) -> str:
+    """The text of a failure with the line of the user's code that it comes from: `... (metric.py:12)`.
+
+    Where the exception did not pass through such code, the place of the first of `owners` that is the user's own.
+    """
+    where = origin(error) if error is not None else ""
+    where = where or next((place_of(owner) for owner in owners if _written_by_user(owner)), "")
+    where = Path(where).name if Path(where).is_absolute() else where
+    return text if not where or _PLACE.search(text) or text.startswith("oom:") else f"{text} ({where})"
+
+
+def _written_by_user(function: Callable[..., Any]) -> bool:
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return code is not None and is_of_user(code.co_filename)
 
 
 def _parts(summary: TracebackException) -> Iterator[TracebackException]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -13,6 +13,7 @@ from bench.hardware.environment import snapshot
 from bench.hardware.subject import Subject
 from bench.registry import Metric
 from bench.registry.catalogue import declarations, live
+from bench.registry.errors import DoesNotApplyError
 from bench.registry.targets import runnable
 from bench.results.encoding import EncodingError, plain, samples_of, storable
 from bench.results.keys import Request
@@ -22,13 +23,13 @@ from bench.spec.recipe import Recipe
 from bench.sweep.contributions import contributions
 from bench.sweep.executors import Emit
 from bench.sweep.executors.local import described
+from bench.sweep.feeding import fed_subject
 from bench.sweep.isolation import Isolation, SharedEvaluation, SharedSubject, StateChangedError
 from bench.sweep.libraries import refuse_broken_torch
 from bench.sweep.process_state import ProcessState
 from bench.sweep.scored import scored_output
 from bench.sweep.signature import same_speed, signature, values
-from bench.sweep.subjects import subject_of
-from bench.sweep.tracebacks import stored_traceback
+from bench.sweep.tracebacks import stored_traceback, with_place
 from bench.sweep.training_run import trained
 
 FAILURES = (Exception, SystemExit)
@@ -70,7 +71,7 @@ class MeasureJob:
         started = time.perf_counter()
         try:
             with process.kept():
-                subject = subject_of(requests[0], self.plugins)
+                subject = fed_subject(requests[0], self.plugins)
         except FAILURES as error:
             _emit_failures(requests, error, started, emit, self.plugins)
             return
@@ -94,9 +95,21 @@ def _emit_failures(
 ) -> None:
     """What all of these measurements need failed: each of them is a row with the error."""
     refuse_broken_torch(error)
-    text, traceback, seconds = described(error), stored_traceback(error), time.perf_counter() - started
+    text, traceback = _explained(requests[0], error, plugins), stored_traceback(error)
+    seconds = time.perf_counter() - started
     for request in requests:
         emit(replace(failure(request, text, seconds, plugins), traceback=traceback))
+
+
+def _explained(request: Request, error: BaseException, plugins: tuple[str, ...]) -> str:
+    """What happened, and where in the code of the user."""
+    return with_place(described(error), error, *_builders(request, plugins))
+
+
+def _builders(request: Request, plugins: tuple[str, ...]) -> list[Callable[..., Any]]:
+    """The builder of the network, where it is registered."""
+    declared, name = declarations(plugins).architectures, request.variant.architecture
+    return [declared.get(name).call] if name in declared else []
 
 
 @dataclass(frozen=True)
@@ -120,7 +133,7 @@ class SharedJob:
         started = time.perf_counter()
         try:
             with process.kept():
-                subjects = SharedSubject(subject_of(first, self.plugins), process, checked=False)
+                subjects = SharedSubject(fed_subject(first, self.plugins), process, checked=False)
         except FAILURES as error:
             _emit_failures((first,), error, started, emit, self.plugins)
             return
@@ -133,7 +146,7 @@ class SharedJob:
 
     def _same_speed(self, subject: Subject, request: Request) -> bool:
         try:
-            return same_speed(subject, subject_of(request, self.plugins))
+            return same_speed(subject, fed_subject(request, self.plugins))
         except Exception:  # such as two networks that do not fit side by side: what it is shows where it runs alone
             return False
 
@@ -159,7 +172,7 @@ class SignatureJob:
 
     def _signature(self, request: Request, recorded: Signature | None) -> Signature:
         try:
-            subject = subject_of(request, self.plugins)
+            subject = fed_subject(request, self.plugins)
             return replace(recorded, values=values(subject)) if recorded else signature(request.key, subject)
         except FAILURES as error:
             refuse_broken_torch(error)
@@ -260,9 +273,14 @@ def measured(request: Request, isolated: Isolation[Any], plugins: tuple[str, ...
         with isolated.state.kept():
             metric = live(entry, plugins)
         reading = _reading(isolated(metric.call))
+    except DoesNotApplyError as error:
+        reading = Reading(None, {"does_not_apply": str(error)})
     except FAILURES as error:
         refuse_broken_torch(error)
-        reading, traceback = Reading(None, error=described(error)), stored_traceback(error)
+        traceback = stored_traceback(error)
+        reading = Reading(None, error=with_place(described(error), error, entry.call, *_builders(request, plugins)))
+    if reading.error is None and not reading.value and not reading.detail:
+        reading = Reading(None, error=with_place("failed: the metric gave no value", None, entry.call))
     result = measurement(request, entry, reading, time.perf_counter() - started, traceback)
     if result.error is None and request.kind != "speed":  # beside a timing, no other network may run
         result = replace(result, detail={**result.detail, **scored_output(request.variant, request.workload, plugins)})
@@ -297,7 +315,7 @@ def measurement(
         seed=request.seed,
         duration=duration,
         environment=snapshot(request.workload.device),
-        error=reading.error or (None if samples or reading.detail else "failed: the metric gave no value"),
+        error=reading.error,
         detail=reading.detail,
         traceback=traceback,
     )

@@ -101,7 +101,7 @@ def test_gate_measures_what_is_missing(project, plugin):
 def test_measure_gives_a_row_for_each_metric(plugin):
     frame = bench.measure("trivial", metrics=("twice", "deadly"), plugins=[plugin], a=4)
     assert frame.loc["twice", "value"] == 8
-    assert frame.loc["deadly", "error"] == "failed: ValueError: four is right out"
+    assert frame.loc["deadly", "error"] == "failed: ValueError: four is right out (tests/bench/trivial.py:47)"
 
 
 def test_compare_gives_a_row_for_every_number(bundled):

@@ -14,7 +14,7 @@ from bench.spec.ablation import load
 from bench.sweep.exporting import bundle_of
 
 TEXT = "question: Why?\narchitecture: trivial\nbaseline: {a: 4}\nvary: {a: [1]}\nmetrics: [deadly, twice]\n"
-ERROR = "failed: ValueError: four is right out"
+ERROR = "failed: ValueError: four is right out (tests/bench/trivial.py:47)"
 WHERE = 'trivial.py", line'
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 import pytest
 
-from bench.cli.options import DTYPES, Dtype
+from bench.cli.options import Dtype
 from bench.registry.catalogue import declarations
 from bench.registry.targets import declared
-from bench.sweep.adhoc import _metrics
+from bench.spec.dtypes import DTYPES
+from bench.sweep.adhoc import chosen_metrics
 
 NETWORK = '''
 """A network whose task is not stated."""
@@ -38,13 +39,13 @@ def test_unknown_numeric_types_are_refused_with_those_that_exist(text):
 def test_a_network_without_a_task_is_not_asked_for_metrics_of_one_task(tmp_path):
     (tmp_path / "net.py").write_text(NETWORK)
     entry = declared(f"{tmp_path / 'net.py'}:tiny", ())
-    chosen = {metric.name for metric in _metrics(entry, (), ())}
+    chosen = {metric.name for metric in chosen_metrics(entry, (), ()).metrics}
     assert {"params", "macs", "latency", "receptive_field"} <= chosen
     assert not chosen & {metric.name for metric in declarations().metrics if metric.tasks}
-    assert [metric.name for metric in _metrics(entry, ("blind_spot",), ())] == ["blind_spot"]
+    assert [metric.name for metric in chosen_metrics(entry, ("blind_spot",), ()).metrics] == ["blind_spot"]
 
 
 def test_a_family_is_asked_for_those_of_its_task():
-    chosen = {metric.name for metric in _metrics(declared("pixelcnn", ()), (), ())}
-    assert {"params", "blind_spot", "sample_seconds"} <= chosen
-    assert "blind_spot" not in {metric.name for metric in _metrics(declared("fcn", ()), (), ())}
+    chosen = {metric.name for metric in chosen_metrics(declared("pixelcnn", ()), (), ()).metrics}
+    assert {"params", "blind_spot"} <= chosen
+    assert "blind_spot" not in {metric.name for metric in chosen_metrics(declared("fcn", ()), (), ()).metrics}

@@ -53,7 +53,10 @@ def test_a_death_costs_its_own_cell_only_and_rerun_repairs(load, run, store):
     killed = "died: killed by SIGKILL (was it out of memory?)"
     assert frame.loc[("trivial(a=2)", "deadly"), "error"] == killed
     assert frame.loc[("trivial(a=3)", "deadly"), "error"] == "died: killed by SIGSEGV"
-    assert frame.loc[("trivial(a=4)", "deadly"), "error"] == "failed: ValueError: four is right out"
+    assert (
+        frame.loc[("trivial(a=4)", "deadly"), "error"]
+        == "failed: ValueError: four is right out (tests/bench/trivial.py:47)"
+    )
     assert frame.loc[("trivial(a=6)", "deadly"), "error"] == "oom: out of memory"
     assert frame["value"].notna().sum() == 10
     assert len(frame) == 14

@@ -92,7 +92,7 @@ def test_who_changes_what_others_read_fails_and_the_others_measure_as_if_alone(w
     assert results[name].samples == ()
     assert results[name].error.startswith("failed: ")
     assert GUILTY[name] in results[name].error
-    assert results[name].error.endswith("; a metric must leave the state as it was")
+    assert "; a metric must leave the state as it was (tests/bench/sweep/intruding.py:" in results[name].error
     assert {metric: number(results[metric]) for metric in INNOCENT} == alone
 
 
@@ -104,13 +104,13 @@ def test_a_metric_fails_for_what_it_changes_also_where_it_is_alone_or_last(write
 
 def test_what_a_metric_changes_before_it_raises_is_put_back_and_its_own_error_stays(write, alone):
     results = measured(write, ["raises_midway", *INNOCENT])
-    assert results["raises_midway"].error == "failed: ValueError: no number"
+    assert results["raises_midway"].error == "failed: ValueError: no number (tests/bench/sweep/intruding.py:298)"
     assert {metric: number(results[metric]) for metric in INNOCENT} == alone
 
 
 def test_a_metric_that_calls_exit_fails_alone_and_keeps_its_traceback(write, alone):
     results = measured(write, ["leaves", "count"])
-    assert results["leaves"].error == "failed: SystemExit"
+    assert results["leaves"].error == "failed: SystemExit (tests/bench/sweep/intruding.py:46)"
     assert "return sys.exit()" in results["leaves"].traceback
     assert number(results["count"]) == alone["count"]
 

@@ -1,0 +1,212 @@
+"""Every committed report in a real browser: what a reader sees first, on a phone and on a screen, light and dark."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import bench
+from bench.report.render import render
+from bench.results.bundle import FOLDER, bundled_names
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
+PACKAGES = ("playwright", "axe_playwright_python")
+MISSING = [name for name in PACKAGES if importlib.util.find_spec(name) is None] + ([] if BROWSER else ["chromium"])
+
+pytestmark = [
+    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
+    pytest.mark.skipif(not bundled_names(), reason="no results bundles here"),
+    pytest.mark.filterwarnings("default"),  # of the packages that drive the browser
+]
+
+PHONE, SCREEN = {"width": 390, "height": 844}, {"width": 1440, "height": 900}
+NAMES = bundled_names()
+SMALLEST = 11
+SERIOUS = ("serious", "critical")
+
+FACTS = """() => {
+  const box = each => { const r = each.getBoundingClientRect(); return [r.left, r.top, r.right, r.bottom]; };
+  const visible = each => each.checkVisibility() && each.getClientRects().length > 0;
+  const texts = [], outside = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const parent = walker.currentNode.parentElement, text = walker.currentNode.data.trim();
+    if (!text || !visible(parent) || ["SCRIPT", "STYLE"].includes(parent.tagName)) continue;
+    const svg = parent.closest("svg"), size = parseFloat(getComputedStyle(parent).fontSize);
+    const scale = svg ? svg.getBoundingClientRect().width / svg.viewBox.baseVal.width : 1;
+    texts.push([text, size * scale]);
+  }
+  for (const svg of document.querySelectorAll("figure svg")) {
+    if (!visible(svg)) continue;
+    const [left, top, right, bottom] = box(svg);
+    for (const text of svg.querySelectorAll("text")) {
+      const [l, t, r, b] = box(text);
+      if (l < left - 1 || t < top - 1 || r > right + 1 || b > bottom + 1) outside.push([svg.getAttribute("aria-label"), text.textContent]);
+    }
+  }
+  const rect = selector => { const each = document.querySelector(selector); return each && box(each); };
+  const targets = [...document.querySelectorAll("a")].map(each => each.getAttribute("href"));
+  return {
+    small: texts.filter(([, size]) => size < 10.95), texts: texts.length, outside, targets,
+    lost: targets.filter(each => each.startsWith("#") && !document.getElementById(each.slice(1))),
+    wide: document.documentElement.scrollWidth - innerWidth,
+    answer: rect(".answer"), hero: rect(".hero svg"), frame: rect(".hero"), chips: rect(".chips"),
+    main: [...document.querySelectorAll("table.results tbody tr")].map(row => box(row.cells[row.cells.length > 1 ? 1 : 0])),
+    cells: [...document.querySelectorAll("table.results tbody tr td:not(.more)")].map(box),
+  };
+}"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of every committed ablation, from its bundle alone."""
+    folder = tmp_path_factory.mktemp("site")
+    for name in NAMES:
+        render(bench.load(name, source=FOLDER / name).results, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+class Opened:
+    """A page in the browser, with everything that went wrong or left the page."""
+
+    def __init__(self, browser: Any, path: Path, size: dict[str, int], scheme: str = "light") -> None:
+        self.page = browser.new_page(viewport=size, color_scheme=scheme)
+        self.problems: list[str] = []
+        self.page.on("console", lambda message: message.type == "error" and self.problems.append(message.text))
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.on("request", lambda request: self._requested(request.url, path))
+        self.page.goto(path.as_uri())
+
+    def _requested(self, url: str, path: Path) -> None:
+        if url.partition("#")[0] != path.as_uri() and not url.startswith("data:"):
+            self.problems.append(f"requested {url}")
+
+    def __enter__(self) -> Any:
+        return self.page
+
+    def __exit__(self, *exception: object) -> None:
+        self.page.close()
+        assert not self.problems
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_report(site: Path, browser: Any, name: str):
+    """First screen, text, figures, links and accessibility, on a phone and on a screen; every second one in dark."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    path, scheme = site / name / "index.html", ("light", "dark")[NAMES.index(name) % 2]
+    with Opened(browser, path, PHONE, scheme) as page:
+        check_first_screen(page.evaluate(FACTS), PHONE)
+        check_opened(page, path)
+        page.set_viewport_size(SCREEN)
+        check_opened(page, path)
+        page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = false; })")
+        check_first_screen(page.evaluate(FACTS), SCREEN)
+        violations = Axe().run(page).response["violations"]
+        assert not [f"{each['id']}: {each['nodes'][0]['html']}" for each in violations if each["impact"] in SERIOUS]
+
+
+def check_first_screen(facts: dict[str, Any], size: dict[str, int]) -> None:
+    """The whole answer card is within the window, the start of the hero figure too, and no main column is cut."""
+    for part in ("answer", "chips", *(("frame",) if facts["hero"] else ())):
+        left, top, right, bottom = facts[part]
+        assert left >= 0, part
+        assert right <= size["width"], part
+        assert 0 <= top < bottom <= size["height"], part
+    assert not facts["hero"] or facts["hero"][1] + 150 <= size["height"]
+    assert facts["cells"]
+    assert all(left >= 0 and right <= size["width"] for left, _, right, _ in facts["cells"])
+
+
+def check_opened(page: Any, path: Path) -> None:
+    """With all details open nothing is too small, too wide, outside of its figure, or linked and missing."""
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+    facts = page.evaluate(FACTS)
+    files = [target for target in facts["targets"] if not target.startswith("#")]
+    assert facts["texts"] > 20
+    assert facts["wide"] <= 0
+    assert not facts["small"]
+    assert not facts["outside"]
+    assert not facts["lost"]
+    assert not [target for target in files if not (path.parent / target).is_file()]
+
+
+def test_dark_and_light_differ_and_both_are_legible(site: Path, browser: Any):
+    looks = {}
+    for scheme in ("light", "dark"):
+        with Opened(browser, site / "fcn_skips" / "index.html", SCREEN, scheme) as page:
+            style = "getComputedStyle(document.{}).{}"
+            looks[scheme] = (
+                page.evaluate(style.format("body", "backgroundColor")),
+                page.evaluate(style.format("querySelector('.hero svg')", "color")),
+            )
+    assert looks["light"][0] == "rgb(255, 255, 255)"
+    assert looks["dark"][0] == "rgb(15, 19, 24)"
+    assert looks["light"][1] != looks["dark"][1]
+
+
+def test_sort_and_filter_by_keyboard(site: Path, browser: Any):
+    with Opened(browser, site / "fcn_skips" / "index.html", SCREEN) as page:
+        scores = (
+            "[...document.querySelectorAll('table.results tbody tr')].map(row => Number(row.cells[2].dataset.sort))"
+        )
+        page.focus("table.results thead th:nth-child(3) button")
+        page.keyboard.press("Enter")
+        assert page.evaluate(scores) == sorted(page.evaluate(scores))
+        page.keyboard.press("Space")
+        assert page.evaluate(scores) == sorted(page.evaluate(scores), reverse=True)
+        page.focus("#filter")
+        page.keyboard.type("fcn-8s")
+        shown = page.evaluate(
+            "[...document.querySelectorAll('table.results tbody tr')].filter(r => r.checkVisibility()).length"
+        )
+        assert shown == 1
+        assert page.inner_text("#filtered") == "1 of 6 variants"
+        page.focus("#all-metrics")
+        hidden = "document.querySelector('table.results .more').checkVisibility()"
+        assert not page.evaluate(hidden)
+        page.keyboard.press("Space")
+        assert page.evaluate(hidden)
+
+
+def test_a_global_receptive_field_sorts_above_all(site: Path, browser: Any):
+    """Of every page that has one."""
+    with Opened(browser, site / "segmentation_frontier" / "index.html", SCREEN) as page:
+        page.check("#all-metrics")
+        head = page.locator("table.results thead button", has_text="receptive field")
+        column = "document.activeElement.closest('th').cellIndex"
+        head.focus()
+        page.keyboard.press("Enter")
+        index = page.evaluate(column)
+        texts = page.evaluate(
+            f"[...document.querySelectorAll('table.results tbody tr')].map(row => row.cells[{index}].textContent)"
+        )
+        places = [i for i, text in enumerate(texts) if "global" in text]
+        assert places == list(range(len(texts) - len(places), len(texts)))
+        assert places
+
+
+def test_the_printed_main_table_is_whole(site: Path, browser: Any):
+    """Landscape A4 with margins of 1 cm is 277 mm wide, 1047 px."""
+    with Opened(browser, site / "fcn_skips" / "index.html", {"width": 1047, "height": 718}) as page:
+        page.emulate_media(media="print")
+        facts = page.evaluate(FACTS)
+        assert len(facts["cells"]) == 6 * 4
+        assert all(left >= 0 and right <= 1047 and bottom > top for left, top, right, bottom in facts["cells"])
+        cut = "[...document.querySelectorAll('.results, .results *')].filter(e => e.scrollWidth > e.clientWidth + 1 && e.clientWidth).length"
+        assert page.evaluate(cut) == 0
