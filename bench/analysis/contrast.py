@@ -214,7 +214,7 @@ def _seeded(terms: Terms, constant: float, noise: Noise) -> Contrast:
     training = source_of_means([(weight, spreads.groups.get(each.variant)) for weight, each in terms])
     seeds, basis = min(len(aggregate.seeded) for _, aggregate in terms), _seeds_text(terms)
     same = seeds > 1 and constant == 0 and _cancel(terms)
-    blocks = _blocks(terms, noise.contributions)
+    blocks = image_blocks(terms, noise.contributions)
     if blocks is None:
         return Contrast(Student(value, (training,)), basis, seeds, same)
     evaluation = evaluation_source(blocks)
@@ -247,7 +247,7 @@ def _seeds_text(terms: Terms) -> str:
     return f"{min(counts)} seeds" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)} seeds"
 
 
-def _blocks(terms: Terms, contributions: Contributions) -> list[tuple[float, Floats]] | None:
+def image_blocks(terms: Terms, contributions: Contributions) -> list[tuple[float, Floats]] | None:
     """(weight, (seeds, blocks)) of each aggregate; None where any part is not known."""
     import numpy as np
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from bench.analysis.aggregate import Column
-from bench.analysis.contrast import ContrastError, contrast
+from bench.analysis.aggregate import Aggregate, Column
+from bench.analysis.contrast import ContrastError, contrast, image_blocks
 from bench.analysis.summary import Summary
 from bench.stats.inference import LEVEL, Direction, Interval, error_probability, holm, leaves_out_zero, pareto
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Floats = np.ndarray[Any, np.dtype[np.float64]]
+    Random = np.random.Generator
 
 Standing = Literal["front", "inconclusive", "dominated", "not on the front"]
 
@@ -86,6 +92,67 @@ def front(summary: Summary, score: Column, costs: Sequence[Column]) -> Front:
     beaten = _beaten(summary, objectives, points) - set(first)
     standings: dict[str, Standing] = {v: "dominated" if v in beaten else "inconclusive" for v in points}
     return Front(score, tuple(costs), standings | dict.fromkeys(first, "front"))
+
+
+DRAWS = 1000
+"""Draws of all scores and costs: a probability is exact to 1.6 points."""
+
+
+def chances(summary: Summary, front: Front) -> dict[str, float]:
+    """The probability of each variant to be on the front, were seeds, images and timings drawn anew.
+
+    Each score is drawn about its mean with the moderated variance of its seeds; what blocks of images contribute is
+    drawn once for all variants, which are judged on the same images. Noisy costs are drawn with the variance of their
+    logarithms. Empty where a spread is not known, or more than MOST_TESTED variants are compared.
+    """
+    import numpy as np
+
+    objectives, random = (front.score, *front.costs), np.random.default_rng(0)
+    if len(front.standings) > MOST_TESTED:
+        return {}
+    drawn = [_drawn(summary, column, [*front.standings], random) for column in objectives]
+    if any(each is None for each in drawn):
+        return {}
+    signs = [1.0 if _direction(column) == "higher" else -1.0 for column in objectives]
+    points = np.stack([sign * each for sign, each in zip(signs, drawn, strict=True) if each is not None], axis=-1)
+    on_front = np.ones(points.shape[:2], dtype=bool)
+    for rival in range(points.shape[1]):
+        other = points[:, rival : rival + 1]
+        on_front &= ~((other >= points).all(axis=-1) & (other > points).any(axis=-1))
+    return dict(zip(front.standings, on_front.mean(axis=0).tolist(), strict=True))
+
+
+def _drawn(summary: Summary, column: Column, variants: Sequence[str], random: Random) -> Floats | None:
+    """(DRAWS, variants): values of a metric, drawn anew; None where a spread is not known."""
+    import numpy as np
+
+    aggregates = [summary.aggregates[variant, column.metric] for variant in variants]
+    means = np.array([each.value for each in aggregates], dtype=float)
+    if all(each.exact and not each.seeded for each in aggregates):
+        return np.tile(means, (DRAWS, 1))
+    spreads = summary.noise.of(column.metric, aggregates).groups
+    if not all(variant in spreads for variant in variants):
+        return None
+    own = [spreads[variant] for variant in variants]
+    noise = np.stack([random.standard_t(each.freedom, DRAWS) * each.variance**0.5 for each in own], axis=1)
+    if not aggregates[0].seeded:
+        drawn: Floats = means * np.exp(noise)
+        return drawn
+    scores: Floats = means + noise / np.sqrt([each.count for each in own]) + _of_images(summary, aggregates, random)
+    return scores
+
+
+def _of_images(summary: Summary, aggregates: Sequence[Aggregate], random: Random) -> Floats:
+    """(DRAWS, variants): what another draw of images adds to the scores, the same images for all; 0 where not known."""
+    import numpy as np
+
+    known = [image_blocks([(1.0, each)], summary.noise.contributions) for each in aggregates]
+    blocks = [each[0][1].mean(axis=0) for each in known if each is not None]
+    if len(blocks) < len(known) or len({len(each) for each in blocks}) != 1:
+        return np.zeros((DRAWS, len(aggregates)))
+    centred = np.stack([each - each.mean() for each in blocks], axis=1)
+    added: Floats = random.normal(size=(DRAWS, len(centred))) @ centred / len(centred)
+    return added
 
 
 def _direction(column: Column) -> Direction:

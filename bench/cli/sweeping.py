@@ -29,8 +29,10 @@ from bench.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from bench.display.wording import EarlierSpread
     from bench.results.nearest import History
     from bench.results.store import Store
+    from bench.spec.ablation import Ablation
     from bench.spec.variant import Variant
     from bench.sweep.plan import Plan, Planned
     from bench.sweep.running import Job
@@ -66,7 +68,28 @@ def _power(plan: Plan) -> str:
 
     compared = len(plan.ablation.variants) - 1
     trains = any(p.request.kind == "accuracy" for p in plan.planned)
-    return f"note: {seeds_note(len(plan.ablation.seeds), compared)}" if trains and compared else ""
+    if not trains or not compared:
+        return ""
+    return f"note: {seeds_note(len(plan.ablation.seeds), compared, _earlier(plan.ablation))}"
+
+
+def _earlier(ablation: Ablation) -> EarlierSpread | None:
+    """The spread over seeds in the committed results of this ablation, else of its architecture; None without any."""
+    from bench.display.wording import EarlierSpread
+    from bench.results.earlier import earlier_scores
+    from bench.stats.moderation import moderated
+
+    scores = [metric for metric in ablation.metrics if metric.kind == "accuracy"]
+    main = next((metric for metric in scores if metric.name == ablation.main), scores[0])
+    architecture = ablation.baseline.architecture
+    family = earlier_scores(architecture, main.name)
+    earlier = {key: values for key, values in family.items() if key[0] == ablation.name} or family
+    common = moderated(earlier).common
+    if common is None:
+        return None
+    names = sorted({name for name, _ in earlier})
+    where = f"{len(earlier)} variants of {architecture} in {', '.join(names[:3])}{' and others' * (len(names) > 3)}"
+    return EarlierSpread(main.display_name, "" if main.unit == "1" else main.unit, common**0.5, where)
 
 
 def _announced(plan: Plan, job: Job) -> str:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from bench.analysis.aggregate import Aggregate, Column
 from bench.analysis.claims import ClaimResult, ComparisonResult
 from bench.analysis.deltas import Delta, gaps, margin_of
-from bench.analysis.front import fronts
+from bench.analysis.front import chances, fronts
 from bench.analysis.summary import Summary
 from bench.display.names import short_name
 from bench.display.numbers import DELTA, MINUS, PLUS_MINUS, Style, fixed, interval_text, style_of
-from bench.stats.inference import LEVEL, MOST_SEEDS, least_effect, seeds_for_ranks
+from bench.stats.inference import LEVEL, MOST_SEEDS, detectable, least_effect
 
 EMPTY = "\N{EN DASH}"
 
@@ -118,6 +118,10 @@ def front_table(summary: Summary, names: Mapping[str, str]) -> FrontTable | None
     heads = tuple(each.costs[0].name if len(each.costs) == 1 else "all of them" for each in all_fronts)
     standings = {v: tuple(each.standings.get(v, EMPTY) for each in all_fronts) for v in summary.results.variants}
     tested = all(each.tested for each in all_fronts)
+    if probable := chances(summary, all_fronts[-1]):
+        heads = (*heads, f"probability of the front ({heads[-1]})")
+        shown = {v: f"{100 * probable[v]:.0f} %" if v in probable else EMPTY for v in standings}
+        standings = {v: (*words, shown[v]) for v, words in standings.items()}
     rows = tuple((names[v], words) for v, words in standings.items() if tested or "front" in words)
     return FrontTable(all_fronts[0].score.name, heads, rows, tested)
 
@@ -256,14 +260,30 @@ def open_text(delta: Delta, style: Style) -> str:
     return f"{margin}; {delta.seeds_needed} seeds of each would decide, if difference and spread stay as they are"
 
 
-def seeds_note(seeds: int, comparisons: int) -> str:
-    """The smallest difference that this number of seeds can show, said before a run."""
+def seeds_note(seeds: int, comparisons: int, earlier: EarlierSpread | None = None) -> str:
+    """The differences that this number of seeds can show, said before a run.
+
+    In standard deviations over seeds; where earlier runs showed one, in the metric's unit too.
+    """
     if seeds < 2:
         return f"one seed has no spread: no difference of scores can reach {level_text(LEVEL)}; at least 2 are needed"
-    first, alone = (fixed(least_effect(seeds, count), 1) for count in (comparisons, 1))
-    several = comparisons > 1
-    among = f" among {comparisons} comparisons" if several else ""
-    single = f" ({alone} for one comparison alone)" if several else ""
-    sentence = f"with {seeds} seeds, a difference{among} is significant from {first} standard deviations on{single}"
-    ranks = seeds_for_ranks(comparisons)
-    return sentence + (f"; a sign test would need {ranks} seeds" if seeds < ranks else "")
+    least, likely = least_effect(seeds, comparisons), detectable(seeds, comparisons)
+    among = f" among {comparisons} comparisons" if comparisons > 1 else ""
+    sentence = (
+        f"with {seeds} seeds, a difference{among} is significant from {fixed(least, 1)} standard deviations over seeds "
+        f"on, and {fixed(likely, 1)} are found 4 times out of 5"
+    )
+    if earlier is None:
+        return sentence
+    shown = [f"{each * earlier.spread:.2g} {earlier.unit}".rstrip() for each in (least, likely)]
+    return f"{sentence}: {shown[0]} and {shown[1]} of {earlier.metric}, by the spread of {earlier.where}"
+
+
+@dataclass(frozen=True)
+class EarlierSpread:
+    """The standard deviation of a metric over seeds that earlier runs showed, in `unit`; `where` says which."""
+
+    metric: str
+    unit: str
+    spread: float
+    where: str

@@ -318,17 +318,30 @@ def holm(p_values: Mapping[K, float], level: float = LEVEL) -> dict[K, tuple[boo
     return {key: results[key] for key in p_values}
 
 
-def seeds_for_ranks(comparisons: int = 1, level: float = LEVEL) -> int:
-    """The smallest number of paired seeds with which a sign test can reach the level: 2/2^n <= (1 - level)/m."""
-    return 1 + math.ceil(math.log2(comparisons / (1 - level)) - 1e-12)
-
-
 def least_effect(seeds: int, comparisons: int = 1, level: float = LEVEL) -> float:
-    """The smallest mean of paired differences, in their standard deviations, that a t test of this many seeds finds
-    significant as the first of this many comparisons (Holm). Infinite with one seed."""
+    """The smallest difference of two means, in standard deviations over seeds, that so many seeds find significant.
+
+    As the first of so many comparisons with one baseline (Holm), where all variants have one spread (`moderation`; two
+    variants alone: Welch). Infinite with one seed.
+    """
     if seeds < 2:
         return math.inf
-    return quantile_of_t(1 - (1 - level) / comparisons, seeds - 1) / math.sqrt(seeds)
+    freedom = (comparisons + 1) * (seeds - 1)
+    return quantile_of_t(1 - (1 - level) / comparisons, freedom) * math.sqrt(2 / seeds)
+
+
+def detectable(seeds: int, comparisons: int = 1, power: float = 0.8) -> float:
+    """The true difference, in standard deviations over seeds, that becomes significant with this probability.
+
+    As in `least_effect`, with the noncentral t distribution (Cohen 1988). Infinite with one seed.
+    """
+    if seeds < 2:
+        return math.inf
+    from scipy.special import nctdtrinc
+
+    freedom = (comparisons + 1) * (seeds - 1)
+    critical = quantile_of_t(1 - (1 - LEVEL) / comparisons, freedom)
+    return float(nctdtrinc(freedom, 1 - power, critical)) * math.sqrt(2 / seeds)
 
 
 MOST_SEEDS = 100

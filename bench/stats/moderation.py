@@ -28,6 +28,9 @@ SUSPICION = 0.01
 """The probability at most that any of the groups is called different where all variances come from one distribution."""
 
 
+MOST_DIFFERENT = 5
+"""Where more groups differ from the others, it is the spread of the spreads that is large (`Spreads.weight`)."""
+
 RETAINED = 0.25
 """How much of its excess a variance above its moderated value retains.
 
@@ -158,14 +161,14 @@ def _different(own: Mapping[K, tuple[float, int]]) -> tuple[K, ...]:
 
     The largest is tested against all others, then left out, and the next is tested: as many are different as the last
     test that is significant says, so that two do not hide each other (Rosner 1983, Technometrics 25:165). At most half
-    of the groups can be.
+    of the groups can be, and no more than MOST_DIFFERENT.
     """
     from scipy.special import fdtrc
 
     rest = dict(own)
     order: list[K] = []
     count = 0
-    for _ in range(min(len(own) // 2, len(own) - FEWEST + 1)):
+    for _ in range(min(len(own) // 2, len(own) - FEWEST + 1, MOST_DIFFERENT)):
         largest = max(rest, key=lambda key: rest[key][0])
         variance, freedom = rest.pop(largest)
         order.append(largest)

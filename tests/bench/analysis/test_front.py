@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.analysis.front import fronts, is_cost, spans
+from bench.analysis.front import chances, fronts, is_cost, spans
 from bench.analysis.summary import summarise
 
 
@@ -76,3 +76,25 @@ def test_a_cost_that_spans_nothing_ranks_nobody(results_of):
         "latency": False,
         "params": True,
     }
+
+
+def test_the_probability_of_the_front(results_of):
+    """Two that are surely on it, one that is surely not, and two equals of which one must be behind by chance."""
+    table = {
+        "net(a=0)": {"macs": 10, "miou": seeds(0.50, 0.001)},
+        "net(a=1)": {"macs": 20, "miou": seeds(0.60, 0.002)},
+        "net(a=2)": {"macs": 30, "miou": seeds(0.40, -0.002)},
+        "net(a=3)": {"macs": 10, "miou": seeds(0.50, 0.0011)},
+    }
+    summary = summarise(results_of(table))
+    (front,) = fronts(summary)
+    by_variant = chances(summary, front)
+    assert [by_variant["net(a=1)"], by_variant["net(a=2)"]] == [1.0, 0.0]
+    assert by_variant["net(a=0)"] + by_variant["net(a=3)"] == pytest.approx(1.0)
+    assert 0.4 < by_variant["net(a=0)"] < 0.6
+    assert chances(summary, front) == by_variant
+
+
+def test_without_a_spread_no_probability_of_the_front(results_of):
+    summary = summarise(results_of({f"net(a={i})": {"macs": 10 + i, "miou": [0.5 + i]} for i in range(3)}))
+    assert [chances(summary, front) for front in fronts(summary)] == [{}]

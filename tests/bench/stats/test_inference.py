@@ -15,6 +15,7 @@ from bench.stats.inference import (
     Source,
     Student,
     bootstrap,
+    detectable,
     error_probability,
     evaluation_source,
     holm,
@@ -25,10 +26,10 @@ from bench.stats.inference import (
     paired_t,
     pareto,
     pseudovalues,
-    seeds_for_ranks,
     seeds_to_decide,
     tost,
 )
+from bench.stats.moderation import moderated, source_of_means
 
 
 def test_a_paired_t_interval_is_student_s():
@@ -255,20 +256,24 @@ def test_an_interval_at_holm_s_level_leaves_zero_out_exactly_where_it_rejects():
             assert leaves_out_zero(found[i].interval(level)) == rejected
 
 
-def test_too_few_seeds_for_a_rank_test_and_for_a_t_test():
-    assert [seeds_for_ranks(m) for m in (1, 5)] == [6, 8]  # 2 / 2^6 = 0.031; 2 / 2^8 = 0.0078 < 0.01
-    for count in (1, 5, 7):
-        seeds = seeds_for_ranks(count)
-        assert stats.binomtest(0, seeds).pvalue <= 0.05 / count < stats.binomtest(0, seeds - 1).pvalue
-    assert least_effect(1) == math.inf
-    assert least_effect(3) == pytest.approx(4.302653 / math.sqrt(3), rel=1e-6)
-
-
 def test_the_least_effect_is_where_a_verdict_begins():
+    assert least_effect(1) == math.inf
     unit = np.array([-1.0, 0.0, 1.0])
     for factor, expected in ((0.999, False), (1.001, True)):
-        found = paired_t((unit + factor * least_effect(3, 5)).tolist())
-        assert leaves_out_zero(found.interval(1 - 0.05 / 5)) == expected
+        groups = {i: (unit + (i == 5) * factor * least_effect(3, 5)).tolist() for i in range(6)}
+        spreads = moderated(groups).groups
+        estimate = Student(np.mean(groups[5]), (source_of_means([(1.0, spreads[5]), (-1.0, spreads[0])]),))
+        assert leaves_out_zero(estimate.interval(1 - 0.05 / 5)) == expected
+
+
+def test_the_detectable_difference_has_its_power():
+    assert detectable(1) == math.inf
+    random = np.random.default_rng(14)
+    difference = detectable(3)
+    one, other = random.normal(size=(2, 4000, 3))
+    pooled = stats.ttest_ind(one + difference, other, axis=1).pvalue
+    assert np.mean(pooled < 0.05) == pytest.approx(0.8, abs=0.025)
+    assert detectable(5) < detectable(3) < detectable(3, comparisons=5) < detectable(3, power=0.99)
 
 
 def test_a_pareto_front_has_ties_and_directions():
