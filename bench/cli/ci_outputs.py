@@ -63,7 +63,7 @@ class Outputs:
             write_text(Path(self.summary), markdown(outcome))
         elif file := os.environ.get(STEP_SUMMARY):
             with Path(file).open("a", encoding="utf-8") as stream:
-                stream.write(markdown(outcome))
+                stream.write(f"{markdown(outcome)}\n")
         else:
             echo_error(f"{STEP_SUMMARY} is not set, so that no summary is written; name a file: --summary FILE.md")
 
