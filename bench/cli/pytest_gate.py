@@ -31,6 +31,8 @@ class Gate:
     def __init__(self, config: pytest.Config) -> None:
         if not config.pluginmanager.hasplugin("benchmark"):
             raise pytest.UsageError("--bench-gate needs pytest-benchmark: pip install pytest-benchmark")
+        if config.getoption("numprocesses", None):
+            raise pytest.UsageError("--bench-gate times in one process at a time; add -n0")
         from pytest_benchmark.fixture import BenchmarkFixture
 
         self._config, self._fixture, self._original = config, BenchmarkFixture, BenchmarkFixture.__call__

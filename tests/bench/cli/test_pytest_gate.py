@@ -78,6 +78,8 @@ def test_a_slower_function_fails_and_every_benchmark_has_a_verdict(repository):
 def test_an_unknown_revision_is_a_usage_error_and_without_the_option_nothing_happens(repository):
     wrong = run(repository, "--bench-gate=nowhere")
     assert (wrong.returncode, "there is no revision 'nowhere'" in wrong.stdout) == (4, True)
+    parallel = run(repository, "--bench-gate=HEAD", "-n2")
+    assert (parallel.returncode, "add -n0" in parallel.stderr) == (4, True)
     plain = run(repository)
     assert (plain.returncode, "bench gate" in plain.stdout) == (0, False)
 
