@@ -29,7 +29,7 @@ class Gate:
     """The plug-in: the session runs as ever; then each benchmark that passed is timed against the revision."""
 
     def __init__(self, config: pytest.Config) -> None:
-        if not config.pluginmanager.hasplugin("benchmark"):
+        if config.getoption("--benchmark-only", None) is None:
             raise pytest.UsageError("--bench-gate needs pytest-benchmark: pip install pytest-benchmark")
         if config.getoption("numprocesses", None):
             raise pytest.UsageError("--bench-gate times in one process at a time; add -n0")
