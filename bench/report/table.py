@@ -171,8 +171,14 @@ def as_frame(results: Results, choice: Choice = EVERYTHING) -> pd.DataFrame:
 
     columns, *rows = _csv_rows(layout_of(results, choice))
     values = [{name: _parsed(str(value)) for name, value in zip(columns, row, strict=True)} for row in rows]
-    frame = pd.DataFrame(values, columns=columns)
+    whole = [name for name in columns if _is_whole([row[name] for row in values])]
+    frame = pd.DataFrame(values, columns=columns).astype(dict.fromkeys(whole, "Int64"))
     return frame.set_index("variant") if "variant" in columns else frame
+
+
+def _is_whole(values: Sequence[Any]) -> bool:
+    """Whether a column has integers and gaps: pandas would make them floats."""
+    return None in values and {type(value) for value in values} == {int, type(None)}
 
 
 def _parsed(text: str) -> bool | int | float | str | None:
