@@ -317,7 +317,7 @@ def gate_against(
     interval of the ratio decides at `tolerance`, or `budget` seconds are over; `notify` is called after each round.
     Raises RevisionError where there is no such revision.
     """
-    from bench.gate.against import Against, checks_of, matched, to_time
+    from bench.gate.against import Against, checks_of, matched, to_time, untimed
     from bench.gate.paired import compared, task_of
     from bench.results.session import read_changes
     from bench.stats.paired import Rule
@@ -333,7 +333,8 @@ def gate_against(
         sides = [(m.name, before[m.ablation][m.before or ""], after[m.ablation][m.after or ""]) for m in differing]
         tasks = [task_of(name, metric, pair.groups()) for name, metric, pair in pairs_of(sides, (old, here()), metrics)]
         comparisons = compared(tasks, Rule(tolerance=tolerance), budget, notify)
-    return Against(commit_of(revision), tuple(checks), tuple(comparisons), same)
+    skipped = tuple(untimed(matches, before, after))
+    return Against(commit_of(revision), tuple(checks), tuple(comparisons), same, skipped)
 
 
 class _Package(ModuleType):

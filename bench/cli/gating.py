@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli.ci_outputs import Outputs, output_options
 from bench.cli.live import budget_option, print_comparisons, say_round, tolerance_option
 from bench.cli.options import Names, echo, echo_error, json_option, plugin, print_json, set_option, store_option
 
@@ -48,6 +49,7 @@ def accept(names: tuple[str, ...], store: Path, plugins: tuple[str, ...], overri
 )
 @budget_option
 @tolerance_option
+@output_options
 def gate(
     names: tuple[str, ...],
     store: Path,
@@ -55,6 +57,7 @@ def gate(
     overrides: tuple[str, ...],
     as_json: bool,
     against: str,
+    outputs: Outputs,
     **timing: Any,
 ) -> None:
     """Fail when a deterministic number of ABLATION changed. Default: all ablations with expectations.
@@ -68,19 +71,23 @@ def gate(
     \b
     bench gate                                the committed expectations
     bench gate --against main --budget 5m     this working tree against a branch
+    bench gate --summary auto --junit gate.xml --annotations github     in CI
     exit 0 pass · 1 regression or change · 2 usage · 3 inconclusive · 4 broken or missing · 5 unexpected win
     """
     import bench
     from bench.gate.expectations import NOTHING_TO_COMPARE, NoExpectationsError
+    from bench.gate.output.outcome import outcome_against, outcome_of_checks
 
     if against:
         outcome = bench.gate_against(against, *names, store=store, plugins=plugins, notify=say_round, **timing)
+        outputs.write(outcome_against(outcome), as_json)
         raise SystemExit(_print_against(outcome, as_json))
     try:
         result = bench.gate(*names, store=store, settings=overrides, plugins=plugins)
     except NoExpectationsError as error:
         echo_error(f"error: {error}")
         raise SystemExit(NOTHING_TO_COMPARE) from None
+    outputs.write(outcome_of_checks(result.checks, result.exit_code), as_json)
     print_json(vars(check) for check in result.checks) if as_json else _print_checks(result.checks)
     if result.exit_code:
         changed = dict.fromkeys(check.ablation for check in result.checks if check.verdict != "same")
