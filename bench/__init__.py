@@ -283,21 +283,25 @@ def gate(
     """Check the deterministic numbers of ablations against their committed expectations.
 
     Without names every ablation that has expectations. What is not stored is measured (static metrics only: no data, no
-    training). Raises NoExpectationsError for an ablation without expectations.
+    training). A network that no longer runs, and an ablation that can no longer be read since its code cannot be
+    imported or an axis is gone, is `broken`. Raises NoExpectationsError for an ablation without expectations,
+    AblationError for a name that does not exist.
     """
     from bench.gate.expectations import check, exit_code, expected_names
+    from bench.gate.loading import loaded
     from bench.results.session import read_changes
     from bench.results.store import Store
-    from bench.spec.ablation import load as load_ablation
     from bench.sweep.running import measure_static
+    from bench.sweep.structure import with_structure
 
     read_changes()
     folder = Path(expected) if expected else None
-    ablations = [load_ablation(name, settings, plugins) for name in names or expected_names(folder)]
+    ablations, checks = loaded(names, expected_names(folder) if not names else (), settings, plugins)
     with Store(store or project().store) as stored:
-        plans = measure_static(ablations, stored, workers)
-        checks = tuple(one for plan in plans for one in check(plan.ablation, plan.requests, stored, folder))
-    return GateResult(checks, exit_code(checks))
+        plans = measure_static([with_structure(ablation) for ablation in ablations], stored, workers)
+        for ablation, plan in zip(ablations, plans, strict=True):
+            checks += check(ablation, plan.requests, stored, folder)
+    return GateResult(tuple(checks), exit_code(checks))
 
 
 def gate_against(
