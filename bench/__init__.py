@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -126,9 +126,10 @@ class GateResult:
     @property
     def frame(self) -> pd.DataFrame:
         """One row per number: variant, metric, verdict, expected, measured, error."""
-        import pandas as pd
+        from bench.gate.expectations import Check
+        from bench.results.frame import frame_with
 
-        return pd.DataFrame([vars(check) for check in self.checks])
+        return frame_with([vars(check) for check in self.checks], [field.name for field in fields(Check)])
 
 
 def load(
@@ -212,9 +213,8 @@ def measure(
     place of one image, as `--inputs` of the command has them. Nothing is stored. Raises RegistryError for a name, axis
     or value that does not exist.
     """
-    import pandas as pd
-
     from bench.registry import text_of
+    from bench.results.frame import frame_with
     from bench.results.session import read_changes
     from bench.sweep.adhoc import measure_target
 
@@ -234,7 +234,7 @@ def measure(
         {"metric": m.metric, "value": m.value, "unit": m.unit, "error": m.error, "detail": m.detail}
         for m in measurements
     ]
-    return pd.DataFrame(rows).set_index("metric")
+    return frame_with(rows, ["metric", "value", "unit", "error", "detail"]).set_index("metric")
 
 
 def table(
@@ -264,12 +264,12 @@ def compare(a: str | Path, b: str | Path) -> pd.DataFrame:
     Numbers are paired by variant, metric and the conditions they were measured under; unmatched ones are kept.
     Raises CompareError for what is no result set.
     """
-    import pandas as pd
-
+    from bench.results.compare import Line, read
     from bench.results.compare import compare as compared
-    from bench.results.compare import read
+    from bench.results.frame import frame_with
 
-    return pd.DataFrame([vars(line) for line in compared(read(Path(a)), read(Path(b)))])
+    lines = compared(read(Path(a)), read(Path(b)))
+    return frame_with([vars(line) for line in lines], [field.name for field in fields(Line)])
 
 
 def gate(
