@@ -231,6 +231,7 @@ def _json_claim(claim: ClaimResult) -> dict[str, Any]:
         "verdict": claim.answer,
         "interval": None,
         "interval_level": None,
+        "planned": None,
         "basis": None,
     }
 
@@ -244,6 +245,7 @@ def _json_comparison(summary: Summary, comparison: ComparisonResult) -> dict[str
         "right": number(comparison.right),
         "interval": ends(comparison.interval),
         "interval_level": comparison.level if comparison.interval else None,
+        "planned": comparison.planned,
         "basis": comparison.basis,
     }
 
