@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from matplotlib.figure import Figure
 import bench
 from bench.analysis.leading import main_column
 from bench.analysis.summary import summarise
+from bench.display.drawn import drawn_csv
 from bench.display.figure import SMALLEST, WIDTH
 from bench.display.shape import shape_of
 from bench.results.bundle import FOLDER, bundled_names
@@ -77,6 +80,13 @@ def test_a_forest_plot_has_the_planned_contrasts_of_the_answer(results: Results)
     assert rows[-1] == "kind=d from kind=b"
     last = np.asarray(answer(planned).axes[0].lines[-1].get_xydata())
     assert last.tolist() == [[stated.difference.value, len(rows) - 1]]
+
+
+def test_the_data_of_a_forest_plot_name_the_difference_and_the_axis_on_one_line(results: Results):
+    long = dataclasses.replace(results, labels={results.baseline: "a baseline whose label needs another line"})
+    rows = list(csv.DictReader(io.StringIO(drawn_csv(answer(long)))))
+    assert {row["y"] for row in rows} == {f"kind={letter}" for letter in "bcdef"}
+    assert {row["x_label"] for row in rows} == {"Δ miou ↑ from a baseline whose label needs another line"}
 
 
 def test_a_curve_is_in_numeric_order_with_the_known_optimum(results: Results, synthetic: Results):
