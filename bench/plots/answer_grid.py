@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDE = 3
-"""Columns at most for the difference and its verdict to fit into a square."""
+WIDE, LOW = 3, 4
+"""Columns and rows at most for the difference and its verdict to fit into a square."""
+FRAME = "#3a3a3a"
+"""Dark in either mode, since the baseline's square is light."""
 CHARACTERS = 44
 """Of a line across all columns."""
 UNSETTLED = ("inconclusive", "equivalent", "within noise", "same", "missing", "broken")
@@ -32,10 +34,12 @@ def draw(summary: Summary, column: Column) -> Figure | None:
     grid = grid_of(summary, column)
     if grid is None:
         return None
-    wide = len(grid.columns) <= WIDE
+    wide = len(grid.columns) <= WIDE and len(grid.rows) <= LOW
     values, numbers = _frames(summary, column, grid, wide)
     lines = max(text.count("\n") + 1 for text in numbers.to_numpy().ravel())
-    figure, (axes,) = new(WIDTH, (LINE * lines + 0.1) * len(grid.rows) + 0.9, _caption(summary, column, wide))
+    figure, (axes,) = new(
+        WIDTH, (LINE * lines + (0.1 if wide else 0.2)) * len(grid.rows) + 0.9, _caption(summary, column, wide)
+    )
     limit = max((abs(v) for v in values.to_numpy().ravel() if math.isfinite(v)), default=0) or 1.0
     look = {"cmap": COLOUR_MAPS[column.better], "vmin": -limit, "vmax": limit, "cbar": False, "linecolor": "none"}
     with seaborn() as sns:
@@ -99,7 +103,7 @@ def _outline(axes: Axes, summary: Summary, grid: Grid) -> None:
     pair = next((pair for pair, variant in grid.variants.items() if variant == summary.results.baseline), None)
     if pair:
         corner = grid.columns.index(pair[1]), grid.rows.index(pair[0])
-        axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=INK, linewidth=1.6))
+        axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=FRAME, linewidth=1.6))
 
 
 def _caption(summary: Summary, column: Column, wide: bool) -> str:

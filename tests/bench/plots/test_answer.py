@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from matplotlib.figure import Figure
 import bench
 from bench.analysis.leading import main_column
 from bench.analysis.summary import summarise
+from bench.display.drawn import drawn_csv
 from bench.display.figure import SMALLEST, WIDTH
 from bench.display.shape import shape_of
 from bench.results.bundle import FOLDER, bundled_names
@@ -40,7 +43,7 @@ def with_axes(results: Results, *rows: dict[str, str]) -> Results:
 def results(results_of) -> Results:
     """Six variants of which the second is better, the third worse, and the last about as good as the first."""
     means = dict(enumerate((0.5, 0.7, 0.3, 0.72, 0.31, 0.505)))
-    scores = {f"net(a={n})": {"miou": [m, m + 0.02, m - 0.02], "params": [10.0 * m]} for n, m in means.items()}
+    scores = {f"net(a={n})": {"miou": [m, m + 0.02, m - 0.02], "params": 10.0 * m} for n, m in means.items()}
     return with_axes(results_of(scores), *({"kind": letter} for letter in "abcdef"))
 
 
@@ -79,6 +82,13 @@ def test_a_forest_plot_has_the_planned_contrasts_of_the_answer(results: Results)
     assert last.tolist() == [[stated.difference.value, len(rows) - 1]]
 
 
+def test_the_data_of_a_forest_plot_name_the_difference_and_the_axis_on_one_line(results: Results):
+    long = dataclasses.replace(results, labels={results.baseline: "a baseline whose label needs another line"})
+    rows = list(csv.DictReader(io.StringIO(drawn_csv(answer(long)))))
+    assert {row["y"] for row in rows} == {f"kind={letter}" for letter in "bcdef"}
+    assert {row["x_label"] for row in rows} == {"Δ miou ↑ from a baseline whose label needs another line"}
+
+
 def test_a_curve_is_in_numeric_order_with_the_known_optimum(results: Results, synthetic: Results):
     depths = ["8", "2", "4", "16", "1", "32"]
     axes = answer(with_axes(results, *({"depth": depth} for depth in depths))).axes[0]
@@ -109,10 +119,7 @@ def test_a_heat_map_is_blue_where_it_is_better_and_colourless_where_nothing_is_s
 
 def test_families_are_named_at_their_points(results: Results):
     families = with_axes(results, *({"architecture": name} for name in ("fcn", "unet", "segnet", "pspnet", "ief", "v")))
-    cost = families.frame["metric"] == "params"
-    frame = families.frame.assign(better=families.frame["better"].where(~cost, "lower"))
-    frame = frame.assign(kind=frame["kind"].where(~cost, "static"))
-    figure = answer(dataclasses.replace(families, frame=frame))
+    figure = answer(families)
     assert {"fcn", "unet", "segnet", "pspnet", "ief", "v"} <= set(texts(figure))
     assert not figure.legends
     check_labels(figure)
