@@ -95,7 +95,8 @@ def _namer(axis: Axis) -> Callable[[float], Any]:
 
 
 def _texts(axis: Axis) -> Iterable[str]:
-    return [" ".join(label.get_text().split()) for label in axis.get_ticklabels()]
+    """What the ticks say, shown or not."""
+    return [" ".join(text.split()) for text in axis.get_major_formatter().format_ticks([*axis.get_ticklocs()])]
 
 
 def _is_number(text: str) -> bool:

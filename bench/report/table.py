@@ -19,6 +19,7 @@ from bench.report.choice import EVERYTHING, WHOLE, Choice, Layout, ShownColumn, 
 from bench.report.fields import cells, csv_columns, csv_values, ends, json_object, number
 from bench.report.latex import latex
 from bench.report.notes import claim_lines, notes_under
+from bench.results.frame import frame_with
 from bench.results.results import Results
 from bench.spec.characters import csv_field, forbidden_character, printable
 
@@ -167,12 +168,10 @@ def _csv_row(layout: Layout, variant: str, excluded: str) -> dict[str, Any]:
 
 def as_frame(results: Results, choice: Choice = EVERYTHING) -> pd.DataFrame:
     """The table as a DataFrame, a row per variant: the columns of the CSV form, numbers as numbers."""
-    import pandas as pd
-
     columns, *rows = _csv_rows(layout_of(results, choice))
     values = [{name: _parsed(str(value)) for name, value in zip(columns, row, strict=True)} for row in rows]
     whole = [name for name in columns if _is_whole([row[name] for row in values])]
-    frame = pd.DataFrame(values, columns=columns).astype(dict.fromkeys(whole, "Int64"))
+    frame = frame_with(values, columns).astype(dict.fromkeys(whole, "Int64"))
     return frame.set_index("variant") if "variant" in columns else frame
 
 
@@ -231,6 +230,7 @@ def _json_claim(claim: ClaimResult) -> dict[str, Any]:
         "verdict": claim.answer,
         "interval": None,
         "interval_level": None,
+        "planned": None,
         "basis": None,
     }
 
@@ -244,6 +244,7 @@ def _json_comparison(summary: Summary, comparison: ComparisonResult) -> dict[str
         "right": number(comparison.right),
         "interval": ends(comparison.interval),
         "interval_level": comparison.level if comparison.interval else None,
+        "planned": comparison.planned,
         "basis": comparison.basis,
     }
 

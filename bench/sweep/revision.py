@@ -11,7 +11,6 @@ from pathlib import Path
 
 from bench.registry import Metric, RegistryError
 from bench.registry.builtin import PACKAGE, all_names, names
-from bench.registry.catalogue import declarations
 from bench.registry.project import project
 from bench.results.keys import requests
 from bench.results.measurement import Measurement
@@ -22,10 +21,8 @@ from bench.spec.workload import Workload
 from bench.sweep.roots import OURS, elsewhere
 from bench.sweep.running import measure_static
 from bench.sweep.sides import speed_metric
+from bench.sweep.structure import with_structure
 from bench.sweep.turns import Pair, Side
-
-STRUCTURE = ("params", "macs", "activations", "graph_hash", "output_size")
-"""Static metrics that are compared whatever the ablation names."""
 
 TIMED = "latency"
 """The metric whose key says whether the code of a variant differs."""
@@ -140,16 +137,10 @@ def described(chosen: Sequence[str], plugins: Sequence[str], store: Path) -> Net
     """Every variant of these ablations (default: those of the project) in the code that this process has."""
     existing = all_names()
     wanted = [name for name in chosen or names() if name in existing or Path(name).suffix]
-    ablations = [_with_structure(load(name, (), plugins)) for name in wanted]
+    ablations = [with_structure(load(name, (), plugins), TIMED) for name in wanted]
     with Store(store) as stored:
         measure_static(ablations, stored)
         return {ablation.name: _networks(ablation, stored) for ablation in ablations}
-
-
-def _with_structure(ablation: Ablation) -> Ablation:
-    metrics = declarations(ablation.plugins).metrics
-    further = [metrics.get(name) for name in (*STRUCTURE, TIMED)]
-    return replace(ablation, metrics=tuple({m.name: m for m in (*ablation.metrics, *further)}.values()))
 
 
 def _networks(ablation: Ablation, stored: Store) -> dict[str, Network]:
