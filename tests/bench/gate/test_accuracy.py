@@ -3,7 +3,6 @@
 import pytest
 
 from bench.gate.accuracy import accuracy_checks
-from bench.gate.claims import claim_checks
 from bench.gate.expectations import exit_code
 
 COMMITTED = [0.500, 0.502, 0.501]
