@@ -118,7 +118,7 @@ class AblationResults:
 
 @dataclass(frozen=True)
 class GateResult:
-    """The checks of a gate. `exit_code`: 0 pass, 1 regression, 4 broken or missing, 5 unexpected win."""
+    """The checks of a gate. `exit_code`: 0 pass, 1 regression, 3 inconclusive, 4 broken or missing, 5 win."""
 
     checks: tuple[Any, ...]
     exit_code: int
@@ -279,6 +279,9 @@ def gate(
     plugins: Sequence[str] = (),
     workers: int | None = None,
     expected: str | Path | None = None,
+    claims: bool = False,
+    accuracy: bool = False,
+    margin: float | None = None,
 ) -> GateResult:
     """Check the deterministic numbers of ablations against their committed expectations.
 
@@ -286,11 +289,17 @@ def gate(
     training). A network that no longer runs, and an ablation that can no longer be read since its code cannot be
     imported or an axis is gone, is `broken`. Raises NoExpectationsError for an ablation without expectations,
     AblationError for a name that does not exist.
+
+    With `claims` a claim of the source that the stored or committed results contradict is `worse`. With `accuracy` the
+    stored scores are compared with the committed seeds (`bench.gate.accuracy`), which trains nothing; `margin` None is
+    that of each metric.
     """
-    from bench.gate.expectations import check, exit_code, expected_names
-    from bench.gate.loading import loaded
+    from bench.gate.claims import claim_checks
+    from bench.gate.expectations import check, exit_code, expected_names, has_expectations
+    from bench.gate.loading import loaded, stored_accuracy
     from bench.results.session import read_changes
     from bench.results.store import Store
+    from bench.sweep.reading import read_results
     from bench.sweep.running import measure_static
     from bench.sweep.structure import with_structure
 
@@ -300,7 +309,10 @@ def gate(
     with Store(store or project().store) as stored:
         plans = measure_static([with_structure(ablation) for ablation in ablations], stored, workers)
         for ablation, plan in zip(ablations, plans, strict=True):
-            checks += check(ablation, plan.requests, stored, folder)
+            if not accuracy or has_expectations(ablation, folder):
+                checks += check(ablation, plan.requests, stored, folder)
+            checks += claim_checks(read_results(ablation, stored)) if claims else []
+            checks += stored_accuracy(ablation, stored, margin) if accuracy else []
     return GateResult(tuple(checks), exit_code(checks))
 
 

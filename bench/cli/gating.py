@@ -67,6 +67,14 @@ def accept(
 @set_option
 @json_option
 @click.option("--details", is_flag=True, help="Print every number that is not as expected, in full.")
+@click.option("--claims", is_flag=True, help="Fail where the results contradict a claim of the source.")
+@click.option("--accuracy", is_flag=True, help="Compare the stored scores with those of the committed bundle too.")
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, min_open=True),
+    default=None,
+    help="With --accuracy, how much worse a score may be, in its unit. Default: 0.01 of fractions, 5 % of others.",
+)
 @click.option("--against", metavar="REV", default="", help="Compare with a revision of git, and time what differs.")
 @click.option(
     "--metrics", type=Names(), default=("latency", "memory"), show_default="latency,memory", help="With --against."
@@ -82,6 +90,9 @@ def gate(
     as_json: bool,
     against: str,
     details: bool,
+    claims: bool,
+    accuracy: bool,
+    margin: float | None,
     outputs: Outputs,
     **timing: Any,
 ) -> None:
@@ -96,6 +107,7 @@ def gate(
 
     \b
     bench gate                                the committed expectations
+    bench gate fcn_skips --accuracy           the scores in the store against the committed seeds
     bench gate --against main --budget 5m     this working tree against a branch
     bench gate --summary auto --junit gate.xml --annotations github     in CI
     exit 0 pass · 1 regression or change · 2 usage · 3 inconclusive · 4 broken or missing · 5 unexpected win
@@ -104,12 +116,19 @@ def gate(
     from bench.gate.expectations import NOTHING_TO_COMPARE, NoExpectationsError
     from bench.gate.output.outcome import outcome_against, outcome_of_checks
 
+    if against and (claims or accuracy or margin):
+        raise click.UsageError("--claims, --accuracy and --margin do not go with --against")
+    if accuracy and not names:
+        raise click.UsageError("--accuracy needs the names of the ablations that were run")
+    if margin is not None and not accuracy:
+        raise click.UsageError("--margin goes with --accuracy")
     if against:
         outcome = bench.gate_against(against, *names, store=store, plugins=plugins, notify=say_round, **timing)
         outputs.write(outcome_against(outcome), as_json)
         raise SystemExit(_print_against(outcome, as_json))
+    asked: dict[str, Any] = {"claims": claims, "accuracy": accuracy, "margin": margin}
     try:
-        result = bench.gate(*names, store=store, settings=overrides, plugins=plugins)
+        result = bench.gate(*names, store=store, settings=overrides, plugins=plugins, **asked)
     except NoExpectationsError as error:
         echo_error(f"error: {error}")
         raise SystemExit(NOTHING_TO_COMPARE) from None

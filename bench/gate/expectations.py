@@ -1,7 +1,7 @@
 """The gate: committed expectations against what was measured, number by number, with zero tolerance.
 
-Exit codes: 0 pass, 1 regression or change, 4 broken or missing, 5 unexpected win. (2 is a usage error,
-3 is kept for verdicts by interval.) Where several hold, the gravest wins: 4, 1, 5.
+Exit codes: 0 pass, 1 regression or change, 4 broken or missing, 5 unexpected win, and 3 inconclusive
+for verdicts by interval. (2 is a usage error.) Where several hold, the gravest wins: 4, 1, 3, 5.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ EXIT: Mapping[Verdict, int] = {
     "missing": 4,
     "new": 4,
     "broken": 4,
+    "inconclusive": 3,
 }
-GRAVITY = (4, 1, 5, 0)
+GRAVITY = (4, 1, 3, 5, 0)
 NOTHING_TO_COMPARE = EXIT["missing"]
 COLUMNS = ("variant", "metric", "value")
 
@@ -135,6 +136,11 @@ def _file(ablation: Ablation, folder: Path | None) -> Path:
     """The expectations of an ablation; of one that fovbench brings along, its own where the project has none."""
     own, ours = (place / f"{ablation.name}.csv" for place in (folder or own_folder(), home() / FOLDER))
     return ours if folder is None and ablation.builtin and not own.is_file() and ours.is_file() else own
+
+
+def has_expectations(ablation: Ablation, folder: Path | None = None) -> bool:
+    """Whether numbers of the ablation were accepted."""
+    return _file(ablation, folder).is_file()
 
 
 def check(ablation: Ablation, requests: Sequence[Request], store: Store, folder: Path | None = None) -> list[Check]:

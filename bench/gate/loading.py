@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.gate.expectations import Check
+from bench.gate.accuracy import accuracy_checks
+from bench.gate.expectations import Check, NoExpectationsError
 from bench.registry import RegistryError
 from bench.registry.catalogue import CatalogueError, plugin_source
+from bench.results.bundle import folder_of, is_bundle
+from bench.results.store import Store
 from bench.spec.ablation import Ablation, find, load
 from bench.spec.characters import printable
 from bench.spec.schema import AblationError
 from bench.spec.yamlfile import FileError
+from bench.sweep.reading import read_results
 
 
 def loaded(
@@ -47,3 +51,21 @@ def _unread(name: str, error: str) -> Check:
     except AblationError:
         return Check(name, "", "", "missing", name, None)
     return Check(Path(name).stem, "", "", "broken", None, None, error)
+
+
+def stored_accuracy(ablation: Ablation, store: Store, margin: float | None) -> list[Check]:
+    """The scores of the store against those of the committed bundle.
+
+    Raises NoExpectationsError where there is no bundle or the ablation has no score, and where the store has no score.
+    """
+    folder = folder_of(ablation.name, ablation.builtin)
+    if not is_bundle(folder):
+        raise NoExpectationsError(f"{folder} does not exist; write it with: bench export {ablation.name}")
+    now, committed = read_results(ablation, store), read_results(ablation, store, folder)
+    if "accuracy" in now.bundled:
+        raise NoExpectationsError(
+            f"the store has no scores of {ablation.name}; measure them: bench run {ablation.target}"
+        )
+    if not (checks := accuracy_checks(now, committed, margin)):
+        raise NoExpectationsError(f"{ablation.name} has no accuracy metric, so that there is nothing to compare")
+    return checks

@@ -15,7 +15,7 @@ G = TypeVar("G")
 
 GRAPH = ("graph_hash", "op_counts", "module_operators")
 """Metrics that change together with the graph: one line says what came and went."""
-ORDER = ("broken", "missing", "new", "renamed", "worse", "changed", "better")
+ORDER = ("broken", "missing", "new", "renamed", "worse", "changed", "inconclusive", "better")
 MOST_NAMES = 3
 MOST_OPERATORS = 6
 
@@ -71,7 +71,9 @@ def _of_variants(
 def _kind(check: Check) -> tuple[str, ...]:
     """What one line is about: an error, the renamed variants, the graph, or a metric with one verdict."""
     if check.error:
-        return "broken", check.error
+        return check.verdict, check.error
+    if check.metric.startswith("claim "):
+        return (check.metric,)
     root = check.metric.split("/", 1)[0]
     if root in GRAPH and check.verdict not in ("missing", "new"):
         return ("graph",)
