@@ -16,6 +16,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -309,10 +310,11 @@ def gate(
     with Store(store or project().store) as stored:
         plans = measure_static([with_structure(ablation) for ablation in ablations], stored, workers)
         for ablation, plan in zip(ablations, plans, strict=True):
+            reader = partial(read_results, ablation, stored, None)
             if not accuracy or has_expectations(ablation, folder):
                 checks += check(ablation, plan.requests, stored, folder)
             checks += claim_checks(read_results(ablation, stored)) if claims else []
-            checks += stored_accuracy(ablation, stored, margin) if accuracy else []
+            checks += stored_accuracy(ablation, reader, margin) if accuracy else []
     return GateResult(tuple(checks), exit_code(checks))
 
 

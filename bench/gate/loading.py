@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench.gate.accuracy import accuracy_checks
@@ -10,12 +10,11 @@ from bench.gate.expectations import Check, NoExpectationsError
 from bench.registry import RegistryError
 from bench.registry.catalogue import CatalogueError, plugin_source
 from bench.results.bundle import folder_of, is_bundle
-from bench.results.store import Store
+from bench.results.results import Results
 from bench.spec.ablation import Ablation, find, load
 from bench.spec.characters import printable
 from bench.spec.schema import AblationError
 from bench.spec.yamlfile import FileError
-from bench.sweep.reading import read_results
 
 
 def loaded(
@@ -53,15 +52,17 @@ def _unread(name: str, error: str) -> Check:
     return Check(Path(name).stem, "", "", "broken", None, None, error)
 
 
-def stored_accuracy(ablation: Ablation, store: Store, margin: float | None) -> list[Check]:
+def stored_accuracy(ablation: Ablation, reader: Callable[[Path | None], Results], margin: float | None) -> list[Check]:
     """The scores of the store against those of the committed bundle.
+
+    `reader` gives the results of a bundle's folder, or of the store for None.
 
     Raises NoExpectationsError where there is no bundle or the ablation has no score, and where the store has no score.
     """
     folder = folder_of(ablation.name, ablation.builtin)
     if not is_bundle(folder):
         raise NoExpectationsError(f"{folder} does not exist; write it with: bench export {ablation.name}")
-    now, committed = read_results(ablation, store), read_results(ablation, store, folder)
+    now, committed = reader(None), reader(folder)
     if "accuracy" in now.bundled:
         raise NoExpectationsError(
             f"the store has no scores of {ablation.name}; measure them: bench run {ablation.target}"
