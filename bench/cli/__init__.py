@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from bench.cli import audit, errors, gating, look, machine, reading, single, starting, store, sweeping
+from bench.cli import audit, errors, gating, history, look, machine, reading, single, starting, store, sweeping
 from bench.hardware.streams import open_standard_streams
 from bench.registry.versions import __version__
 
@@ -55,6 +55,7 @@ for _command in (
     reading.compare,
     gating.accept,
     gating.gate,
+    history.history,
     reading.export,
     reading.import_command,
     store.store,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,7 @@ def accept(names: tuple[str, ...], store: Path, plugins: tuple[str, ...], overri
 @click.option(
     "--metrics", type=Names(), default=("latency", "memory"), show_default="latency,memory", help="With --against."
 )
+@click.option("--history", type=click.Path(path_type=Path, dir_okay=False), help="Append the numbers to this file.")
 @budget_option
 @tolerance_option
 def gate(
@@ -55,6 +56,7 @@ def gate(
     overrides: tuple[str, ...],
     as_json: bool,
     against: str,
+    history: Path | None,
     **timing: Any,
 ) -> None:
     """Fail when a deterministic number of ABLATION changed. Default: all ablations with expectations.
@@ -68,6 +70,7 @@ def gate(
     \b
     bench gate                                the committed expectations
     bench gate --against main --budget 5m     this working tree against a branch
+    bench gate --against HEAD~1 --history results/history.jsonl      and keep the numbers for bench history
     exit 0 pass · 1 regression or change · 2 usage · 3 inconclusive · 4 broken or missing · 5 unexpected win
     """
     import bench
@@ -75,17 +78,35 @@ def gate(
 
     if against:
         outcome = bench.gate_against(against, *names, store=store, plugins=plugins, notify=say_round, **timing)
+        if history:
+            _append(history, names, store, plugins, outcome)
         raise SystemExit(_print_against(outcome, as_json))
     try:
         result = bench.gate(*names, store=store, settings=overrides, plugins=plugins)
     except NoExpectationsError as error:
         echo_error(f"error: {error}")
         raise SystemExit(NOTHING_TO_COMPARE) from None
+    if history:
+        _append(history, names or tuple({check.ablation: "" for check in result.checks}), store, plugins)
     print_json(vars(check) for check in result.checks) if as_json else _print_checks(result.checks)
     if result.exit_code:
         changed = dict.fromkeys(check.ablation for check in result.checks if check.verdict != "same")
         echo_error(f"to accept what is right: bench accept {' '.join(changed)}")
     raise SystemExit(result.exit_code)
+
+
+def _append(
+    file: Path, names: Sequence[str], store: Path, plugins: Sequence[str], outcome: Against | None = None
+) -> None:
+    """Append the static numbers of now, and the times of a paired run, to a history file."""
+    from bench.cli.history import append_numbers
+    from bench.gate.trends import timed
+    from bench.registry.builtin import names as own_names
+    from bench.sweep.recording import paired_numbers, static_numbers
+
+    numbers = static_numbers(names or tuple(own_names()), store, plugins)
+    numbers += paired_numbers(list(timed(outcome.comparisons, outcome.revision)) if outcome else [], plugins)
+    append_numbers(numbers, [file])
 
 
 def _print_checks(checks: Iterable[Check]) -> None:
