@@ -79,6 +79,7 @@ def accept(
 @click.option(
     "--metrics", type=Names(), default=("latency", "memory"), show_default="latency,memory", help="With --against."
 )
+@click.option("--history", type=click.Path(path_type=Path, dir_okay=False), help="Append the numbers to this file.")
 @budget_option
 @tolerance_option
 @output_options
@@ -94,6 +95,7 @@ def gate(
     accuracy: bool,
     margin: float | None,
     outputs: Outputs,
+    history: Path | None,
     **timing: Any,
 ) -> None:
     """Fail when a deterministic number of ABLATION changed, or a network no longer runs. Default: all ablations with
@@ -110,6 +112,7 @@ def gate(
     bench gate fcn_skips --accuracy           the scores in the store against the committed seeds
     bench gate --against main --budget 5m     this working tree against a branch
     bench gate --summary auto --junit gate.xml --annotations github     in CI
+    bench gate --against HEAD~1 --history results/history.jsonl      and keep the numbers for bench history
     exit 0 pass · 1 regression or change · 2 usage · 3 inconclusive · 4 broken or missing · 5 unexpected win
     """
     import bench
@@ -125,6 +128,8 @@ def gate(
     if against:
         outcome = bench.gate_against(against, *names, store=store, plugins=plugins, notify=say_round, **timing)
         outputs.write(outcome_against(outcome), as_json)
+        if history:
+            _append(history, names, store, plugins, outcome)
         raise SystemExit(_print_against(outcome, as_json))
     asked: dict[str, Any] = {"claims": claims, "accuracy": accuracy, "margin": margin}
     try:
@@ -133,10 +138,26 @@ def gate(
         echo_error(f"error: {error}")
         raise SystemExit(NOTHING_TO_COMPARE) from None
     outputs.write(outcome_of_checks(result.checks, result.exit_code), as_json)
+    if history:
+        _append(history, names or tuple({check.ablation: "" for check in result.checks}), store, plugins)
     print_json(vars(check) for check in result.checks) if as_json else _print_checks(result.checks, details)
     for line in _hints(result.checks, names, plugins):
         echo_error(line)
     raise SystemExit(result.exit_code)
+
+
+def _append(
+    file: Path, names: Sequence[str], store: Path, plugins: Sequence[str], outcome: Against | None = None
+) -> None:
+    """Append the static numbers of now, and the times of a paired run, to a history file."""
+    from bench.cli.history import append_numbers
+    from bench.gate.trends import timed
+    from bench.registry.builtin import names as own_names
+    from bench.sweep.recording import paired_numbers, static_numbers
+
+    numbers = static_numbers(names or tuple(own_names()), store, plugins)
+    numbers += paired_numbers(list(timed(outcome.comparisons, outcome.revision)) if outcome else [], plugins)
+    append_numbers(numbers, [file])
 
 
 def _print_checks(checks: Sequence[Check], details: bool) -> None:

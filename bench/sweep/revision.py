@@ -75,23 +75,23 @@ def checkout(revision: str) -> Iterator[Checkout]:
     Raises RevisionError where there is no repository, or no such revision.
     """
     here = project().folder.resolve()
-    top = Path(_git(here, "rev-parse", "--show-toplevel"))
-    commit = _git(here, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", missing=revision)
+    top = Path(git(here, "rev-parse", "--show-toplevel"))
+    commit = git(here, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", missing=revision)
     with tempfile.TemporaryDirectory(prefix="fovbench-") as folder:
         tree = Path(folder) / "tree"
-        _git(here, "worktree", "add", "--detach", "--quiet", str(tree), commit)
+        git(here, "worktree", "add", "--detach", "--quiet", str(tree), commit)
         try:
             below = tree / here.relative_to(top)
             if not below.is_dir():
                 raise RevisionError(f"{revision} has no folder {here.relative_to(top)}; name a revision that has it")
             yield Checkout(str(below), _root(Path(folder), tree, top))
         finally:
-            _git(here, "worktree", "remove", "--force", str(tree))
+            git(here, "worktree", "remove", "--force", str(tree))
 
 
 def commit_of(revision: str) -> str:
     """The short name of a revision's commit. Raises RevisionError."""
-    return _git(project().folder.resolve(), "rev-parse", "--short", "--verify", "--quiet", revision, missing=revision)
+    return git(project().folder.resolve(), "rev-parse", "--short", "--verify", "--quiet", revision, missing=revision)
 
 
 def _root(folder: Path, tree: Path, top: Path) -> str:
@@ -107,7 +107,8 @@ def _root(folder: Path, tree: Path, top: Path) -> str:
     return str(root)
 
 
-def _git(folder: Path, *arguments: str, missing: str = "") -> str:
+def git(folder: Path, *arguments: str, missing: str = "") -> str:
+    """What a git command prints in a folder. Raises RevisionError; `missing` names the revision that it looks for."""
     try:
         done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
     except FileNotFoundError:
