@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.registry.writing import write_bytes, write_text
 from bench.report import trackers
@@ -56,8 +56,13 @@ def _csv(results: Results, folder: Path) -> Path:
 
 def _parquet(results: Results, folder: Path) -> Path:
     out = io.BytesIO()
-    tidy(results).to_parquet(out, engine="pyarrow", index=False)
+    tidy(results).map(_as_utf8).to_parquet(out, engine="pyarrow", index=False)
     return write_bytes(folder / f"{results.name}.parquet", out.getvalue())
+
+
+def _as_utf8(value: Any) -> Any:
+    """A text with what UTF-8 cannot encode, half of a surrogate pair, as its escape."""
+    return value.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(value, str) else value
 
 
 def _tensorboard(results: Results, folder: Path) -> Path:

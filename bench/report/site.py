@@ -11,6 +11,9 @@ from bench.report.index import HEAD, IndexRow
 from bench.report.render import SITE, render, templates
 from bench.results.results import Results
 
+HISTORY = "history.html"
+"""The page of trends over commits, which `bench history` writes into the site's folder."""
+
 
 def pages(
     all_results: Iterable[Results],
@@ -24,5 +27,5 @@ def pages(
 
 def index(rows: Sequence[IndexRow], folder: Path = SITE) -> Path:
     """Write the index of these ablations to `folder/index.html`; its path."""
-    text = templates().get_template("site.html.j2").render(head=HEAD, rows=rows)
+    text = templates().get_template("site.html.j2").render(head=HEAD, rows=rows, history=(folder / HISTORY).is_file())
     return write_text(folder / "index.html", text)

@@ -19,6 +19,7 @@ from bench.report.choice import EVERYTHING, WHOLE, Choice, Layout, ShownColumn, 
 from bench.report.fields import cells, csv_columns, csv_values, ends, json_object, number
 from bench.report.latex import latex
 from bench.report.notes import claim_lines, notes_under
+from bench.results.frame import frame_with
 from bench.results.results import Results
 from bench.spec.characters import csv_field, forbidden_character, printable
 
@@ -167,12 +168,16 @@ def _csv_row(layout: Layout, variant: str, excluded: str) -> dict[str, Any]:
 
 def as_frame(results: Results, choice: Choice = EVERYTHING) -> pd.DataFrame:
     """The table as a DataFrame, a row per variant: the columns of the CSV form, numbers as numbers."""
-    import pandas as pd
-
     columns, *rows = _csv_rows(layout_of(results, choice))
     values = [{name: _parsed(str(value)) for name, value in zip(columns, row, strict=True)} for row in rows]
-    frame = pd.DataFrame(values, columns=columns)
+    whole = [name for name in columns if _is_whole([row[name] for row in values])]
+    frame = frame_with(values, columns).astype(dict.fromkeys(whole, "Int64"))
     return frame.set_index("variant") if "variant" in columns else frame
+
+
+def _is_whole(values: Sequence[Any]) -> bool:
+    """Whether a column has integers and gaps: pandas would make them floats."""
+    return None in values and {type(value) for value in values} == {int, type(None)}
 
 
 def _parsed(text: str) -> bool | int | float | str | None:
@@ -225,6 +230,7 @@ def _json_claim(claim: ClaimResult) -> dict[str, Any]:
         "verdict": claim.answer,
         "interval": None,
         "interval_level": None,
+        "planned": None,
         "basis": None,
     }
 
@@ -238,6 +244,7 @@ def _json_comparison(summary: Summary, comparison: ComparisonResult) -> dict[str
         "right": number(comparison.right),
         "interval": ends(comparison.interval),
         "interval_level": comparison.level if comparison.interval else None,
+        "planned": comparison.planned,
         "basis": comparison.basis,
     }
 

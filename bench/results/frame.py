@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,12 +33,29 @@ def frame_of(records: Iterable[Record]) -> pd.DataFrame:
     task, dataset, shape, batch, device, dtype, mode, duration (s), created, key, detail. An axis whose name is one of
     these has the column `axis.NAME`.
     """
-    import pandas as pd
-
     rows = [row for record in records for row in _rows(record)]
     axes = list(dict.fromkeys(name for row in rows for name in row["axes"]))
-    frame = pd.DataFrame([{**row, **row["axes"]} for row in rows], columns=[*_HEAD, *axes, *_TAIL])
+    frame = frame_with([{**row, **row["axes"]} for row in rows], [*_HEAD, *axes, *_TAIL])
     return _typed(frame) if rows else frame
+
+
+def frame_with(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    """A table of these columns, a row for each mapping. Texts stay Python's own.
+
+    An error message may have half of a surrogate pair (of a file name that is not UTF-8), which the strings of pandas 3
+    refuse.
+    """
+    import pandas as pd
+
+    values = {name: [row.get(name) for row in rows] for name in columns}
+    return pd.DataFrame(
+        {name: pd.Series(each, dtype=_kind(each)) for name, each in values.items()}, columns=list(columns)
+    )
+
+
+def _kind(values: Sequence[Any]) -> type[object] | None:
+    """`object` for a column that has a text or nothing at all; pandas chooses the type of others."""
+    return object if any(isinstance(each, str) for each in values) or not values else None
 
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:

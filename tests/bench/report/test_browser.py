@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,10 @@ FACTS = """() => {
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of every committed ablation, from its bundle alone."""
+def site(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Name of a committed ablation -> its page, rendered from the bundle alone when it is first asked for."""
     folder = tmp_path_factory.mktemp("site")
-    for name in NAMES:
-        render(bench.load(name, source=FOLDER / name).results, folder)
-    return folder
+    return functools.cache(lambda name: render(bench.load(name, source=FOLDER / name).results, folder))
 
 
 @pytest.fixture(scope="module")
@@ -105,11 +104,11 @@ class Opened:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_report(site: Path, browser: Any, name: str):
+def test_a_report(site: Callable[[str], Path], browser: Any, name: str):
     """First screen, text, figures, links and accessibility, on a phone and on a screen; every second one in dark."""
     from axe_playwright_python.sync_playwright import Axe
 
-    path, scheme = site / name / "index.html", ("light", "dark")[NAMES.index(name) % 2]
+    path, scheme = site(name), ("light", "dark")[NAMES.index(name) % 2]
     with Opened(browser, path, PHONE, scheme) as page:
         check_first_screen(page.evaluate(FACTS), PHONE)
         check_opened(page, path)
@@ -146,10 +145,10 @@ def check_opened(page: Any, path: Path) -> None:
     assert not [target for target in files if not (path.parent / target).is_file()]
 
 
-def test_dark_and_light_differ_and_both_are_legible(site: Path, browser: Any):
+def test_dark_and_light_differ_and_both_are_legible(site: Callable[[str], Path], browser: Any):
     looks = {}
     for scheme in ("light", "dark"):
-        with Opened(browser, site / "fcn_skips" / "index.html", SCREEN, scheme) as page:
+        with Opened(browser, site("fcn_skips"), SCREEN, scheme) as page:
             style = "getComputedStyle(document.{}).{}"
             looks[scheme] = (
                 page.evaluate(style.format("body", "backgroundColor")),
@@ -160,8 +159,8 @@ def test_dark_and_light_differ_and_both_are_legible(site: Path, browser: Any):
     assert looks["light"][1] != looks["dark"][1]
 
 
-def test_sort_and_filter_by_keyboard(site: Path, browser: Any):
-    with Opened(browser, site / "fcn_skips" / "index.html", SCREEN) as page:
+def test_sort_and_filter_by_keyboard(site: Callable[[str], Path], browser: Any):
+    with Opened(browser, site("fcn_skips"), SCREEN) as page:
         scores = (
             "[...document.querySelectorAll('table.results tbody tr')].map(row => Number(row.cells[2].dataset.sort))"
         )
@@ -184,9 +183,9 @@ def test_sort_and_filter_by_keyboard(site: Path, browser: Any):
         assert page.evaluate(hidden)
 
 
-def test_a_global_receptive_field_sorts_above_all(site: Path, browser: Any):
+def test_a_global_receptive_field_sorts_above_all(site: Callable[[str], Path], browser: Any):
     """Of every page that has one."""
-    with Opened(browser, site / "segmentation_frontier" / "index.html", SCREEN) as page:
+    with Opened(browser, site("segmentation_frontier"), SCREEN) as page:
         page.check("#all-metrics")
         head = page.locator("table.results thead button", has_text="receptive field")
         column = "document.activeElement.closest('th').cellIndex"
@@ -201,9 +200,9 @@ def test_a_global_receptive_field_sorts_above_all(site: Path, browser: Any):
         assert places
 
 
-def test_the_printed_main_table_is_whole(site: Path, browser: Any):
+def test_the_printed_main_table_is_whole(site: Callable[[str], Path], browser: Any):
     """Landscape A4 with margins of 1 cm is 277 mm wide, 1047 px."""
-    with Opened(browser, site / "fcn_skips" / "index.html", {"width": 1047, "height": 718}) as page:
+    with Opened(browser, site("fcn_skips"), {"width": 1047, "height": 718}) as page:
         page.emulate_media(media="print")
         facts = page.evaluate(FACTS)
         assert len(facts["cells"]) == 6 * 4

@@ -14,11 +14,14 @@ import pandas as pd
 import pytest
 
 import bench.cli
+from bench.report.exports import export
 from bench.report.render import render, render_markdown
 from bench.report.table import FORMATS, as_frame, table
+from bench.results.frame import frame_with
 from bench.results.results import Results
 from bench.spec.characters import csv_field, forbidden_character, from_csv_field
 
+FIELDS = ("error", "value", "seed")
 HOSTILE = "=cmd|'/C calc'!A0 \x1b[31m\x07\x00\x9b \u202e\u200f <script>alert(1)</script> & ]]> $\\frac$ |`"
 
 
@@ -29,7 +32,11 @@ def hostile(synthetic: Results) -> Results:
     provenance["metrics"] = {"miou": {"doc": HOSTILE, "display_name": HOSTILE, "unit": HOSTILE}}
     provenance["dataset"] = {"name": HOSTILE, "licence": HOSTILE, "source": HOSTILE}
     frame = synthetic.frame.assign(
-        error=[HOSTILE + "\ud800" if isinstance(error, str) else None for error in synthetic.frame["error"]],
+        error=pd.Series(
+            [HOSTILE + "\ud800" if isinstance(error, str) else None for error in synthetic.frame["error"]],
+            index=synthetic.frame.index,
+            dtype=object,
+        ),
         unit=[HOSTILE if metric == "miou" else unit for metric, unit in zip(*_columns(synthetic.frame), strict=True)],
         detail=[{**detail, "per_class": {HOSTILE: 0.5}} for detail in synthetic.frame["detail"]],
     )
@@ -92,6 +99,23 @@ def test_pages_hold_no_control_character_and_figures_are_xml(hostile, tmp_path):
         assert clean(path.read_text(encoding="utf-8"))
     for path in figures:
         assert ElementTree.parse(path).getroot().tag.endswith("svg")
+
+
+@pytest.mark.parametrize("half", ["\ud800", "caf\udce9.png"])
+def test_half_of_a_surrogate_pair_is_a_text_of_a_table(half):
+    """It stands for a byte of a file name that is not UTF-8; pandas' own strings refuse it."""
+    frame = frame_with([{"error": half, "value": 1.5, "seed": 0}, {"error": None, "value": 2.5, "seed": 1}], FIELDS)
+    assert frame["error"].tolist() == [half, None]
+    assert frame["value"].dtype.kind == "f"
+    assert frame["seed"].dtype.kind == "i"
+    assert frame_with([], FIELDS).columns.tolist() == list(FIELDS)
+
+
+def test_an_exported_frame_has_no_half_of_a_surrogate_pair(hostile, tmp_path):
+    assert clean(export(hostile, "csv", tmp_path).read_text(encoding="utf-8"))
+    pytest.importorskip("pyarrow")
+    errors = pd.read_parquet(export(hostile, "parquet", tmp_path))["error"].dropna()
+    assert {*errors} == {HOSTILE + r"\ud800"}
 
 
 @pytest.mark.parametrize(

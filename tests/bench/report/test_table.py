@@ -14,7 +14,7 @@ import pytest
 from bench.analysis.summary import summarise
 from bench.report.latex import latex_text
 from bench.report.page import page_of
-from bench.report.table import markdown_text, table
+from bench.report.table import as_frame, markdown_text, table
 from bench.results.results import Results
 from bench.stats.descriptive import deviation, mean
 
@@ -217,3 +217,10 @@ def test_nothing_measured_yet(synthetic: Results, form):
 def test_tables_do_not_import_torch():
     code = "import sys, bench.report.table, bench.analysis.summary; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_excluded_variant_leaves_integers_integers(synthetic: Results):
+    frame = as_frame(synthetic)
+    assert str(frame["params"].dtype) == "Int64"
+    assert frame["params"].dropna().tolist() == [int(value) for value in frame["params"].dropna()]
+    assert frame["params"].isna().any()
