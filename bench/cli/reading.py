@@ -91,15 +91,20 @@ def table(
     "--committed", is_flag=True, help="Write what is committed, from the bundles: reports/*/index.md, README."
 )
 @click.option("--check", is_flag=True, help="With --committed: write nothing, exit 1 where a committed text differs.")
-def report(names: tuple[str, ...], every: bool, out: Path, committed: bool, check: bool, **options: Any) -> None:
+@click.option("--compare", "paired", is_flag=True, help="Two ABLATIONs on one page, on common axes.")
+def report(
+    names: tuple[str, ...], every: bool, out: Path, committed: bool, check: bool, paired: bool, **options: Any
+) -> None:
     """Write the HTML page of each ABLATION.
 
     \b
     bench report fcn_skips           reports/site/fcn_skips/index.html
     bench report --all               the whole site with its index
     bench report --committed         the Markdown pages, the index and the numbers of the README
+    bench report A B --compare       reports/site/compare/A-B/index.html; needs equal data and recipe
     """
     from bench.registry.builtin import names as own_names
+    from bench.report.frontier import frontiers
     from bench.report.index import row_of
     from bench.report.site import index, pages
 
@@ -107,6 +112,9 @@ def report(names: tuple[str, ...], every: bool, out: Path, committed: bool, chec
         raise click.UsageError("--check goes with --committed")
     if committed:
         raise SystemExit(_committed(names, check, options["plugins"]))
+    if paired:
+        echo(_report_of_two(names, every, out, **options))
+        return
     if not names and not every:
         raise click.UsageError("name an ablation, or give --all")
     chosen = [read_results(name, quiet=every, **options) for name in names or own_names()]
@@ -114,7 +122,19 @@ def report(names: tuple[str, ...], every: bool, out: Path, committed: bool, chec
     for path in pages(filled, out, options["plugins"], say_failed_plot):
         echo(path)
     if every:
-        echo(index([row_of(results) for results in filled], out))
+        echo(index([row_of(results) for results in filled], frontiers(filled), out))
+
+
+def _report_of_two(names: Sequence[str], every: bool, out: Path, **options: Any) -> Path:
+    from bench.report.comparison import ComparisonError, compare_reports
+
+    if len(names) != 2 or every:
+        raise click.UsageError("--compare needs two ablations: bench report A B --compare")
+    one, other = (read_results(name, evaluations=False, **options) for name in names)
+    try:
+        return compare_reports(one, other, out)
+    except ComparisonError as error:
+        raise click.ClickException(str(error)) from None
 
 
 def _committed(names: Sequence[str], check: bool, plugins: Sequence[str]) -> int:

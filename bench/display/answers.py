@@ -77,6 +77,96 @@ def answer_text(summary: Summary) -> AnswerText:
     return AnswerText(f"{opening}{knee or _sentence(first)}", others)
 
 
+MOST_WORDS = 12
+"""Words of a brief answer."""
+
+STANDINGS = ("answered", "no difference", "not settled", "not answered")
+
+
+@dataclass(frozen=True)
+class BriefAnswer:
+    """The answer in at most MOST_WORDS words, and the first contrast that it rests on.
+
+    `standing` is one of STANDINGS. `verdict` is that of the contrast, `difference` its text with the interval, `ends`
+    the interval itself, `value` the difference in the metric's unit, `margin` that of an equivalence; empty or None
+    where there is none.
+    """
+
+    text: str
+    standing: str
+    verdict: str = ""
+    difference: str = ""
+    value: float | None = None
+    ends: tuple[float, float] | None = None
+    margin: float | None = None
+
+
+def brief_answer(summary: Summary) -> BriefAnswer:
+    """What the measurements answer, for a row of an index."""
+    column = main_column(summary)
+    contrasts = _contrasts(summary, column) if column and not _unmeasured(summary) else []
+    if column is None or not contrasts:
+        return BriefAnswer(_shortest([answer_text(summary).sentence.rstrip("."), "Not answered"]), "not answered")
+    first, knee = contrasts[0], _knee(contrasts)
+    standing = "answered" if knee else _standing(first.delta.verdict)
+    start = "" if standing == "no difference" else _opening(summary.results.question, contrasts)
+    text = _shortest(_brief_knee(contrasts) if knee else [start + each for each in _brief(first)])
+    delta = first.delta
+    margin = margin_of(column, summary.of(column.metric))
+    change = _change_text(first)
+    return BriefAnswer(text, standing, delta.verdict or "", change, delta.difference.value, delta.interval, margin)
+
+
+def _change_text(each: _Contrast) -> str:
+    """`+0.116 [+0.077, +0.155] nats`."""
+    style = style_of(each.summary, each.column)
+    change = style.text(each.delta.difference.value, sign=True) + interval_text(each.delta.interval, style)
+    return f"{change} {shown_unit(each.summary, each.column)}".rstrip()
+
+
+def _brief_knee(contrasts: Sequence[_Contrast]) -> list[str]:
+    name, knee = _capital(contrasts[0].column.name), _both(_rising(contrasts)[-1])[0]
+    return [f"{name} gets better up to {knee}", f"Better up to {knee}", "Better up to a point"]
+
+
+def _shortest(texts: Sequence[str]) -> str:
+    """The first that has at most MOST_WORDS words, else the last."""
+    return next((text for text in texts if len(text.split()) <= MOST_WORDS), texts[-1])
+
+
+def _standing(verdict: str | None) -> str:
+    if verdict in ("missing", "broken"):
+        return "not answered"
+    if verdict in ALIKE:
+        return "no difference"
+    return "answered" if verdict in SETTLED or verdict is None else "not settled"
+
+
+def _brief(each: _Contrast) -> list[str]:
+    """Sentences about a contrast without a full stop, the longest first; the last has a few words."""
+    verdict, name, (one, other) = each.delta.verdict, _capital(each.column.name), _both(each)
+    if verdict in ("missing", "broken"):
+        return [f"Not answered: {_gap(each)}", "Not answered: results are missing"]
+    if verdict in ALIKE:
+        return [
+            f"No difference in {each.column.name} between {one} and {other}",
+            f"No difference in {each.column.name}",
+            "No difference",
+        ]
+    if verdict not in SETTLED and verdict is not None:
+        return [
+            f"Not settled: {each.column.name} with {one} against {other}",
+            f"Not settled: {each.column.name}",
+            "Not settled",
+        ]
+    relative = each.delta.difference.relative
+    if each.column.kind != "accuracy" and relative is not None and relative >= MANY_TIMES:
+        factor = fixed(1 + relative, 0)
+        return [f"{_capital(one)}: {factor} times the {each.column.name} of {other}", f"{factor} times as much"]
+    word = _direction(each)
+    return [f"{name} is {word} with {one} than with {other}", f"{name} is {word} with {one}", f"{name} is {word}", word]
+
+
 def _unmeasured(summary: Summary) -> str:
     """The name of the metric that would answer, where there is one and it was not measured."""
     named = [

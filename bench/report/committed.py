@@ -11,7 +11,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.registry.writing import write_text
-from bench.report.index import IndexRow, is_trained, markdown_index, row_of
+from bench.report.index import (
+    IndexRow,
+    is_trained,
+    ledger,
+    markdown_index,
+    markdown_ledger,
+    overview,
+    row_of,
+)
 from bench.report.page import page_of
 from bench.report.render import COMMITTED_FIGURES, markdown_of, render_markdown
 from bench.results.results import Results
@@ -26,6 +34,8 @@ FLAGSHIPS = (
 """The ablations of the README's table."""
 COLUMNS = ("metric", "baseline", "best variant", "claims of the source")
 """The columns of the README's table."""
+INDEX_COLUMNS = ("question", "answer", "difference", "claims of the source", "seeds", "training")
+"""The columns of the index."""
 
 INDEX = """# Reference results
 
@@ -60,10 +70,18 @@ def differing(pages: Sequence[Results], all_results: Sequence[Results]) -> list[
 def _shared(all_results: Sequence[Results]) -> dict[Path, str]:
     rows = [row_of(results) for results in all_results if is_trained(results)]
     untrained = [results.name for results in all_results if not is_trained(results)]
-    texts = {REPORTS / "README.md": INDEX + markdown_index(rows) + _remark(untrained)}
+    texts = {REPORTS / "README.md": _index(rows) + _remark(untrained)}
     if README.is_file():
         texts[README] = with_block(README.read_text("utf-8"), _block(rows))
     return texts
+
+
+def _index(rows: Sequence[IndexRow]) -> str:
+    """One sentence over all, a row for each ablation, and every claim."""
+    parts = [INDEX + overview(rows), markdown_index(rows, columns=INDEX_COLUMNS)]
+    if claims := ledger(rows):
+        parts += ["## What the sources claimed", markdown_ledger(claims)]
+    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
 def _remark(untrained: Sequence[str]) -> str:

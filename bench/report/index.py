@@ -1,39 +1,69 @@
-"""The index of ablations: one row each, made from its results."""
+"""The index of ablations: one row each, made from its results, and the claims of all sources in one ledger."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.analysis.aggregate import Aggregate, Column
+from bench.analysis.leading import main_column
 from bench.analysis.summary import Summary, summarise
+from bench.display.answers import STANDINGS, BriefAnswer, brief_answer
 from bench.display.figure import names
 from bench.display.numbers import number_text, shown_unit, style_of
-from bench.display.wording import EMPTY
+from bench.display.wording import EMPTY, ClaimText, claim_texts
 from bench.report.table import markdown_text
 from bench.results.results import Results
 
-HEAD = ("ablation", "question", "metric", "baseline", "best variant", "claims of the source", "seeds", "training")
+HEAD = (
+    "ablation", "question", "answer", "difference", "metric", "baseline", "best variant", "claims of the source",
+    "seeds", "training",
+)  # fmt: skip
+UNRECORDED = "not recorded"
+ORDER = ("contradicted", "inconclusive", "not evaluated", "reproduced")
+"""The answers to claims as the ledger lists them: first what speaks against a source."""
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """A claim with its answer, and the ablation that made it."""
+
+    ablation: str
+    claim: ClaimText
 
 
 @dataclass(frozen=True)
 class IndexRow:
-    """What the index says of one ablation; `training`: CPU-minutes of all its training runs, None if not stored."""
+    """What the index says of one ablation; `training`: CPU time of its training runs, as text.
+
+    `task`, `data` and `families` (the architectures) are what the index is filtered by.
+    """
 
     name: str
     question: str
+    answer: BriefAnswer
     metric: str
     baseline: str
     best: str
     claims: str
     seeds: str
-    training: float | None
+    training: str
+    task: str = ""
+    data: str = ""
+    families: tuple[str, ...] = ()
+    ledger: tuple[LedgerRow, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """That of the difference that answers; `not answered` where there is none."""
+        return self.answer.verdict or self.answer.standing
 
     @property
     def cells(self) -> tuple[str, ...]:
         """Everything but the name, as text."""
-        minutes = EMPTY if self.training is None else f"{self.training:.0f} CPU-min"
-        return self.question, self.metric, self.baseline, self.best, self.claims, self.seeds, minutes
+        stated = (self.question, self.answer.text, self.answer.difference or EMPTY)
+        return (*stated, self.metric, self.baseline, self.best, self.claims, self.seeds, self.training)
 
 
 def is_trained(results: Results) -> bool:
@@ -43,20 +73,58 @@ def is_trained(results: Results) -> bool:
 
 
 def row_of(results: Results) -> IndexRow:
-    """The row of an ablation; of the main metric, or its first static one where nothing is trained."""
+    """The row of an ablation; of the metric that answers its question."""
     summary = summarise(results)
-    column = summary.main() or next((c for c in summary.columns if summary.measured(c.metric)), None)
+    column = main_column(summary)
     seeds = {seed for _, _, seed in results.expected if seed is not None}
     return IndexRow(
         name=results.name,
         question=results.question,
+        answer=brief_answer(summary),
         metric=f"{column.name} ({shown_unit(summary, column)})".replace(" ()", "") if column else EMPTY,
         baseline=_value(summary, column, results.baseline) if column else EMPTY,
         best=(_best(summary, column) if column else EMPTY) if is_trained(results) else "not trained here",
         claims=_claims(summary),
         seeds=str(len(seeds)) if seeds else EMPTY,
-        training=_training_minutes(results),
+        training=_training(results),
+        task=task_of(results),
+        data=str(results.provenance.get("dataset", {}).get("name", "")),
+        families=tuple(sorted({variant.partition("(")[0] for variant in results.variants})),
+        ledger=tuple(LedgerRow(results.name, claim) for claim in claim_texts(summary)),
     )
+
+
+def task_of(results: Results) -> str:
+    """The task of the measurements that depend on one; empty where none does."""
+    tasks = [each for each in results.frame["task"].tolist() if isinstance(each, str) and each]
+    return tasks[0] if tasks else ""
+
+
+STANDING_WORDS = {each: "answered by no difference" if each == "no difference" else each for each in STANDINGS}
+
+
+def overview(rows: Sequence[IndexRow]) -> str:
+    """One sentence over all ablations and claims."""
+    standings = Counter(STANDING_WORDS[row.answer.standing] for row in rows)
+    claims = Counter(each.claim.answer for row in rows for each in row.ledger)
+    start = f"Of {_plural(len(rows), 'question')} {_counts(standings, [*STANDING_WORDS.values()])}"
+    end = f"; of {_plural(claims.total(), 'claim')} of the sources {_counts(claims, ORDER)}" if claims else ""
+    return f"{start}{end}." if rows else "No ablation has results."
+
+
+def _plural(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def _counts(counts: Mapping[str, int], order: Sequence[str]) -> str:
+    """`3 are contradicted, 1 is inconclusive and 60 are reproduced`."""
+    texts = [f"{counts[word]} {'is' if counts[word] == 1 else 'are'} {word}" for word in order if counts.get(word)]
+    return " and ".join(filter(None, (", ".join(texts[:-1]), texts[-1])))
+
+
+def ledger(rows: Iterable[IndexRow]) -> list[LedgerRow]:
+    """The claims of all ablations: those that are contradicted first, each kind in the order of the rows."""
+    return sorted((each for row in rows for each in row.ledger), key=lambda each: ORDER.index(each.claim.answer))
 
 
 def _value(summary: Summary, column: Column, variant: str) -> str:
@@ -85,21 +153,52 @@ def _extreme(aggregates: Sequence[Aggregate], better: str | None) -> Aggregate |
 
 
 def _claims(summary: Summary) -> str:
-    answers = [claim.answer for claim in summary.claims]
-    return ", ".join(f"{answers.count(answer)} {answer}" for answer in dict.fromkeys(sorted(answers))) or EMPTY
+    answers = Counter(claim.answer for claim in summary.claims)
+    return ", ".join(f"{answers[answer]} {answer}" for answer in sorted(answers)) or EMPTY
 
 
-def _training_minutes(results: Results) -> float | None:
-    seconds = [evaluation.facts.get("cpu_seconds") for evaluation in results.evaluations.values()]
-    measured = [each for each in seconds if each is not None]
-    return sum(measured) / 60 if measured else None
+def _training(results: Results) -> str:
+    """`59 CPU-min`; with the number of runs that recorded their time where it is not that of all."""
+    runs = {(variant, seed) for variant, _, seed in results.expected if seed is not None}
+    seconds = {key: each.facts.get("cpu_seconds") for key, each in results.evaluations.items()}
+    recorded = {key: each for key, each in seconds.items() if each is not None}
+    if not runs:
+        return EMPTY
+    if not recorded:
+        return UNRECORDED
+    minutes = sum(recorded.values()) / 60
+    part = "" if recorded.keys() >= runs else f" in {len(recorded)} of {len(runs)} runs"
+    return f"{minutes:.{0 if minutes >= 1 else 1}f} CPU-min{part}"
 
 
 def markdown_index(rows: Iterable[IndexRow], folder: str = "", columns: Sequence[str] = HEAD[1:]) -> str:
     """A pipe table of these columns of HEAD; the names of ablations link to `folder/NAME/index.md`."""
-    lines = ["| " + " | ".join((HEAD[0], *columns)) + " |", "| " + " | ".join("---" for _ in (0, *columns)) + " |"]
+    lines = [_pipes((HEAD[0], *columns)), _pipes(["---"] * (len(columns) + 1))]
     for row in rows:
-        link = f"[{row.name}]({folder}{row.name}/index.md)"
         cells = dict(zip(HEAD[1:], row.cells, strict=True))
-        lines.append("| " + " | ".join([link, *(markdown_text(cells[column]) for column in columns)]) + " |")
+        lines.append(_pipes([_link(row.name, folder), *(markdown_text(cells[column]) for column in columns)]))
     return "\n".join(lines) + "\n"
+
+
+def markdown_ledger(claims: Iterable[LedgerRow], folder: str = "") -> str:
+    """A pipe table of these claims."""
+    lines = [_pipes(("verdict", "ablation", "claim", "ours", "source")), _pipes(["---"] * 5)]
+    for each in claims:
+        texts = (each.claim.answer, each.claim.says, ours(each.claim), each.claim.source or EMPTY)
+        answer, *others = map(markdown_text, texts)
+        lines.append(_pipes([answer, _link(each.ablation, folder), *others]))
+    return "\n".join(lines) + "\n"
+
+
+def ours(claim: ClaimText) -> str:
+    """What was measured: both sides of each comparison and their difference, or why there is nothing."""
+    pairs = zip(claim.numbers, claim.differences, strict=True)
+    return "; ".join(f"{numbers}, difference {change}" for numbers, change in pairs) or claim.reason
+
+
+def _link(name: str, folder: str) -> str:
+    return f"[{name}]({folder}{name}/index.md)"
+
+
+def _pipes(texts: Sequence[str]) -> str:
+    return f"| {' | '.join(texts)} |"

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from bench.registry.writing import write_text
 from bench.report.figures import FailedPlot
-from bench.report.index import HEAD, IndexRow
+from bench.report.forest import forest
+from bench.report.frontier import Frontier, macs_text
+from bench.report.index import ORDER, IndexRow, ledger, ours, overview
 from bench.report.render import SITE, render, templates
 from bench.results.results import Results
 
@@ -25,7 +27,26 @@ def pages(
     return [render(results, folder, plugins, failed) for results in all_results]
 
 
-def index(rows: Sequence[IndexRow], folder: Path = SITE) -> Path:
+def index(rows: Sequence[IndexRow], frontiers: Sequence[Frontier] = (), folder: Path = SITE) -> Path:
     """Write the index of these ablations to `folder/index.html`; its path."""
-    text = templates().get_template("site.html.j2").render(head=HEAD, rows=rows, history=(folder / HISTORY).is_file())
+    choices = {
+        "task": sorted({row.task for row in rows if row.task}),
+        "data": sorted({row.data for row in rows if row.data}),
+        "family": sorted({family for row in rows for family in row.families}),
+        "verdict": sorted({row.verdict for row in rows}),
+    }
+    claims = ledger(rows)
+    verdicts = [answer for answer in ORDER if any(each.claim.answer == answer for each in claims)]
+    template = templates().get_template("site.html.j2")
+    drawn = {"forest": forest, "ours": ours, "macs": macs_text}
+    text = template.render(
+        rows=rows,
+        overview=overview(rows),
+        choices=choices,
+        ledger=claims,
+        verdicts=verdicts,
+        frontiers=frontiers,
+        history=(folder / HISTORY).is_file(),
+        **drawn,
+    )
     return write_text(folder / "index.html", text)
