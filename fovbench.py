@@ -2,12 +2,19 @@
 
 The current folder, and folders of PYTHONPATH, may have packages `bench` or `architectures` of the user's own. This
 module has a name that nobody else takes; it looks for the two beside itself first.
+
+It is a plug-in of pytest too, which does nothing without `pytest --bench-gate`.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
+from typing import Any
+
+SERVES = "FOVBENCH_BENCHMARK_PIPE"
+"""Environment variable of a process of pytest that the gate started: the file descriptor of its pipe."""
 
 
 def main() -> None:
@@ -21,6 +28,36 @@ def main() -> None:
         origin = getattr(sys.modules.get("bench"), "__file__", None) or ", ".join(hidden)
         raise SystemExit(f"error: {origin} hides fovbench's package 'bench'; rename it") from None
     command()
+
+
+def pytest_addoption(parser: Any) -> None:
+    """The options of the gate of pytest-benchmark."""
+    group = parser.getgroup("fovbench", "gate of benchmark functions (fovbench)")
+    group.addoption(
+        "--bench-gate",
+        metavar="REV",
+        nargs="?",
+        const="HEAD",
+        help="Time each benchmark function against the one of a git revision (--bench-gate=main; default: HEAD).",
+    )
+    group.addoption(
+        "--bench-gate-budget", metavar="SECONDS", type=float, default=60.0, help="For all of them together."
+    )
+    group.addoption("--bench-gate-tolerance", metavar="FRACTION", type=float, default=0.03, help="0.03 is 3 %%.")
+
+
+def pytest_configure(config: Any) -> None:
+    """Load the gate where it is asked for; a process that the gate started answers it."""
+    if SERVES in os.environ:
+        _hide_others("bench")
+        from bench.sweep.benchmark_side import Side
+
+        config.pluginmanager.register(Side(int(os.environ.pop(SERVES))), "fovbench-side")
+    elif config.getoption("--bench-gate") is not None and not hasattr(config, "workerinput"):
+        _hide_others("bench")
+        from bench.cli.pytest_gate import Gate
+
+        config.pluginmanager.register(Gate(config), "fovbench-gate")
 
 
 def _hide_others(name: str) -> list[str]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -118,7 +119,7 @@ class AblationResults:
 
 @dataclass(frozen=True)
 class GateResult:
-    """The checks of a gate. `exit_code`: 0 pass, 1 regression, 4 broken or missing, 5 unexpected win."""
+    """The checks of a gate. `exit_code`: 0 pass, 1 regression, 3 inconclusive, 4 broken or missing, 5 win."""
 
     checks: tuple[Any, ...]
     exit_code: int
@@ -279,25 +280,42 @@ def gate(
     plugins: Sequence[str] = (),
     workers: int | None = None,
     expected: str | Path | None = None,
+    claims: bool = False,
+    accuracy: bool = False,
+    margin: float | None = None,
 ) -> GateResult:
     """Check the deterministic numbers of ablations against their committed expectations.
 
     Without names every ablation that has expectations. What is not stored is measured (static metrics only: no data, no
-    training). Raises NoExpectationsError for an ablation without expectations.
+    training). A network that no longer runs, and an ablation that can no longer be read since its code cannot be
+    imported or an axis is gone, is `broken`. Raises NoExpectationsError for an ablation without expectations,
+    AblationError for a name that does not exist.
+
+    With `claims` a claim of the source that the stored or committed results contradict is `worse`. With `accuracy` the
+    stored scores are compared with the committed seeds (`bench.gate.accuracy`), which trains nothing; `margin` None is
+    that of each metric.
     """
-    from bench.gate.expectations import check, exit_code, expected_names
+    from bench.gate.claims import claim_checks
+    from bench.gate.expectations import check, exit_code, expected_names, has_expectations
+    from bench.gate.loading import loaded, stored_accuracy
     from bench.results.session import read_changes
     from bench.results.store import Store
-    from bench.spec.ablation import load as load_ablation
+    from bench.sweep.reading import read_results
     from bench.sweep.running import measure_static
+    from bench.sweep.structure import with_structure
 
     read_changes()
     folder = Path(expected) if expected else None
-    ablations = [load_ablation(name, settings, plugins) for name in names or expected_names(folder)]
+    ablations, checks = loaded(names, expected_names(folder) if not names else (), settings, plugins)
     with Store(store or project().store) as stored:
-        plans = measure_static(ablations, stored, workers)
-        checks = tuple(one for plan in plans for one in check(plan.ablation, plan.requests, stored, folder))
-    return GateResult(checks, exit_code(checks))
+        plans = measure_static([with_structure(ablation) for ablation in ablations], stored, workers)
+        for ablation, plan in zip(ablations, plans, strict=True):
+            reader = partial(read_results, ablation, stored, None)
+            if not accuracy or has_expectations(ablation, folder):
+                checks += check(ablation, plan.requests, stored, folder)
+            checks += claim_checks(read_results(ablation, stored)) if claims else []
+            checks += stored_accuracy(ablation, reader, margin) if accuracy else []
+    return GateResult(tuple(checks), exit_code(checks))
 
 
 def gate_against(
@@ -317,7 +335,7 @@ def gate_against(
     interval of the ratio decides at `tolerance`, or `budget` seconds are over; `notify` is called after each round.
     Raises RevisionError where there is no such revision.
     """
-    from bench.gate.against import Against, checks_of, matched, to_time
+    from bench.gate.against import Against, checks_of, matched, to_time, untimed
     from bench.gate.paired import compared, task_of
     from bench.results.session import read_changes
     from bench.stats.paired import Rule
@@ -333,7 +351,8 @@ def gate_against(
         sides = [(m.name, before[m.ablation][m.before or ""], after[m.ablation][m.after or ""]) for m in differing]
         tasks = [task_of(name, metric, pair.groups()) for name, metric, pair in pairs_of(sides, (old, here()), metrics)]
         comparisons = compared(tasks, Rule(tolerance=tolerance), budget, notify)
-    return Against(commit_of(revision), tuple(checks), tuple(comparisons), same)
+    skipped = tuple(untimed(matches, before, after))
+    return Against(commit_of(revision), tuple(checks), tuple(comparisons), same, skipped)
 
 
 class _Package(ModuleType):

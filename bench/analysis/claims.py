@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from bench.analysis.aggregate import Aggregates
 from bench.analysis.contrast import Contrast, ContrastError, Noise, contrast
+from bench.analysis.deltas import Delta
 from bench.spec.claims import Comparison, Operator, Statement, Sum
-from bench.stats.inference import LEVEL, Interval, error_probability, holm
+from bench.stats.inference import LEVEL, Interval, error_probability, has_width, holm
 
 Answer = Literal["reproduced", "contradicted", "inconclusive", "not evaluated"]
 
@@ -51,15 +51,15 @@ Place = tuple[int, int]
 """The number of a claim, and that of the comparison within it."""
 
 
-Levels = Mapping[tuple[str, str, str], float]
-"""(metric, variant, other) -> the level of the interval of their difference in the table or among the answers."""
+Stated = Mapping[tuple[str, str, str], Delta]
+"""(metric, variant, other) -> their difference in the table or among the answers, where it has an interval."""
 
 
 @dataclass(frozen=True)
 class _Data:
     aggregates: Aggregates
     noise: Noise
-    levels: Levels
+    stated: Stated
 
     def contrast(self, sides: Sequence[tuple[float, Sum]]) -> Contrast:
         """The signed sum of the sides. Raises ContrastError where a number is missing."""
@@ -74,19 +74,19 @@ class _Data:
 
 
 def evaluate(
-    statements: Sequence[Statement], aggregates: Aggregates, noise: Noise, levels: Levels
+    statements: Sequence[Statement], aggregates: Aggregates, noise: Noise, stated: Stated
 ) -> tuple[ClaimResult, ...]:
     """The answer to each claim.
 
     Exact numbers decide by themselves. A difference of two variants that the table or an answer states has its interval
-    there, and no other (`levels`). What remains are planned contrasts, which are corrected together: any of their
+    there, and no other (`stated`). What remains are planned contrasts, which are corrected together: any of their
     answers "reproduced" and "contradicted" is wrong with 5 % at most (Holm 1979). A chain is reproduced if all of it
     is, and contradicted if any of it is.
     """
-    data = _Data(aggregates, noise, levels)
+    data = _Data(aggregates, noise, stated)
     contrasts, reasons = _contrasts(statements, data)
-    stated = _stated_levels(statements, contrasts, data)
-    planned = _planned_levels(statements, {place: each for place, each in contrasts.items() if place not in stated})
+    shown = _all_shown(statements, contrasts, data)
+    planned = _planned_levels(statements, {place: each for place, each in contrasts.items() if place not in shown})
     results = []
     for i, statement in enumerate(statements):
         if i in reasons:
@@ -94,28 +94,49 @@ def evaluate(
             continue
         places = [(i, j) for j in range(len(statement.comparisons))]
         steps = zip(statement.comparisons, places, strict=True)
-        compared = [_compared(c, contrasts[p], (stated | planned).get(p, 0.0), data) for c, p in steps]
+        compared = [
+            _compared(c, contrasts[p], shown.get(p) or _at(contrasts[p], planned.get(p, 0.0)), data) for c, p in steps
+        ]
         marked = [replace(each, planned=p in planned) for each, p in zip(compared, places, strict=True)]
         results.append(_result(statement, marked))
     return tuple(results)
 
 
-def _stated_levels(
+@dataclass(frozen=True)
+class _Shown:
+    """The interval of a comparison, at its level; `noise`: the two have the same graph, so that nothing is decided."""
+
+    interval: Interval
+    level: float
+    noise: bool = False
+
+
+def _at(contrast: Contrast, level: float) -> _Shown:
+    return _Shown(contrast.estimate.interval(level), level)
+
+
+def _all_shown(
     statements: Sequence[Statement], contrasts: Mapping[Place, Contrast], data: _Data
-) -> dict[Place, float]:
-    """The levels of comparisons that only say which of two variants has more."""
-    levels = {place: _stated(statements[place[0]].comparisons[place[1]], data.levels) for place in contrasts}
-    return {place: level for place, level in levels.items() if level is not None}
+) -> dict[Place, _Shown]:
+    """What the table or an answer shows of the comparisons that only say which of two variants has more."""
+    shown = {place: _shown(statements[place[0]].comparisons[place[1]], data.stated) for place in contrasts}
+    return {place: each for place, each in shown.items() if each is not None}
 
 
-def _stated(comparison: Comparison, levels: Levels) -> float | None:
+def _shown(comparison: Comparison, stated: Stated) -> _Shown | None:
     weights = comparison.weights()
     if comparison.operator == "==" or comparison.left.constant != comparison.right.constant or len(weights) != 2:
         return None
-    (one, first), (other, second) = weights.items()
-    if {first, second} != {1.0, -1.0}:
+    if sorted(weights.values()) != [-1.0, 1.0]:
         return None
-    return levels.get((one.metric, one.variant, other.variant), levels.get((one.metric, other.variant, one.variant)))
+    other, one = sorted(weights, key=lambda reference: weights[reference])
+    delta, forward = stated.get((one.metric, one.variant, other.variant)), True
+    if delta is None:
+        delta, forward = stated.get((one.metric, other.variant, one.variant)), False
+    if delta is None or delta.interval is None:
+        return None
+    low, high = delta.interval
+    return _Shown((low, high) if forward else (-high, -low), delta.level, delta.verdict == "within noise")
 
 
 def _contrasts(statements: Sequence[Statement], data: _Data) -> tuple[dict[Place, Contrast], dict[int, str]]:
@@ -151,9 +172,8 @@ def _result(statement: Statement, comparisons: Sequence[ComparisonResult]) -> Cl
     return ClaimResult(statement, next(answer for answer in order if answer in answers), tuple(comparisons))
 
 
-def _compared(comparison: Comparison, difference: Contrast, level: float, data: _Data) -> ComparisonResult:
-    interval = difference.estimate.interval(level)
-    answer = comparison.answer(interval)
+def _compared(comparison: Comparison, difference: Contrast, shown: _Shown, data: _Data) -> ComparisonResult:
+    answer = None if shown.noise else comparison.answer(shown.interval)
     left, right = (data.contrast([(1.0, side)]).estimate.value for side in (comparison.left, comparison.right))
     return ComparisonResult(
         left=left,
@@ -161,8 +181,8 @@ def _compared(comparison: Comparison, difference: Contrast, level: float, data: 
         right=right,
         metric=(comparison.left.terms or comparison.right.terms)[0][1].metric,
         difference=difference.estimate.value,
-        interval=None if difference.exact or not all(map(math.isfinite, interval)) else interval,
-        level=level,
+        interval=None if difference.exact or not has_width(shown.interval) else shown.interval,
+        level=shown.level,
         basis=difference.basis,
         answer="inconclusive" if answer is None else "reproduced" if answer else "contradicted",
         added=(_added(comparison.left), _added(comparison.right)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -11,7 +10,16 @@ from bench.analysis.aggregate import Aggregate, Column
 from bench.analysis.contrast import Contrast, ContrastError, Noise, contrast
 from bench.analysis.verdict import Verdict
 from bench.stats.descriptive import Difference, difference, paired_difference
-from bench.stats.inference import LEVEL, Interval, error_probability, holm, leaves_out_zero, seeds_to_decide, tost
+from bench.stats.inference import (
+    LEVEL,
+    Interval,
+    error_probability,
+    has_width,
+    holm,
+    leaves_out_zero,
+    seeds_to_decide,
+    tost,
+)
 
 K = TypeVar("K", bound=Hashable)
 
@@ -103,14 +111,15 @@ def differences(
 
 
 def turned(delta: Delta, one: Aggregate, other: Aggregate, noise: Noise) -> Delta:
-    """A difference with the two variants in the other order, `one` less `other`; same level, same decision."""
+    """A difference with the two variants in the other order, `one` less `other`; same interval, same decision."""
     change = plain_difference(one, other) or delta.difference
     against = _contrast(one, other, noise)
     opposite: dict[Verdict | None, Verdict] = {"better": "worse", "worse": "better"}
     verdict = opposite.get(delta.verdict, delta.verdict)
     if against is None or delta.interval is None:
         return Delta(change, verdict, contrast=against)
-    return Delta(change, verdict, against.estimate.interval(delta.level), delta.level, against)
+    low, high = delta.interval
+    return Delta(change, verdict, (-high, -low), delta.level, against)
 
 
 def plain_difference(aggregate: Aggregate, baseline: Aggregate) -> Difference | None:
@@ -138,7 +147,7 @@ def _delta(change: Difference, against: Contrast | None, judged: tuple[Verdict, 
         return Delta(change, "broken")
     verdict, level = judged
     interval = None if against.exact else against.estimate.interval(level)
-    if interval is None or not all(map(math.isfinite, interval)) or interval[0] == interval[1]:
+    if interval is None or not has_width(interval):
         return Delta(change, None if verdict == "within noise" else verdict, contrast=against)
     return Delta(change, verdict, interval, level, against)
 

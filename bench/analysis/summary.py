@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from bench.analysis.aggregate import Aggregate, Aggregates, Column, aggregates_of, columns_of
-from bench.analysis.claims import ClaimResult, Levels, evaluate
+from bench.analysis.claims import ClaimResult, Stated, evaluate
 from bench.analysis.contrast import Noise, noise_of
 from bench.analysis.deltas import Delta, deltas, differences, turned
 from bench.results.results import Results
@@ -91,18 +91,18 @@ class Summary:
     @cached_property
     def claims(self) -> tuple[ClaimResult, ...]:
         """What the measurements say about each claim of the source."""
-        return evaluate(self.results.claims, self.aggregates, self.noise, self._levels)
+        return evaluate(self.results.claims, self.aggregates, self.noise, self._stated)
 
     @cached_property
-    def _levels(self) -> Levels:
-        """The level of each interval in the table and among the answers."""
+    def _stated(self) -> Stated:
+        """Each difference with an interval in the table and among the answers."""
         table = {(metric, variant, self.results.baseline): delta for (variant, metric), delta in self.deltas.items()}
         answers = {
             (column.metric, *pair): delta
             for column in self.columns
             for pair, delta in self._differences(column.metric, self._planned).items()
         }
-        return {key: delta.level for key, delta in (answers | table).items() if delta.interval is not None}
+        return {key: delta for key, delta in (answers | table).items() if delta.interval is not None}
 
     def delta(self, variant: str, metric: str) -> Delta | None:
         """The difference from the baseline; None for the baseline itself."""

@@ -6,7 +6,20 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from bench.cli import audit, errors, gating, look, machine, reading, single, starting, store, sweeping
+from bench.cli import (
+    audit,
+    errors,
+    gating,
+    history,
+    look,
+    machine,
+    reading,
+    single,
+    starting,
+    store,
+    sweeping,
+    watching,
+)
 from bench.hardware.streams import open_standard_streams
 from bench.registry.versions import __version__
 
@@ -50,11 +63,13 @@ for _command in (
     sweeping.plan_command,
     sweeping.run,
     sweeping.why,
+    watching.watch,
     reading.table,
     reading.report,
     reading.compare,
     gating.accept,
     gating.gate,
+    history.history,
     reading.export,
     reading.import_command,
     store.store,

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli.ci_outputs import Outputs, output_options
 from bench.cli.live import budget_option, print_comparisons, say_round, tolerance_option
-from bench.cli.options import Names, echo, echo_error, json_option, plugin, print_json, set_option, store_option
+from bench.cli.options import (
+    Names,
+    echo,
+    echo_error,
+    json_option,
+    plugin,
+    print_json,
+    print_lines,
+    set_option,
+    store_option,
+)
+from bench.spec.characters import printable
 
 if TYPE_CHECKING:
     from bench.gate.against import Against
@@ -17,22 +31,32 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("names", metavar="ABLATION...", nargs=-1, required=True)
+@click.argument("names", metavar="[ABLATION]...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All ablations of the project.")
 @plugin
 @store_option
 @set_option
-def accept(names: tuple[str, ...], store: Path, plugins: tuple[str, ...], overrides: tuple[str, ...]) -> None:
+def accept(
+    names: tuple[str, ...], everything: bool, store: Path, plugins: tuple[str, ...], overrides: tuple[str, ...]
+) -> None:
     """Write the expected numbers of ABLATION, which `bench gate` checks.
 
-    The file is results/expected/ABLATION.csv. Static metrics that are not stored are measured first."""
+    The file is results/expected/ABLATION.csv. It has the static metrics that the ablation names, and those that the
+    gate compares in any case (docs/gate.md). What is not stored is measured first."""
     from bench.gate.expectations import accept_all, own_folder
+    from bench.registry.builtin import names as own_names
     from bench.results.store import Store
     from bench.spec.ablation import load
     from bench.sweep.running import measure_static
+    from bench.sweep.structure import with_structure
 
+    if bool(names) == everything:
+        raise click.UsageError("name the ablations, or write --all for all of the project")
     with Store(store) as stored:
-        plans = measure_static([load(name, overrides, plugins) for name in names], stored)
-        for path in accept_all([(plan.ablation, plan.requests) for plan in plans], stored, own_folder()):
+        ablations = [load(name, overrides, plugins) for name in names or own_names()]
+        plans = measure_static([with_structure(ablation) for ablation in ablations], stored)
+        chosen = [(ablation, plan.requests) for ablation, plan in zip(ablations, plans, strict=True)]
+        for path in accept_all(chosen, stored, own_folder()):
             echo(path)
 
 
@@ -42,12 +66,23 @@ def accept(names: tuple[str, ...], store: Path, plugins: tuple[str, ...], overri
 @store_option
 @set_option
 @json_option
+@click.option("--details", is_flag=True, help="Print every number that is not as expected, in full.")
+@click.option("--claims", is_flag=True, help="Fail where the results contradict a claim of the source.")
+@click.option("--accuracy", is_flag=True, help="Compare the stored scores with those of the committed bundle too.")
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, min_open=True),
+    default=None,
+    help="With --accuracy, how much worse a score may be, in its unit. Default: 0.01 of fractions, 5 % of others.",
+)
 @click.option("--against", metavar="REV", default="", help="Compare with a revision of git, and time what differs.")
 @click.option(
     "--metrics", type=Names(), default=("latency", "memory"), show_default="latency,memory", help="With --against."
 )
+@click.option("--history", type=click.Path(path_type=Path, dir_okay=False), help="Append the numbers to this file.")
 @budget_option
 @tolerance_option
+@output_options
 def gate(
     names: tuple[str, ...],
     store: Path,
@@ -55,9 +90,16 @@ def gate(
     overrides: tuple[str, ...],
     as_json: bool,
     against: str,
+    details: bool,
+    claims: bool,
+    accuracy: bool,
+    margin: float | None,
+    outputs: Outputs,
+    history: Path | None,
     **timing: Any,
 ) -> None:
-    """Fail when a deterministic number of ABLATION changed. Default: all ablations with expectations.
+    """Fail when a deterministic number of ABLATION changed, or a network no longer runs. Default: all ablations with
+    expectations.
 
     Parameters, MACs, receptive fields, graphs and the like are compared with results/expected/ABLATION.csv. What is not
     stored is measured; that needs no dataset and trains nothing.
@@ -67,33 +109,65 @@ def gate(
 
     \b
     bench gate                                the committed expectations
+    bench gate fcn_skips --accuracy           the scores in the store against the committed seeds
     bench gate --against main --budget 5m     this working tree against a branch
+    bench gate --summary auto --junit gate.xml --annotations github     in CI
+    bench gate --against HEAD~1 --history results/history.jsonl      and keep the numbers for bench history
     exit 0 pass · 1 regression or change · 2 usage · 3 inconclusive · 4 broken or missing · 5 unexpected win
     """
     import bench
     from bench.gate.expectations import NOTHING_TO_COMPARE, NoExpectationsError
+    from bench.gate.output.outcome import outcome_against, outcome_of_checks
 
+    if against and (claims or accuracy or margin):
+        raise click.UsageError("--claims, --accuracy and --margin do not go with --against")
+    if accuracy and not names:
+        raise click.UsageError("--accuracy needs the names of the ablations that were run")
+    if margin is not None and not accuracy:
+        raise click.UsageError("--margin goes with --accuracy")
     if against:
         outcome = bench.gate_against(against, *names, store=store, plugins=plugins, notify=say_round, **timing)
+        outputs.write(outcome_against(outcome), as_json)
+        if history:
+            _append(history, names, store, plugins, outcome)
         raise SystemExit(_print_against(outcome, as_json))
+    asked: dict[str, Any] = {"claims": claims, "accuracy": accuracy, "margin": margin}
     try:
-        result = bench.gate(*names, store=store, settings=overrides, plugins=plugins)
+        result = bench.gate(*names, store=store, settings=overrides, plugins=plugins, **asked)
     except NoExpectationsError as error:
         echo_error(f"error: {error}")
         raise SystemExit(NOTHING_TO_COMPARE) from None
-    print_json(vars(check) for check in result.checks) if as_json else _print_checks(result.checks)
-    if result.exit_code:
-        changed = dict.fromkeys(check.ablation for check in result.checks if check.verdict != "same")
-        echo_error(f"to accept what is right: bench accept {' '.join(changed)}")
+    outputs.write(outcome_of_checks(result.checks, result.exit_code), as_json)
+    if history:
+        _append(history, names or tuple({check.ablation: "" for check in result.checks}), store, plugins)
+    print_json(vars(check) for check in result.checks) if as_json else _print_checks(result.checks, details)
+    for line in _hints(result.checks, names, plugins):
+        echo_error(line)
     raise SystemExit(result.exit_code)
 
 
-def _print_checks(checks: Iterable[Check]) -> None:
-    rows = list(checks)
-    _print_changes(rows)
-    same = sum(check.verdict == "same" for check in rows)
-    ablations = len({check.ablation for check in rows})
-    echo(f"{same} of {len(rows)} numbers as expected" + (f" in {ablations} ablations" if ablations > 1 else ""))
+def _append(
+    file: Path, names: Sequence[str], store: Path, plugins: Sequence[str], outcome: Against | None = None
+) -> None:
+    """Append the static numbers of now, and the times of a paired run, to a history file."""
+    from bench.cli.history import append_numbers
+    from bench.gate.trends import timed
+    from bench.registry.builtin import names as own_names
+    from bench.sweep.recording import paired_numbers, static_numbers
+
+    numbers = static_numbers(names or tuple(own_names()), store, plugins)
+    numbers += paired_numbers(list(timed(outcome.comparisons, outcome.revision)) if outcome else [], plugins)
+    append_numbers(numbers, [file])
+
+
+def _print_checks(checks: Sequence[Check], details: bool) -> None:
+    from bench.gate.summary import lines
+
+    _print_changes(checks) if details else print_lines(printable(str(line)) for line in lines(checks))
+    numbers = [check for check in checks if check.metric]
+    same = sum(check.verdict == "same" for check in numbers)
+    ablations = len({check.ablation for check in numbers})
+    echo(f"{same} of {len(numbers)} numbers as expected" + (f" in {ablations} ablations" if ablations > 1 else ""))
 
 
 def _print_changes(checks: Iterable[Check]) -> None:
@@ -101,6 +175,34 @@ def _print_changes(checks: Iterable[Check]) -> None:
         if check.verdict != "same":
             change = check.error or f"expected {check.expected or 'nothing'}, measured {check.measured or 'nothing'}"
             echo(f"{check.verdict:8} {check.ablation}: {check.variant}  {check.metric}: {change}")
+
+
+def _hints(checks: Sequence[Check], names: Sequence[str], plugins: Sequence[str]) -> Iterator[str]:
+    """The commands that help, as they can be pasted: one for what is broken, one for what changed."""
+    named = {Path(name).stem: name for name in names}
+    options = "".join(f" --plugin {shlex.quote(plugin)}" for plugin in plugins)
+    broken = dict.fromkeys(check.ablation for check in checks if check.verdict == "broken")
+    if broken:
+        first = next(check for check in checks if check.verdict == "broken")
+        yield f"to see where: {_debugging(first, named.get(first.ablation, first.ablation), options)}"
+    changed = dict.fromkeys(
+        c.ablation for c in checks if c.verdict != "same" and c.ablation not in broken and c.variant
+    )
+    if changed:
+        targets = " ".join(shlex.quote(str(named.get(name, name))) for name in changed)
+        yield f"to accept what is right: bench accept {targets}{options}"
+    if gone := [check.ablation for check in checks if check.verdict == "missing" and not check.variant]:
+        yield f"to accept that an ablation is gone, delete {' '.join(f'results/expected/{name}.csv' for name in gone)}"
+
+
+def _debugging(check: Check, target: str, options: str) -> str:
+    """The command that shows the traceback: of a network by itself, or of reading the ablation."""
+    if not check.variant:
+        return f"bench plan {shlex.quote(target)}{options} --debug"
+    name, _, axes = check.variant.partition("(")
+    words = [axis for axis in re.split(r",(?=[\w.]+=)", axes.removesuffix(")")) if "." not in axis.partition("=")[0]]
+    network = " ".join(shlex.quote(word) for word in (name, *filter(None, words)))
+    return f"bench measure {network}{options} --metrics {check.metric.split('/')[0]} --debug"
 
 
 def _print_against(result: Against, as_json: bool) -> int:

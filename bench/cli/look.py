@@ -53,13 +53,14 @@ def _print_reference(plugins: tuple[str, ...]) -> None:
 
 
 def _commands(command: click.Command, name: str) -> Iterator[Command]:
-    """The command and its subcommands as the reference shows them; groups themselves are left out."""
+    """The command and its subcommands as the reference shows them, without groups that do nothing alone."""
     from bench.report.reference import Command
 
     if isinstance(command, click.Group):
         for part, each in sorted(command.commands.items()):
             yield from _commands(each, f"{name} {part}")
-        return
+        if not command.invoke_without_command:
+            return
     context = click.Context(command, info_name=name)
     usage = " ".join([name, *command.collect_usage_pieces(context)]).replace("[OPTIONS] ", "").replace("[OPTIONS]", "")
     text = inspect.cleandoc(command.help or "").replace("\b\n", "")

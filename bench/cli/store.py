@@ -1,4 +1,4 @@
-"""Commands on the results store itself: store check, merge, info, prune."""
+"""Commands on the results store itself: store check, merge, info, prune, vacuum."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.cli.options import echo, json_option, print_json, store_option
 
 @click.group()
 def store() -> None:
-    """Check a results store, add others to it, list and remove the weights that runs kept."""
+    """Check a results store, say what it has, add others to it, make it smaller, remove the weights that runs kept."""
 
 
 @store.command()
@@ -59,16 +59,26 @@ def merge(files: tuple[Path, ...], store: Path) -> None:
 @store_option
 @json_option
 def info(store: Path, as_json: bool) -> None:
-    """List the weights that runs kept (`bench run NAME --keep-weights`), in the folder weights/ by the store.
+    """Say what the store has, and list the weights that runs kept (`bench run NAME --keep-weights`).
+
+    Works while a run writes the store. With --json the first line is about the store, with the version of its layout;
+    a line for each file of weights in the folder weights/ by the store follows.
 
     An ablation file names them by the first digits (weights: run:3f2a90c1), or by what they are of.
     """
+    from bench.results.upkeep import contents
     from bench.results.weights import all_kept, weights_folder
 
-    kept = all_kept(weights_folder(store))
+    kept, has = all_kept(weights_folder(store)), contents(store)
     if as_json:
-        print_json(vars(each) for each in kept)
+        print_json([*([vars(has)] if has else []), *(vars(each) for each in kept)])
         return
+    if has is None:
+        echo(f"{store}: there is no results store; the first bench run makes it")
+    else:
+        rows = ", ".join(f"{count:,} {table}s" for table, count in has.rows.items())
+        old = f" (the next run makes it layout {has.current})" if has.version != has.current else ""
+        echo(f"{store}: layout {has.version}{old}, {has.bytes / 1e6:.2f} MB; {rows}; {has.replaced:,} replaced")
     for each in kept:
         of = f"{each.ablation}: {each.variant} seed {each.seed}"
         echo(f"{each.digest[:12]}  {each.bytes / 1e6:8.2f} MB  {each.created}  {of}")
@@ -97,3 +107,19 @@ def prune(digests: tuple[str, ...], everything: bool, dry_run: bool, store: Path
         if not dry_run:
             remove(path)
     echo(f"{len(chosen)} files of weights {'would be removed' if dry_run else 'removed'} from {folder}", err=True)
+
+
+@store.command()
+@click.argument("path", required=False, metavar="[STORE]", type=click.Path(path_type=Path))
+@store_option
+def vacuum(path: Path | None, store: Path) -> None:
+    """Write the file of the store anew, without the space of what was removed. No row is changed.
+
+    STORE is a file; default: that of --store. Waits for a run that writes it. Others may read it meanwhile. The disk
+    needs room for a second copy.
+    """
+    from bench.results.upkeep import vacuum as vacuumed
+
+    place = path or store
+    before, after = vacuumed(place)
+    echo(f"{place}: {before / 1e6:.2f} MB before, {after / 1e6:.2f} MB now")

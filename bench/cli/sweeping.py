@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -203,6 +204,7 @@ def _waits_for(plan: Plan) -> str:
 @click.option("--allow-noop", default="", metavar="REASON", help="Run although two variants are the same network.")
 @click.option("--keep-weights", is_flag=True, help="Keep the trained weights by the store, for weights: run:...")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--yes", is_flag=True, help="Don't ask before more than 1,000 measurements, or 24 hours.")
 @click.option("--no-report", is_flag=True, help="Don't render the report at the end.")
 @out_option
 @click.option("--quiet", is_flag=True, help="No progress on stderr: only failures, the table and the page's path.")
@@ -212,6 +214,7 @@ def run(
     store: Path,
     data: Path | None,
     dry_run: bool,
+    yes: bool,
     no_report: bool,
     out: Path,
     quiet: bool,
@@ -227,6 +230,9 @@ def run(
 
     ABLATION is a file, a name in the folder ablations/ of the project, or that of an ablation that fovbench brings
     along (`bench list ablations`). The last line is the path of the report.
+
+    Before more than 1,000 measurements, or more than 24 hours by the forecast, it asks; --yes answers, and without a
+    terminal it is needed.
 
     Every result is stored at once: after a crash or Ctrl-C the same command goes on.
     Exit status: 0 all measured, 1 some failed or their files changed meanwhile, 2 usage or a fault of the machine,
@@ -249,9 +255,46 @@ def run(
                 for line in _notes(plan):
                     echo_error(line)
             return
+        if not yes:
+            _confirm(job)
         announce = (lambda plan: None) if quiet else (lambda plan: echo_error(_announced(plan, job)))
         failed = run_all(job, announce, _finisher(job, None if no_report else out))
     raise SystemExit(1 if failed else 0)
+
+
+MOST_DUE = 1000
+"""More measurements than this are not started without a question."""
+MOST_SECONDS = 24 * 3600.0
+"""A run that takes longer, as forecast, is not started without a question either."""
+
+
+def _confirm(job: Job) -> None:
+    """Ask before a run that is large by count or by forecast; where no person can answer, refuse it.
+
+    Raises click.Abort for the answer no, ClickException where standard input is no terminal.
+    """
+    plans = job.plans(reading=True)
+    due = sum(len(part.as_due().due) for plan in plans for part in (plan.search, plan) if part)
+    seconds = _seconds(plans, job)
+    if due <= MOST_DUE and seconds <= MOST_SECONDS:
+        return
+    described = "\n".join(_described(plan, job.store, job.force, job.workers) for plan in plans)
+    if not sys.stdin.isatty():
+        limit = f"more than {MOST_DUE:,} measurements or {MOST_SECONDS / 3600:.0f} hours"
+        raise click.ClickException(f"{described}\n{limit} are not started unasked; add --yes to the command")
+    echo_error(described)
+    click.confirm(f"Start {due:,} measurements?", abort=True, err=True)
+
+
+def _seconds(plans: Sequence[Plan], job: Job) -> float:
+    """What is due of all plans takes, as far as earlier measurements say; at most the budget."""
+    from bench.sweep.forecast import forecast_of
+    from bench.sweep.running import workers_for
+
+    workers = job.workers or workers_for(plans)
+    parts = [part for plan in plans for part in (plan.search, plan) if part]
+    total = sum(forecast_of(part.as_due(), job.store, job.force).total(workers).seconds for part in parts)
+    return min(total, job.budget or total)
 
 
 def _finisher(job: Job, out: Path | None) -> Callable[[Plan], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -42,7 +43,7 @@ def fashion_mnist(
 
     `shape` is (1, 28, 28); larger ones are padded with black. Raises DataNotFound, ValueError for another shape.
     """
-    return examples(files(root, split), split, shape, levels, binarisation, NAMES)
+    return replace(examples(files(root, split), split, shape, levels, binarisation, NAMES), publishable=True)
 
 
 def folders(root: Path) -> list[Path]:

@@ -30,17 +30,21 @@ def drawn_csv(figure: Figure) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(HEAD)
     for number, axes in enumerate(figure.axes):
-        panel = axes.get_title() or str(number + 1)
+        panel = _one_line(axes.get_title()) or str(number + 1)
         writer.writerows([csv_field(value) for value in (panel, *row)] for row in _rows(axes))
     return out.getvalue()
 
 
 def _rows(axes: Axes) -> Iterator[Row]:
     names = _namer(axes.xaxis), _namer(axes.yaxis)
-    labels = axes.get_xlabel(), axes.get_ylabel()
+    labels = _one_line(axes.get_xlabel()), _one_line(axes.get_ylabel())
     for kind, series, x, y, value in (*_lines(axes), *_points(axes), *_bars(axes), *_maps(axes)):
         if math.isfinite(x) and math.isfinite(y):
             yield kind, series, labels[0], names[0](x), labels[1], names[1](y), value
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _lines(axes: Axes) -> Iterator[Row]:
@@ -95,7 +99,8 @@ def _namer(axis: Axis) -> Callable[[float], Any]:
 
 
 def _texts(axis: Axis) -> Iterable[str]:
-    return [" ".join(label.get_text().split()) for label in axis.get_ticklabels()]
+    """What the ticks say, shown or not."""
+    return [_one_line(text) for text in axis.get_major_formatter().format_ticks([*axis.get_ticklocs()])]
 
 
 def _is_number(text: str) -> bool:

@@ -11,6 +11,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.display.names import axis_text, axis_words, stated_values, varied_values
@@ -42,21 +43,27 @@ DASHES: tuple[tuple[float, ...], ...] = (
 )
 """Lengths of dashes and gaps in line widths; the first is solid. Up to eight lines differ without colour."""
 
-SMALLEST = 8
-"""Points of the smallest text in any figure."""
-LONGEST_WORD = 44
+SMALLEST = 9
+"""Points of the smallest text in any figure: 12 px, and at least 11 px where a narrow page makes it smaller."""
+WIDTH = 3.6
+"""Inches of every figure: it fits a phone of 390 px without scrolling, so panels are stacked and not put in a row."""
+LONGEST_WORD = 42
 """Characters of a word in a label that stays on one line."""
-LEAST_WIDTH = 2.8
-"""Inches of axes with a row per variant."""
+LINE = 0.165
+"""Inches of a line of text."""
+MARK = 0.27
+"""Inches of a row's marks, below its texts."""
+ROW_CHARACTERS = 42
+"""Characters of a line above a row."""
 
 THEME: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,  # a dollar sign in a name is no formula
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 10,
-    "axes.titlesize": 10,
-    "axes.labelsize": 10,
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
     "legend.fontsize": 9,
     "legend.frameon": False,
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
@@ -236,34 +243,99 @@ def line_looks(results: Results) -> dict[str, dict[str, Any]]:
     return {v: {"color": colours[v], "linestyle": (0, patterns[v]) if patterns[v] else "-"} for v in results.variants}
 
 
-def variant_rows(axes: Axes, results: Results) -> dict[str, int]:
-    """Make the y axis list the variants from the top, in order; variant -> its position."""
-    texts, variants = labels(results), in_order(results)
-    axes.set_yticks(range(len(variants)), [texts[v] for v in variants])
-    axes.set_ylim(len(variants) - 0.5, -0.5)
-    axes.set_ylabel("")
-    axes.locator_params(axis="x", nbins=4)  # numbers that hardly differ are long
-    axes.tick_params(axis="y", length=0)
-    axes.grid(visible=False, axis="y")
-    return {variant: i for i, variant in enumerate(variants)}
+@dataclass(frozen=True)
+class Rows:
+    """Rows from the top: each one's name and a note above its marks, so that marks have the whole width.
+
+    `notes` has the names in order, and the note of each; a name and a short note are on one line.
+    """
+
+    notes: Mapping[str, str]
+
+    @property
+    def lines(self) -> int:
+        """Lines of text above each row."""
+        return max((_lines(name) + _lines(note) - _on_one_line(name, note) for name, note in self._texts), default=1)
+
+    @property
+    def _texts(self) -> list[tuple[str, str]]:
+        """Names and notes in lines that fit."""
+        return [(_short_lines(name), _short_lines(note)) for name, note in self.notes.items()]
+
+    @property
+    def height(self) -> float:
+        """Inches of all rows."""
+        return len(self.notes) * self.pitch
+
+    @property
+    def pitch(self) -> float:
+        """Inches from row to row."""
+        return self.lines * LINE + MARK
+
+    @property
+    def half(self) -> float:
+        """Half of the marks' height, in rows."""
+        return MARK / 2 / self.pitch
+
+    @property
+    def places(self) -> dict[str, int]:
+        """Name -> the position of its marks on the y axis."""
+        return {name: place for place, name in enumerate(self.notes)}
+
+    def label(self, axes: Axes) -> None:
+        """Write the texts, and give the y axis its limits; after everything else is drawn."""
+        for place, (name, note) in enumerate(self._texts):
+            look: dict[str, Any] = {"va": "bottom", "fontsize": SMALLEST, "transform": axes.get_yaxis_transform()}
+            beside = _on_one_line(name, note)
+            above = 0 if beside else _lines(note) * LINE / self.pitch
+            axes.text(0.0, place - self.half - above, name, ha="left", **look)
+            axes.text(float(beside), place - self.half, note, ha="right" if beside else "left", alpha=0.8, **look)
+        axes.set_yticks(range(len(self.notes)), [*self.notes])
+        axes.set_ylim(len(self.notes) - 1 + self.half, self.half - 1)
+        axes.set_ylabel("")
+        axes.locator_params(axis="x", nbins=4)  # numbers that hardly differ are long
+        axes.tick_params(axis="y", length=0, labelleft=False)  # the ticks name the rows in the data of the figure
+        axes.spines["left"].set_visible(False)
+        axes.grid(visible=False, axis="y")
+
+    def line(self, axes: Axes, place: float, **look: Any) -> None:
+        """A vertical line that leaves the texts free: a piece in every row."""
+        rows = range(len(self.notes))
+        axes.vlines([place] * len(rows), [y - self.half for y in rows], [y + self.half for y in rows], **look)
+
+    def band(self, axes: Axes, low: float, high: float, **look: Any) -> None:
+        """A vertical band that leaves the texts free."""
+        for y in range(len(self.notes)):
+            axes.fill_betweenx([y - self.half, y + self.half], low, high, **look)
 
 
-def keep_width(figure: Figure) -> None:
-    """Widen a figure whose names and texts leave less than LEAST_WIDTH for its axes."""
-    figure.draw_without_rendering()
-    width = figure.axes[0].get_window_extent().width / figure.dpi
-    figure.set_figwidth(figure.get_figwidth() + max(0.0, LEAST_WIDTH - width))
+def _short_lines(text: str) -> str:
+    return "\n".join(wrapped(line, ROW_CHARACTERS) for line in text.split("\n"))
 
 
-def rows_height(results: Results) -> float:
-    """Inches for a row per variant, with room for names of several lines."""
-    lines = sum(text.count("\n") + 1 for text in labels(results).values())
-    return 0.26 * len(results.variants) + 0.17 * lines + 0.7
+def _lines(text: str) -> int:
+    return text.count("\n") + 1 if text else 0
 
 
-def beside(axes: Axes, row: float, text: str, **look: Any) -> None:
-    """Text in the right margin of a row."""
-    axes.text(1.02, row, text, transform=axes.get_yaxis_transform(), va="center", ha="left", fontsize=9, **look)
+def _on_one_line(name: str, note: str) -> bool:
+    return bool(note) and "\n" not in name + note and len(name) + len(note) < ROW_CHARACTERS
+
+
+def variant_rows(results: Results, notes: Mapping[str, str]) -> Rows:
+    """A row for each variant, in order, with the notes of those that have one."""
+    texts = names(results)
+    return Rows({texts[variant]: notes.get(variant, "") for variant in in_order(results)})
+
+
+def rows_figure(rows: Rows, caption: str) -> tuple[Figure, Axes]:
+    """A figure of these rows with an x axis."""
+    figure, (axes,) = new(WIDTH, rows.height + 0.55, caption)
+    return figure, axes
+
+
+def stacked(count: int, height: float, caption: str) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` panels below each other, `height` inches each."""
+    return new(WIDTH, height * count, caption, count)
 
 
 def log_ticks(axis: Axis) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bench.display.figure import new, titles
+from bench.display.figure import LINE, WIDTH, new, titles
 from bench.display.pictures import bare
 from bench.results.measurement import Evaluation
 from bench.results.results import Results
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     Bytes = np.ndarray[Any, Any]
 
-WIDTH = 8.2
 GAP = 1
 """Px between two pictures."""
 PAPER = 255
@@ -38,15 +37,15 @@ def mosaic(pictures: Bytes) -> Bytes:
 def panels(
     results: Results, evaluations: Mapping[str, Evaluation], draw: Callable[[Evaluation], Bytes], caption: str
 ) -> Figure:
-    """A picture for each variant of `evaluations`, up to three in a row, all at the same scale."""
+    """A picture for each variant of `evaluations`, up to two in a row, all at the same scale."""
     pictures = {variant: draw(evaluation) for variant, evaluation in evaluations.items()}
-    texts = titles(results)
-    columns = min(len(pictures), 3)
+    texts = titles(results, 23)
+    columns = min(len(pictures), 2)
     rows = -(-len(pictures) // columns)
     aspect = max(picture.shape[0] / picture.shape[1] for picture in pictures.values())
     lines = max(texts[variant].count("\n") for variant in pictures)
-    height = (WIDTH / max(columns, 2) * aspect + 0.35 + 0.17 * lines) * rows
-    figure, grid = new(WIDTH if columns > 1 else WIDTH / 2, height, caption, rows, columns)
+    height = (WIDTH / columns * aspect + 0.15 + LINE * (lines + 1)) * rows
+    figure, grid = new(WIDTH, height, caption, rows, columns)
     for axes in grid:
         bare(axes)
     for axes, (variant, picture) in zip(grid, pictures.items(), strict=False):

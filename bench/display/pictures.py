@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.display.figure import in_order, new
+from bench.display.figure import LINE, WIDTH, in_order, new, wrapped
 from bench.results.measurement import Evaluation
 from bench.results.results import Results
 
@@ -16,10 +16,8 @@ if TYPE_CHECKING:
 
     Bytes = np.ndarray[Any, Any]
 
-WIDTH = 8.2
-"""Inches of a figure of pictures."""
-CHARACTER = 0.075
-"""Inches of a character of a row's name."""
+NAME = 44
+"""Characters of a line above a row."""
 
 
 def first_evaluations(results: Results) -> dict[str, Evaluation]:
@@ -60,23 +58,23 @@ def bare(axes: Axes) -> None:
     axes.spines[:].set_visible(False)
 
 
-def row_label(axes: Axes, text: str) -> None:
-    """A name at the left of a row of pictures."""
-    axes.set_ylabel(text, rotation=0, ha="right", va="center", labelpad=8)
+def row_name(axes: Axes, text: str) -> None:
+    """A name above a row of pictures, which starts at its left one."""
+    axes.set_title(text, loc="left", pad=3)
 
 
 def picture_rows(
-    names: Sequence[str], columns: int, shape: tuple[int, int], caption: str, title: float = 0.0
+    names: Sequence[str], columns: int, shape: tuple[int, int], caption: str, below: float = 0.0
 ) -> tuple[Figure, list[list[Axes]]]:
     """A figure with a row of `columns` pictures of `shape` (height, width) px for each name, and the axes by row.
 
-    `title` is the height in inches that a row needs for titles.
+    The names stand above the rows. `below` is the height in inches of texts below each row.
     """
-    longest = max(len(line) for name in names for line in name.split("\n"))
-    width = (WIDTH - CHARACTER * longest - 0.3) / columns
-    height = width * shape[0] / shape[1] + 0.06 + title
+    texts = [wrapped(" ".join(name.split("\n")), NAME, NAME) for name in names]
+    lines = max(text.count("\n") + 1 for text in texts)
+    height = (WIDTH / columns - 0.05) * shape[0] / shape[1] + LINE * lines + 0.12 + below
     figure, grid = new(WIDTH, height * len(names), caption, len(names), columns)
     rows = [grid[i * columns : (i + 1) * columns] for i in range(len(names))]
-    for row, name in zip(rows, names, strict=True):
-        row_label(row[0], name)
+    for row, name in zip(rows, texts, strict=True):
+        row_name(row[0], name)
     return figure, rows

@@ -111,9 +111,12 @@ class FrontTable:
 
 
 def front_table(summary: Summary, names: Mapping[str, str]) -> FrontTable | None:
-    """The Pareto fronts of the main score against each cost and all together; None where there are none."""
+    """The Pareto fronts of the main score against each cost and all together.
+
+    None where there are none, or where every variant is on all of them: that ranks nobody.
+    """
     all_fronts = fronts(summary)
-    if not all_fronts:
+    if all(standing == "front" for each in all_fronts for standing in each.standings.values()):
         return None
     heads = tuple(each.costs[0].name if len(each.costs) == 1 else "all of them" for each in all_fronts)
     standings = {v: tuple(each.standings.get(v, EMPTY) for each in all_fronts) for v in summary.results.variants}

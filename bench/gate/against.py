@@ -66,13 +66,16 @@ class Match:
 
 @dataclass(frozen=True)
 class Against:
-    """The outcome: what the numbers say, what was timed, and what needed no timing."""
+    """The outcome: what the numbers say, what was timed, and what was not.
+
+    `untimed` are (name, why) of each variant that was not timed.
+    """
 
     revision: str
     checks: tuple[Check, ...]
     comparisons: tuple[Comparison, ...]
     unchanged: int = 0
-    untimed: tuple[str, ...] = ()
+    untimed: tuple[tuple[str, str], ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -130,6 +133,20 @@ def to_time(matches: Iterable[Match], before: Networks, after: Networks) -> tupl
     both = [(match, old, new) for match, old, new in pairs if old is not None and new is not None]
     differing = [m for m, old, new in both if old.code != new.code and not old.broken and not new.broken]
     return differing, sum(old.code == new.code for _, old, new in both)
+
+
+def untimed(matches: Iterable[Match], before: Networks, after: Networks) -> list[tuple[str, str]]:
+    """(name, why) of each variant that is not timed; one that is new or missing has no other side."""
+    reasons = ((match, _why(*match.of(before, after))) for match in matches)
+    return [(match.name, why) for match, why in reasons if why]
+
+
+def _why(before: Described | None, after: Described | None) -> str:
+    if before is None or after is None:
+        return "in one revision only"
+    if before.code == after.code:
+        return "with the same code in both revisions"
+    return "broken, before or now" if before.broken or after.broken else ""
 
 
 def headline(checks: Sequence[Check]) -> list[Check]:

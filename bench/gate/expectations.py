@@ -1,14 +1,14 @@
 """The gate: committed expectations against what was measured, number by number, with zero tolerance.
 
-Exit codes: 0 pass, 1 regression or change, 4 broken or missing, 5 unexpected win. (2 is a usage error,
-3 is kept for verdicts by interval.) Where several hold, the gravest wins: 4, 1, 5.
+Exit codes: 0 pass, 1 regression or change, 4 broken or missing, 5 unexpected win, and 3 inconclusive
+for verdicts by interval. (2 is a usage error.) Where several hold, the gravest wins: 4, 1, 3, 5.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -26,10 +26,27 @@ from bench.spec.ablation import Ablation
 from bench.spec.characters import csv_field, from_csv_field
 
 FOLDER = Path("results") / "expected"
-EXIT: Mapping[Verdict, int] = {"same": 0, "better": 5, "worse": 1, "changed": 1, "missing": 4, "new": 4, "broken": 4}
-GRAVITY = (4, 1, 5, 0)
+EXIT: Mapping[Verdict, int] = {
+    "same": 0,
+    "better": 5,
+    "worse": 1,
+    "changed": 1,
+    "renamed": 1,
+    "missing": 4,
+    "new": 4,
+    "broken": 4,
+    "inconclusive": 3,
+}
+GRAVITY = (4, 1, 3, 5, 0)
 NOTHING_TO_COMPARE = EXIT["missing"]
 COLUMNS = ("variant", "metric", "value")
+
+NOT_MEASURED = {"not_measured": True}
+"""Stands in the expectations for the numbers of a network whose structure cannot be read."""
+GRAPH = "graph_hash/hash"
+"""The part of a detail that is the whole hash of a graph."""
+CRASHED = "the network cannot be recorded"
+"""What a recording says where the network itself raised an error."""
 
 Part = tuple[str, str]
 """(variant, metric) or (variant, metric/part of its detail)."""
@@ -121,15 +138,74 @@ def _file(ablation: Ablation, folder: Path | None) -> Path:
     return ours if folder is None and ablation.builtin and not own.is_file() and ours.is_file() else own
 
 
-def check(ablation: Ablation, requests: Sequence[Request], store: Store, folder: Path | None = None) -> list[Check]:
-    """One check for each static number of the ablation, expected or measured.
+def has_expectations(ablation: Ablation, folder: Path | None = None) -> bool:
+    """Whether numbers of the ablation were accepted."""
+    return _file(ablation, folder).is_file()
 
-    Raises NoExpectationsError where the ablation has none.
+
+def check(ablation: Ablation, requests: Sequence[Request], store: Store, folder: Path | None = None) -> list[Check]:
+    """One check for each static number, expected or measured, and one for each renamed variant.
+
+    `requests` may have metrics that the ablation does not name: these are compared where the expectations have them,
+    and say that a network is broken in any case. Raises NoExpectationsError where the ablation has no expectations.
     """
     file = _file(ablation, folder)
     if not file.is_file():
         raise NoExpectationsError(f"{file} does not exist; write it with: bench accept {ablation.name}")
-    return compared(ablation.name, read(_text(file), str(file)), deterministic(requests, store))
+    expected = read(_text(file), str(file))
+    named = {metric.name for metric in ablation.metrics}
+    return judged(ablation.name, expected, settled(deterministic(requests, store), named), named)
+
+
+def judged(
+    ablation: str, expected: Mapping[Part, str], measurements: Sequence[Measurement], named: Collection[str]
+) -> list[Check]:
+    """The checks of `compared`, once variants that only changed their name are recognised by their graph.
+
+    `named` are the metrics that the ablation names; of the others only those with expectations are compared.
+    """
+    rows = _asked(measurements, {metric.split("/")[0] for _, metric in expected} | {*named})
+    names = renamed(expected, rows)
+    under_new = {(names.get(variant, variant), metric): value for (variant, metric), value in expected.items()}
+    checks = [Check(ablation, new, "", "renamed", old, new) for old, new in names.items()]
+    return sorted([*checks, *compared(ablation, under_new, rows)], key=lambda c: (c.variant, c.metric))
+
+
+def _asked(measurements: Sequence[Measurement], metrics: Collection[str]) -> list[Measurement]:
+    """The measurements of these metrics; of the others the first error of each variant that has no other."""
+    rows = [m for m in measurements if m.metric in metrics]
+    broken = {m.variant for m in rows if m.error}
+    others = {m.variant: m for m in reversed(measurements) if m.error and m.variant not in broken}
+    return [*rows, *others.values()]
+
+
+def settled(measurements: Iterable[Measurement], named: Collection[str]) -> list[Measurement]:
+    """The measurements; where the structure of a network that runs cannot be read, `NOT_MEASURED` of the unnamed."""
+    return [
+        replace(m, error=None, samples=(), detail=NOT_MEASURED) if m.metric not in named and _unreadable(m) else m
+        for m in measurements
+    ]
+
+
+def _unreadable(measurement: Measurement) -> bool:
+    """Whether a recording cannot follow the network, which says nothing about whether it runs."""
+    error = measurement.error or ""
+    return ("StructureError" in error or "UnrolledError" in error) and CRASHED not in error
+
+
+def renamed(expected: Mapping[Part, str], measurements: Sequence[Measurement]) -> dict[str, str]:
+    """Old name -> new name of the variants that have another name and the same graph."""
+    before = {variant: value for (variant, metric), value in expected.items() if metric == GRAPH}
+    graphs = (parts(m) for m in measurements if m.metric == GRAPH.split("/")[0] and not m.error)
+    now = {variant: value for rows in graphs for (variant, metric), value in rows if metric == GRAPH}
+    listed = {variant for variant, _ in expected}
+    came = {variant: graph for variant, graph in now.items() if variant not in listed}
+    names: dict[str, str] = {}
+    for old in sorted(before.keys() - {m.variant.name for m in measurements}):
+        if new := next((name for name in came if came[name] == before[old]), None):
+            names[old] = new
+            del came[new]
+    return names
 
 
 def _text(file: Path) -> str:
@@ -152,7 +228,7 @@ def deterministic(requests: Sequence[Request], store: Store) -> list[Measurement
 def accept_all(chosen: Sequence[tuple[Ablation, Sequence[Request]]], store: Store, folder: Path) -> Iterator[Path]:
     """Write the expectations of each ablation; yields the files. Raises ExpectationError for a failed measurement."""
     for ablation, requests in chosen:
-        rows = deterministic(requests, store)
+        rows = settled(deterministic(requests, store), {metric.name for metric in ablation.metrics})
         if not rows:
             raise ExpectationError(f"{ablation.name} has no static metric, so that there is nothing to expect")
         failed = [m for m in rows if m.error]

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from bench.hardware.environment import device_kind
+
 WATCHED_SECONDS = 0.05
 """How long the load of the cores is watched before the least busy are chosen."""
 
@@ -33,6 +35,12 @@ def pinned(count: int) -> Iterator[tuple[int, ...]]:
         yield cores
     finally:
         allow(allowed)
+
+
+def pinned_for(device: str, count: int) -> contextlib.AbstractContextManager[tuple[int, ...]]:
+    """`pinned(count)` for work on a CPU. For another device nothing is pinned: its launches and the threads of its
+    driver would have to take turns on the cores."""
+    return pinned(count) if device_kind(device) == "cpu" else contextlib.nullcontext(())
 
 
 def waiting_reader() -> Callable[[], float | None]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import torch
 
-from bench.hardware.affinity import pinned
+from bench.hardware.affinity import pinned_for
 from bench.hardware.stopwatch import Call, lap, thread_count
 from bench.structure.traffic import Work
 
@@ -81,7 +81,7 @@ def measured(device: str, dtype: str, threads: int, seconds: float = 0.25) -> Ce
 
     Raises RuntimeError (torch's) for a dtype that the device cannot multiply in.
     """
-    with thread_count(threads), pinned(threads), torch.inference_mode():
+    with thread_count(threads), pinned_for(device, threads), torch.inference_mode():
         stopwatch: Stopwatch = lambda call: lap(call, device).elapsed  # noqa: E731
         flops = _product_rate(stopwatch, device, dtype, seconds)
         copies = tuple((size, copy_rate(stopwatch, device, size, seconds)) for size in COPIES[_kind(device)])

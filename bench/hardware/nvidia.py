@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 
 from bench.hardware import nvml
-from bench.hardware.stopwatch import Call
 
 THROTTLES = {
     0x4: "power cap",
@@ -21,21 +20,39 @@ THROTTLES = {
 """The bits of NVML's mask that slow a device down. Idling and a clock that a person set do not count."""
 
 
+@dataclass(frozen=True)
+class Conditions:
+    """The clock of a device's multiprocessors in MHz, and its power in watts; None where it is not reported."""
+
+    clock: float | None = None
+    watts: float | None = None
+
+
+def conditions_reader(device: str) -> Callable[[], Conditions]:
+    """A function that reads clock and power now; both are None where the driver cannot be asked or does not say."""
+    if not watched():
+        return Conditions
+    uuid = str(torch.cuda.get_device_properties(device).uuid)
+    return lambda: Conditions(nvml.reported(nvml.sm_clock, uuid), nvml.reported(nvml.power, uuid))
+
+
 def trouble_reader(device: str) -> Callable[[], str]:
     """A function that says what disturbs the device now: throttling, other processes; empty if nothing does.
 
     It is always empty on a CPU, where each sample shows what disturbed it, and where the driver cannot be asked;
-    `watched` says which.
+    `watched` says which. What the driver does not report, as of a slice of a device, counts as no trouble.
     """
     if torch.device(device).type != "cuda" or not watched():
         return str
     uuid = str(torch.cuda.get_device_properties(device).uuid)
-    return lambda: trouble(nvml.throttle_reasons(uuid), nvml.compute_processes(uuid))
+    return lambda: trouble(
+        nvml.reported(nvml.throttle_reasons, uuid) or 0, nvml.reported(nvml.compute_processes, uuid) or 0
+    )
 
 
 def watched() -> bool:
-    """Whether throttling and other processes on an NVIDIA device can be read here."""
-    return nvml.available()
+    """Whether the driver of NVIDIA devices can be asked for throttling, other processes, clock and power here."""
+    return torch.version.cuda is not None and nvml.available()
 
 
 def trouble(reasons: int, processes: int) -> str:
@@ -48,33 +65,22 @@ def trouble(reasons: int, processes: int) -> str:
     return "; ".join(problems + ["another process on the device"] * (processes > 1))
 
 
-def flusher(device: str) -> Call:
+def flusher(device: str) -> Callable[[], object]:
     """A function that clears the device's L2 cache, by writing twice its size."""
     size = torch.cuda.get_device_properties(device).L2_cache_size
     buffer = torch.empty(2 * size, dtype=torch.uint8, device=device)
     return buffer.zero_
 
 
-def launch_seconds(call: Call, device: str, repeats: int = 10) -> list[float]:
-    """Seconds until each of `repeats` calls returned, without autograd. The device is idle before each call and its
-    work is not waited for."""
-    seconds = []
-    with torch.inference_mode():
-        for _ in range(repeats):
-            torch.cuda.synchronize(device)
-            start = time.perf_counter()
-            call()
-            seconds.append(time.perf_counter() - start)
-        torch.cuda.synchronize(device)
-    return seconds
+def bound_by(launching: float, device: float | None, elapsed: float) -> str:
+    """What bounds the elapsed time of a call: `launches` or `device`, whichever takes longer.
+
+    All in seconds. Where device time is not known, `launches` where they take at least 0.9 of the elapsed time.
+    """
+    return "launches" if launching >= (0.9 * elapsed if device is None else device) else "device"
 
 
-def bound_by(launching: float, elapsed: float) -> str:
-    """`launches` where launching the kernels takes at least 0.9 of the time until they have finished, else `device`."""
-    return "launches" if launching >= 0.9 * elapsed else "device"
-
-
-def replayed(call: Call, device: str) -> Call:
+def replayed(call: Callable[[], object], device: str) -> Callable[[], object]:
     """`call` captured into a CUDA graph; calling the result replays it on the same memory.
 
     Raises RuntimeError (torch's) for work that can't be captured.

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+Fact = TypeVar("Fact")
 
 
 class DriverError(RuntimeError):
@@ -53,6 +55,32 @@ def compute_processes(uuid: str) -> int:
     """How many processes compute on the device now; a container may hide some or all. Raises DriverError."""
     with _reported("the processes on the device"):
         return len(_library().nvmlDeviceGetComputeRunningProcesses(_handle(uuid)))
+
+
+def sm_clock(uuid: str) -> float:
+    """The clock of the multiprocessors now, in MHz. Raises DriverError."""
+    with _reported("the clock of the device"):
+        return float(_library().nvmlDeviceGetClockInfo(_handle(uuid), _library().NVML_CLOCK_SM))
+
+
+def power(uuid: str) -> float:
+    """The power that the device draws now, in watts. Raises DriverError."""
+    with _reported("the power of the device"):
+        return float(_library().nvmlDeviceGetPowerUsage(_handle(uuid))) / 1e3
+
+
+def energy(uuid: str) -> float:
+    """The energy that the device has drawn since its driver was loaded, in joules. Raises DriverError."""
+    with _reported("the energy of the device"):
+        return float(_library().nvmlDeviceGetTotalEnergyConsumption(_handle(uuid))) / 1e3
+
+
+def reported(fact: Callable[[str], Fact], uuid: str) -> Fact | None:
+    """A fact of the device; None where the driver does not report it."""
+    try:
+        return fact(uuid)
+    except DriverError:
+        return None
 
 
 @functools.cache

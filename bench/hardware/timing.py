@@ -4,10 +4,13 @@ The speed of a call depends on the addresses of its tensors, which a process kee
 the independent draws, and the confidence interval that ends the timing is that of the median over layouts. Every
 sample is kept; a bad one states its reason, and the numbers are computed from the good ones.
 
-There is one clock: elapsed time, as the caller sees it, whatever the call does meanwhile (compute, sleep, wait for
-other threads or processes). CPU time and the time that the process waited for a core only say which calls were
-disturbed. On a machine so busy that nearly all were, the numbers are the elapsed times of the least disturbed calls,
-and `disturbed` says so.
+The times are elapsed times, as the caller sees them, whatever the call does meanwhile (compute, sleep, wait for other
+threads or processes); `device_timing` gives device times instead, under another name of the clock. CPU time and the
+time that the process waited for a core only say which calls were disturbed. On a machine so busy that nearly all were,
+the numbers are the elapsed times of the least disturbed calls, and `disturbed` says so.
+
+A device whose clock moved is compared in cycles: the clock is read beside every round, and `at_one_clock` gives the
+times that the same cycles take at the median clock.
 """
 
 from __future__ import annotations
@@ -26,13 +29,20 @@ import psutil
 import torch
 from torch import Tensor
 
-from bench.hardware.affinity import pinned, waiting_reader
-from bench.hardware.nvidia import trouble_reader
-from bench.hardware.stopwatch import Call, Lap, lap, thread_count
+from bench.hardware.accelerator import accelerator
+from bench.hardware.affinity import pinned_for, waiting_reader
+from bench.hardware.nvidia import Conditions
+from bench.hardware.stopwatch import Call, Lap, QueueWatch, lap, thread_count
 from bench.stats.descriptive import median, median_interval, quantile
 
 CLOCK = "elapsed"
-"""The clock of every time, kept with it: times of different clocks are never compared."""
+"""The clock of an elapsed time, kept with it: times of different clocks are never compared."""
+
+DEVICE_CLOCK = "device"
+"""The clock of a device time."""
+
+STEADY = 0.02
+"""The fraction by which a device's clock may differ between two readings of a steady one."""
 
 PREEMPTED = 0.05
 """A call was preempted where it waited for a core for more than this fraction of its time."""
@@ -42,6 +52,9 @@ ENOUGH = 3, 0.1
 
 LOST = "preempted"
 """The trouble of a sample that waited for a core."""
+
+UNKNOWN = Conditions()
+"""The conditions of a device that reports neither clock nor power."""
 
 LOW = 0.1
 """The quantile over layouts that is reported in addition to the median."""
@@ -53,7 +66,8 @@ class Sample:
 
     `layout` is the number of the memory layout, `switches` counts how often the process lost a core during the call,
     `trouble` says why the sample is bad and is empty for a good one, `waited` are the seconds in which threads of the
-    process were ready to run and had no core, None where the kernel does not count them.
+    process were ready to run and had no core, None where the kernel does not count them. `conditions` are the device's
+    clock and power at the end of the round.
     """
 
     elapsed: float
@@ -62,6 +76,7 @@ class Sample:
     switches: int = 0
     trouble: str = ""
     waited: float | None = None
+    conditions: Conditions = UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -70,7 +85,7 @@ class Timing:
 
     `warmup` is the number of calls before the first sample, `steady` whether their times had become steady;
     `stopped` says what ended the timing, `load` are the load averages of the machine (over one minute) before and
-    after, `cores` are those that the process was pinned to (empty: not pinned).
+    after, `cores` are those that the process was pinned to (empty: not pinned), `clock` names the kind of time.
     """
 
     samples: tuple[Sample, ...]
@@ -79,6 +94,7 @@ class Timing:
     stopped: str
     load: tuple[float, float]
     cores: tuple[int, ...] = ()
+    clock: str = CLOCK
 
     @property
     def disturbed(self) -> bool:
@@ -104,6 +120,21 @@ class Timing:
     def interval(self) -> tuple[float, float] | None:
         """The 95 % confidence interval of the median over layouts, in seconds; None for fewer than six layouts."""
         return median_interval(self.layouts)
+
+    @cached_property
+    def clocks(self) -> list[float]:
+        """The device's clock in MHz, of every sample that was taken while it was reported."""
+        return [s.conditions.clock for s in self.samples if s.conditions.clock is not None]
+
+    @property
+    def clock_moved(self) -> bool:
+        """Whether the device's clock differed by more than STEADY over the samples."""
+        return moved_apart(self.clocks)
+
+    @cached_property
+    def at_one_clock(self) -> list[float]:
+        """The elapsed times that are used; where the clock moved, what their cycles take at its median."""
+        return [seconds for _, seconds in times_at_one_clock(self.samples)]
 
     @property
     def low(self) -> float:
@@ -140,7 +171,7 @@ class Machine:
 
     `now` is in seconds, `switches` counts how often this process lost a core so far, `waited` are the seconds that its
     threads waited for a core so far (None: the kernel does not count them), `load` is the load average over one minute,
-    `trouble` says what disturbed the device since the last call of `trouble`.
+    `trouble` says what disturbed the device since the last call of `trouble`; `conditions` are its clock and power now.
     """
 
     lap: Callable[[Call], Lap]
@@ -149,11 +180,33 @@ class Machine:
     load: Callable[[], float] = lambda: psutil.getloadavg()[0]
     trouble: Callable[[], str] = str
     waited: Callable[[], float | None] = lambda: None
+    conditions: Callable[[], Conditions] = Conditions
 
 
 def machine(device: str) -> Machine:
-    """The machine that this process runs on."""
-    return Machine(lap=lambda call: lap(call, device), trouble=trouble_reader(device), waited=waiting_reader())
+    """The machine that this process runs on, with a stopwatch of elapsed time."""
+    target = accelerator(device)
+    return Machine(
+        lap=lambda call: lap(call, device),
+        trouble=target.trouble,
+        waited=waiting_reader(),
+        conditions=target.conditions,
+    )
+
+
+def queued_machine(device: str) -> Machine:
+    """The same with a stopwatch of device time. No call waits for a core: the device starts when all is queued.
+
+    Raises ValueError for a device that cannot be held back.
+    """
+    target = accelerator(device)
+    return Machine(
+        QueueWatch(target),
+        switches=lambda: 0,
+        trouble=target.trouble,
+        waited=lambda: 0.0,
+        conditions=target.conditions,
+    )
 
 
 def timed_call(
@@ -167,7 +220,8 @@ def timed_call(
     prepare: Call = lambda: None,
     plan: Schedule = Schedule(),
 ) -> Timing:
-    """Time `call` on `threads` threads, pinned to as many cores, without autograd unless `gradients`.
+    """Time `call` on `threads` threads, without autograd unless `gradients`. On a CPU they are pinned to as many cores;
+    launches and the threads of a device's driver may use all.
 
     On a CPU the tensors of `moving` are moved to other addresses before every round; their values do not change.
     `prepare` runs before every call and is not timed. The number of threads, the cores and the mode of autograd are
@@ -178,8 +232,17 @@ def timed_call(
     def redraw() -> Tensor | None:
         return moved(list(moving()), generator) if torch.device(device).type == "cpu" else None
 
-    with thread_count(threads), pinned(threads) as cores, torch.inference_mode(not gradients):
+    with thread_count(threads), pinned_for(device, threads) as cores, torch.inference_mode(not gradients):
         return replace(timed(call, redraw, machine(device), plan, prepare), cores=cores)
+
+
+def device_timing(call: Call, *, device: str, threads: int, plan: Schedule = Schedule()) -> Timing:
+    """Device times of `call`, without autograd; a sample that the device began too early is a bad one.
+
+    Raises ValueError for a device that cannot be held back until all work is queued.
+    """
+    with thread_count(threads), torch.inference_mode():
+        return replace(timed(call, lambda: None, queued_machine(device), plan), clock=DEVICE_CLOCK)
 
 
 def timed(call: Call, redraw: Call, machine: Machine, plan: Schedule, prepare: Call = lambda: None) -> Timing:
@@ -189,7 +252,9 @@ def timed(call: Call, redraw: Call, machine: Machine, plan: Schedule, prepare: C
     """
     before = machine.load()
     machine.lap(call)  # loads libraries, compiles
-    warmup, steady = warmed_up(lambda: machine.lap(call).elapsed, plan.warmup_seconds)
+    warmup, steady = warmed_up(
+        lambda: machine.lap(call).elapsed, plan.warmup_seconds, clock=lambda: machine.conditions().clock
+    )
     start, layout, stopped, samples = machine.now(), 0, "", tuple[Sample, ...]()
     machine.trouble()
     while not stopped:
@@ -201,20 +266,34 @@ def timed(call: Call, redraw: Call, machine: Machine, plan: Schedule, prepare: C
     return Timing(judged(samples), 1 + warmup, steady, stopped, (before, machine.load()))
 
 
-def warmed_up(timed_call: Callable[[], float], seconds: float, window: int = 3) -> tuple[int, bool]:
+def warmed_up(
+    timed_call: Callable[[], float],
+    seconds: float,
+    window: int = 3,
+    clock: Callable[[], float | None] = lambda: None,
+) -> tuple[int, bool]:
     """Call until the median of the last `window` calls is at least 0.98 of the median of the `window` calls before.
 
+    The device's clock, read after each window, must not have moved by more than STEADY meanwhile, where it is reported.
     At least two windows of calls, then until `seconds` have passed at most. Returns the number of calls, and whether
     the last two windows were steady.
     """
     times: list[float] = []
+    clocks: list[float | None] = []
     while True:
         times += [timed_call() for _ in range(window)]
+        clocks.append(clock())
         if len(times) < 2 * window:
             continue
         earlier, later = (statistics.median(t) for t in (times[-2 * window : -window], times[-window:]))
-        if later >= 0.98 * earlier or sum(times) >= seconds:
-            return len(times), later >= 0.98 * earlier
+        steady = later >= 0.98 * earlier and not moved_apart([mhz for mhz in clocks[-2:] if mhz is not None])
+        if steady or sum(times) >= seconds:
+            return len(times), steady
+
+
+def moved_apart(clocks: Sequence[float]) -> bool:
+    """Whether readings of a clock differ by more than STEADY of the highest."""
+    return bool(clocks) and max(clocks) - min(clocks) > STEADY * max(clocks)
 
 
 def _round(call: Call, prepare: Call, machine: Machine, plan: Schedule, layout: int) -> tuple[Sample, ...]:
@@ -224,8 +303,8 @@ def _round(call: Call, prepare: Call, machine: Machine, plan: Schedule, layout: 
     while not samples or (len(samples) < plan.calls and sum(s.elapsed for s in samples) < plan.round_seconds):
         prepare()
         samples.append(_sample(call, machine, layout))
-    trouble = machine.trouble()
-    return tuple(replace(sample, trouble=trouble) for sample in samples)
+    trouble, conditions = machine.trouble(), machine.conditions()
+    return tuple(replace(s, trouble=trouble or s.trouble, conditions=conditions) for s in samples)
 
 
 def _sample(call: Call, machine: Machine, layout: int) -> Sample:
@@ -233,7 +312,9 @@ def _sample(call: Call, machine: Machine, layout: int) -> Sample:
     time_of_call = machine.lap(call)
     after = machine.waited()
     lost = None if waited is None or after is None else after - waited
-    return Sample(max(time_of_call.elapsed, 1e-9), time_of_call.cpu, layout, machine.switches() - switches, waited=lost)
+    switched = machine.switches() - switches
+    elapsed = max(time_of_call.elapsed, 1e-9)
+    return Sample(elapsed, time_of_call.cpu, layout, switched, time_of_call.trouble, waited=lost)
 
 
 def judged(samples: Sequence[Sample]) -> tuple[Sample, ...]:
@@ -276,17 +357,30 @@ def times_of(samples: Sequence[Sample]) -> tuple[tuple[int, float], ...]:
 
     Samples that were taken while the device itself was in trouble are never used.
     """
-    chosen = [s for s in samples if not s.trouble]
-    if not enough(samples):
-        usual = _usual(samples)
-        usable = [s for s in samples if s.trouble in ("", LOST)]
-        chosen = sorted(usable, key=lambda s: lost(s, usual))[: _least(samples)]
-    return tuple((s.layout, s.elapsed) for s in chosen)
+    return tuple((s.layout, s.elapsed) for s in used(samples))
+
+
+def times_at_one_clock(samples: Sequence[Sample]) -> tuple[tuple[int, float], ...]:
+    """As `times_of`, of a device whose clock did not move. Where it moved, what the cycles of each sample take at the
+    median clock; a sample whose clock is not known keeps its time."""
+    chosen = used(samples)
+    clocks = [s.conditions.clock for s in chosen if s.conditions.clock]
+    usual = median(clocks) if moved_apart(clocks) else None
+    return tuple((s.layout, s.elapsed * (s.conditions.clock or usual) / usual if usual else s.elapsed) for s in chosen)
+
+
+def used(samples: Sequence[Sample]) -> list[Sample]:
+    """The samples whose times are used; see `times_of`."""
+    if enough(samples):
+        return [s for s in samples if not s.trouble]
+    usual = _usual(samples)
+    usable = [s for s in samples if s.trouble in ("", LOST)]
+    return sorted(usable, key=lambda s: lost(s, usual))[: _least(samples)]
 
 
 def why_stop(samples: Sequence[Sample], seconds: float, plan: Schedule) -> str:
     """The reason to stop the timing now; empty where there is none."""
-    medians = layout_medians(times_of(samples))
+    medians = layout_medians(times_at_one_clock(samples))
     interval = median_interval(medians) if len(medians) >= plan.layouts else None
     if interval and interval[1] - interval[0] <= plan.tolerance * median(medians):
         return f"interval within {plan.tolerance:.1%}"
@@ -321,7 +415,7 @@ def explained(timing: Timing) -> dict[str, Any]:
     ms = [1e3 * seconds for seconds in timing.seconds]
     interval = timing.interval
     return {
-        "clock": CLOCK,
+        "clock": timing.clock,
         "disturbed": timing.disturbed,
         "percentiles_ms": {f"p{p}": quantile(ms, p / 100) for p in PERCENTILES} if ms else {},
         "interval_ms": [1e3 * end for end in interval] if interval else None,
@@ -335,4 +429,28 @@ def explained(timing: Timing) -> dict[str, Any]:
         "layouts": len(timing.layouts),
         "load": list(timing.load),
         "cores": list(timing.cores),
+        **conditions_of(timing),
+    }
+
+
+def conditions_of(timing: Timing) -> dict[str, Any]:
+    """Clock in MHz and power in watts of the device over the samples, and whether its clock moved; then the median and
+    the interval in millions of cycles too. Empty where the device does not report its clock."""
+    if not timing.clocks:
+        return {}
+    watts = [s.conditions.watts for s in timing.samples if s.conditions.watts is not None]
+    mhz = median(timing.clocks)
+    return {
+        "clock_mhz": {"low": min(timing.clocks), "median": mhz, "high": max(timing.clocks)},
+        "watts": {"median": median(watts), "high": max(watts)} if watts else None,
+        "clock_moved": timing.clock_moved,
+        **(_in_cycles(timing, mhz) if timing.clock_moved and timing.seconds else {}),
+    }
+
+
+def _in_cycles(timing: Timing, mhz: float) -> dict[str, Any]:
+    interval = median_interval(layout_medians(times_at_one_clock(timing.samples)))
+    return {
+        "megacycles": mhz * median(timing.at_one_clock),
+        "megacycles_interval": [mhz * end for end in interval] if interval else None,
     }

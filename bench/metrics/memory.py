@@ -14,22 +14,22 @@ from typing import Any
 
 import torch
 
+from bench.hardware.accelerator import Accelerator, accelerator
 from bench.hardware.free_memory import free_bytes
 from bench.hardware.stopwatch import thread_count
 from bench.hardware.subject import Subject
 from bench.metrics.latency import tensors_of
 from bench.registry import metric
+from bench.registry.errors import DoesNotApplyError
 from bench.results.measurement import Reading
 from bench.structure import lifetimes
+from bench.structure.allocation import EXACT, Allocator, cuda_allocator
 from bench.structure.tape import StructureError
 
 REPEATS = 3
 MIB = 2**20
-GRANULARITY = {"cuda": 512}
-"""Bytes that the allocator of a device rounds sizes up to, if known."""
-
-
-LEFT_OUT = "workspace of kernels: columns of im2col, reordered copies, cuDNN's workspace"
+LEFT_OUT = "workspace of kernels: columns of im2col, reordered copies"
+LEFT_OUT_ON_CUDA = "workspace of kernels other than cuDNN's copies in channels last; what cuBLAS keeps for each stream"
 
 
 @metric(unit="MiB", better="lower", kind="speed", bounds=(0, None))
@@ -37,16 +37,17 @@ def memory(subject: Subject) -> Reading:
     """Peak memory of inference on one batch: weights, buffers and input, plus the most that a forward pass adds.
 
     The added part (activations, workspaces, the output) is measured after one pass that loads the libraries: on CUDA
-    by the allocator's peak, on a CPU by the peak of the process's resident memory, preferably in a new process.
-    Detail: the two parts in MiB, the method, and the estimate by kind of `structure.lifetimes`, which does not run
-    the network (`estimate_mib`, or the reason why there is none); the memory that is free (`free_mib`), what an image
-    adds, and the largest batch for which it suffices (`largest_batch`), if memory grows in proportion to the batch.
+    and XPU by the allocator's peak, on a CPU by the peak of the process's resident memory, preferably in a new process.
+    It does not apply to a device that counts neither. Detail: the two parts in MiB, the method, and the estimate by
+    kind of `structure.lifetimes`, which does not run the network (`estimate_mib`, or the reason why there is none); the
+    memory that is free (`free_mib`), what an image adds, and the largest batch for which it suffices
+    (`largest_batch`), if memory grows in proportion to the batch.
     """
     forward = subject.forward
     with thread_count(subject.threads), torch.inference_mode():
         forward()
         growth, method = added(forward, subject.device)
-    estimate = estimated(lambda: lifetimes.inference(subject.tape, granularity(subject.device)))
+    estimate = estimated(lambda: lifetimes.inference(subject.tape, allocator(subject)), subject.device)
     activations = estimate.get("estimate_mib", {}).get("activations", 0)
     room = fitting(free_bytes(subject.device), max(*growth, int(activations * MIB)), subject.batch)
     return peak_reading(bytes_of(tensors_of(subject)), growth, {"method": method, **estimate, **room})
@@ -76,37 +77,51 @@ def bytes_of(tensors: list[torch.Tensor]) -> int:
     return sum(t.numel() * t.element_size() for t in tensors)
 
 
-def granularity(device: str) -> int:
-    """Bytes that the device's allocator rounds sizes up to; 1 if unknown."""
-    return GRANULARITY.get(torch.device(device).type, 1)
+def allocator(subject: Subject) -> Allocator:
+    """What the subject's device adds to the sizes of tensors; nothing where that is not known.
+
+    On CUDA the kernels of tensor cores (TF32 where the numeric policy allows it, and half precision) compute in
+    channels last, so that tensors in another layout are copied.
+    """
+    if torch.device(subject.device).type != "cuda":
+        return EXACT
+    tensor_cores = subject.dtype in ("float16", "bfloat16") or torch.backends.cudnn.allow_tf32
+    return cuda_allocator(reorders=tensor_cores and subject.layout == "contiguous")
 
 
-def estimated(estimate: Callable[[], lifetimes.Memory]) -> dict[str, Any]:
+def estimated(estimate: Callable[[], lifetimes.Memory], device: str) -> dict[str, Any]:
     """An estimate by kind and its peak in MiB, or the reason why there is none, as part of a detail."""
     try:
         memory = estimate()
     except StructureError as error:
         return {"estimate_error": str(error)}
     return {
-        "estimate_leaves_out": LEFT_OUT,
+        "estimate_leaves_out": LEFT_OUT_ON_CUDA if torch.device(device).type == "cuda" else LEFT_OUT,
         "estimate_mib": {k: v / MIB for k, v in (dataclasses.asdict(memory) | {"peak": memory.peak}).items()},
     }
 
 
 def added(call: Callable[[], object], device: str) -> tuple[list[int], str]:
     """The most bytes that each of some runs of `call` added to those in use before, and the method."""
-    return _cuda_growth(call, device) if torch.device(device).type == "cuda" else _cpu_growth(call)
+    target = accelerator(device)
+    if target.kind == "cpu":
+        return _cpu_growth(call)
+    if target.memory is None:
+        raise DoesNotApplyError(f"the peak of memory of a device of kind '{target.kind}' is not counted")
+    return allocator_growth(call, target), f"peak of the {target.kind.upper()} caching allocator"
 
 
-def _cuda_growth(call: Callable[[], object], device: str) -> tuple[list[int], str]:
+def allocator_growth(call: Callable[[], object], target: Accelerator) -> list[int]:
+    """Bytes by which the allocator's peak during each of some runs exceeds what was in use before."""
+    assert target.memory is not None
     growth = []
     for _ in range(REPEATS):
-        torch.cuda.synchronize(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
+        target.synchronize()
+        target.memory.reset()
+        before = target.memory.allocated()
         call()
-        growth.append(torch.cuda.max_memory_allocated(device) - before)
-    return growth, "peak of the CUDA caching allocator"
+        growth.append(target.memory.peak() - before)
+    return growth
 
 
 def _cpu_growth(call: Callable[[], object]) -> tuple[list[int], str]:

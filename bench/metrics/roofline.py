@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from bench.hardware.affinity import pinned
+from bench.hardware.affinity import pinned_for
 from bench.hardware.ceilings import CONVOLUTION, Ceilings, allowed, measured
 from bench.hardware.subject import Subject
 from bench.hardware.timing import Timing, explained
@@ -33,7 +33,7 @@ def roofline(subject: Subject) -> Reading:
     compute-bound fraction of the least time, and the detail of the timing as in `latency`. Where the fraction is above
     1, `above_one` names what computes or moves less than is counted (Winograd, fusion), or says that it is a fault.
     """
-    with pinned(subject.threads):
+    with pinned_for(subject.device, subject.threads):
         ceilings = measured(subject.device, subject.dtype, subject.threads)
         timing = forward_timing(subject)
     works = traffic(subject.tape)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.hardware.stopwatch import thread_count
 from bench.hardware.subject import Subject
-from bench.metrics.memory import added, bytes_of, estimated, granularity, peak_reading
+from bench.metrics.memory import added, allocator, bytes_of, estimated, peak_reading
 from bench.metrics.train_step_latency import Step
 from bench.registry import metric
 from bench.results.measurement import Reading
@@ -23,12 +23,12 @@ def train_memory(subject: Subject) -> Reading:
         raise ValueError("graph: a training step cannot be replayed from a CUDA graph here; leave 'graph' out")
     step = Step.of(subject)
     with thread_count(subject.threads):
-        step()
+        _whole(step)  # the optimizer has its state, and no gradient is there, before the first sample
         fixed = bytes_of(step.tensors())
         growth, method = added(lambda: _whole(step), subject.device)
     shape = (subject.batch, *subject.shape)
     estimate = estimated(
-        lambda: lifetimes.training(step.model, shape, optimizer="adamw", granularity=granularity(subject.device))
+        lambda: lifetimes.training(step.model, shape, optimizer="adamw", allocator=allocator(subject)), subject.device
     )
     return peak_reading(fixed, growth, {"method": method, **estimate})
 

@@ -67,7 +67,8 @@ class Step:
         weights = [p for p in model.parameters() if p.requires_grad]
         if not weights:
             raise ValueError("the network has no weights to train")
-        optimizer = torch.optim.AdamW(weights, lr=0.0, weight_decay=0.0)
+        fused = all(p.is_floating_point() for p in weights)  # as in training; complex weights have no such kernel
+        optimizer = torch.optim.AdamW(weights, lr=0.0, weight_decay=0.0, fused=fused)
         return cls(model, torch.compile(model) if subject.compile else model, subject.inputs, optimizer)
 
     def __call__(self) -> None:

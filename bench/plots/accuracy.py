@@ -10,12 +10,10 @@ from bench.analysis.summary import Aggregate, Column, Summary, summarise
 from bench.display.figure import (
     BASELINE,
     INK,
-    beside,
+    Rows,
     in_order,
-    keep_width,
-    new,
     palette,
-    rows_height,
+    rows_figure,
     seaborn,
     variant_rows,
 )
@@ -39,17 +37,15 @@ def accuracy(results: Results) -> Iterator[tuple[str, Figure]]:
     column = summary.main()
     if column is None or len(summary.measured(column.metric)) < 2:
         return
-    figure, (axes,) = new(8.2, rows_height(results), _caption(summary, column))
+    rows = variant_rows(results, {each.variant: _words(summary, each) for each in summary.of(column.metric)})
+    figure, axes = rows_figure(rows, _caption(summary, column))
     _scores(axes, summary, column)
-    rows = variant_rows(axes, results)
-    for aggregate in summary.of(column.metric):
-        beside(axes, rows[aggregate.variant], _words(summary, aggregate), alpha=0.7 if aggregate.value is None else 1.0)
     bounded = _optimum(axes, summary, column, rows)
-    _baseline(axes, summary, column)
-    axes.set_xlabel(axis_label(summary, column))
+    _baseline(axes, summary, column, rows)
     axes.margins(x=0.06)
+    rows.label(axes)
+    axes.set_xlabel(axis_label(summary, column))
     _legend(figure, _several(summary, column), bounded)
-    keep_width(figure)
     yield "accuracy", figure
 
 
@@ -60,7 +56,7 @@ def _several(summary: Summary, column: Column) -> bool:
 def _caption(summary: Summary, column: Column) -> str:
     content = "every seed, their mean and sample standard deviation" if _several(summary, column) else "one seed"
     inferred = any(delta.interval for (_, metric), delta in summary.deltas.items() if metric == column.metric)
-    change = "; at the right the difference from the baseline, with the confidence interval of its verdict" * inferred
+    change = "; below its name the difference from the baseline, with the confidence interval of its verdict" * inferred
     return f"{display_name(summary.results, column.metric)} of each variant: {content}{change}"
 
 
@@ -83,7 +79,7 @@ def _scores(axes: Axes, summary: Summary, column: Column) -> None:
             before = len(axes.collections)
             sns.stripplot(frame, x="value", **who, jitter=False, marker="|", size=5, linewidth=1.6, ax=axes)
             for ticks in axes.collections[before:]:
-                ticks.set_offsets(np.asarray(ticks.get_offsets()) + (0, 0.28))  # below the mean, not on it
+                ticks.set_offsets(np.asarray(ticks.get_offsets()) + (0, 0.1))  # below the mean, not on it
 
 
 def _words(summary: Summary, aggregate: Aggregate) -> str:
@@ -103,19 +99,25 @@ def _number(aggregate: Aggregate, style: Style) -> str:
     return number_text(aggregate, style) + seeds
 
 
-def _baseline(axes: Axes, summary: Summary, column: Column) -> None:
+def _baseline(axes: Axes, summary: Summary, column: Column, rows: Rows) -> None:
     aggregate = summary.aggregates.get((summary.results.baseline, column.metric))
     if aggregate is not None and aggregate.value is not None:
         place = scaled_value(summary, column, aggregate.value)
-        axes.axvline(place, color=BASELINE, linestyle="--", linewidth=1.2, zorder=0)
+        rows.line(axes, place, color=BASELINE, linestyle="--", linewidth=1.2, zorder=0)
 
 
-def _optimum(axes: Axes, summary: Summary, column: Column, rows: dict[str, int]) -> bool:
+def _optimum(axes: Axes, summary: Summary, column: Column, rows: Rows) -> bool:
     """Draw the best possible score of each variant where it is known; whether it is for any."""
-    bounds = {variant: best for variant in rows if (best := bound(summary, variant, column.metric)) is not None}
+    bounds = {
+        variant: best
+        for variant in in_order(summary.results)
+        if (best := bound(summary, variant, column.metric)) is not None
+    }
     for variant, best in bounds.items():
         place = scaled_value(summary, column, best.value)
-        axes.plot([place] * 2, [rows[variant] - 0.42, rows[variant] + 0.42], color=INK, linewidth=1.4, linestyle=":")
+        row = in_order(summary.results).index(variant)
+        ends = [row + sign * rows.half for sign in (-1, 1)]
+        axes.plot([place] * 2, ends, color=INK, linewidth=1.4, linestyle=":")
     return bool(bounds)
 
 

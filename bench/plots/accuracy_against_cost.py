@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis.front import LEAST_SPAN, Front, fronts, is_cost, spans
 from bench.analysis.summary import Aggregate, Column, Summary, summarise
-from bench.display.figure import BASELINE, COLOURS, INK, log_ticks, new, styles
+from bench.display.figure import BASELINE, COLOURS, INK, log_ticks, stacked, styles
 from bench.display.legend import variant_legend
 from bench.display.metric_names import axis_label, display_name
 from bench.display.numbers import coverage_text
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PANEL = 3.0
-"""Inches of a panel's width and height."""
+PANEL = 2.6
+"""Inches of a panel's height."""
 
 
 @plot(order=20, most=None)
@@ -37,12 +36,10 @@ def accuracy_against_cost(results: Results) -> Iterator[tuple[str, Figure]]:
     if not shown:
         return
     same = [column for column in summary.columns if is_cost(summary, column) and not spans(summary, column)]
-    columns = 2 if len(shown) == 4 else min(3, len(shown))
-    lines = math.ceil(len(shown) / columns)
-    figure, panels = new(max(6.0, PANEL * columns), PANEL * lines, _caption(summary, shown, same), lines, columns)
-    for axes, front in zip(panels, shown, strict=False):
-        _panel(axes, summary, front)
-    _share_scores(panels, len(shown), columns, axis_label(summary, shown[0].score))
+    figure, panels = stacked(len(shown), PANEL, _caption(summary, shown, same))
+    for axes, front in zip(panels, shown, strict=True):
+        panel(axes, summary, front)
+        axes.set_ylabel(axis_label(summary, front.score))
     variants = {variant for front in shown for variant in front.standings}
     if len(variants) <= READABLE:
         variant_legend(figure, results, [*variants], score_notes(summary, [shown[0].score.metric]))
@@ -52,18 +49,6 @@ def accuracy_against_cost(results: Results) -> Iterator[tuple[str, Figure]]:
 def _costs(summary: Summary, front: Front) -> list[float]:
     (cost,) = front.costs
     return [summary.aggregates[variant, cost.metric].value or 0.0 for variant in front.standings]
-
-
-def _share_scores(panels: Sequence[Axes], count: int, columns: int, label: str) -> None:
-    """One scale of scores for all panels, labelled at the left; panels beyond `count` are removed."""
-    for i, axes in enumerate(panels):
-        if i >= count:
-            axes.remove()
-            continue
-        if i:
-            axes.sharey(panels[0])
-        axes.set_ylabel(label if i % columns == 0 else "")
-        axes.tick_params(labelleft=i % columns == 0)
 
 
 def _caption(summary: Summary, shown: Sequence[Front], same: Sequence[Column]) -> str:
@@ -90,7 +75,7 @@ def _same(summary: Summary, columns: Sequence[Column]) -> str:
     )
 
 
-def _panel(axes: Axes, summary: Summary, front: Front) -> None:
+def panel(axes: Axes, summary: Summary, front: Front) -> None:
     """A marker for each variant that has the score and the cost."""
     (cost,) = front.costs
     values = _costs(summary, front)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bench.analysis.bounds import bound, by_field, chance, optimum
 from bench.analysis.summary import Column, Summary, summarise
 from bench.display.examples import with_receptive_fields
-from bench.display.figure import BASELINE, INK, in_order, names, new, styles
+from bench.display.figure import BASELINE, INK, in_order, names, stacked, styles
 from bench.display.legend import legend_below
 from bench.display.metric_names import axis_label, display_name
 from bench.display.receptive_fields import ReceptiveFieldAxis, sides_of
@@ -47,14 +47,13 @@ def accuracy_against_receptive_field(results: Results) -> Iterator[tuple[str, Fi
     shown = [name for name in LABELS if sides.get(name)]
     if main is None or len({*sides[THEORETICAL].values()}) < 2:
         return
-    figure, panels = new(4.4 * len(shown) + 1.6, 3.8, _caption(results, main), 1, len(shown))
+    figure, panels = stacked(len(shown), 2.8, _caption(results, main))
     for axes, name in zip(panels, shown, strict=True):
         axes.sharey(panels[0]) if axes is not panels[0] else None
         _panel(axes, summary, main, ReceptiveFieldAxis(sides[name]))
         _reference(axes, summary, main, ReceptiveFieldAxis(sides[name]), name == THEORETICAL)
         axes.set_xlabel(LABELS[name])
-        axes.set_ylabel(axis_label(summary, main) if axes is panels[0] else "")
-        axes.tick_params(labelleft=axes is panels[0])
+        axes.set_ylabel(axis_label(summary, main))
     if any(axes.patches or _styles(axes) & {look["linestyle"] for look in LINES.values()} for axes in panels):
         figure.set_label(f"{figure.get_label()}; lines and band: what the dataset allows, known before any training")
     _legend(figure, panels, summary, main, [*sides[THEORETICAL]])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bench.analysis.summary import Summary, summarise
 from bench.display.examples import with_receptive_fields
-from bench.display.figure import INK, new, styles
+from bench.display.figure import INK, stacked, styles
 from bench.display.legend import variant_legend
 from bench.display.metric_names import display_name
 from bench.display.receptive_fields import ReceptiveFieldAxis, sides_of
@@ -39,12 +39,12 @@ def ambiguity(results: Results) -> Iterator[tuple[str, Figure]]:
         f"{name} of joints with a left and a right one, and of the others, against the receptive field; a marker "
         f"per variant (mean, bars: sd over seeds){optimum if _bests(results) else ''}"
     )
-    figure, panels = new(8.2, 3.6, caption, 1, len(PANELS))
+    figure, panels = stacked(len(PANELS), 2.6, caption)
     for axes, (metric, title) in zip(panels, PANELS.items(), strict=True):
         _panel(axes, summary, metric, ReceptiveFieldAxis(sides))
         axes.set_title(title)
         axes.set_ylim(-0.03, 1.03)
-        axes.set_ylabel(name if axes is panels[0] else "")
+        axes.set_ylabel(name)
         axes.set_xlabel("receptive field (px, side)")
     variant_legend(figure, results, [*sides], score_notes(summary, [*PANELS]))
     yield "ambiguity", figure

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bench.display.curves import BLOCKS, curve_frame
-from bench.display.figure import BASELINE, dashes, new, palette, seaborn
+from bench.display.figure import BASELINE, WIDTH, dashes, new, palette, seaborn
 from bench.display.legend import line_legend
 from bench.display.seeds import evaluation_notes
 from bench.registry import plot
@@ -37,7 +37,7 @@ def bits_curves(results: Results) -> Iterator[tuple[str, Figure]]:
     caption = (
         f"Bits per dimension of training batches over steps, a line per seed, averaged over {BLOCKS} blocks of steps"
     )
-    figure, (axes,) = new(8.2, 3.4, caption)
+    figure, (axes,) = new(WIDTH, 2.8, caption)
     _lines(axes, results, frame)
     late = frame[frame.groupby(["variant", "seed"])["step"].rank(pct=True) > 0.1]
     axes.set_ylim(top=late["value"].max() * HEADROOM)

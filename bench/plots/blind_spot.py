@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bench.analysis.summary import Summary, summarise
 from bench.display.examples import with_metric
-from bench.display.figure import COLOURS, INK, in_order, new, titles
+from bench.display.figure import COLOURS, INK, SMALLEST, WIDTH, in_order, new, titles
 from bench.display.legend import legend_below
 from bench.registry import plot
 from bench.results.results import Results
@@ -20,8 +20,8 @@ METRIC = "blind_spot"
 LOOKS = {"+": COLOURS[0], "o": COLOURS[1], "x": INK}
 """Colours of the marks in the metric's `map`."""
 WORDS = {"+": "in the receptive field", "o": "blind spot", "x": "the pixel that is predicted"}
-COLUMNS = 3
-HIGHEST = 3.0
+COLUMNS = 2
+HIGHEST = 2.0
 """Inches of the tallest picture."""
 Maps = Mapping[str, Sequence[str]]
 """Variant -> lines of marks, one for each row of pixels."""
@@ -34,17 +34,17 @@ def blind_spot(results: Results) -> Iterator[tuple[str, Figure]]:
     maps = _maps(summary)
     if not maps:
         return
-    columns, texts = min(COLUMNS, len(maps)), titles(results)
-    rows, width = -(-len(maps) // columns), 8.2 / columns
+    columns, texts = min(COLUMNS, len(maps)), titles(results, 22)
+    rows, width = -(-len(maps) // columns), WIDTH / columns
     tallest = max(len(lines) / len(lines[0]) for lines in maps.values())
     caption = "Earlier pixels that the prediction of one pixel depends on, and those that it does not, by network"
-    figure, grid = new(8.2, rows * (min(HIGHEST, width * tallest) + 0.75) + 0.1, caption, rows, columns)
+    figure, grid = new(WIDTH, rows * (min(HIGHEST, width * tallest) + 0.75) + 0.1, caption, rows, columns)
     figure.set_layout_engine("compressed")  # pictures keep their aspect
     for axes, (variant, lines) in zip(grid, maps.items()):
         _panel(axes, lines)
         axes.set_title(texts[variant])
         fraction = summary.aggregates[variant, METRIC].value
-        axes.set_xlabel("" if fraction is None else f"blind spot {100 * fraction:.1f} %", fontsize=9)
+        axes.set_xlabel("" if fraction is None else f"blind spot {100 * fraction:.1f} %")
     for axes in grid[len(maps) :]:
         axes.set_axis_off()
     _legend(figure, maps)
@@ -69,7 +69,7 @@ def _panel(axes: Axes, lines: Sequence[str]) -> None:
     axes.imshow(picture, interpolation="none", extent=extent)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
-    axes.tick_params(length=0, labelsize=8)
+    axes.tick_params(length=0, labelsize=SMALLEST)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True))
 

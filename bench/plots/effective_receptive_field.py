@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis.summary import summarise
-from bench.display.figure import COLOURS, in_order, labels, new
+from bench.display.figure import COLOURS, LINE, WIDTH, in_order, new, titles
 from bench.display.legend import legend_below
-from bench.display.pictures import bare, row_label
+from bench.display.pictures import bare, row_name
 from bench.registry import plot
 from bench.results.results import Results
 
@@ -20,8 +20,8 @@ METRIC = "effective_receptive_field"
 INITIAL, TRAINED = "at initialisation", "after training"
 BOX: dict[str, Any] = {"edgecolor": COLOURS[5], "linewidth": 1.6, "linestyle": "--", "fill": False, "clip_on": False}
 DISC: dict[str, Any] = {"edgecolor": COLOURS[1], "linewidth": 1.6, "fill": False}
-WIDTH, HIGHEST = 2.3, 2.6
-"""Inches of a picture: its width, and its greatest height."""
+HIGHEST = 1.8
+"""Inches of the greatest height of a picture."""
 Facts = Mapping[str, Any]
 """`map` (rows of cells), `cell` (px), `shape` (px), `centre` (y, x), `radius` (px) and `box` of one network."""
 
@@ -40,16 +40,19 @@ def effective_receptive_field(results: Results) -> Iterator[tuple[str, Figure]]:
         "(black is 0, white is 1); disc: 95 % of the squared gradient; box: the theoretical receptive field within the "
         "image"
     )
-    high = min(WIDTH * tallest, HIGHEST) + 0.45
-    figure, grid = new(8.2, high * len(shown) + 0.3, caption, len(shown), len(stages))
+    columns = 2
+    panels = [(variant, stage) for variant in shown for stage in stages]
+    lines = -(-len(panels) // columns)
+    texts = titles(results, 22)
+    written = len(stages) + max(text.count("\n") + 1 for text in texts.values())
+    high = min(WIDTH / columns * tallest, HIGHEST) + 0.25 + LINE * written
+    figure, grid = new(WIDTH, high * lines + 0.3, caption, lines, columns)
     figure.set_layout_engine("compressed")  # pictures keep their aspect
-    texts = labels(results, 24)
-    for row, variant in enumerate(shown):
-        line = grid[row * len(stages) : (row + 1) * len(stages)]
-        for axes, (stage, fields) in zip(line, stages.items(), strict=True):
-            _panel(axes, fields.get(variant))
-            axes.set_title(stage if row == 0 else "")
-        row_label(line[0], texts[variant])
+    for axes, (variant, stage) in zip(grid, panels, strict=False):
+        _panel(axes, stages[stage].get(variant), stage if len(stages) > 1 else "")
+        row_name(axes, texts[variant])
+    for axes in grid[len(panels) :]:
+        axes.remove()
     _legend(figure)
     yield METRIC, figure
 
@@ -74,14 +77,14 @@ def _drawable(facts: Facts) -> bool:
     return "map" in facts and len(facts["shape"]) == 2
 
 
-def _panel(axes: Axes, facts: Facts | None) -> None:
+def _panel(axes: Axes, facts: Facts | None, stage: str) -> None:
     bare(axes)
     if facts is None:
-        axes.set_xlabel("not measured", fontsize=9)
+        axes.set_xlabel(f"{stage}\nnot measured".strip())
         return
     _picture(axes, facts)
     _outlines(axes, facts)
-    axes.set_xlabel(f"95 % within {facts['radius']:.1f} px", fontsize=9)
+    axes.set_xlabel(f"{stage}\n95 % within {facts['radius']:.1f} px".strip())
 
 
 def _picture(axes: Axes, facts: Facts) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bench.analysis.bounds import Bound, bound
 from bench.analysis.summary import Aggregate, Column, Summary, summarise
-from bench.display.figure import INK, beside, in_order, keep_width, new, palette, rows_height, seaborn, variant_rows
+from bench.display.figure import INK, in_order, palette, rows_figure, seaborn, variant_rows
 from bench.display.legend import legend_below
 from bench.display.metric_names import display_name
 from bench.display.numbers import fixed, style_of
@@ -34,17 +34,15 @@ def fraction_of_optimum(results: Results) -> Iterator[tuple[str, Figure]]:
         return
     name = display_name(results, column.metric)
     caption = f"{name} as a fraction of the best possible score of each variant; bar: mean, tick: a seed"
-    figure, (axes,) = new(8.2, rows_height(results), caption)
+    aggregates = {each.variant: each for each in summary.measured(column.metric) if each.variant in bounds}
+    rows = variant_rows(results, {v: _words(summary, aggregates[v], bounds[v]) for v in aggregates})
+    figure, axes = rows_figure(rows, caption)
     _bars(axes, results, _frame(summary, column, bounds))
-    rows = variant_rows(axes, results)
-    for aggregate in summary.measured(column.metric):
-        if aggregate.variant in bounds:
-            beside(axes, rows[aggregate.variant], _words(summary, aggregate, bounds[aggregate.variant]))
-    axes.axvline(100, color=INK, linewidth=1.4, linestyle=":")
+    rows.line(axes, 100, color=INK, linewidth=1.4, linestyle=":")
+    rows.label(axes)
     axes.set_xlim(0, max(102.0, axes.get_xlim()[1]))  # the length of a bar is read, so the axis begins at 0
     axes.set_xlabel(f"{name}, % of the best possible")
     _legend(figure)
-    keep_width(figure)
     yield "fraction_of_optimum", figure
 
 
@@ -70,7 +68,7 @@ def _bars(axes: Axes, results: Results, frame: pd.DataFrame) -> None:
     who = {"x": "percent", "y": "variant", "order": in_order(results), "ax": axes}
     hue = {"hue": "variant", "palette": palette(results), "legend": False}
     with seaborn() as sns:
-        sns.barplot(frame, **who, **hue, width=0.5, alpha=0.55, errorbar=None)
+        sns.barplot(frame, **who, **hue, width=0.2, alpha=0.55, errorbar=None)
         sns.stripplot(frame, **who, color=INK, jitter=False, marker="|", size=10, linewidth=1.4)
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from bench.display.figure import MARKERS, new, seaborn, titles
+from bench.display.figure import MARKERS, WIDTH, new, seaborn, titles
 from bench.display.legend import legend_below
-from bench.display.mosaic import WIDTH
 from bench.display.pictures import bare, first_evaluations
 from bench.registry import plot
 from bench.results.measurement import Evaluation
@@ -24,11 +23,11 @@ def latent_map(results: Results) -> Iterator[tuple[str, Figure]]:
     evaluations = {v: e for v, e in first_evaluations(results).items() if _latents(e) > 1}
     if not evaluations:
         return
-    columns = min(3, len(evaluations))
-    rows, texts = -(-len(evaluations) // columns), titles(results)
+    columns = min(2, len(evaluations))
+    rows, texts = -(-len(evaluations) // columns), titles(results, 16)
     caption = "Posterior means of images of the evaluation split on the two latents of the largest spread, by class"
-    height = WIDTH / max(columns, 2) * rows + 0.1
-    figure, grid = new(WIDTH if columns > 1 else WIDTH / 2, height, caption, rows, columns)
+    height = (WIDTH / columns + 0.2) * rows
+    figure, grid = new(WIDTH, height, caption, rows, columns)
     for axes in grid[len(evaluations) :]:
         bare(axes)
     for axes, (variant, evaluation) in zip(grid, evaluations.items(), strict=False):

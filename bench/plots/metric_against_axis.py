@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis.summary import Aggregate, Column, Summary, summarise
-from bench.display.figure import BASELINE, INK, log_ticks, new
+from bench.display.figure import BASELINE, INK, SMALLEST, log_ticks, stacked
 from bench.display.metric_names import axis_label, display_name
 from bench.display.names import axis_text
 from bench.display.seeds import error_bar, scaled_value, seeds_text
+from bench.display.shape import axis_number, shape_of
 from bench.registry import plot
 from bench.results.results import Results
 
@@ -28,10 +29,8 @@ FEWEST = 3
 MOST = 4
 """Curves that a panel can show."""
 DASHES = ("-", "--", ":", "-.")
-ACROSS = 3
-"""Panels side by side."""
-PANEL = 3.4
-"""Inches of a panel's width and height."""
+PANEL = 2.8
+"""Inches of a panel's height."""
 DECADES = 200
 """The largest ratio of values for which there is room for numbers between the powers of ten."""
 
@@ -49,29 +48,27 @@ class Panel:
 def metric_against_axis(results: Results) -> Iterator[tuple[str, Figure]]:
     """Metrics against each setting (learning rate, input size, number of images) with at least three numbers.
 
-    The main metric against each of them, and times and memory against settings of the workload. A curve joins variants
-    that differ on this axis alone; several are labelled with what they differ in. An input size is the square root of
-    its pixels. Nothing where no setting varies so.
+    The main metric against each of them, unless `answer` draws that, and times and memory against settings of the
+    workload. A curve joins variants that differ on this axis alone; several are labelled with what they differ in. An
+    input size is the square root of its pixels. Nothing where no setting varies so.
     """
     summary = summarise(results)
     panels = [*_panels(summary)]
     if not panels:
         return
-    columns = min(len(panels), ACROSS)
-    rows = math.ceil(len(panels) / columns)
-    figure, places = new(max(5.0, PANEL * columns), PANEL * rows, _caption(summary, panels), rows, columns)
-    for place in places[len(panels) :]:
-        place.remove()
-    for axes, panel in zip(places, panels, strict=False):
+    figure, places = stacked(len(panels), PANEL, _caption(summary, panels))
+    for axes, panel in zip(places, panels, strict=True):
         _draw(axes, summary, panel)
     yield "metric_against_axis", figure
 
 
 def _panels(summary: Summary) -> Iterator[Panel]:
     """The main metric first; costs where the axis is one of the workload."""
-    main, speeds = summary.main(), [c for c in summary.columns if c.kind == "speed" and summary.measured(c.metric)]
+    score = summary.main()
+    main = [score] if score and shape_of(summary, score) != "curve" else []
+    speeds = [c for c in summary.columns if c.kind == "speed" and summary.measured(c.metric)]
     for axis in summary.results.varied:
-        for column in [*([main] if main else []), *(speeds if axis.startswith("workload.") else [])]:
+        for column in [*main, *(speeds if axis.startswith("workload.") else [])]:
             if curves := _curves(summary, column, axis):
                 yield Panel(column, axis, curves)
 
@@ -99,19 +96,10 @@ def _label(others: Sequence[tuple[str, str]], own: Sequence[tuple[str, str]]) ->
 
 def _values(rows: Mapping[str, Mapping[str, str]], variants: Sequence[str], axis: str) -> Values:
     """The variants with their numbers, smallest first; nothing where one has no number."""
-    numbers = {variant: _number(rows[variant][axis]) for variant in variants}
+    numbers = {variant: axis_number(axis, rows[variant][axis]) for variant in variants}
     if any(math.isnan(number) for number in numbers.values()):
         return {}
     return dict(sorted(numbers.items(), key=lambda pair: pair[1]))
-
-
-def _number(text: str) -> float:
-    """`0.1` as 0.1, the shape `[3,64,64]` as 64; nan for what is no number."""
-    try:
-        parts = [float(part) for part in text.removeprefix("[").removesuffix("]").split(",")]
-    except ValueError:
-        return math.nan
-    return parts[0] if len(parts) == 1 else math.sqrt(math.prod(parts[1:]))
 
 
 def _draw(axes: Axes, summary: Summary, panel: Panel) -> None:
@@ -122,7 +110,9 @@ def _draw(axes: Axes, summary: Summary, panel: Panel) -> None:
             last = [*values][-1]
             score = scaled_value(summary, panel.column, summary.aggregates[last, panel.column.metric].value)
             text = label or "as the baseline"
-            axes.annotate(text, (values[last], score), (-4, 6), textcoords="offset points", ha="right", fontsize=7)
+            axes.annotate(
+                text, (values[last], score), (-4, 6), textcoords="offset points", ha="right", fontsize=SMALLEST
+            )
     points = {variant: value for values in panel.curves.values() for variant, value in values.items()}
     _scale(axes.xaxis, [*points.values()], axes.set_xscale)
     if panel.column.kind == "speed":
@@ -177,6 +167,7 @@ def _caption(summary: Summary, panels: Sequence[Panel]) -> str:
 
 
 def example(results: Results) -> Results:
-    """The results with a learning rate for each variant, the only axis."""
-    axes = {variant: {"train.lr": f"{2**i / 1000:g}"} for i, variant in enumerate(results.variants)}
-    return replace(results, axes=axes, varied=("train.lr",))
+    """The results with a learning rate for each variant, and two schedules."""
+    rows = [{"train.lr": f"{2**i / 1000:g}", "train.schedule": "cosine"} for i in range(4)]
+    rows += [{"train.lr": f"{2**i / 1000:g}", "train.schedule": "poly"} for i in range(len(results.variants))]
+    return replace(results, axes=dict(zip(results.variants, rows)), varied=("train.lr", "train.schedule"))

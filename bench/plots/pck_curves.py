@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bench.display.figure import COLOURS, DASHES, INK, dashes, new, palette, seaborn, titles
+from bench.display.figure import COLOURS, DASHES, INK, dashes, palette, seaborn, stacked, titles
 from bench.display.legend import legend_below, line_legend
 from bench.display.seeds import evaluation_notes
 from bench.registry import plot
@@ -36,11 +36,10 @@ def pck_curves(results: Results) -> Iterator[tuple[str, Figure]]:
         f"{' or '.join(frames)}; a line per variant (mean over the seeds, band: from the lowest to the highest); "
         "vertical line: the threshold of PCK@0.2 or PCKh@0.5"
     )
-    figure, panels = new(4.1 * len(frames) + 2, 3.4, caption, 1, len(frames))
+    figure, panels = stacked(len(frames), 2.7, caption)
     look = {"hue": "variant", "style": "variant", "palette": palette(results), "dashes": dashes(results)}
     for axes, (length, frame) in zip(panels, frames.items(), strict=True):
         _panel(axes, length, frame, look)
-    panels[0].set_ylabel("fraction of joints")
     variants = {variant for frame in frames.values() for variant in frame["variant"]}
     line_legend(figure, results, [*variants], evaluation_notes(results))
     yield "pck_curves", figure
@@ -74,7 +73,7 @@ def _panel(axes: Axes, length: str, frame: pd.DataFrame, look: Mapping[str, Any]
     axes.axvline(LENGTHS[length], color=INK, linewidth=1, alpha=0.4)
     axes.set_xlim(0, ALPHAS[-1])
     axes.set_ylim(0, 1)
-    axes.set_ylabel("")
+    axes.set_ylabel("fraction of joints")
     axes.set_xlabel(f"threshold (fraction of the {length})")
 
 
@@ -89,12 +88,11 @@ def _decodings(results: Results, length: str) -> Iterator[tuple[str, Figure]]:
     if not shown:
         return
     caption = "PCK against its threshold by decoding of the heatmap, a panel per variant, mean over the seeds"
-    figure, panels = new(3.4 * len(shown) + 0.8, 3.4, caption, 1, len(shown))
+    figure, panels = stacked(len(shown), 2.7, caption)
     texts, notes = titles(results), evaluation_notes(results)
     for axes, variant in zip(panels, shown, strict=True):
         _panel(axes, length, frame[frame["variant"] == variant], _decoding_look())
-        axes.set_title(f"{texts[variant]}\n({notes[variant]})" if variant in notes else texts[variant], fontsize=9)
-    panels[0].set_ylabel("fraction of joints")
+        axes.set_title(f"{texts[variant]}\n({notes[variant]})" if variant in notes else texts[variant])
     _legend(figure, [name for name in DECODING_NAMES if name in set(frame["decoding"])])
     yield "pck_by_decoding", figure
 

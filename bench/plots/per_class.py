@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis.summary import Aggregate, Column, Summary, summarise
-from bench.display.figure import INK, in_order, labels, new, rows_height, seaborn
+from bench.display.figure import INK, LINE, SMALLEST, WIDTH, in_order, new, seaborn, titles
 from bench.display.metric_names import display_name
 from bench.display.numbers import fixed
 from bench.display.seeds import score_notes
@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
 COLOUR_MAPS = {"higher": "vlag_r", "lower": "vlag", None: "PuOr"}
 """By what is better: blue is always better, red always worse; other colours where neither is."""
-ANNOTATED = 24
-"""Classes at most for numbers to fit into the squares."""
-LEVEL = 4
-"""Classes at most for their names to fit without turning them."""
+ANNOTATED = 5
+"""Variants at most for numbers to fit into the squares."""
+SQUARE = 0.26
+"""Inches of a square's height."""
+NAME = 20
+"""Characters of a line of a variant's name."""
 
 
 @plot(order=40)
@@ -36,7 +38,8 @@ def per_class(results: Results) -> Iterator[tuple[str, Figure]]:
     if column is None:
         return
     names = _classes(summary, column)
-    figure, (axes,) = new(max(7.0, 3.2 + 0.56 * len(names)), rows_height(results) + 0.3, _caption(summary, column))
+    lines = max(text.count("\n") + 1 for text in _column_names(summary, column).values())
+    figure, (axes,) = new(WIDTH, SQUARE * len(names) + 1.9 + LINE * lines, _caption(summary, column))
     _heat(axes, summary, column, names)
     yield "per_class", figure
 
@@ -72,38 +75,40 @@ def _heat(axes: Axes, summary: Summary, column: Column, names: Sequence[str]) ->
     frame = _differences(summary, column, names)
     limit = max((abs(v) for v in frame.to_numpy().ravel() if math.isfinite(v)), default=0) or 1.0
     numbers = frame.map(lambda v: fixed(v, 2, sign=True) if math.isfinite(v) else "")
-    annotation = {"annot": numbers, "fmt": "", "annot_kws": {"fontsize": 8}} if len(names) <= ANNOTATED else {}
-    bar = {"label": f"Δ {display_name(summary.results, column.metric)}", "shrink": 0.8, "aspect": 15, "pad": 0.02}
+    annotation = {"annot": numbers, "fmt": "", "annot_kws": {"fontsize": SMALLEST}}
+    annotation = annotation if frame.shape[1] <= ANNOTATED else {}
+    name = f"Δ {display_name(summary.results, column.metric)}"
+    bar = {"label": name, "orientation": "horizontal", "aspect": 30, "pad": 0.02}
     look = {"cmap": COLOUR_MAPS[column.better], "vmin": -limit, "vmax": limit, "cbar_kws": bar}
     with seaborn() as sns:
         sns.heatmap(frame, ax=axes, linewidths=1, linecolor="none", **look, **annotation)
     for bar_axes in axes.figure.axes[1:]:
         bar_axes.spines[:].set_visible(False)
-    _ticks(axes, turned=len(names) > LEVEL)
+    _ticks(axes)
 
 
 def _differences(summary: Summary, column: Column, names: Sequence[str]) -> pd.DataFrame:
-    """A row for each variant other than the baseline, a column for each class; NaN where no seed has both values."""
+    """A row for each class, a column for each variant but the baseline; NaN where no seed has both values."""
     import pandas as pd
 
     baseline = summary.aggregates[summary.results.baseline, column.metric]
-    texts = _row_names(summary, column)
+    texts = _column_names(summary, column)
     table = {texts[c.variant]: [_difference(c, baseline, name) for name in names] for c in _others(summary, column)}
-    return pd.DataFrame.from_dict(table, orient="index", columns=_heads(baseline, names))
+    return pd.DataFrame(table, index=_heads(baseline, names))
 
 
-def _row_names(summary: Summary, column: Column) -> Mapping[str, str]:
+def _column_names(summary: Summary, column: Column) -> Mapping[str, str]:
     """The variants' names, with the number of seeds where some have no score."""
     notes = score_notes(summary, [column.metric])
-    return {v: f"{text}\n({notes[v]})" if v in notes else text for v, text in labels(summary.results).items()}
+    return {v: f"{text}\n({notes[v]})" if v in notes else text for v, text in titles(summary.results, NAME).items()}
 
 
-def _ticks(axes: Axes, turned: bool) -> None:
+def _ticks(axes: Axes) -> None:
     axes.grid(visible=False)
     axes.tick_params(length=0, colors=INK)
     axes.tick_params(axis="y", rotation=0)
-    axes.tick_params(axis="x", rotation=45 if turned else 0, labelsize=9)
-    anchor: dict[str, Any] = {"horizontalalignment": "right", "rotation_mode": "anchor"} if turned else {}
+    axes.tick_params(axis="x", rotation=45)
+    anchor: dict[str, Any] = {"horizontalalignment": "right", "rotation_mode": "anchor"}
     for label in axes.get_xticklabels():
         label.set(**anchor)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.display.figure import labels
+from bench.display.figure import names
 from bench.display.legend import legend_below
 from bench.display.pictures import picture_rows, publishable, show_picture
 from bench.registry import plot
@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
     Image = np.ndarray[Any, Any]
 
-COUNT = 4
+COUNT = 3
+FINE = 4
+"""Pixels of a drawn picture for one of the image, in each direction: an outline is one of them wide."""
+Colour = tuple[int, int, int]
+OUTLINES: Mapping[str, Colour] = {
+    "magenta": (255, 0, 255), "yellow": (255, 255, 0), "white": (255, 255, 255), "black": (0, 0, 0), "red": (255, 0, 0),
+}  # fmt: skip
 VOID = (128, 128, 128)
 """Colour of pixels without a class: they are not scored, so predictions are not drawn there either."""
 
@@ -31,12 +37,13 @@ def predictions(results: Results) -> Iterator[tuple[str, Figure]]:
         return
     first = next(iter(evaluations.values()))
     samples = min(COUNT, len(first.samples["images"]))
-    texts, palette = labels(results), _palette(first)
+    texts, palette = names(results), _palette(first)
+    word, outline = contour_colour(palette[: len(first.names)])
     rows = {"image": [*first.samples["images"]], "ground truth": [palette[truth] for truth in first.samples["truths"]]}
-    rows |= {texts[variant]: _predicted(evaluation, palette) for variant, evaluation in evaluations.items()}
+    rows |= {texts[v]: _predicted(evaluation, palette, outline) for v, evaluation in evaluations.items()}
     caption = (
         "Images of the evaluation split, their ground truth, and the prediction of each variant (its first seed); "
-        "pixels without a class (void) are not scored, and grey in predictions too"
+        f"errors are outlined in {word}; pixels without a class (void) are not scored, and grey in predictions too"
     )
     figure, grid = picture_rows([*rows], samples, first.samples["truths"].shape[1:], caption)
     for line, pictures in zip(grid, rows.values(), strict=True):
@@ -46,13 +53,35 @@ def predictions(results: Results) -> Iterator[tuple[str, Figure]]:
     yield "predictions", figure
 
 
-def _predicted(evaluation: Evaluation, palette: Image) -> list[Image]:
-    """The predictions in colours, grey where the ground truth has no class."""
+def _predicted(evaluation: Evaluation, palette: Image, outline: Colour) -> list[Image]:
+    """The predictions in colours with their errors outlined, grey where the ground truth has no class."""
     import numpy as np
 
     truths, outputs = evaluation.samples["truths"], evaluation.samples["outputs"]
     void = truths >= len(evaluation.names)
-    return [*palette[np.where(void, truths, outputs)]]
+    colours = palette[np.where(void, truths, outputs)]
+    return [outlined(*pair, outline) for pair in zip(colours, (outputs != truths) & ~void, strict=True)]
+
+
+def outlined(picture: Image, errors: Image, outline: Colour) -> Image:
+    """The picture (H, W, 3), FINE times as fine, with the inner edge of `errors` (H, W) in a colour."""
+    import numpy as np
+
+    fine = picture.repeat(FINE, axis=0).repeat(FINE, axis=1)
+    mask = np.pad(errors.repeat(FINE, axis=0).repeat(FINE, axis=1), 1)
+    inner = mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
+    fine[mask[1:-1, 1:-1] & ~inner] = outline
+    return fine
+
+
+def contour_colour(palette: Image) -> tuple[str, Colour]:
+    """The name and the colour, of OUTLINES, that is farthest from all colours of the classes (C, 3) and of void."""
+    import numpy as np
+
+    used = np.vstack([palette, [VOID]]).astype(int)
+    nearest = {word: np.abs(used - colour).sum(axis=1).min() for word, colour in OUTLINES.items()}
+    word = max(OUTLINES, key=lambda each: nearest[each])
+    return word, OUTLINES[word]
 
 
 def _palette(evaluation: Evaluation) -> Image:

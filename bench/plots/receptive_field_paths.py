@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis.summary import Aggregate, summarise
-from bench.display.figure import COLOURS, MARKERS, beside, keep_width, new, rows_height, variant_rows
+from bench.display.figure import COLOURS, MARKERS, in_order, rows_figure, variant_rows
 from bench.display.legend import legend_below
 from bench.display.metric_names import axis_label
 from bench.registry import plot
@@ -32,16 +32,17 @@ def receptive_field_paths(results: Results) -> Iterator[tuple[str, Figure]]:
     if not _differ(sizes):
         return
     caption = "Receptive field of the whole network and of each named path, side in input px"
-    figure, (axes,) = new(8.2, rows_height(results), caption)
-    rows = variant_rows(axes, results)
-    for aggregate in summary.of(METRIC):
-        own = sizes.get(aggregate.variant, {})
-        _row(axes, rows[aggregate.variant], {p: own[p] for p in paths if p in own}, paths, aggregate.status)
+    ordered = {v: {path: own[path] for path in paths if path in own} for v, own in sizes.items()}
+    status = {each.variant: each.status for each in summary.of(METRIC)}
+    rows = variant_rows(results, {v: _words(ordered[v]) if v in ordered else text for v, text in status.items()})
+    figure, axes = rows_figure(rows, caption)
+    for variant, own in ordered.items():
+        _row(axes, in_order(results).index(variant), own, paths)
+    rows.label(axes)
     axes.set_xlabel(axis_label(summary, summary.column(METRIC)))
     axes.set_xlim(left=0)
     axes.margins(x=0.05)
     _legend(figure, axes, paths)
-    keep_width(figure)
     yield "receptive_field_paths", figure
 
 
@@ -68,16 +69,16 @@ def _order(path: str, sizes: Mapping[str, Sizes]) -> tuple[bool, float, str]:
     return path != WHOLE, -max(math.inf if size is None else size for size in own), path
 
 
-def _row(axes: Axes, row: int, sizes: Sizes, paths: Sequence[str], status: str) -> None:
-    if not sizes:
-        beside(axes, row, status, alpha=0.7)
-        return
+def _words(sizes: Sizes) -> str:
+    return " · ".join("global" if size is None else f"{size:g}" for size in sizes.values())
+
+
+def _row(axes: Axes, row: int, sizes: Sizes, paths: Sequence[str]) -> None:
     numbers = [size for size in sizes.values() if size is not None]
     axes.plot([min(numbers, default=0), max(numbers, default=0)], [row, row], color=COLOURS[0], alpha=0.3, zorder=1)
     for path, size in sizes.items():
         if size is not None:
             axes.plot(size, row, label=path, zorder=2, linestyle="none", **_look(paths.index(path)))
-    beside(axes, row, " · ".join("global" if size is None else f"{size:g}" for size in sizes.values()))
 
 
 def _look(i: int) -> dict[str, Any]:

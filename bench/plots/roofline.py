@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.analysis.summary import Summary, summarise
 from bench.display.examples import with_metric
-from bench.display.figure import INK, log_ticks, markers, new, palette, seaborn
+from bench.display.figure import INK, WIDTH, log_ticks, markers, new, palette, seaborn
 from bench.display.legend import variant_legend
 from bench.registry import plot
 from bench.results.results import Results
@@ -34,7 +34,7 @@ def roofline(results: Results) -> Iterator[tuple[str, Figure]]:
         "Achieved FLOP/s against FLOPs per byte, a marker per variant; line: the machine's measured ceilings, of "
         "copies (rising) and of matrix products (level)"
     )
-    figure, (axes,) = new(6.4, 4.0, caption)
+    figure, (axes,) = new(WIDTH, 3.0, caption)
     _markers(axes, results, points)
     _ceilings(axes, points)
     axes.set_xlabel("FLOPs per byte moved")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bench.data.skeleton import UNKNOWN, limbs, side
-from bench.display.figure import labels
+from bench.display.figure import names
 from bench.display.legend import legend_below
 from bench.display.pictures import picture_rows, publishable, show_picture
 from bench.display.sides import LOOKS, NAMES, look_of
@@ -30,7 +30,7 @@ def skeletons(results: Results) -> Iterator[tuple[str, Figure]]:
     evaluations = pose_evaluations(results)
     if not evaluations:
         return
-    first, texts = next(iter(evaluations.values())), labels(results)
+    first, texts = next(iter(evaluations.values())), names(results)
     images = first.samples["images"]
     rows = {"ground truth": (first, "truth")} | {texts[v]: (e, decoding_of(e)) for v, e in evaluations.items()}
     caption = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bench.analysis.summary import Column, Summary, summarise
-from bench.display.figure import INK, beside, in_order, keep_width, new, palette, rows_height, seaborn, variant_rows
+from bench.analysis.summary import Aggregate, Column, Summary, summarise
+from bench.display.figure import INK, in_order, palette, rows_figure, seaborn, variant_rows
 from bench.display.metric_names import axis_label, display_name
 from bench.display.numbers import show, style_of
 from bench.display.seeds import scaled
@@ -38,17 +38,18 @@ def speed_samples(results: Results) -> Iterator[tuple[str, Figure]]:
 def _figure(summary: Summary, column: Column) -> Figure:
     name = display_name(summary.results, column.metric)
     caption = f"Every sample of {name}; vertical line: median, thick: quartiles, thin: 5 to 95 % of the samples"
-    figure, (axes,) = new(8.2, rows_height(summary.results), caption)
+    rows = variant_rows(summary.results, {each.variant: _number(summary, each) for each in summary.of(column.metric)})
+    figure, axes = rows_figure(rows, caption)
     _samples(axes, summary.results, _frame(summary, column))
-    rows = variant_rows(axes, summary.results)
-    for aggregate in summary.of(column.metric):
-        shown = show(summary, aggregate.variant, aggregate.metric, style_of(summary, column))
-        number = shown.number if shown and aggregate.samples else aggregate.status
-        beside(axes, rows[aggregate.variant], number, alpha=1.0 if aggregate.samples else 0.7)
     axes.margins(x=0.04)
+    rows.label(axes)
     axes.set_xlabel(axis_label(summary, column))
-    keep_width(figure)
     return figure
+
+
+def _number(summary: Summary, aggregate: Aggregate) -> str:
+    shown = show(summary, aggregate.variant, aggregate.metric, style_of(summary, summary.column(aggregate.metric)))
+    return shown.number if shown and aggregate.samples else aggregate.status
 
 
 def _frame(summary: Summary, column: Column) -> pd.DataFrame:
@@ -65,8 +66,8 @@ def _frame(summary: Summary, column: Column) -> pd.DataFrame:
 
 def _samples(axes: Axes, results: Results, frame: pd.DataFrame) -> None:
     who = {"x": "value", "y": "variant", "order": in_order(results), "ax": axes}
-    dots = {"hue": "variant", "palette": palette(results), "legend": False, "size": 3, "alpha": 0.6, "jitter": 0.3}
-    median = {"estimator": "median", "color": INK, "marker": "|", "markersize": 16, "markeredgewidth": 2}
+    dots = {"hue": "variant", "palette": palette(results), "legend": False, "size": 3, "alpha": 0.6, "jitter": 0.1}
+    median = {"estimator": "median", "color": INK, "marker": "|", "markersize": 12, "markeredgewidth": 2}
     with seaborn() as sns:
         sns.stripplot(frame, **who, **dots, linewidth=0, rasterized=len(frame) > RASTERISED)
         for percent, width in ((90, 1.2), (50, 5)):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.data.skeleton import SIDES, side
-from bench.display.figure import labels
+from bench.display.figure import names
 from bench.display.pictures import in_colour, picture_rows, show_picture
 from bench.display.sides import LOOKS
 from bench.plots.skeletons import pose_evaluations
@@ -34,10 +34,10 @@ def stage_heatmaps(results: Results) -> Iterator[tuple[str, Figure]]:
     widest = max((len(_maps(e)) for e in evaluations.values()), default=0)
     if widest < 2:
         return
-    first, texts = next(iter(evaluations.values())), labels(results)
+    first, texts = next(iter(evaluations.values())), names(results)
     joint = shown_joint(first.names)
     shape = first.samples["images"].shape[1:3]
-    figure, grid = picture_rows([texts[v] for v in evaluations], widest, shape, _caption(joint), title=0.25)
+    figure, grid = picture_rows([texts[v] for v in evaluations], widest, shape, _caption(joint), below=0.2)
     for line, evaluation in zip(grid, evaluations.values(), strict=True):
         _row(line, evaluation, joint)
     yield "stage_heatmaps", figure
@@ -56,7 +56,7 @@ def _row(line: Sequence[Any], evaluation: Evaluation, joint: str) -> None:
     maps = _maps(evaluation)
     for axes, (name, stage) in zip(line, maps.items(), strict=False):
         show_picture(axes, painted(evaluation.samples["images"][0], stage[0], evaluation.names, joint))
-        axes.set_title(name, fontsize=8, pad=2)
+        axes.set_xlabel(name, labelpad=2)
     for axes in line[len(maps) :]:
         axes.set_axis_off()
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.display.curves import BLOCKS, curve_frame
-from bench.display.figure import dashes, log_ticks, names, new, palette, seaborn
+from bench.display.figure import dashes, log_ticks, names, palette, seaborn, stacked, wrapped
 from bench.display.legend import line_legend
 from bench.display.names import axis_text
 from bench.display.seeds import evaluation_notes
@@ -33,11 +33,11 @@ def training_curves(results: Results) -> Iterator[tuple[str, Figure]]:
         return
     frame["objective"] = frame["variant"].map(objectives(results))
     panels = list(dict.fromkeys(zip(frame["curve"], frame["objective"])))
-    figure, grid = new(8.2, 3.0 * len(panels), _caption(results, frame, panels), rows=len(panels))
+    figure, grid = stacked(len(panels), 2.7, _caption(results, frame, panels))
     for axes, (curve, objective) in zip(grid, panels, strict=True):
         _panel(axes, results, frame[(frame["curve"] == curve) & (frame["objective"] == objective)])
         axes.set_ylabel(curve)
-        axes.set_title(objective, fontsize=9)
+        axes.set_title(wrapped(objective, 46, 46))
     line_legend(figure, results, [*frame["variant"].unique()], evaluation_notes(results))
     yield "training_curves", figure
 

@@ -94,7 +94,7 @@ def page_of(results: Results, plugins: Sequence[str] = (), most: int | None = No
         planned=planned_note(summary.claims),
         claims=tuple(claim_texts(summary)),
         figures=drawn,
-        placed=placed(results, drawn),
+        placed=placed(drawn),
         failed_plots=tuple(each for each in every if isinstance(each, FailedPlot)),
         left_out=left_out(results, plugins),
         fronts=front_table(summary, names(results)),

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.display.names import MOST_AXES
 from bench.report.figures import Figure
-from bench.results.results import Results
 
 ANSWER, SEE, COST, WHERE, DETAILS = "answer", "see", "cost", "where", "details"
 
@@ -23,8 +21,8 @@ PLACES: Sequence[tuple[int, str]] = (
 )
 """(end, section): a figure whose plot has an `order` below `end` stands in the section; others are details."""
 
-FRONTIER = "accuracy_against_cost"
-CURVE = "metric_against_axis"
+HERO = "answer"
+"""The figure whose form follows from the design of the ablation (`bench.display.shape`)."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +37,9 @@ class PlacedFigures:
         return self.sections.get(section, ())
 
 
-def placed(results: Results, figures: Sequence[Figure]) -> PlacedFigures:
+def placed(figures: Sequence[Figure]) -> PlacedFigures:
     """Every figure in its place; the hero figure is nowhere else."""
-    chosen = hero(results, figures)
+    chosen = hero(figures)
     sections: dict[str, tuple[Figure, ...]] = {}
     for figure in figures:
         if figure is not chosen:
@@ -54,16 +52,13 @@ def section_of(figure: Figure) -> str:
     return next((section for end, section in PLACES if figure.order < end), DETAILS)
 
 
-def hero(results: Results, figures: Sequence[Figure]) -> Figure | None:
-    """The figure that answers: accuracy against cost of many families, the curve of one axis, else the first.
+def hero(figures: Sequence[Figure]) -> Figure | None:
+    """The figure that answers, else the first one that shows the answer, its cost or what the networks give.
 
-    None where no figure shows the answer, its cost or what the networks give.
+    None where there is no such figure.
     """
-    by_name = {figure.name: figure for figure in figures}
-    if len(results.varied) > MOST_AXES and FRONTIER in by_name:
-        return by_name[FRONTIER]
-    if len(results.varied) == 1 and CURVE in by_name:
-        return by_name[CURVE]
+    if figure := next((each for each in figures if each.name == HERO), None):
+        return figure
     order = (ANSWER, COST, WHERE, SEE)
     candidates = sorted(figures, key=lambda figure: [*order, DETAILS].index(section_of(figure)))
     return candidates[0] if candidates and section_of(candidates[0]) in order else None

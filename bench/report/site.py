@@ -13,6 +13,9 @@ from bench.report.index import ORDER, IndexRow, ledger, ours, overview
 from bench.report.render import SITE, render, templates
 from bench.results.results import Results
 
+HISTORY = "history.html"
+"""The page of trends over commits, which `bench history` writes into the site's folder."""
+
 
 def pages(
     all_results: Iterable[Results],
@@ -24,7 +27,7 @@ def pages(
     return [render(results, folder, plugins, failed) for results in all_results]
 
 
-def index(rows: Sequence[IndexRow], frontiers: Sequence[Frontier] = (), folder: Path = SITE) -> Path:
+def index(rows: Sequence[IndexRow], folder: Path = SITE, frontiers: Sequence[Frontier] = ()) -> Path:
     """Write the index of these ablations to `folder/index.html`; its path."""
     choices = {
         "task": sorted({row.task for row in rows if row.task}),
@@ -43,6 +46,7 @@ def index(rows: Sequence[IndexRow], frontiers: Sequence[Frontier] = (), folder: 
         ledger=claims,
         verdicts=verdicts,
         frontiers=frontiers,
+        history=(folder / HISTORY).is_file(),
         **drawn,
     )
     return write_text(folder / "index.html", text)

@@ -230,6 +230,7 @@ def _json_claim(claim: ClaimResult) -> dict[str, Any]:
         "verdict": claim.answer,
         "interval": None,
         "interval_level": None,
+        "planned": None,
         "basis": None,
     }
 
@@ -243,6 +244,7 @@ def _json_comparison(summary: Summary, comparison: ComparisonResult) -> dict[str
         "right": number(comparison.right),
         "interval": ends(comparison.interval),
         "interval_level": comparison.level if comparison.interval else None,
+        "planned": comparison.planned,
         "basis": comparison.basis,
     }
 

@@ -48,7 +48,9 @@ def frame_with(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.
     import pandas as pd
 
     values = {name: [row.get(name) for row in rows] for name in columns}
-    return pd.DataFrame({name: pd.Series(each, dtype=_kind(each)) for name, each in values.items()}, columns=columns)
+    return pd.DataFrame(
+        {name: pd.Series(each, dtype=_kind(each)) for name, each in values.items()}, columns=list(columns)
+    )
 
 
 def _kind(values: Sequence[Any]) -> type[object] | None:

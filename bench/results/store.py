@@ -222,6 +222,10 @@ class Store:
             connection.executemany("INSERT OR REPLACE INTO claim VALUES (?, ?)", [(k, owner) for k in sorted(free)])
         return free
 
+    def claimed(self) -> set[str]:
+        """The keys that a run has claimed and not measured yet; that run may have been killed."""
+        return {row[0] for row in self._read("SELECT key FROM claim")}
+
     def release(self, owner: str) -> None:
         """Give back what `owner` claimed and did not measure."""
         with self._transaction() as connection:

@@ -7,6 +7,7 @@ baseline: {stride: 32, skips: false}
 vary: {stride: [16, 8]}                         # one axis at a time, from the baseline
 grid: {stride: [16, 8], skips: [false, true]}   # every combination
 zip: {stride: [16, 8], width: [0.5, 0.25]}      # the first values together, then the second ones
+                                                # leave_out, add_in, factorial, sample, path: see bench.spec.designs
                                                 # any axis may be a setting: train.lr, workload.shape, dataset.noise
 exclude:
   - {when: {stride: 32, skips: true}, because: there is nothing to fuse at stride 32}
@@ -39,6 +40,7 @@ from bench.registry.catalogue import declarations
 from bench.registry.project import located, project, with_project
 from bench.spec.claims import ClaimError, Scope, Statement, parse
 from bench.spec.context import Context
+from bench.spec.designs import WITH_AXES, design_remarks
 from bench.spec.expansion import expanded
 from bench.spec.measured import check_lengths, check_size, main_metric, metrics_of, seeds_of, workload_of
 from bench.spec.recipe import Recipe
@@ -54,7 +56,7 @@ from bench.spec.yamlfile import Document, parse_value, read
 __all__ = ["Ablation", "AblationError", "find", "load", "names", "override"]
 
 
-OF_AXES = ("baseline", "vary", "grid", "zip")
+OF_AXES = (("baseline",), *WITH_AXES)
 """The sections whose keys are axes."""
 UNTRAINED = ("train.steps", "train.weights", "train.mode")
 """The settings of the recipe that matter where nothing is trained."""
@@ -288,8 +290,12 @@ def _sections(key: str) -> list[str]:
     """The keys of the file that lead to `train.steps` or `vary.train.lr`: the name of a setting is one key."""
     first, *rest = key.split(".")
     first = OLD_KEYS.get(first, first)
-    is_setting = first in OF_AXES and setting_names([f"{rest[0]}."] if rest else [])
-    return [first, ".".join(rest)] if is_setting else [first, *rest]
+    parts = [first, *rest]
+    for place in OF_AXES:
+        own, axis = tuple(parts[: len(place)]), parts[len(place) :]
+        if own == place and axis and setting_names([f"{axis[0]}."]):
+            return [*place, ".".join(axis)]
+    return parts
 
 
 def _copied(data: Any) -> Any:
@@ -328,6 +334,7 @@ def _checked(context: Context, name: str) -> Ablation:
         plugins=context.plugins,
         labels=expansion.labels,
         remarks=(
+            *design_remarks(context.file),
             *_remarks(context, expansion.varied, metrics),
             *_untrained(context, expansion.variants, metrics, seeds),
         ),

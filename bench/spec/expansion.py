@@ -11,11 +11,22 @@ from typing import Any
 from bench.registry import Architecture, RegistryError, text_of
 from bench.registry.foreign import OUTPUT, is_fitted, required
 from bench.spec.context import Context
+from bench.spec.designs import (
+    MOST_FACTORS,
+    WITH_AXES,
+    basic_factors,
+    design_axes,
+    factorial_points,
+    path_points,
+    sample_points,
+)
 from bench.spec.settings import all_names, workload_with
 from bench.spec.variant import Variant, setting_names
 from bench.spec.workload import Workload
 
 MAX_VARIANTS = 10_000
+SECTIONS = tuple(place[0] for place in WITH_AXES)
+"""The keys of a file that make variants of the baseline."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +52,7 @@ def _varied(context: Context) -> tuple[str, ...]:
     """The axes that differ between variants, `architecture` first where there are several."""
     file = context.file
     several = ["architecture"] if file.compare_with else []
-    return tuple(dict.fromkeys((*several, *file.vary, *file.grid, *file.zip)))
+    return tuple(dict.fromkeys((*several, *design_axes(file))))
 
 
 def _others(
@@ -128,7 +139,8 @@ def _settings(context: Context, axes: Mapping[str, Any]) -> dict[str, Any]:
     """Every setting that the file names, with the value of the variant with these axes."""
     file = context.file
     others = [entry.axes for entry in file.compare_with]
-    names = all_names([file.baseline, file.vary, file.grid, file.zip, *others, *(each.when for each in file.exclude)])
+    varied = dict.fromkeys(design_axes(file))
+    names = all_names([file.baseline, varied, *others, *(each.when for each in file.exclude)])
     stated = {name: context.settings.axis(name).parse(axes[name]) for name in setting_names(axes)}
     return {**context.settings.values(names), **stated}
 
@@ -146,7 +158,7 @@ def _variant(
     try:
         resolved = architecture.resolve(_network(axes))
     except RegistryError as error:
-        hint = "; leave it out with 'exclude'" if path[0] in ("vary", "grid", "zip") else ""
+        hint = "; leave it out with 'exclude'" if path[0] in SECTIONS else ""
         raise context.error(path, f"{error}{hint}") from None
     _workload(context, axes, path)
     return _named(architecture, {**resolved, **_settings(context, axes)}, stated)
@@ -162,12 +174,12 @@ class _Family:
     def __init__(self, context: Context, architecture: Architecture, base: dict[str, Any]) -> None:
         self.context, self.file = context, context.file
         self.architecture, self.base = architecture, {**self.defaults(context, architecture, base), **base}
-        self.stated = {*base, *self.file.vary, *self.file.grid, *self.file.zip}
+        self.stated = {*base, *design_axes(self.file)}
 
     def defaults(self, context: Context, architecture: Architecture, base: Mapping[str, Any]) -> dict[str, Any]:
         """What the baseline has of axes that other variants name, where the library shows it."""
         file = context.file
-        named = [*file.vary, *file.grid, *file.zip, *(name for each in file.exclude for name in each.when)]
+        named = [*design_axes(file), *(name for each in file.exclude for name in each.when)]
         try:
             return architecture.defaults([name for name in named if name not in base])
         except RegistryError as error:
@@ -191,18 +203,46 @@ class _Family:
         return tuple(variants), tuple(excluded.items())
 
     def combinations(self) -> Iterator[tuple[list[str], dict[str, Any]]]:
-        """The baseline, then the combinations of `vary`, `grid` and `zip`, each with the key that it comes from."""
+        """The baseline, then the combinations of every section, each with the key that it comes from."""
         yield ["baseline"], dict(self.base)
         for path, chosen in self.chosen():
             yield path, _fitting(self.context, self.architecture, {**self.base, **chosen}, chosen, path)
 
     def chosen(self) -> Iterator[tuple[list[str], dict[str, Any]]]:
-        """The values of `vary`, `grid` and `zip` that differ from the baseline's."""
+        """The values of each section that differ from the baseline's."""
         for axis, values in self.file.vary.items():
             yield from ((["vary", axis], {axis: value}) for value in values)
         for key, section, combined in (("grid", self.file.grid, itertools.product), ("zip", self.file.zip, zip)):
             for point in combined(*section.values()) if section else ():
                 yield [key], dict(zip(section, point, strict=True))
+        for key in ("leave_out", "add_in"):
+            yield from (([key], {axis: value}) for axis, value in self.components(key).items())
+        for key, points in (
+            ("factorial", factorial_points(self.file.factorial) if self.file.factorial else ()),
+            ("sample", sample_points(self.file.sample) if self.file.sample else ()),
+            ("path", path_points(self.file)),
+        ):
+            yield from (([key], point) for point in points)
+
+    def components(self, key: str) -> dict[str, Any]:
+        """Axis -> value of `leave_out` or `add_in`: as stated, or of a list the value that is without, or with."""
+        section = getattr(self.file, key)
+        if isinstance(section, dict):
+            return dict(section)
+        return {axis: self.switched(key, number, axis) for number, axis in enumerate(section)}
+
+    def switched(self, key: str, number: int, axis: str) -> Any:
+        """The value without a component: false, or `none` where the axis takes that; with it: true."""
+        parser = self.context.axis(self.architecture, axis, [key, number])
+        for value in (False, "none") if key == "leave_out" else (True,):
+            try:
+                parser.parse(value)
+            except RegistryError:
+                continue
+            return value
+        which = "without" if key == "leave_out" else "with"
+        message = f"'{axis}' is no switch; write the value {which} it: {key}: {{{axis}: VALUE}}"
+        raise self.context.error([key, number], message)
 
     def resolved(self, axes: Mapping[str, Any]) -> dict[str, Any]:
         """Every axis and setting with its value, also of a combination that the architecture does not have."""
@@ -216,31 +256,105 @@ class _Family:
         """Raises AblationError for axes and values that do not exist, lists that do not fit, too many variants."""
         for section in ("vary", "grid", "zip"):
             for axis, values in getattr(self.file, section).items():
-                self.check_list(section, axis, values)
+                self.check_list([section, axis], values)
         for number, exclusion in enumerate(self.file.exclude):
             self.context.check_values(self.architecture, exclusion.when, ["exclude", number, "when"])
         lengths = {axis: len(values) for axis, values in self.file.zip.items()}
         if len(set(lengths.values())) > 1:
             counts = ", ".join(f"{axis} has {length}" for axis, length in lengths.items())
             raise self.context.error(["zip"], f"the lists of 'zip' must be of one length: {counts}")
+        self.check_designs()
         self.check_count(max(lengths.values(), default=0))
 
-    def check_list(self, section: str, axis: str, values: Sequence[Any]) -> None:
-        path: list[Any] = [section, axis]
-        name = f"'{section}.{axis}'"
+    def check_designs(self) -> None:
+        """Raises AblationError for a design that cannot be made of this architecture and baseline."""
+        for key in ("leave_out", "add_in"):
+            self.check_components(key)
+        for name, section in (("factorial", self.file.factorial), ("sample", self.file.sample)):
+            for axis, values in section.over.items() if section else ():
+                self.check_list([name, "over", axis], values)
+        self.check_factorial()
+        self.check_sample()
+        self.check_path()
+
+    def check_components(self, key: str) -> None:
+        section = getattr(self.file, key)
+        repeated = [axis for axis in section if [*section].count(axis) > 1]
+        if repeated:
+            raise self.context.error([key], f"'{key}' lists '{repeated[0]}' twice")
+        for number, (axis, value) in enumerate(self.components(key).items()):
+            path: list[Any] = [key, axis if isinstance(section, dict) else number]
+            self.context.check_value(self.architecture, axis, value, path)
+            if self.at_baseline(axis) == self.parsed(axis, value):
+                lacks = f"the baseline is without '{axis}'" if key == "leave_out" else f"the baseline has '{axis}'"
+                other = "; use add_in, or set it in 'baseline'" if key == "leave_out" else "; use leave_out"
+                raise self.context.error(path, f"{lacks} already ({axis}: {text_of(value)}){other}")
+
+    def at_baseline(self, axis: str) -> Any:
+        """The value of an axis or setting of the baseline."""
+        return self.resolved(self.base)[axis]
+
+    def check_factorial(self) -> None:
+        section = self.file.factorial
+        if section is None:
+            return
+        for axis, values in section.over.items():
+            if len(values) != 2:
+                message = f"'factorial.over.{axis}' has two values, not {len(values)}; 'sample' and 'grid' take more"
+                raise self.context.error(["factorial", "over", axis], message)
+        if len(section.over) > MOST_FACTORS:
+            message = f"'factorial' takes at most {MOST_FACTORS} axes, not {len(section.over)}"
+            raise self.context.error(["factorial", "over"], message)
+        try:
+            basic_factors(len(section.over), section.count)
+        except ValueError as error:
+            raise self.context.error(["factorial", "count"], f"'factorial.count': {error}") from None
+
+    def check_sample(self) -> None:
+        section = self.file.sample
+        if section is None:
+            return
+        total = math.prod(map(len, section.over.values()))
+        if section.count > min(total, MAX_VARIANTS):
+            limit = f"there are {total:,} combinations" if total < section.count else f"at most {MAX_VARIANTS:,}"
+            raise self.context.error(["sample", "count"], f"'sample.count' is {section.count:,}, but {limit}")
+
+    def check_path(self) -> None:
+        section = self.file.path
+        if section is None:
+            return
+        self.context.check_values(self.architecture, section.to, ["path", "to"])
+        for axis, value in section.to.items():
+            if self.at_baseline(axis) == self.parsed(axis, value):
+                raise self.context.error(["path", "to", axis], f"the baseline has {axis}: {text_of(value)} already")
+        if section.order and sorted(section.order) != sorted(section.to):
+            message = f"'path.order' lists each axis of 'path.to' once: {', '.join(section.to)}"
+            raise self.context.error(["path", "order"], message)
+
+    def check_list(self, path: Sequence[Any], values: Sequence[Any]) -> None:
+        axis, name = path[-1], f"'{'.'.join(path)}'"
         self.context.axis(self.architecture, axis, path)
         if not values:
             raise self.context.error(path, f"{name} lists no values")
         for index, value in enumerate(values):
             self.context.check_value(self.architecture, axis, value, [*path, index])
-        if section != "zip" and len({self.parsed(axis, value) for value in values}) < len(values):
+        if path[0] != "zip" and len({self.parsed(axis, value) for value in values}) < len(values):
             raise self.context.error(path, f"{name} lists a value twice")
 
     def check_count(self, zipped: int) -> None:
-        grid = math.prod(map(len, self.file.grid.values())) if self.file.grid else 0
-        count = 1 + sum(map(len, self.file.vary.values())) + grid + zipped
+        """Raises AblationError where the sections make too many variants together."""
+        file = self.file
+        factorial = 2 ** basic_factors(len(file.factorial.over), file.factorial.count) if file.factorial else 0
+        counts = {
+            "grid": math.prod(map(len, file.grid.values())) if file.grid else 0,
+            "zip": zipped,
+            "factorial": factorial,
+            "sample": file.sample.count if file.sample else 0,
+            "vary": sum(map(len, file.vary.values())),
+        }
+        count = 1 + sum(counts.values()) + len(file.leave_out) + len(file.add_in)
         if count > MAX_VARIANTS:
-            section = max((grid, "grid"), (zipped, "zip"), (count - grid - zipped, "vary"))[1]
+            section = max(counts, key=lambda name: counts[name])
             raise self.context.error([section], f"{count:,} combinations; an ablation has at most {MAX_VARIANTS:,}")
 
     def exclusion(self, resolved: Mapping[str, Any]) -> int | None:

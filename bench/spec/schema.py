@@ -94,6 +94,29 @@ class TuneSection(_Section):
     metric: str = ""
 
 
+class FactorialSection(_Section):
+    """A two-level design: a part of all combinations; see `bench.spec.designs`."""
+
+    over: dict[str, list[Any]] = Field(min_length=1)
+    count: int | None = Field(default=None, ge=2, le=MOST)
+
+
+class SampleSection(_Section):
+    """Combinations that are drawn from the grid of these lists; see `bench.spec.designs`."""
+
+    over: dict[str, list[Any]] = Field(min_length=1)
+    count: int = Field(ge=1, le=MOST)
+    method: Literal["random", "latin"] = "random"
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+
+class PathSection(_Section):
+    """From the baseline to another variant, one axis after the other; see `bench.spec.designs`."""
+
+    to: dict[str, Any] = Field(min_length=1)
+    order: list[str] = []
+
+
 class AblationFile(_Section):
     """The keys of an ablation file."""
 
@@ -106,6 +129,11 @@ class AblationFile(_Section):
     vary: dict[str, list[Any]] = {}
     grid: dict[str, list[Any]] = {}
     zip: dict[str, list[Any]] = {}
+    leave_out: list[str] | dict[str, Any] = []
+    add_in: list[str] | dict[str, Any] = []
+    factorial: FactorialSection | None = None
+    sample: SampleSection | None = None
+    path: PathSection | None = None
     exclude: list[Exclusion] = []
     compare_with: list[CompareWith] = []
     labels: dict[str, Line] = {}
@@ -126,6 +154,9 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     ("workload",): WorkloadSection,
     ("train",): Recipe,
     ("tune",): TuneSection,
+    ("factorial",): FactorialSection,
+    ("sample",): SampleSection,
+    ("path",): PathSection,
     ("exclude",): Exclusion,
     ("compare_with",): CompareWith,
     ("answers",): Answer,

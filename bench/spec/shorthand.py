@@ -1,17 +1,20 @@
 """Short keys of an ablation file, written out: `weights:`, `train: none`, and `weights` as an axis.
 
+Also `factorial: {axis: [first, second]}` for `factorial: {over: {...}}`.
+
 They are the settings `train.weights` and `train.steps: none`. An axis of a network that is called `weights` stays that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from bench.registry import Architecture
 from bench.spec.context import Context
-from bench.spec.schema import AblationError
+from bench.spec.designs import WITH_AXES, section_at
+from bench.spec.schema import AblationError, AblationFile
 from bench.spec.weights import NONE
 from bench.spec.yamlfile import Document
 
@@ -30,6 +33,11 @@ def with_sections(document: Document) -> Document:
             )
         data["train"] = {**data.get("train", {}), "weights": data.pop("weights")}
         positions = {_moved(path, ("weights",), ("train", "weights")): at for path, at in positions.items()}
+    if isinstance(section := data.get("factorial"), dict) and "over" not in section and section:
+        axes = {name: value for name, value in section.items() if name != "count"}
+        data["factorial"] = {**{name: section[name] for name in section if name not in axes}, "over": axes}
+        for name in axes:
+            positions = {_moved(p, ("factorial", name), ("factorial", "over", name)): at for p, at in positions.items()}
     if isinstance(entries := data.get("compare_with"), list):
         data["compare_with"] = [_entry(document, number, entry) for number, entry in enumerate(entries)]
         for number in range(len(entries)):
@@ -64,9 +72,10 @@ def with_setting_names(context: Context, architecture: Architecture) -> Context:
     file, positions = context.file, dict(context.document.positions)
     changed: dict[str, Any] = {}
     if not _has_axis(architecture):
-        for section in ("baseline", "vary", "grid", "zip"):
-            changed[section] = _renamed(getattr(file, section))
-            positions = {_moved(path, (section, "weights"), (section, WEIGHTS)): at for path, at in positions.items()}
+        changed["baseline"] = _renamed(file.baseline)
+        changed |= _renamed_designs(file)
+        for place in (("baseline",), *WITH_AXES):
+            positions = {_moved(path, (*place, "weights"), (*place, WEIGHTS)): at for path, at in positions.items()}
         changed["exclude"] = [each.model_copy(update={"when": _renamed(each.when)}) for each in file.exclude]
     changed["compare_with"] = [
         entry if _has_axis(context.architecture(entry.architecture, ["compare_with", number, "architecture"]))
@@ -75,6 +84,23 @@ def with_setting_names(context: Context, architecture: Architecture) -> Context:
     ]  # fmt: skip
     document = replace(context.document, positions=positions)
     return replace(context, document=document, file=file.model_copy(update=changed))
+
+
+def _renamed_designs(file: AblationFile) -> dict[str, Any]:
+    """The sections of `WITH_AXES` with the axis `weights` named as the setting."""
+    changed: dict[str, Any] = {}
+    for first, *inner in WITH_AXES:
+        section = section_at(file, (first, *inner))
+        new = _renamed(section) if isinstance(section, Mapping) else _renamed_list(section)
+        if section:
+            changed[first] = getattr(file, first).model_copy(update={inner[0]: new}) if inner else new
+    if file.path and file.path.order:
+        changed["path"] = changed["path"].model_copy(update={"order": _renamed_list(file.path.order)})
+    return changed
+
+
+def _renamed_list(names: Sequence[str]) -> list[str]:
+    return [WEIGHTS if name == "weights" else name for name in names]
 
 
 def _has_axis(architecture: Architecture) -> bool:

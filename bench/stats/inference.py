@@ -288,6 +288,11 @@ def leaves_out_zero(interval: Interval) -> bool:
     return not interval[0] <= 0 <= interval[1]
 
 
+def has_width(interval: Interval) -> bool:
+    """Whether it says anything: neither infinite, nor a single number that looks like certainty."""
+    return math.isfinite(interval[1] - interval[0]) and interval[0] < interval[1]
+
+
 def tost(estimate: Estimate, margin: float) -> float:
     """The p-value of two one-sided tests of equivalence: the true value is within `margin` of zero.
 

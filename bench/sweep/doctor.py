@@ -6,7 +6,8 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,9 @@ DTYPES = ("float32", "bfloat16")
 REPEATS = 6
 """How many times one kernel is timed; the timings differ by noise only."""
 
+LAYERS, CALLS = 60, 100
+"""Of the network whose launch time is measured with and without a timing around it, and how often it is called."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -45,6 +49,7 @@ def examine(data: Path | None) -> Iterator[Finding]:
     yield from versions()
     yield from ceilings()
     yield from noise()
+    yield from slowing()
     yield from folders(data)
     yield from extras(optional_requirements())
     yield from tools()
@@ -122,6 +127,46 @@ def spread(timings: Sequence[Timing]) -> Iterator[Finding]:
         yield Finding("noise", f"A/A spread, {name}", 100 * (max(values) / min(values) - 1), "%")
     disturbed = sum(t.disturbed for t in timings) / len(timings)
     yield Finding("noise", "timings of which too few calls kept their core", 100 * disturbed, "%")
+
+
+def slowing() -> Iterator[Finding]:
+    """Whether a timing slows what it times: launch time of a network of many small operators, alone and in a timing."""
+    for device in ("cpu", *_cuda()):
+        alone, timed = _launch_seconds(device)
+        yield Finding("tool", f"launch time alone, {device}", 1e6 * alone, "us")
+        yield Finding("tool", f"launch time in a timing, {device}", 1e6 * timed, "us")
+        yield Finding("tool", f"slowed by the timing, {device}", 100 * (timed / alone - 1), "%")
+
+
+def _launch_seconds(device: str) -> tuple[float, float]:
+    """Median seconds until a call returns: alone, before and after, and inside `timed_call`."""
+    import torch
+    from torch import nn
+
+    from bench.hardware.accelerator import accelerator
+    from bench.hardware.stopwatch import launch_seconds, thread_count
+    from bench.hardware.timing import Schedule, timed_call
+
+    network, x = nn.Sequential(*(nn.Linear(8, 8) for _ in range(LAYERS))).to(device), torch.ones(1, 8, device=device)
+    seconds: list[float] = []
+    watched = watching_calls(lambda: network(x), seconds)
+    plan, target = Schedule(seconds=0.3, warmup_seconds=0.05), accelerator(device)
+    with thread_count(1):
+        before = launch_seconds(lambda: network(x), target, repeats=CALLS)[CALLS // 5 :]
+        timed_call(watched, lambda: [x], device=device, threads=1, plan=plan)
+        after = launch_seconds(lambda: network(x), target, repeats=CALLS)
+    return median([*before, *after]), median(seconds[len(seconds) // 5 :])
+
+
+def watching_calls(call: Callable[[], object], seconds: list[float]) -> Callable[[], None]:
+    """`call`, which adds to `seconds` how long each call took to return."""
+
+    def watched() -> None:
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+
+    return watched
 
 
 def folders(data: Path | None) -> Iterator[Finding]:

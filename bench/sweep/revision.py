@@ -11,7 +11,6 @@ from pathlib import Path
 
 from bench.registry import Metric, RegistryError
 from bench.registry.builtin import PACKAGE, all_names, names
-from bench.registry.catalogue import declarations
 from bench.registry.project import project
 from bench.results.keys import requests
 from bench.results.measurement import Measurement
@@ -22,10 +21,8 @@ from bench.spec.workload import Workload
 from bench.sweep.roots import OURS, elsewhere
 from bench.sweep.running import measure_static
 from bench.sweep.sides import speed_metric
+from bench.sweep.structure import with_structure
 from bench.sweep.turns import Pair, Side
-
-STRUCTURE = ("params", "macs", "activations", "graph_hash", "output_size")
-"""Static metrics that are compared whatever the ablation names."""
 
 TIMED = "latency"
 """The metric whose key says whether the code of a variant differs."""
@@ -78,23 +75,23 @@ def checkout(revision: str) -> Iterator[Checkout]:
     Raises RevisionError where there is no repository, or no such revision.
     """
     here = project().folder.resolve()
-    top = Path(_git(here, "rev-parse", "--show-toplevel"))
-    commit = _git(here, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", missing=revision)
+    top = Path(git(here, "rev-parse", "--show-toplevel"))
+    commit = git(here, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", missing=revision)
     with tempfile.TemporaryDirectory(prefix="fovbench-") as folder:
         tree = Path(folder) / "tree"
-        _git(here, "worktree", "add", "--detach", "--quiet", str(tree), commit)
+        git(here, "worktree", "add", "--detach", "--quiet", str(tree), commit)
         try:
             below = tree / here.relative_to(top)
             if not below.is_dir():
                 raise RevisionError(f"{revision} has no folder {here.relative_to(top)}; name a revision that has it")
             yield Checkout(str(below), _root(Path(folder), tree, top))
         finally:
-            _git(here, "worktree", "remove", "--force", str(tree))
+            git(here, "worktree", "remove", "--force", str(tree))
 
 
 def commit_of(revision: str) -> str:
     """The short name of a revision's commit. Raises RevisionError."""
-    return _git(project().folder.resolve(), "rev-parse", "--short", "--verify", "--quiet", revision, missing=revision)
+    return git(project().folder.resolve(), "rev-parse", "--short", "--verify", "--quiet", revision, missing=revision)
 
 
 def _root(folder: Path, tree: Path, top: Path) -> str:
@@ -110,7 +107,8 @@ def _root(folder: Path, tree: Path, top: Path) -> str:
     return str(root)
 
 
-def _git(folder: Path, *arguments: str, missing: str = "") -> str:
+def git(folder: Path, *arguments: str, missing: str = "") -> str:
+    """What a git command prints in a folder. Raises RevisionError; `missing` names the revision that it looks for."""
     try:
         done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
     except FileNotFoundError:
@@ -140,16 +138,10 @@ def described(chosen: Sequence[str], plugins: Sequence[str], store: Path) -> Net
     """Every variant of these ablations (default: those of the project) in the code that this process has."""
     existing = all_names()
     wanted = [name for name in chosen or names() if name in existing or Path(name).suffix]
-    ablations = [_with_structure(load(name, (), plugins)) for name in wanted]
+    ablations = [with_structure(load(name, (), plugins), TIMED) for name in wanted]
     with Store(store) as stored:
         measure_static(ablations, stored)
         return {ablation.name: _networks(ablation, stored) for ablation in ablations}
-
-
-def _with_structure(ablation: Ablation) -> Ablation:
-    metrics = declarations(ablation.plugins).metrics
-    further = [metrics.get(name) for name in (*STRUCTURE, TIMED)]
-    return replace(ablation, metrics=tuple({m.name: m for m in (*ablation.metrics, *further)}.values()))
 
 
 def _networks(ablation: Ablation, stored: Store) -> dict[str, Network]:

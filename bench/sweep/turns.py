@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Protocol
 
 from bench.hardware.environment import device_kind
 from bench.results.turns import TIMED, Group, SideError, Turn
@@ -72,13 +72,25 @@ class Pair:
         with contextlib.ExitStack() as stack:
             sides = (self.a, self.a, self.b, self.b)
             processes = [stack.enter_context(_Process(started, side, self, cores)) for side in sides]
-            for process in processes:
-                process.ready()
-            orders = [ORDERS[number % len(ORDERS)] for number in range(self.turns)]
-            rounds = [{place: processes[place].turn() for place in order} for order in orders]
-        series = [tuple(turns[place] for turns in rounds) for place in range(len(sides))]
-        seconds = sum(sum(turn.elapsed) for turns in series for turn in turns)
-        return Group(((series[0], series[1]), (series[2], series[3])), seconds, cores)
+            return group_of(processes, self.turns, cores)
+
+
+class TakesTurns(Protocol):
+    """A process of one side."""
+
+    def ready(self) -> None: ...
+    def turn(self) -> Turn: ...
+
+
+def group_of(processes: Sequence[TakesTurns], number: int, cores: tuple[int, ...] = ()) -> Group:
+    """So many turns of each of the processes A, A', B, B'. Raises SideError."""
+    for process in processes:
+        process.ready()
+    orders = [ORDERS[each % len(ORDERS)] for each in range(number)]
+    rounds = [{place: processes[place].turn() for place in order} for order in orders]
+    series = [tuple(turns[place] for turns in rounds) for place in range(len(processes))]
+    seconds = sum(sum(turn.elapsed) for turns in series for turn in turns)
+    return Group(((series[0], series[1]), (series[2], series[3])), seconds, cores)
 
 
 def core_sets(work: Workload) -> list[tuple[int, ...]]:

@@ -250,3 +250,35 @@ def test_results_that_wait_in_a_file_are_mentioned_by_check_only_until_they_are_
     assert bench("store", "merge", file, "--store", path)[0] == 0
     assert files_of(path) == []
     assert bench("store", "check", path)[1] == f"{path}: no damage\n"
+
+
+def test_info_says_the_layout_and_vacuum_the_size(bench, tmp_path):
+    path = tmp_path / "s.sqlite"
+    assert bench("store", "vacuum", path)[0] == 2
+    with Store(path) as store:
+        keep(store, ONE)
+    has = json.loads(bench("store", "info", "--json", "--store", path)[1])
+    assert has["version"] == has["current"]
+    assert has["rows"]["measurement"] == 1
+    assert "1 measurements" in bench("store", "info", "--store", path)[1]
+    status, out, _ = bench("store", "vacuum", path)
+    assert status == 0
+    assert "MB before" in out
+
+
+LARGE = "question: q?\narchitecture: fcn\nvary: {width: [0.25, 0.5]}\nmetrics: [params, macs]\n"
+
+
+def test_a_large_run_is_refused_where_nobody_can_answer(bench, tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.cli.sweeping.MOST_DUE", 5)
+    started = []
+    monkeypatch.setattr("bench.sweep.running.run_all", lambda job, *_: started.append(len(job.plans()[0].due)))
+    (tmp_path / "large.yaml").write_text(LARGE)
+    status, _, err = bench("run", "large.yaml")
+    assert (status, started) == (2, [])
+    assert "large: 6 due" in err
+    assert "add --yes" in err
+    assert bench("run", "large.yaml", "--dry-run")[0] == 0
+    assert bench("run", "large.yaml", "--yes")[0] == 0
+    assert bench("run", "large.yaml", "--only", "params")[0] == 0
+    assert started == [6, 3]

@@ -206,3 +206,10 @@ def test_the_package_of_debian_holds_the_test_set():
     examples = fashion.fashion_mnist(None, "test", SHAPE)
     assert examples.images.shape == (10000, 1, 28, 28)
     assert np.bincount(examples.targets["labels"]).tolist() == [1000] * 10
+
+
+def test_pictures_of_fashion_mnist_may_be_shown(digits):
+    """Its licence is MIT."""
+    root, _ = digits
+    (root / "MNIST").rename(root / "FashionMNIST")
+    assert fashion.fashion_mnist(root, "train", SHAPE, levels=256).publishable

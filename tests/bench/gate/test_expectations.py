@@ -1,6 +1,7 @@
 import pytest
 
-from bench.gate.expectations import ExpectationError, compared, exit_code, read, written
+from bench.gate.expectations import ExpectationError, compared, exit_code, read, settled, written
+from bench.gate.expectations import judged as judged_variants
 from bench.results.measurement import Measurement
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload
@@ -115,3 +116,44 @@ def test_a_whole_number_is_the_same_with_and_without_a_point(expected, actual, s
         ((_, verdict),) = judged([number(expected, better=better)], number(actual, better=better))
         assert (verdict == "same") is same
         assert same or (verdict == "changed") is (better is None)
+
+
+def named(name, value, graph="'aa'", error=None):
+    """MACs, which the ablation names, and the hash of the graph, which it does not, of one variant."""
+    variant = Variant("net", (("a", name),), ("a",))
+    macs = number(value, variant=name, error=error)
+    return [
+        macs,
+        Measurement("g", variant, WORK, "graph_hash", "", None, (1,), True, None, 0.0, {}, error, {"hash": graph}),
+    ]
+
+
+def of_ablation(expected, measured):
+    checks = judged_variants("net", read(written(expected), "e.csv"), measured, {"macs"})
+    return {(c.variant, c.metric, c.verdict) for c in checks if c.verdict != "same"}, exit_code(checks)
+
+
+def test_a_variant_with_another_name_and_the_same_graph_is_renamed():
+    assert of_ablation(named(1, 100), named(2, 100)) == ({("net(a=2)", "", "renamed")}, 1)
+    changes, code = of_ablation(named(1, 100), named(2, 100, graph="'bb'"))
+    assert {verdict for *_, verdict in changes} == {"missing", "new"}
+    assert code == 4
+    changes, code = of_ablation(named(1, 100), [*named(1, 100, error="failed: oops"), *named(2, 100)])
+    assert ("net(a=2)", "", "renamed") not in changes
+    assert code == 4
+
+
+def test_a_network_that_no_longer_runs_is_broken_though_its_expected_numbers_are_as_expected():
+    crash = "failed: StructureError: the network cannot be recorded: ValueError: oops"
+    ops = number(0, "op_counts", error=crash)
+    assert of_ablation([number(100)], [number(100), ops]) == ({("net(a=1)", "op_counts", "broken")}, 4)
+    checks = judged_variants("net", {("net(a=1)", "macs"): "100"}, [number(100), ops], {"macs"})
+    assert [c.error for c in checks if c.verdict == "broken"] == [crash]
+
+
+def test_a_network_that_a_recording_cannot_follow_is_not_broken():
+    follows = number(0, "op_counts", error="failed: StructureError: the control flow asks for data")
+    rows = settled([number(100), follows], {"macs"})
+    assert of_ablation([number(100)], rows) == (set(), 0)
+    assert of_ablation(rows, rows) == (set(), 0)
+    assert settled([follows], {"op_counts"}) == [follows]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.hardware.nvidia import bound_by, launch_seconds, replayed, trouble, trouble_reader
+from bench.hardware.accelerator import accelerator
+from bench.hardware.nvidia import bound_by, replayed, trouble, trouble_reader
+from bench.hardware.stopwatch import launch_seconds
 
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -31,10 +33,16 @@ def test_a_cpu_has_no_trouble_of_this_kind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("launching", "bound"), [(0.1, "device"), (0.89, "device"), (0.9, "launches"), (1.2, "launches")]
+    ("launching", "device", "bound"),
+    [
+        (0.5, 0.6, "device"),
+        (0.7, 0.6, "launches"),
+        (0.89, None, "device"),  # not known: the elapsed time of 1 s says it
+        (0.9, None, "launches"),
+    ],
 )
-def test_what_bounds_the_time(launching: float, bound: str) -> None:
-    assert bound_by(launching, 1.0) == bound
+def test_the_longer_of_launches_and_device_bounds_the_time(launching: float, device: float | None, bound: str) -> None:
+    assert bound_by(launching, device, elapsed=1.0) == bound
 
 
 @CUDA
@@ -47,4 +55,4 @@ def test_a_replayed_graph_gives_what_the_call_gives() -> None:
 @CUDA
 def test_launching_is_shorter_than_the_work() -> None:
     x = torch.randn(8192, 8192, device="cuda")
-    assert len(launch_seconds(lambda: x @ x, "cuda", repeats=3)) == 3
+    assert len(launch_seconds(lambda: x @ x, accelerator("cuda"), repeats=3)) == 3

@@ -18,6 +18,7 @@ from bench.hardware.subject import Subject
 from bench.hardware.timing import Sample, Schedule, Timing, timed_call
 from bench.metrics import latency as latency_module
 from bench.metrics import memory as memory_module
+from bench.metrics import train_memory as train_memory_module
 from bench.metrics import train_step_latency as train_step_module
 from bench.metrics.latency import latency
 from bench.metrics.memory import can_reset_peak, memory
@@ -153,6 +154,26 @@ def test_a_step_trains_all_weights_but_moves_none() -> None:
     # two moments and a count for each weight
     assert len(step.state()) == 3 * len(before)
     assert step.model.training
+
+
+def test_the_optimizer_has_its_state_and_no_gradient_is_there_before_the_first_sample_of_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps: list[Step] = []
+    seen: list[tuple[int, int]] = []
+
+    def watched(call: Callable[[], object], device: str) -> tuple[list[int], str]:
+        seen.append((len(steps[0].state()), sum(p.grad is not None for p in steps[0].model.parameters())))
+        return [1], "made up"
+
+    def keep(subject: Subject) -> Step:
+        steps.append(Step.of(subject))
+        return steps[0]
+
+    monkeypatch.setattr(train_memory_module, "added", watched)
+    monkeypatch.setattr(train_memory_module, "Step", type("Keeping", (), {"of": staticmethod(keep)}))
+    train_memory(small())
+    assert seen == [(3 * 4, 0)]  # two moments and a count for each of four weights
 
 
 def test_the_parts_of_a_step_are_timed_one_by_one() -> None:

@@ -36,6 +36,12 @@ def texts(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
 
 
+def row_names(figure: Figure) -> list[str]:
+    """What the rows of the first axes are, from the top; their names are drawn above them."""
+    axis = figure.axes[0].yaxis
+    return axis.get_major_formatter().format_ticks([*axis.get_ticklocs()])
+
+
 def visible_texts(figure: Figure) -> list[Text]:
     """Texts that are drawn; labels of ticks outside of the view are not."""
     axes = [axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]
@@ -52,7 +58,7 @@ def check_labels(figure: Figure) -> None:
         check_inside(figure, text, repr(text.get_text()))
     for legend in figure.legends:
         check_inside(figure, legend, "the legend")
-    boxes = [(t.get_text(), t.get_window_extent()) for t in shown if t.get_rotation() % 90 == 0]
+    boxes = [(t.get_text(), Text.get_window_extent(t)) for t in shown if t.get_rotation() % 90 == 0]
     for (one, a), (other, b) in itertools.combinations(boxes, 2):
         assert min(overlap(a, b)) < 1.5, f"{one!r} lies on {other!r}"
 

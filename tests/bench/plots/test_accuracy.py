@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from figure_checks import check_labels, drawn, texts
+from figure_checks import check_labels, drawn, row_names, texts
 
 from bench.analysis.summary import summarise
 from bench.display.figure import in_order
@@ -30,8 +30,7 @@ def test_mean_and_standard_deviation_are_drawn_in_the_row_of_their_variant(synth
 
 
 def test_the_rows_are_in_the_order_of_the_strides(synthetic: Results):
-    axes = drawn("accuracy", synthetic)["accuracy"].axes[0]
-    labels = [text.get_text() for text in axes.get_yticklabels()]
+    labels = row_names(drawn("accuracy", synthetic)["accuracy"])
     assert [int(text.split(",")[0].removeprefix("stride=")) for text in labels] == [8, 8, 8, 8, 16, 16, 32]
 
 

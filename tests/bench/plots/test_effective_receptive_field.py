@@ -25,9 +25,9 @@ def test_both_stages_are_drawn_with_their_radius(synthetic: Results):
     (figure,) = drawn(NAME, with_initial(synthetic)).values()
     check_labels(figure)
     shown = texts(figure)
-    assert shown.count("95 % within 25.5 px") == 6
-    assert shown.count("not measured") == 2
-    assert {"at initialisation", "after training", "95 % within 9.8 px", "95 % within 14.7 px"} <= set(shown)
+    assert shown.count("at initialisation\n95 % within 25.5 px") == 6
+    assert sum(text.endswith("not measured") for text in shown) == 2
+    assert {"after training\n95 % within 9.8 px", "after training\n95 % within 14.7 px"} <= set(shown)
 
 
 def test_the_disc_has_the_radius_and_the_box_is_that_of_the_theoretical_receptive_field(synthetic: Results):

@@ -23,8 +23,8 @@ def test_differences_are_paired_by_seed(synthetic: Results):
     name = "fcn(stride=8,skips=[pool4])"
     variants = (name, synthetic.baseline)
     own, baseline = ([d["per_class"]["sky"] for d in aggregates[v, "miou"].details][:2] for v in variants)
-    rows = [variant for variant in in_order(synthetic) if variant != synthetic.baseline]
-    shown = np.asarray(mesh_of(synthetic).get_array()).reshape(6, -1)[rows.index(name), 0]
+    columns = [variant for variant in in_order(synthetic) if variant != synthetic.baseline]
+    shown = np.asarray(mesh_of(synthetic).get_array()).reshape(-1, 6)[0, columns.index(name)]
     assert shown == pytest.approx(mean([a - b for a, b in zip(own, baseline, strict=True)]))
 
 

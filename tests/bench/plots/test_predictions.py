@@ -4,7 +4,7 @@ import numpy as np
 from figure_checks import drawn, with_facts
 
 from bench.display.figure import in_order
-from bench.plots.predictions import VOID
+from bench.plots.predictions import COUNT, FINE, VOID, contour_colour, outlined
 from bench.results.results import Results
 
 
@@ -22,10 +22,31 @@ def test_labels_have_the_colours_of_the_palette(synthetic: Results):
 
 def test_unscored_pixels_are_no_errors(synthetic: Results):
     """The made-up truth has no class in the first four rows; the networks predict some class there."""
-    (figure,) = drawn("predictions", synthetic).values()
     evaluation = synthetic.evaluations[in_order(synthetic)[0], 0]
-    predicted = np.asarray(figure.axes[6].images[0].get_array())
+    predicted = first_prediction(synthetic)
     assert (evaluation.samples["outputs"][0, :4] < 255).all()
-    assert (predicted[:4] == VOID).all()
+    assert (predicted[: 4 * FINE] == VOID).all()
     label = evaluation.samples["outputs"][0, 10, 10]
-    assert predicted[10, 10].tolist() == evaluation.facts["palette"][label]
+    inner = 10 * FINE + FINE // 2
+    assert predicted[inner, inner].tolist() == evaluation.facts["palette"][label]
+
+
+def first_prediction(results: Results) -> np.ndarray:
+    """The first picture below the images and the ground truth."""
+    (figure,) = drawn("predictions", results).values()
+    count = min(COUNT, len(results.evaluations[results.baseline, 0].samples["images"]))
+    return np.asarray(figure.axes[2 * count].images[0].get_array())
+
+
+def test_errors_have_an_outline_of_one_fine_pixel_and_nothing_else_has():
+    picture, errors = np.zeros((3, 4, 3), dtype=np.uint8), np.zeros((3, 4), dtype=bool)
+    errors[1, 1:3] = True
+    shown = (outlined(picture, errors, (255, 0, 255)) == (255, 0, 255)).all(axis=2)
+    block = shown[FINE : 2 * FINE, FINE : 3 * FINE]
+    assert shown.sum() == block.sum() == 2 * (FINE + 2 * FINE) - 4
+    assert not block[1:-1, 1:-1].any()
+
+
+def test_the_outline_is_far_from_every_colour_of_the_classes():
+    assert contour_colour(np.array([[255, 0, 255], [250, 250, 0]], dtype=np.uint8))[0] not in ("magenta", "yellow")
+    assert contour_colour(np.array([[48, 80, 120], [220, 180, 110]], dtype=np.uint8)) == ("magenta", (255, 0, 255))

@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import nn
 
+from bench.structure.allocation import Allocator, cuda_allocator
 from bench.structure.lifetimes import inference, training
 from bench.structure.tape import StructureError, record
 
+MIB = 2**20
 MAP = 4 * 8 * 8 * 4  # bytes of 4 channels of 8 x 8 in float32
 WEIGHTS = (4 * 4 * 9 + 4) * 4
 
@@ -46,7 +48,7 @@ def test_in_place_takes_no_memory_of_its_own() -> None:
 
 
 def test_allocators_round_up() -> None:
-    memory = inference(record(nn.Conv2d(1, 1, 1), (1, 1, 4, 4)), granularity=512)
+    memory = inference(record(nn.Conv2d(1, 1, 1), (1, 1, 4, 4)), Allocator(block=512))
     assert (memory.activations, memory.weights) == (1024, 1024)
 
 
@@ -76,3 +78,44 @@ def test_refusals() -> None:
         training(nn.Conv2d(1, 1, 1), (1, 1, 4, 4), optimizer="lion")
     with pytest.raises(StructureError, match="trained parameter"):
         training(nn.ReLU(), (1, 1, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given"),
+    [
+        (1, 512),
+        (512, 512),
+        (3 * MIB + 1, 3 * MIB + 512),
+        (10 * MIB, 10 * MIB),
+        (11 * MIB - 512, 12 * MIB - MIB - 512),  # the rest of 1 MiB and 512 bytes is split off
+        (11 * MIB, 12 * MIB),  # a rest of 1 MiB is not
+        (12 * MIB, 12 * MIB),
+    ],
+)
+def test_cuda_gives_blocks_of_512_bytes_and_whole_segments_of_2_mib(wanted: int, given: int) -> None:
+    assert cuda_allocator(reorders=True).size(wanted) == given
+
+
+REORDERING = Allocator(reorders=True)
+
+
+@pytest.mark.parametrize(
+    ("layer", "copies"),
+    [
+        (nn.Conv2d(4, 4, 3, padding=1), 2 * MAP + 4 * 4 * 9 * 4),  # input, output, weights
+        (nn.Conv2d(4, 4, 1), 0),  # a matrix product
+        (nn.Conv2d(4, 4, 3, padding=1, groups=4), 0),  # a kernel of its own
+        (nn.ReLU(), 0),
+    ],
+)
+def test_convolutions_of_tensor_cores_copy_their_tensors(layer: nn.Module, copies: int) -> None:
+    memory = inference(record(layer, (1, 4, 8, 8)), REORDERING)
+    assert (memory.activations, memory.kernels) == (2 * MAP, copies)
+    assert memory.peak == memory.weights + 2 * MAP + copies
+
+
+def test_the_backward_pass_of_a_convolution_copies_too() -> None:
+    plain, reordering = (training(convolutions(3), (1, 4, 8, 8), allocator=a) for a in (Allocator(), REORDERING))
+    assert plain.kernels == 0
+    assert reordering.kernels == 2 * MAP + 4 * 4 * 9 * 4
+    assert plain.peak < reordering.peak <= plain.peak + reordering.kernels

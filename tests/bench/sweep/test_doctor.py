@@ -99,3 +99,21 @@ def test_the_command_prints_one_object_a_line(monkeypatch: pytest.MonkeyPatch, t
     )
     plain = CliRunner().invoke(bench, ["doctor"])
     assert "  copies, cpu, 1 thread                20 GB/s" in plain.stdout.splitlines()
+
+
+def test_the_launch_time_of_a_network_is_stated_alone_and_in_a_timing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_launch_seconds", lambda device: (2e-4, 3e-4))
+    monkeypatch.setattr(doctor, "_cuda", lambda: ["cuda:0"])
+    findings = {f.name: (round(f.value, 9), f.unit) for f in doctor.slowing()}
+    assert findings["launch time alone, cuda:0"] == (200.0, "us")
+    assert findings["launch time in a timing, cuda:0"] == (300.0, "us")
+    assert findings["slowed by the timing, cuda:0"] == findings["slowed by the timing, cpu"] == (50.0, "%")
+
+
+def test_every_call_inside_a_timing_is_watched() -> None:
+    seconds: list[float] = []
+    call = doctor.watching_calls(lambda: None, seconds)
+    call()
+    call()
+    assert len(seconds) == 2
+    assert min(seconds) >= 0

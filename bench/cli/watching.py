@@ -1,0 +1,116 @@
+"""The command watch: a running sweep as its store shows it, on the terminal or as one page."""
+
+from __future__ import annotations
+
+import html
+import os
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.cli.options import Seconds, ablation_options, echo, load_ablation
+
+if TYPE_CHECKING:
+    from bench.results.store import Store
+    from bench.spec.ablation import Ablation
+    from bench.sweep.plan import Plan
+
+
+@click.command()
+@click.argument("name", metavar="ABLATION")
+@ablation_options
+@click.option("--once", is_flag=True, help="Say it once, and end.")
+@click.option("--html", "page", type=click.Path(path_type=Path, dir_okay=False), help="Write a page that refreshes.")
+@click.option("--every", type=Seconds(), default=5.0, show_default="5s", help="Read the store again after this time.")
+@click.option("--workers", type=click.IntRange(1), help="For the time left: processes at once. Default: as in run.")
+def watch(
+    name: str,
+    store: Path,
+    data: Path | None,
+    once: bool,
+    page: Path | None,
+    every: float,
+    workers: int | None,
+    **options: Any,
+) -> None:
+    """Show how far ABLATION is: done, claimed by runs, failed and why, time left, and the table so far.
+
+    Only reads the store, which may be that of another machine (--store FILE), also while a run writes it. Ends when
+    nothing is left to measure, or with Ctrl-C.
+    """
+    from bench.results.store import Store
+
+    ablation = load_ablation(name, **options)
+    while True:
+        with Store(store) as stored:
+            text, left = _state(ablation, stored, data, workers)
+        if page is not None:
+            _write(page, ablation.name, text, 0 if once or not left else every)
+        else:
+            if not once:
+                click.clear()
+            echo(text)
+        if once or not left:
+            return
+        time.sleep(every)
+
+
+def _state(ablation: Ablation, stored: Store, data: Path | None, workers: int | None) -> tuple[str, int]:
+    """(what the store says of the ablation now, how many measurements are left)."""
+    from bench.report.page import answer_and_table
+    from bench.sweep.plan import plan
+    from bench.sweep.reading import read_results
+
+    planned = plan(ablation, stored, data, reading=True)
+    parts = [part for part in (planned.search, planned) if part]
+    lines = [f"{ablation.name}, {datetime.now().astimezone():%Y-%m-%d %H:%M:%S %Z}, {stored.path}"]
+    for part in parts:
+        title = "" if len(parts) == 1 else "search: " if part is planned.search else "reported: "
+        lines += [f"{title}{_counts(part, stored, workers)}", *_failures(part, stored)]
+    left = sum(part.count("due") + part.count("waits") for part in parts)
+    table = answer_and_table(read_results(ablation, stored, data, evaluations=False))
+    return "\n".join([*lines, "", table]), left
+
+
+def _counts(plan: Plan, stored: Store, workers: int | None) -> str:
+    from bench.sweep.forecast import forecast_of
+    from bench.sweep.running import workers_for
+
+    ahead = plan.as_due()
+    claimed = len(stored.claimed() & {request.key for request in plan.due})
+    counts = {"done": plan.count("cached"), "failed": plan.count("failed"), "left": len(ahead.due)}
+    text = ", ".join(f"{count} {name}" for name, count in counts.items())
+    text += f" ({claimed} of them claimed by a run)" if claimed else ""
+    return text + (f"; {forecast_of(ahead, stored).text(workers or workers_for([plan]))}" if ahead.due else "")
+
+
+def _failures(plan: Plan, stored: Store) -> Iterator[str]:
+    """A line for each reason."""
+    from bench.results.failures import failures_of, grouped
+
+    for failure, count in grouped(failures_of(stored.records(plan.keys))):
+        yield from failure.lines(False, count)
+
+
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">{refresh}
+<title>{title}</title>
+<style>pre {{ font: 14px/1.4 monospace; margin: 2em; white-space: pre-wrap; }}</style>
+<pre>{text}</pre>
+</html>
+"""
+
+
+def _write(page: Path, name: str, text: str, every: float) -> None:
+    """Replace the page at once, so that no reader sees a part of it; `every` 0: it does not refresh."""
+    refresh = f'\n<meta http-equiv="refresh" content="{max(1, round(every))}">' if every else ""
+    written = PAGE.format(refresh=refresh, title=html.escape(name), text=html.escape(text))
+    page.parent.mkdir(parents=True, exist_ok=True)
+    part = page.with_name(f".{page.name}.{os.getpid()}")
+    part.write_text(written, encoding="utf-8")
+    part.replace(page)

@@ -1,0 +1,89 @@
+"""Names next to the points of a figure, where they cover neither each other nor a point."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.transforms import Bbox
+
+DISTANCES = (7, 16, 27, 40, 55, 72)
+"""Points between a point and its name, the nearest first."""
+ANGLES = tuple(range(0, 360, 30))
+RADIUS = 5.0
+"""Points that stay free about every point."""
+STEP = 3
+"""Points between the places of a line that a name shall not cover."""
+
+
+def label_points(axes: Axes, points: Mapping[str, tuple[float, float]], texts: Mapping[str, str], size: float) -> None:
+    """Write each text near its point, with a thin line to it where it is not next to it; limits must be final.
+
+    A name that finds no room is written where it covers least. The layout stays as it is from here on.
+    """
+    from matplotlib.transforms import Bbox
+
+    axes.figure.draw_without_rendering()  # type: ignore[union-attr]
+    axes.figure.set_layout_engine("none")  # type: ignore[union-attr]
+    dot = axes.figure.dpi / 72
+    centres = {name: axes.transData.transform(point) for name, point in points.items()}
+    free = RADIUS * dot
+    taken = [Bbox.from_extents(x - free, y - free, x + free, y + free) for x, y in centres.values()]
+    taken += [Bbox.from_extents(x - dot, y - dot, x + dot, y + dot) for x, y in _on_lines(axes, STEP * dot)]
+    for name in sorted(points, key=lambda each: (-len(texts[each]), each)):
+        taken.append(_place(axes, points[name], texts[name], taken, size))
+
+
+def _on_lines(axes: Axes, step: float) -> Iterator[tuple[float, float]]:
+    """Places on the lines and bars of the axes, `step` px apart."""
+    import numpy as np
+    from matplotlib.cbook import pts_to_poststep
+    from matplotlib.collections import LineCollection
+
+    lines = [line for line in axes.lines if line.get_linestyle() != "None" and line.get_transform() == axes.transData]
+    stepped = [line.get_drawstyle() == "steps-post" for line in lines]
+    paths = [np.asarray(line.get_xydata(), dtype=float) for line in lines]
+    paths = [np.transpose(pts_to_poststep(*path.T)) if one else path for path, one in zip(paths, stepped, strict=True)]
+    bars = [each for each in axes.collections if isinstance(each, LineCollection)]
+    paths += [np.asarray(segment, dtype=float) for each in bars for segment in each.get_segments()]
+    for path in paths:
+        places = axes.transData.transform(path)
+        for (x0, y0), (x1, y1) in itertools.pairwise(places.tolist()):
+            count = max(1, math.ceil(math.hypot(x1 - x0, y1 - y0) / step))
+            yield from ((x0 + (x1 - x0) * i / count, y0 + (y1 - y0) * i / count) for i in range(count + 1))
+
+
+def _place(axes: Axes, point: tuple[float, float], text: str, taken: Sequence[Bbox], size: float) -> Bbox:
+    """Write one text at the offset that covers least; its box."""
+    from matplotlib.text import Text
+
+    look: dict[str, Any] = {"textcoords": "offset points", "fontsize": size, "va": "center"}
+    best: tuple[float, tuple[float, float], str] = (math.inf, (0.0, 0.0), "left")
+    for distance, angle in itertools.product(DISTANCES, ANGLES):
+        x, y = distance * math.cos(math.radians(angle)), distance * math.sin(math.radians(angle))
+        side = "left" if x > 1 else "right" if x < -1 else "center"
+        cost = _cost(axes, axes.annotate(text, point, (x, y), ha=side, **look), taken) + distance / 1000
+        best = min(best, (cost, (x, y), side), key=lambda each: each[0])
+        if cost < 0.1:
+            break
+    far = math.hypot(*best[1]) > DISTANCES[1]
+    arrow: dict[str, Any] = {"arrowprops": {"arrowstyle": "-", "linewidth": 0.6, "alpha": 0.6}} if far else {}
+    written = axes.annotate(text, point, best[1], ha=best[2], **look, **arrow)
+    written.get_window_extent()  # puts the text where it belongs
+    return Text.get_window_extent(written)  # without the line
+
+
+def _cost(axes: Axes, written: Any, taken: Sequence[Bbox]) -> float:
+    """Px² that the text covers of others or that lie outside of the axes; the text is removed again."""
+    from matplotlib.transforms import Bbox
+
+    box, frame = written.get_window_extent(), axes.get_window_extent()
+    written.remove()
+    inside = Bbox.intersection(box, frame)
+    outside = box.width * box.height - (inside.width * inside.height if inside else 0.0)
+    shared = (Bbox.intersection(box, each) for each in taken)
+    return float(10 * outside + sum(each.width * each.height for each in shared if each))

@@ -1,0 +1,79 @@
+"""`bench watch`: counts, reasons of failures and the table so far, from the store alone."""
+
+import pytest
+from click.testing import CliRunner
+
+from bench.cli import bench
+from bench.results.measurement import Measurement
+from bench.results.store import Store
+from bench.spec.ablation import load
+from bench.sweep.plan import plan
+
+FILE = "question: Which <width>?\narchitecture: fcn\nvary: {width: [0.25, 0.5]}\nmetrics: [params]\n"
+
+
+@pytest.fixture
+def sweep(tmp_path, monkeypatch):
+    """A store in which one variant is measured, one failed, and one is claimed by a run."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "widths.yaml").write_text(FILE)
+    with Store(tmp_path / "s.sqlite") as store:
+        requests = plan(load("widths.yaml"), store).requests
+        for request, samples, error in zip(
+            requests, [(1234567.0,), (), ()], [None, "oom: too <large>", ""], strict=True
+        ):
+            if error != "":
+                made = Measurement(
+                    request.key, request.variant, request.workload, "params", "1", "lower", samples, True, None, 1.0, {},
+                    error,
+                )  # fmt: skip
+                store.add([(made, "static", request.parts)])
+        store.claim([requests[2].key], "1@1.0", lambda owner: True)
+    return tmp_path
+
+
+def watched(*arguments):
+    result = CliRunner().invoke(bench, ["watch", "widths.yaml", "--store", "s.sqlite", *arguments])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_once_says_what_is_done_failed_and_left_and_the_table_so_far(sweep):
+    before = (sweep / "s.sqlite").read_bytes()
+    lines = watched("--once").splitlines()
+    assert lines[1].startswith("1 done, 1 failed, 1 left (1 of them claimed by a run)")
+    assert lines[2] == "fcn(width=0.25) params: oom: too <large>"
+    assert "| 1.2" in "\n".join(lines)
+    assert (sweep / "s.sqlite").read_bytes() == before
+
+
+def test_the_page_has_the_same_text_escaped(sweep):
+    assert watched("--once", "--html", "out/page.html") == ""
+    page = (sweep / "out" / "page.html").read_text()
+    assert "oom: too &lt;large&gt;" in page
+    assert 'http-equiv="refresh"' not in page
+    assert [file.name for file in (sweep / "out").iterdir()] == ["page.html"]
+
+
+def test_the_page_refreshes_while_anything_is_left(sweep, monkeypatch):
+    pages = []
+
+    def measured(seconds):
+        pages.append((sweep / "page.html").read_text())
+        with Store(sweep / "s.sqlite") as store:
+            request = plan(load("widths.yaml"), store).due[0]
+            made = Measurement(
+                request.key, request.variant, request.workload, "params", "1", "lower", (5.0,), True, None, 1.0, {}
+            )
+            store.add([(made, "static", request.parts)])
+
+    monkeypatch.setattr("bench.cli.watching.time.sleep", measured)
+    watched("--html", "page.html", "--every", "7s")
+    assert 'content="7"' in pages[0]
+    assert 'http-equiv="refresh"' not in (sweep / "page.html").read_text()
+
+
+def test_a_store_that_is_not_there_reads_as_empty(sweep):
+    (sweep / "s.sqlite").unlink()
+    assert "0 done, 0 failed, 3 left" in watched("--once")
+    assert not (sweep / "s.sqlite").exists()

@@ -1,0 +1,139 @@
+"""The figure that answers, by the design of the ablation; and that of every committed ablation."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from figure_checks import check_labels, drawn, row_names, texts, visible_texts, with_facts
+from matplotlib.collections import QuadMesh
+from matplotlib.figure import Figure
+
+import bench
+from bench.analysis.leading import main_column
+from bench.analysis.summary import summarise
+from bench.display.drawn import drawn_csv
+from bench.display.figure import SMALLEST, WIDTH
+from bench.display.shape import shape_of
+from bench.results.bundle import FOLDER, bundled_names
+from bench.results.results import Results
+
+ROOT = Path(__file__).parents[3]
+
+
+def answer(results: Results) -> Figure:
+    return drawn("answer", results)["answer"]
+
+
+def shape(results: Results) -> str:
+    column = main_column(summarise(results))
+    assert column
+    return shape_of(summarise(results), column)
+
+
+def with_axes(results: Results, *rows: dict[str, str]) -> Results:
+    return dataclasses.replace(results, axes=dict(zip(results.variants, rows)), varied=tuple(rows[0]))
+
+
+@pytest.fixture
+def results(results_of) -> Results:
+    """Six variants of which the second is better, the third worse, and the last about as good as the first."""
+    means = dict(enumerate((0.5, 0.7, 0.3, 0.72, 0.31, 0.505)))
+    scores = {f"net(a={n})": {"miou": [m, m + 0.02, m - 0.02], "params": 10.0 * m} for n, m in means.items()}
+    return with_axes(results_of(scores), *({"kind": letter} for letter in "abcdef"))
+
+
+def test_the_shape_follows_from_the_axes(results: Results):
+    assert shape(results) == "differences"
+    assert shape(with_axes(results, *({"depth": str(2**i)} for i in range(6)))) == "curve"
+    grid = [{"depth": str(d), "norm": norm} for norm in ("none", "group") for d in (8, 2, 4)]
+    assert shape(with_axes(results, *grid)) == "grid"
+    assert shape(with_axes(results, *grid[:2], *({"depth": str(i), "norm": str(i)} for i in range(4)))) == "differences"
+    # one variant in three may differ in something else
+    near = [
+        *({"depth": str(i), "norm": "none"} for i in range(4)),
+        *({"depth": str(i), "norm": "group"} for i in (1, 3)),
+    ]
+    assert shape(with_axes(results, *near)) == "curve"
+
+
+def test_a_forest_plot_has_the_interval_of_the_verdict(results: Results):
+    """The ends of every bar are those of the difference in the table, none is computed again."""
+    deltas = [delta for (_, metric), delta in summarise(results).deltas.items() if metric == "miou"]
+    lines = [np.asarray(line.get_xydata()) for line in answer(results).axes[0].lines]
+    bars = [tuple(points[:, 0]) for points in lines if len(points) == 2]
+    assert bars == [delta.interval for delta in deltas]
+    assert [points[0, 0] for points in lines if len(points) == 1] == [delta.difference.value for delta in deltas]
+    shown = texts(answer(results))
+    assert {"better", "worse", "inconclusive", "equivalent within ±0.01"} <= set(shown)
+
+
+def test_a_forest_plot_has_the_planned_contrasts_of_the_answer(results: Results):
+    pair = ("net(a=3)", "net(a=1)")
+    planned = dataclasses.replace(results, answers=(pair,))
+    stated = summarise(planned).answers("miou")[pair]
+    rows = row_names(answer(planned))
+    assert rows[-1] == "kind=d from kind=b"
+    last = np.asarray(answer(planned).axes[0].lines[-1].get_xydata())
+    assert last.tolist() == [[stated.difference.value, len(rows) - 1]]
+
+
+def test_the_data_of_a_forest_plot_name_the_difference_and_the_axis_on_one_line(results: Results):
+    long = dataclasses.replace(results, labels={results.baseline: "a baseline whose label needs another line"})
+    rows = list(csv.DictReader(io.StringIO(drawn_csv(answer(long)))))
+    assert {row["y"] for row in rows} == {f"kind={letter}" for letter in "bcdef"}
+    assert {row["x_label"] for row in rows} == {"Δ miou ↑ from a baseline whose label needs another line"}
+
+
+def test_a_curve_is_in_numeric_order_with_the_known_optimum(results: Results, synthetic: Results):
+    depths = ["8", "2", "4", "16", "1", "32"]
+    axes = answer(with_axes(results, *({"depth": depth} for depth in depths))).axes[0]
+    assert np.asarray(axes.lines[0].get_xdata()).tolist() == [1, 2, 4, 8, 16, 32]
+    assert np.asarray(axes.lines[0].get_ydata()).tolist() == pytest.approx([0.31, 0.7, 0.3, 0.5, 0.72, 0.505])
+    numbered = with_axes(synthetic, *({"depth": str(2**i)} for i in range(len(synthetic.variants))))
+    (dotted,) = (line for line in answer(numbered).axes[0].lines if line.get_linestyle() == ":")
+    best = [0.61 if "stride=8" in variant else 0.55 for variant in synthetic.variants]
+    assert np.asarray(dotted.get_ydata()).tolist() == best
+    assert "best possible (known)" not in texts(answer(with_facts(numbered, optimum={})))
+
+
+@pytest.mark.parametrize(("better", "sign"), [("higher", 1), ("lower", -1)])
+def test_a_heat_map_is_blue_where_it_is_better_and_colourless_where_nothing_is_settled(
+    results: Results, better: str, sign: int
+):
+    frame = results.frame.assign(better=results.frame["better"].where(results.frame["metric"] != "miou", better))
+    axes = [{"depth": str(d), "norm": norm} for norm in ("none", "group") for d in (8, 2, 4)]
+    grid = with_axes(dataclasses.replace(results, frame=frame), *axes)
+    mesh = next(each for each in answer(grid).axes[0].collections if isinstance(each, QuadMesh))
+    shown = np.asarray(mesh.get_array()).reshape(3, 2).tolist()
+    assert shown[0] == pytest.approx([0.2, -0.19])  # depth 2
+    assert shown[1] == pytest.approx([-0.2, 0.0])  # depth 4; the last is not settled
+    red, _, blue, _ = mesh.to_rgba(0.2 * sign)
+    assert blue > red
+    assert row_names(answer(grid)) == ["2", "4", "8"]
+
+
+def test_families_are_named_at_their_points(results: Results):
+    families = with_axes(results, *({"architecture": name} for name in ("fcn", "unet", "segnet", "pspnet", "ief", "v")))
+    figure = answer(families)
+    assert {"fcn", "unet", "segnet", "pspnet", "ief", "v"} <= set(texts(figure))
+    assert not figure.legends
+    check_labels(figure)
+
+
+def test_one_variant_has_no_answer(results_of):
+    assert drawn("answer", results_of({"net(a=1)": {"miou": [0.5, 0.6]}})) == {}
+
+
+@pytest.mark.parametrize("name", bundled_names(ROOT / FOLDER))
+def test_the_answer_of_every_committed_ablation(name: str, monkeypatch: pytest.MonkeyPatch):
+    """It fits a phone, its texts can be read there, and none is cut or lies on another."""
+    monkeypatch.chdir(ROOT)
+    for figure in drawn("answer", bench.load(name, source=FOLDER / name).results).values():
+        assert figure.get_figwidth() == WIDTH
+        assert min(text.get_fontsize() for text in visible_texts(figure)) >= SMALLEST
+        check_labels(figure)
