@@ -122,7 +122,7 @@ def report(
     for path in pages(filled, out, options["plugins"], say_failed_plot):
         echo(path)
     if every:
-        echo(index([row_of(results) for results in filled], frontiers(filled), out))
+        echo(index([row_of(results) for results in filled], out, frontiers(filled)))
 
 
 def _report_of_two(names: Sequence[str], every: bool, out: Path, **options: Any) -> Path:

@@ -27,7 +27,7 @@ def pages(
     return [render(results, folder, plugins, failed) for results in all_results]
 
 
-def index(rows: Sequence[IndexRow], frontiers: Sequence[Frontier] = (), folder: Path = SITE) -> Path:
+def index(rows: Sequence[IndexRow], folder: Path = SITE, frontiers: Sequence[Frontier] = ()) -> Path:
     """Write the index of these ablations to `folder/index.html`; its path."""
     choices = {
         "task": sorted({row.task for row in rows if row.task}),

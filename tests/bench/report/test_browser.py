@@ -12,7 +12,11 @@ from typing import Any
 import pytest
 
 import bench
+from bench.report.comparison import compare_reports
+from bench.report.frontier import frontiers
+from bench.report.index import row_of
 from bench.report.render import render
+from bench.report.site import index
 from bench.results.bundle import FOLDER, bundled_names
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
@@ -209,3 +213,74 @@ def test_the_printed_main_table_is_whole(site: Callable[[str], Path], browser: A
         assert all(left >= 0 and right <= 1047 and bottom > top for left, top, right, bottom in facts["cells"])
         cut = "[...document.querySelectorAll('.results, .results *')].filter(e => e.scrollWidth > e.clientWidth + 1 && e.clientWidth).length"
         assert page.evaluate(cut) == 0
+
+
+@pytest.fixture(scope="module")
+def index_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The index over all bundles; the pages that it links to are empty files."""
+    folder = tmp_path_factory.mktemp("index")
+    every = [bench.load(name, source=FOLDER / name).results for name in NAMES]
+    for name in NAMES:
+        (folder / name).mkdir()
+        (folder / name / "index.html").touch()
+    return index([row_of(each) for each in every], folder, frontiers(every))
+
+
+ROWS = "[...document.querySelectorAll('#{} tbody tr')].filter(row => row.checkVisibility())"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_index_is_legible_on_a_phone_and_on_a_screen(index_page: Path, browser: Any, scheme: str):
+    from axe_playwright_python.sync_playwright import Axe
+
+    for size in (PHONE, SCREEN):
+        with Opened(browser, index_page, size, scheme) as page:
+            facts = page.evaluate(FACTS)
+            assert facts["wide"] <= 0
+            assert not facts["small"]
+            assert not facts["outside"]
+            targets = {target.partition("#")[0] for target in facts["targets"]}
+            assert {f"{name}/index.html" for name in NAMES} <= targets
+            assert not [target for target in targets if target and not (index_page.parent / target).is_file()]
+            assert all(left >= 0 and right <= size["width"] for left, _, right, _ in facts["cells"])
+            violations = Axe().run(page).response["violations"]
+            assert not [f"{e['id']}: {e['nodes'][0]['html']}" for e in violations if e["impact"] in SERIOUS]
+
+
+def test_the_index_is_filtered_and_sorted_by_keyboard(index_page: Path, browser: Any):
+    with Opened(browser, index_page, SCREEN) as page:
+        names = ROWS.format("ablations") + ".map(row => row.cells[0].textContent)"
+        assert page.evaluate(names) == list(NAMES)
+        page.focus("form[data-table=ablations] select[name=family]")
+        page.keyboard.type("unet")
+        page.keyboard.press("Enter")
+        some = page.evaluate(names)
+        assert "unet_skips" in some
+        assert "vae_knee" not in some
+        page.focus("form[data-table=ablations] input")
+        page.keyboard.type("unet_skips")
+        assert page.evaluate(names) == ["unet_skips"]
+        verdicts = ROWS.format("ledger") + ".map(row => row.cells[1].textContent)"
+        assert page.evaluate(verdicts)[0] == "contradicted"
+        page.focus("form[data-table=ledger] select")
+        page.keyboard.type("reproduced")
+        page.keyboard.press("Enter")
+        assert {*page.evaluate(verdicts)} == {"reproduced"}
+        claims = ROWS.format("ledger") + ".map(row => row.cells[0].dataset.sort)"
+        page.focus("#ledger thead button")
+        page.keyboard.press("Enter")
+        assert page.evaluate(claims) == page.evaluate(claims + ".sort((a, b) => a.localeCompare(b))")
+
+
+def test_a_comparison_of_two_reports_is_legible(tmp_path: Path, browser: Any):
+    from axe_playwright_python.sync_playwright import Axe
+
+    one, other = (bench.load(name, source=FOLDER / name).results for name in ("fcn_skips", "unet_skips"))
+    for size, scheme in ((PHONE, "dark"), (SCREEN, "light")):
+        with Opened(browser, compare_reports(one, other, tmp_path), size, scheme) as page:
+            facts = page.evaluate(FACTS)
+            assert facts["wide"] <= 0
+            assert not facts["small"]
+            assert all(left >= 0 and right <= size["width"] for left, _, right, _ in facts["cells"])
+            violations = Axe().run(page).response["violations"]
+            assert not [f"{e['id']}: {e['nodes'][0]['html']}" for e in violations if e["impact"] in SERIOUS]
