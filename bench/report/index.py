@@ -105,11 +105,13 @@ STANDING_WORDS = {each: "answered by no difference" if each == "no difference" e
 
 def overview(rows: Sequence[IndexRow]) -> str:
     """One sentence over all ablations and claims."""
+    if not rows:
+        return "No ablation has results."
     standings = Counter(STANDING_WORDS[row.answer.standing] for row in rows)
     claims = Counter(each.claim.answer for row in rows for each in row.ledger)
     start = f"Of {_plural(len(rows), 'question')} {_counts(standings, [*STANDING_WORDS.values()])}"
     end = f"; of {_plural(claims.total(), 'claim')} of the sources {_counts(claims, ORDER)}" if claims else ""
-    return f"{start}{end}." if rows else "No ablation has results."
+    return f"{start}{end}."
 
 
 def _plural(count: int, word: str) -> str:

@@ -75,6 +75,10 @@ def test_one_sentence_counts_every_question_and_claim(stated: Results):
     assert first == sum(numbers) == 2 * len(stated.claims)
 
 
+def test_no_ablation_is_a_sentence_too():
+    assert overview([]) == "No ablation has results."
+
+
 def test_ablations_of_other_data_are_in_no_common_front(synthetic: Results):
     other = changed(synthetic, "other", dataset={"name": "elsewhere"})
     assert frontiers([synthetic, other]) == []
