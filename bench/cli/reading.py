@@ -119,10 +119,13 @@ def report(
         raise click.UsageError("name an ablation, or give --all")
     chosen = [read_results(name, quiet=every, **options) for name in names or own_names()]
     filled = [results for results in chosen if names or not results.frame.empty]
-    for path in pages(filled, out, options["plugins"], say_failed_plot):
-        echo(path)
+    rows = []
+    for results in filled:
+        for path in pages([results], out, options["plugins"], say_failed_plot):
+            echo(path)
+        rows += [row_of(results)] if every else []  # now, while what its page made of it is in memory
     if every:
-        echo(index([row_of(results) for results in filled], out, frontiers(filled)))
+        echo(index(rows, out, frontiers(filled)))
 
 
 def _report_of_two(names: Sequence[str], every: bool, out: Path, **options: Any) -> Path:
