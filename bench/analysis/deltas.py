@@ -23,7 +23,7 @@ from bench.stats.inference import (
 
 K = TypeVar("K", bound=Hashable)
 
-UNDECIDED: Mapping[str, Verdict] = {"speed": "within noise"}
+NOT_SHOWN: Mapping[str, Verdict] = {"speed": "within noise"}
 """What an open difference is called, by the kind of metric."""
 
 MARGIN = 0.01
@@ -165,9 +165,9 @@ def _judged(column: Column, contrasts: Mapping[K, Contrast], margin: float | Non
     alike = holm({key: tost(each, margin) for key, each in noisy.items()}) if margin else {}
     verdicts = dict(exact)
     for key, (rejected, level) in differs.items():
-        close: Verdict = "equivalent" if key in alike and alike[key][0] else UNDECIDED.get(column.kind, "inconclusive")
-        undecided: Verdict = "same" if contrasts[key].identical else close
-        verdicts[key] = (_direction(column, noisy[key].value) if rejected else undecided, level)
+        close: Verdict = "equivalent" if key in alike and alike[key][0] else NOT_SHOWN.get(column.kind, "inconclusive")
+        open_verdict: Verdict = "same" if contrasts[key].identical else close
+        verdicts[key] = (_direction(column, noisy[key].value) if rejected else open_verdict, level)
     return verdicts
 
 

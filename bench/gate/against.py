@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bench.analysis.verdict import Verdict
-from bench.gate.expectations import Check, compared, parts
+from bench.gate.expectations import GRAVITY, Check, compared, parts
 from bench.gate.paired import EXIT as EXIT_OF_DECISION
 from bench.gate.paired import Comparison
 from bench.results.measurement import Measurement
@@ -24,8 +24,6 @@ EXIT: Mapping[Verdict, int] = {
 }
 """A changed number without a better direction (a graph, a receptive field) is said and is no regression by itself;
 `bench gate` without a revision holds it against what was accepted."""
-
-GRAVITY = (4, 1, 3, 5, 0)
 
 
 class Described(Protocol):

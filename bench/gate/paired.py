@@ -52,8 +52,8 @@ class Comparison:
 
     A metric of which more is better has the inverse ratio, so that more than 1 is worse throughout. `rounds` are groups
     of four processes; `rounds_needed` how many would decide, None where the ratio lies at the tolerance.
-    `false_alarm_rate` is the fraction of A/A runs, drawn from the noise of this run, that would not have passed over as
-    no difference but been called a regression or a win; `smallest_detectable` the slowdown (0.04 is 4 %) that 95 % of
+    `false_alarm_rate` is the fraction of A/A runs, drawn from the noise of this run, that would have been called a
+    regression or a win; `smallest_detectable` the slowdown (0.04 is 4 %) that 95 % of
     such runs would have called a regression. Both are None before the first look.
     """
 

@@ -302,12 +302,13 @@ def _round(call: Call, prepare: Call, machine: Machine, plan: Schedule, layout: 
     samples: list[Sample] = []
     while not samples or (len(samples) < plan.calls and sum(s.elapsed for s in samples) < plan.round_seconds):
         prepare()
-        samples.append(_sample(call, machine, layout))
+        samples.append(sample_of(call, machine, layout))
     trouble, conditions = machine.trouble(), machine.conditions()
     return tuple(replace(s, trouble=trouble or s.trouble, conditions=conditions) for s in samples)
 
 
-def _sample(call: Call, machine: Machine, layout: int) -> Sample:
+def sample_of(call: Call, machine: Machine, layout: int = 0) -> Sample:
+    """One timed call: its times, its trouble, and what it waited for a core."""
     waited, switches = machine.waited(), machine.switches()
     time_of_call = machine.lap(call)
     after = machine.waited()

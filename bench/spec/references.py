@@ -121,7 +121,7 @@ def _parsed(text: str, scope: Scope) -> _Reference:
     """The architecture and the values that a reference names; values as variants' names print them."""
     architecture, inner = _split_architecture(text.strip(), scope)
     values: dict[str, str] = {}
-    for item in _items("" if inner == "baseline" else inner):
+    for item in items("" if inner == "baseline" else inner):
         axis, equals, value = (part.strip() for part in item.partition("="))
         if not (equals and axis and value) or axis in values:
             raise VariantError(f"'{item.strip()}' in '[{text}]': name each axis once, as axis=value")
@@ -137,7 +137,7 @@ def _split_architecture(text: str, scope: Scope) -> tuple[str, str]:
     return first.strip(), text.partition("(")[2].removesuffix(")")
 
 
-def _items(text: str) -> list[str]:
+def items(text: str) -> list[str]:
     """Split at the commas outside brackets."""
     items, depth = [""], 0
     for character in text:

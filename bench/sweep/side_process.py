@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bench.hardware.affinity import allow
 from bench.hardware.subject import Subject
-from bench.hardware.timing import LOST, Machine, Sample, judged, machine, moved
+from bench.hardware.timing import LOST, Machine, Sample, judged, machine, moved, sample_of
 from bench.metrics.latency import tensors_of
 from bench.metrics.startup import first_call
 from bench.metrics.train_step_latency import Step
@@ -81,21 +81,13 @@ def turn(timed: Timed, clock: Machine, generator: torch.Generator, moves: bool) 
     """
     with torch.inference_mode(not timed.gradients):
         padding = moved(list(timed.tensors()), generator) if moves else None
-        samples = [_sample(timed.call, clock)]
+        samples = [sample_of(timed.call, clock)]
         if samples[0].elapsed < SECONDS:
             samples = []
         while not samples or (len(samples) < CALLS and sum(s.elapsed for s in samples) < SECONDS):
-            samples.append(_sample(timed.call, clock))
+            samples.append(sample_of(timed.call, clock))
         del padding
     return _result(judged(samples), clock.trouble())
-
-
-def _sample(call: Callable[[], object], clock: Machine) -> Sample:
-    waited, switches = clock.waited(), clock.switches()
-    lap = clock.lap(call)
-    after = clock.waited()
-    lost = None if waited is None or after is None else after - waited
-    return Sample(max(lap.elapsed, 1e-9), lap.cpu, 0, clock.switches() - switches, waited=lost)
 
 
 def _result(samples: tuple[Sample, ...], trouble: str) -> Result:

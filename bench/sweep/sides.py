@@ -16,7 +16,7 @@ from typing import Any
 from bench.registry import Metric, RegistryError, targets
 from bench.registry.catalogue import declarations
 from bench.spec.ablation import load
-from bench.spec.references import Scope, VariantError, find_variant
+from bench.spec.references import Scope, VariantError, find_variant, items
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload
 from bench.sweep.adhoc import variant_of
@@ -40,7 +40,7 @@ def side_of(text: str, label: str, how: Mapping[str, Any], plugins: Sequence[str
     if match is None:
         raise RegistryError(f"'{text}': write TARGET, TARGET(axis=value,...) or ABLATION[axis=value,...]")
     entry = targets.declared(match["target"], plugins)
-    variant = variant_of(entry, _split(match["axes"] or ""))
+    variant = variant_of(entry, items(match["axes"] or ""))
     return Side(label, variant, Workload(entry.task, "", (), **{"shape": SHAPE, "batch": 1, **how}), tuple(plugins))
 
 
@@ -51,11 +51,6 @@ def _of_ablation(name: str, reference: str, plugins: Sequence[str]) -> tuple[Var
     except VariantError as error:
         raise RegistryError(f"{name}: {error}") from None
     return variant, ablation.workload_of(variant), ablation.plugins
-
-
-def _split(axes: str) -> list[str]:
-    """`a=1,b=[1,2]` at the commas outside brackets."""
-    return [part for part in re.split(r",(?![^\[]*\])", axes) if part]
 
 
 def pairs_of(

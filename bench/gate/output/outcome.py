@@ -9,15 +9,12 @@ from itertools import groupby
 from bench.analysis.verdict import Verdict
 from bench.gate.against import EXIT as EXIT_AGAINST
 from bench.gate.against import Against
-from bench.gate.expectations import EXIT, Check
+from bench.gate.expectations import EXIT, GRAVITY, Check
 from bench.gate.paired import Comparison
 from bench.gate.paired_text import change, interval
 
 WORDS: Mapping[int, str] = {0: "pass", 1: "regression", 3: "inconclusive", 4: "broken or missing", 5: "unexpected win"}
 """Exit code of the gate -> its verdict."""
-
-GRAVITY = (4, 1, 3, 5, 0)
-"""Exit codes, the gravest first."""
 
 
 @dataclass(frozen=True)
