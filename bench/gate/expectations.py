@@ -242,8 +242,8 @@ def accept_all(chosen: Sequence[tuple[Ablation, Sequence[Request]]], store: Stor
 def compared(ablation: str, expected: Mapping[Part, str], measurements: Iterable[Measurement]) -> list[Check]:
     """One check for each number on either side (outer join), sorted by variant and metric.
 
-    A part of a number's detail that is on one side only is a change where the number itself is on both: an operator that
-    a network no longer has is not a number that was not measured.
+    A part of a number's detail that is on one side only is a change where the number itself is on both: an operator
+    that a network no longer has is not a number that was not measured.
     """
     rows = list(measurements)
     directions = {m.metric: m.better for m in rows}
