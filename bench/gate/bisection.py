@@ -91,8 +91,10 @@ class Step:
 @dataclass(frozen=True)
 class Bisection:
     """The outcome. `candidates` are the likeliest commits that nothing tells apart, the oldest first: one where it was
-    found. `sure` is the probability that it is one of them, `whole` the change from GOOD to BAD, `own` that from the
-    last commit before the candidates which runs, `before`, to the last candidate."""
+    found. `sure` is the probability that it is one of them; `others` are further commits with theirs. `whole` is the
+    change from GOOD to BAD, `own` that from the last commit before the candidates which runs, `before`, to the last
+    candidate.
+    """
 
     verdict: Verdict
     good: str
@@ -103,6 +105,7 @@ class Bisection:
     steps: tuple[Step, ...] = ()
     candidates: tuple[str, ...] = ()
     sure: float = 0.0
+    others: tuple[tuple[str, float], ...] = ()
     before: str = ""
     own: Change | None = None
 
@@ -196,12 +199,14 @@ class Search:
         """The search itself, once it is known that BAD is changed."""
         worse = outcome.whole is not None and outcome.whole.worse >= outcome.whole.better
         states, skipped = {-1: first, len(self.commits) - 1: last}, set[int]()
-        posterior = Posterior.uniform(len(self.commits))
+        posterior, useless = Posterior.uniform(len(self.commits)), set[int]()
         while posterior.likeliest(skipped).probability < SURE and self.how.now() < self.ends:
-            place = posterior.middle(skipped)
+            place = posterior.middle(skipped | useless)
             if place is None:
                 break
             posterior = self._step(place, posterior, states, skipped, outcome.variant, worse)
+            if self.steps[-1].verdict == "inconclusive":
+                useless.add(place)  # it had its time twice: it lies at the tolerance, or is too noisy
         return self._outcome(outcome, posterior, states, skipped)
 
     def _step(
@@ -267,6 +272,11 @@ class Search:
             steps=tuple(self.steps),
             candidates=candidates,
             sure=block.probability,
+            others=tuple(
+                (self.commits[at], weight)
+                for at, weight in enumerate(posterior.weights)
+                if weight >= DOUBT and not block.first <= at <= block.last
+            ),
             before=self.good if before < 0 else self.commits[before],
             own=own,
         )

@@ -36,8 +36,9 @@ def lines(outcome: Bisection, named: Named, authored: Callable[[str], str]) -> I
     yield f"  {outcome.metric} of {outcome.variant}: {_change(outcome, named)}"
     yield f"  from GOOD to BAD: {_text(outcome.whole)}"
     yield f"  {outcome.sure:.1%} sure"
+    yield from (f"  or, with {probability:.1%}: {named(commit)}" for commit, probability in outcome.others)
     if outcome.verdict == "inconclusive":
-        yield "  the time was up: give a longer --budget"
+        yield "  a longer --budget, or another --tolerance, would make it surer"
 
 
 def _head(outcome: Bisection) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from bench.registry import Metric, RegistryError
 from bench.registry.builtin import all_names
 from bench.registry.catalogue import declarations
-from bench.registry.project import project
+from bench.registry.project import project, with_project
 from bench.results.keys import Request, requests
 from bench.results.measurement import Measurement
 from bench.results.store import Store
@@ -85,6 +85,7 @@ def metric_of(name: str, plugins: tuple[str, ...]) -> Metric:
 
 def asked(question: Question, store: Path, alive: Callable[[], None]) -> dict[str, Network]:
     """The networks of a question in the code that this process has."""
+    question = replace(question, plugins=with_project(question.plugins))
     metric = declarations(question.plugins).metrics.get(question.metric)
     sides = _sides(question)
     ablations = [within_limit(ablation_of(s.variant, s.workload, (metric,), s.plugins)) for s in sides]
