@@ -72,9 +72,9 @@ def _named(summary: Summary, reason: str) -> str:
 def _notes(column: Column, design: Design, estimated: tuple[Effect, ...]) -> Iterator[str]:
     yield "a main effect is the difference that a change makes, averaged over the values of the other axes"
     if any(effect.interaction for effect in estimated):
-        yield "an interaction is by how much the effect of the first change differs between the two values of the second"
+        yield "an interaction is by how much the effect of one change differs between the two values of the other"
         if any(effect.interaction and effect.verdict == "changed" for effect in estimated):
-            yield "where an interaction is 'changed', the main effects of its two axes are averages of different effects"
+            yield "where an interaction is 'changed', the main effects of its axes are averages of different effects"
     else:
         yield f"there are no interactions here: with them there would be more than {MOST_EFFECTS} effects"
     if any(effect.interval for effect in estimated):
