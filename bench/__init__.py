@@ -108,6 +108,17 @@ class AblationResults:
             return as_frame(self.results, choice)
         return rendered(self.results, format, choice)  # type: ignore[arg-type]
 
+    def effects(self, metric: str = "") -> pd.DataFrame:
+        """The main effects and interactions of axes that are crossed, on a metric or the main one; one row for each.
+
+        Columns as in `bench.analysis.factorial.COLUMNS`: what changes, the estimate with its confidence interval and
+        verdict, or in `reason` why there is no estimate. Raises EffectsError for a metric that the table does not have,
+        and where no two axes are crossed.
+        """
+        from bench.analysis.factorial import effects_frame
+
+        return effects_frame(self.results, metric)
+
     def report(self, folder: str | Path | None = None) -> Path:
         """Write the HTML page to `folder/NAME/index.html`; its path. Default: the project's folder of reports.
 
