@@ -30,6 +30,7 @@ from bench.registry.versions import __version__
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bench.results.location import Location
     from bench.results.measurement import Evaluation
     from bench.results.results import Results
 
@@ -136,7 +137,7 @@ class GateResult:
 def load(
     name: str | Path,
     *,
-    store: str | Path | None = None,
+    store: str | Location | None = None,
     data: str | Path | None = None,
     source: str | Path | None = None,
     settings: Sequence[str] = (),
@@ -170,7 +171,7 @@ def _data(data: str | Path | None) -> Path | None:
 def run(
     name: str | Path,
     *,
-    store: str | Path | None = None,
+    store: str | Location | None = None,
     data: str | Path | None = None,
     settings: Sequence[str] = (),
     plugins: Sequence[str] = (),
@@ -275,7 +276,7 @@ def compare(a: str | Path, b: str | Path) -> pd.DataFrame:
 
 def gate(
     *names: str | Path,
-    store: str | Path | None = None,
+    store: str | Location | None = None,
     settings: Sequence[str] = (),
     plugins: Sequence[str] = (),
     workers: int | None = None,
@@ -321,7 +322,7 @@ def gate(
 def gate_against(
     revision: str,
     *names: str | Path,
-    store: str | Path | None = None,
+    store: str | Location | None = None,
     plugins: Sequence[str] = (),
     metrics: Sequence[str] = ("latency", "memory"),
     budget: float = 60.0,
@@ -337,12 +338,13 @@ def gate_against(
     """
     from bench.gate.against import Against, checks_of, matched, to_time, untimed
     from bench.gate.paired import compared, task_of
+    from bench.results.location import location_of
     from bench.results.session import read_changes
     from bench.stats.paired import Rule
     from bench.sweep.revision import checkout, commit_of, here, networks_of, pairs_of
 
     read_changes()
-    place = Path(store or project().store)
+    place = location_of(store or project().store)
     with checkout(revision) as old:
         before, after = (networks_of(tree, tuple(map(str, names)), plugins, place) for tree in (old, here()))
         matches = matched(before, after)

@@ -13,6 +13,7 @@ from bench.registry import Metric, RegistryError
 from bench.registry.builtin import PACKAGE, all_names, names
 from bench.registry.project import project
 from bench.results.keys import requests
+from bench.results.location import Location
 from bench.results.measurement import Measurement
 from bench.results.store import Store
 from bench.spec.ablation import Ablation, load
@@ -119,13 +120,14 @@ def git(folder: Path, *arguments: str, missing: str = "") -> str:
     return done.stdout.strip()
 
 
-def networks_of(place: Checkout, chosen: Sequence[str], plugins: Sequence[str], store: Path) -> Networks:
+def networks_of(place: Checkout, chosen: Sequence[str], plugins: Sequence[str], store: Location) -> Networks:
     """Every variant of the ablations of a checkout, measured statically; an ablation that it lacks has none.
 
     Raises ElsewhereError.
     """
     further = tuple(plugin for plugin in plugins if plugin not in project().plugins)
-    answer: Networks = elsewhere(described, place.folder, place.root, tuple(chosen), further, store.resolve())
+    store = store.resolve() if isinstance(store, Path) else store
+    answer: Networks = elsewhere(described, place.folder, place.root, tuple(chosen), further, store)
     return answer
 
 
@@ -134,7 +136,7 @@ def here() -> Checkout:
     return Checkout(str(project().folder.resolve()))
 
 
-def described(chosen: Sequence[str], plugins: Sequence[str], store: Path) -> Networks:
+def described(chosen: Sequence[str], plugins: Sequence[str], store: Location) -> Networks:
     """Every variant of these ablations (default: those of the project) in the code that this process has."""
     existing = all_names()
     wanted = [name for name in chosen or names() if name in existing or Path(name).suffix]
