@@ -10,6 +10,7 @@ from bench.display.answers import AnswerText, answer_text
 from bench.display.batches import batch_notes
 from bench.display.factorial import EffectsTable, effects_table
 from bench.display.figure import names
+from bench.display.looks import LookTable, look_table
 from bench.display.names import shared_words
 from bench.display.tuning import TuningTable, tuning_table
 from bench.display.wording import (
@@ -67,6 +68,7 @@ class Page:
     failures: tuple[tuple[str, str, str, str, str], ...]
     missing: tuple[Gap, ...]
     tuning: TuningTable | None
+    looks: LookTable | None
     side_effects: tuple[tuple[str, ...], ...]
     definitions: tuple[Definition, ...]
     provenance: tuple[tuple[str, str], ...]
@@ -104,6 +106,7 @@ def page_of(results: Results, plugins: Sequence[str] = (), most: int | None = No
         failures=tuple(failures(summary)),
         missing=tuple(missing(summary)),
         tuning=tuning_table(results.tuning, names(results)),
+        looks=look_table(summary, names(results)),
         side_effects=tuple(side_effect_rows(results)),
         definitions=tuple(definitions(summary)),
         provenance=tuple(provenance(results)),

@@ -21,7 +21,7 @@ from bench.spec.ablation import Ablation
 from bench.sweep.driver import refuse_stale, run
 from bench.sweep.executors.local import LocalExecutor
 from bench.sweep.noop import check_effects
-from bench.sweep.plan import Plan, plan, plan_with
+from bench.sweep.plan import Plan, plan, plan_on, plan_with
 from bench.sweep.preloading import preload
 from bench.sweep.progress import Reporter
 from bench.sweep.settings import Options
@@ -67,11 +67,26 @@ def run_all(job: Job, announce: Callable[[Plan], None], finished: Callable[[Plan
         for each in plans:
             announce(each)
             whole = _searched(job, each, executor, workers, ends)
-            failed |= _run_one(job, whole, executor, workers, ends)
+            whole, some_failed = _run_looks(job, whole, executor, workers, ends)
+            failed |= some_failed
             finished(whole)
     finally:
         executor.stop()
     return failed
+
+
+def _run_looks(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: float) -> tuple[Plan, bool]:
+    """Run the plan, then what each look at adaptive seeds asks for: (the last plan, whether anything failed)."""
+    how = {"rerun": tuple(job.rerun), "force": job.force, "only": tuple(job.only)}
+    failed, made = _run_one(job, each, executor, workers, ends), {request.key for request in each.due}
+    while each.look:
+        each = plan_on(each, job.store, made, **how)
+        due = {request.key for request in each.due}
+        if not due or due & made or time.monotonic() >= ends:
+            break
+        failed |= _run_one(job, each, executor, workers, ends)
+        made |= due
+    return each, failed
 
 
 def _searched(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: float) -> Plan:
@@ -88,6 +103,7 @@ def _searched(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends:
 
 def _run_one(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: float) -> bool:
     name = f"{each.ablation.name}, search" if each.ablation.held_back else each.ablation.name
+    name = f"{name}, look {each.look}" if each.look > 1 else name
     reporter, keep_weights = Reporter(name, job.verbosity), job.keep_weights and not each.ablation.held_back
     options = Options(
         workers=workers,
