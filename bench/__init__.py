@@ -30,6 +30,7 @@ from bench.registry.versions import __version__
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bench.results.location import Location
     from bench.results.measurement import Evaluation
     from bench.results.results import Results
 
@@ -108,6 +109,17 @@ class AblationResults:
             return as_frame(self.results, choice)
         return rendered(self.results, format, choice)  # type: ignore[arg-type]
 
+    def effects(self, metric: str = "") -> pd.DataFrame:
+        """The main effects and interactions of axes that are crossed, on a metric or the main one; one row for each.
+
+        Columns as in `bench.analysis.factorial.COLUMNS`: what changes, the estimate with its confidence interval and
+        verdict, or in `reason` why there is no estimate. Raises EffectsError for a metric that the table does not have,
+        and where no two axes are crossed.
+        """
+        from bench.analysis.factorial import effects_frame
+
+        return effects_frame(self.results, metric)
+
     def report(self, folder: str | Path | None = None) -> Path:
         """Write the HTML page to `folder/NAME/index.html`; its path. Default: the project's folder of reports.
 
@@ -137,7 +149,7 @@ class GateResult:
 def load(
     name: str | Path,
     *,
-    store: str | Path | None = None,
+    store: str | Location | None = None,
     data: str | Path | None = None,
     source: str | Path | None = None,
     settings: Sequence[str] = (),
@@ -171,7 +183,7 @@ def _data(data: str | Path | None) -> Path | None:
 def run(
     name: str | Path,
     *,
-    store: str | Path | None = None,
+    store: str | Location | None = None,
     data: str | Path | None = None,
     settings: Sequence[str] = (),
     plugins: Sequence[str] = (),
@@ -276,7 +288,7 @@ def compare(a: str | Path, b: str | Path) -> pd.DataFrame:
 
 def gate(
     *names: str | Path,
-    store: str | Path | None = None,
+    store: str | Location | None = None,
     settings: Sequence[str] = (),
     plugins: Sequence[str] = (),
     workers: int | None = None,
@@ -322,7 +334,7 @@ def gate(
 def gate_against(
     revision: str,
     *names: str | Path,
-    store: str | Path | None = None,
+    store: str | Location | None = None,
     plugins: Sequence[str] = (),
     metrics: Sequence[str] = ("latency", "memory"),
     budget: float = 60.0,
@@ -340,6 +352,7 @@ def gate_against(
     """
     from bench.gate.against import Against, checks_of, matched, to_time, untimed
     from bench.gate.paired import compared, task_of
+    from bench.results.location import location_of
     from bench.results.session import read_changes
     from bench.spec.ablation import find
     from bench.stats.paired import Rule
@@ -347,7 +360,7 @@ def gate_against(
     from bench.sweep.worktrees import checkout, commit_of, here
 
     read_changes()
-    place, chosen = Path(store or project().store), tuple(map(str, names))
+    place, chosen = location_of(store or project().store), tuple(map(str, names))
     with checkout(revision) as old:
         before, after = (networks_of(tree, chosen, plugins, place, settings) for tree in (old, here()))
         for name in chosen:

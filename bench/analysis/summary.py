@@ -52,7 +52,7 @@ class Summary:
         Differences from the baseline are those of the table; the others are planned contrasts, which are corrected
         together. Pairs without a number are left out.
         """
-        planned = self._differences(metric, self._planned)
+        planned = self.differences(metric, self._planned)
         stated = {pair: self._of_table(*pair, metric) or planned.get(pair) for pair in self.results.answers}
         return {pair: delta for pair, delta in stated.items() if delta is not None}
 
@@ -65,13 +65,13 @@ class Summary:
         delta = self._of_table(variant, other, metric) or answers.get((variant, other))
         if delta is None and (other, variant) in answers:
             return self._turned(answers[other, variant], variant, other, metric)
-        return delta or self._differences(metric, [(variant, other)]).get((variant, other))
+        return delta or self.differences(metric, [(variant, other)]).get((variant, other))
 
     @property
     def _planned(self) -> list[tuple[str, str]]:
         return [pair for pair in self.results.answers if self.results.baseline not in pair]
 
-    def _differences(self, metric: str, pairs: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Delta]:
+    def differences(self, metric: str, pairs: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Delta]:
         """Of these pairs as one family; those that the table lacks are left out."""
         wanted = {pair: tuple(self.aggregates.get((variant, metric)) for variant in pair) for pair in pairs}
         both = {pair: (one, other) for pair, (one, other) in wanted.items() if one is not None and other is not None}
@@ -100,7 +100,7 @@ class Summary:
         answers = {
             (column.metric, *pair): delta
             for column in self.columns
-            for pair, delta in self._differences(column.metric, self._planned).items()
+            for pair, delta in self.differences(column.metric, self._planned).items()
         }
         return {key: delta for key, delta in (answers | table).items() if delta.interval is not None}
 

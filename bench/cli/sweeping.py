@@ -31,6 +31,7 @@ from bench.cli.options import (
 
 if TYPE_CHECKING:
     from bench.display.wording import EarlierSpread
+    from bench.results.location import Location
     from bench.results.nearest import History
     from bench.results.store import Store
     from bench.spec.ablation import Ablation
@@ -111,7 +112,7 @@ def _notes(plan: Plan) -> list[str]:
 @json_option
 def plan_command(
     name: str,
-    store: Path,
+    store: Location,
     data: Path | None,
     as_json: bool,
     only: tuple[str, ...],
@@ -211,7 +212,7 @@ def _waits_for(plan: Plan) -> str:
 @click.option("--verbose", is_flag=True, help="A line on stderr for each measurement that is stored.")
 def run(
     names: tuple[str, ...],
-    store: Path,
+    store: Location,
     data: Path | None,
     dry_run: bool,
     yes: bool,
@@ -324,7 +325,7 @@ def _finisher(job: Job, out: Path | None) -> Callable[[Plan], None]:
 @click.argument("name", metavar="ABLATION")
 @click.argument("request", required=False, metavar="[KEY|VARIANT|METRIC]")
 @ablation_options
-def why(name: str, request: str | None, store: Path, **options: Any) -> None:
+def why(name: str, request: str | None, store: Location, **options: Any) -> None:
     """Say why measurements of ABLATION are due, and why others failed.
 
     Shows which part of the key differs from what was measured before, or which file changed since; of a failure the
