@@ -10,7 +10,8 @@ from typing import Literal
 from bench.analysis.aggregate import Aggregates
 from bench.analysis.contrast import Contrast, ContrastError, Noise, contrast
 from bench.analysis.deltas import Delta
-from bench.spec.claims import Comparison, Operator, Statement, Sum
+from bench.analysis.ranking import STATISTIC, ranked
+from bench.spec.claims import Comparison, Operator, Ranking, Statement, Sum
 from bench.stats.inference import LEVEL, Interval, error_probability, has_width, holm
 from bench.stats.sequential import Nominal, single
 
@@ -23,7 +24,8 @@ class ComparisonResult:
 
     `interval` is its confidence interval at `level`; None for exact numbers, and where nothing can be inferred. `added`
     are the constants that the claim adds to what was measured, part of `left` and `right`. `planned`: a contrast that
-    the table and the answers do not have, decided with the claims' own probability of error.
+    the table and the answers do not have, decided with the claims' own probability of error. `statistic` is the name of
+    what `left` and `right` are where they are not in the metric's unit; empty where they are.
     """
 
     left: float
@@ -37,6 +39,7 @@ class ComparisonResult:
     answer: Answer
     added: tuple[float, float]
     planned: bool = False
+    statistic: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,12 @@ class _Data:
     aggregates: Aggregates
     noise: Noise
     stated: Stated
+
+    def of(self, comparison: Comparison | Ranking) -> Contrast:
+        """Left less right. Raises ContrastError where a number is missing."""
+        if isinstance(comparison, Ranking):
+            return ranked(comparison, self.aggregates, self.noise)
+        return self.contrast([(1.0, comparison.left), (-1.0, comparison.right)])
 
     def contrast(self, sides: Sequence[tuple[float, Sum]]) -> Contrast:
         """The signed sum of the sides. Raises ContrastError where a number is missing."""
@@ -150,7 +159,9 @@ def _all_shown(
     return {place: each for place, each in shown.items() if each is not None}
 
 
-def _shown(comparison: Comparison, stated: Stated) -> _Shown | None:
+def _shown(comparison: Comparison | Ranking, stated: Stated) -> _Shown | None:
+    if isinstance(comparison, Ranking):
+        return None
     weights = comparison.weights()
     if comparison.operator == "==" or comparison.left.constant != comparison.right.constant or len(weights) != 2:
         return None
@@ -172,8 +183,7 @@ def _contrasts(statements: Sequence[Statement], data: _Data) -> tuple[dict[Place
     reasons = {i: each.problem for i, each in enumerate(statements) if each.problem}
     for i, statement in enumerate(statements):
         try:
-            pairs = [[(1.0, each.left), (-1.0, each.right)] for each in statement.comparisons]
-            contrasts |= {(i, j): data.contrast(sides) for j, sides in enumerate(pairs)}
+            contrasts |= {(i, j): data.of(comparison) for j, comparison in enumerate(statement.comparisons)}
         except ContrastError as reason:
             reasons[i] = str(reason)
     return contrasts, reasons
@@ -203,7 +213,7 @@ def _planned_levels(
     return levels
 
 
-def _decides(comparison: Comparison) -> Callable[[Interval], bool]:
+def _decides(comparison: Comparison | Ranking) -> Callable[[Interval], bool]:
     return lambda interval: comparison.answer(interval) is not None
 
 
@@ -213,21 +223,33 @@ def _result(statement: Statement, comparisons: Sequence[ComparisonResult]) -> Cl
     return ClaimResult(statement, next(answer for answer in order if answer in answers), tuple(comparisons))
 
 
-def _compared(comparison: Comparison, difference: Contrast, shown: _Shown, data: _Data) -> ComparisonResult:
+def _compared(comparison: Comparison | Ranking, difference: Contrast, shown: _Shown, data: _Data) -> ComparisonResult:
     answer = None if shown.noise else comparison.answer(shown.interval)
-    left, right = (data.contrast([(1.0, side)]).estimate.value for side in (comparison.left, comparison.right))
+    discrete = isinstance(comparison, Ranking)  # few values are possible, and one of them may be all that is left
+    left, right, added = _sides(comparison, difference, data)
     return ComparisonResult(
         left=left,
         operator=comparison.operator,
         right=right,
-        metric=(comparison.left.terms or comparison.right.terms)[0][1].metric,
+        metric=comparison.references()[0].metric,
         difference=difference.estimate.value,
-        interval=None if difference.exact or not has_width(shown.interval) else shown.interval,
+        interval=shown.interval if not difference.exact and (discrete or has_width(shown.interval)) else None,
         level=shown.level,
         basis=difference.basis,
         answer="inconclusive" if answer is None else "reproduced" if answer else "contradicted",
-        added=(_added(comparison.left), _added(comparison.right)),
+        added=added,
+        statistic=STATISTIC if discrete else "",
     )
+
+
+def _sides(
+    comparison: Comparison | Ranking, difference: Contrast, data: _Data
+) -> tuple[float, float, tuple[float, float]]:
+    """The value of each side, and the constants that the claim adds to them."""
+    if isinstance(comparison, Ranking):
+        return difference.estimate.value + comparison.threshold, comparison.threshold, (0.0, 0.0)
+    left, right = (data.contrast([(1.0, side)]).estimate.value for side in (comparison.left, comparison.right))
+    return left, right, (_added(comparison.left), _added(comparison.right))
 
 
 def _added(side: Sum) -> float:

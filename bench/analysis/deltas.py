@@ -139,9 +139,9 @@ def differences(
     contrasts = {key: one for key, pair in pairs.items() if (one := _contrast(*pair, noise))}
     twins = {key for key in contrasts if column.kind == "speed" and noise.one_graph(e.variant for e in pairs[key])}
     tested = {key: one for key, one in contrasts.items() if key not in twins}
-    judged = _judged(column, tested, margin_of(column, aggregates), rule)
-    judged |= {key: _of_twins(contrasts[key]) for key in twins}
-    return {key: _delta(change, contrasts.get(key), judged.get(key)) for key, change in plain.items()}
+    verdicts = judged(column, tested, margin_of(column, aggregates), rule)
+    verdicts |= {key: of_twins(contrasts[key]) for key in twins}
+    return {key: _delta(change, contrasts.get(key), verdicts.get(key)) for key, change in plain.items()}
 
 
 def turned(delta: Delta, one: Aggregate, other: Aggregate, noise: Noise) -> Delta:
@@ -186,15 +186,15 @@ def _delta(change: Difference, against: Contrast | None, judged: tuple[Verdict, 
     return Delta(change, verdict, interval, level, against)
 
 
-def _of_twins(contrast: Contrast) -> tuple[Verdict, float]:
+def of_twins(contrast: Contrast) -> tuple[Verdict, float]:
     """Of two variants with one graph, which differ by noise alone: nothing is tested."""
     return "same" if contrast.exact or contrast.identical else "within noise", LEVEL
 
 
-def _judged(
-    column: Column, contrasts: Mapping[K, Contrast], margin: float | None, rule: Rule
+def judged(
+    column: Column, contrasts: Mapping[K, Contrast], margin: float | None, rule: Rule = ONCE
 ) -> dict[K, tuple[Verdict, float]]:
-    """Verdict and level of each; exact numbers need no correction."""
+    """Verdict and level of each contrast of one family; exact numbers need no correction."""
     exact = {key: (_direction(column, each.estimate.value), 0.0) for key, each in contrasts.items() if each.exact}
     noisy = {key: each.estimate for key, each in contrasts.items() if not each.exact}
     p_values = {key: error_probability(each, leaves_out_zero) for key, each in noisy.items()}

@@ -18,7 +18,7 @@ from bench.analysis.claims import ClaimResult, Place, evaluate
 from bench.analysis.contrast import Noise, noise_of
 from bench.analysis.deltas import Delta, Rule, differences
 from bench.results.results import Results
-from bench.spec.claims import Comparison
+from bench.spec.claims import Comparison, Ranking
 from bench.stats.sequential import Look
 
 K = TypeVar("K")
@@ -241,11 +241,10 @@ def _claims(
     return claims, [place for place in places if place not in settled]
 
 
-def _scored(material: _Material, comparison: Comparison) -> tuple[str, ...]:
+def _scored(material: _Material, comparison: Comparison | Ranking) -> tuple[str, ...]:
     """The variants whose scores a comparison is about; none where it is about costs alone."""
     metrics = {column.metric for column in material.scores}
-    references = comparison.weights()
-    return tuple(dict.fromkeys(each.variant for each in references if each.metric in metrics))
+    return tuple(dict.fromkeys(each.variant for each in comparison.references() if each.metric in metrics))
 
 
 def _endings(material: _Material, state: _State) -> Iterator[Ending]:

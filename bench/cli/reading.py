@@ -107,6 +107,7 @@ def report(
     from bench.report.frontier import frontiers
     from bench.report.index import row_of
     from bench.report.site import index, pages
+    from bench.report.tuning_effect import tuning_effects
 
     if check and not committed:
         raise click.UsageError("--check goes with --committed")
@@ -125,7 +126,7 @@ def report(
             echo(path)
         rows += [row_of(results)] if every else []  # now, while what its page made of it is in memory
     if every:
-        echo(index(rows, out, frontiers(filled)))
+        echo(index(rows, out, frontiers(filled), tuning_effects(filled)))
 
 
 def _report_of_two(names: Sequence[str], every: bool, out: Path, **options: Any) -> Path:

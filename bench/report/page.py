@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bench.analysis.summary import Summary, summarise
 from bench.display.answers import AnswerText, answer_text
 from bench.display.batches import batch_notes
+from bench.display.factorial import EffectsTable, effects_table
 from bench.display.figure import names
 from bench.display.looks import LookTable, look_table
 from bench.display.names import shared_words
@@ -57,6 +58,7 @@ class Page:
     inference: tuple[str, ...]
     verdicts: str
     planned: str
+    effects: EffectsTable | None
     claims: tuple[ClaimText, ...]
     figures: tuple[Figure, ...]
     placed: PlacedFigures
@@ -94,6 +96,7 @@ def page_of(results: Results, plugins: Sequence[str] = (), most: int | None = No
         inference=tuple(_number_notes(summary)),
         verdicts=claims_text(summary),
         planned=planned_note(summary.claims),
+        effects=effects_table(summary),
         claims=tuple(claim_texts(summary)),
         figures=drawn,
         placed=placed(drawn),

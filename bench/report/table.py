@@ -244,7 +244,7 @@ def _json_comparison(summary: Summary, comparison: ComparisonResult) -> dict[str
     return {
         "metric": comparison.metric,
         "value": number(comparison.difference),
-        "unit": summary.column(comparison.metric).unit,
+        "unit": "" if comparison.statistic else summary.column(comparison.metric).unit,
         "left": number(comparison.left),
         "right": number(comparison.right),
         "interval": ends(comparison.interval),

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from bench.hardware.environment import device_kind, usable_cores
 from bench.registry.project import project
@@ -145,12 +146,18 @@ def _without_weights(each: Plan, job: Job) -> str:
     return f"{each.ablation.name}: {runs} measured already, without their weights; to train again: {command}"
 
 
-def measure_static(ablations: Sequence[Ablation], store: Store, workers: int | None = None) -> list[Plan]:
+def measure_static(
+    ablations: Sequence[Ablation],
+    store: Store,
+    workers: int | None = None,
+    notify: Callable[[Any], None] = lambda event: None,
+) -> list[Plan]:
     """Measure what is missing of the static metrics; the plan of each ablation as it was before.
 
     What a plan has `due` was measured since, unless it could not be. Needs no data and trains nothing.
     Measurements of committed bundles whose key is unchanged (code, axes and library versions) count as stored.
-    All ablations are measured together, since starting a process costs more than most of their measurements.
+    All ablations are measured together, since starting a process costs more than most of their measurements. `notify`
+    is called with every event of the run.
     """
     plans = [_completed(plan(ablation, store, kinds=("static",)), store) for ablation in ablations]
     due = {planned.request.key: planned for each in plans for planned in each.planned if planned.status == "due"}
@@ -161,7 +168,7 @@ def measure_static(ablations: Sequence[Ablation], store: Store, workers: int | N
     count = workers or workers_for(plans)
     executor = LocalExecutor(count, preload([together]))
     try:
-        refuse_stale(run(together, store, executor, Options(workers=count, check_noop=False)))
+        refuse_stale(run(together, store, executor, Options(workers=count, check_noop=False, notify=notify)))
     finally:
         executor.stop()
     return plans

@@ -76,6 +76,7 @@ def trained(
     facts = {
         **evaluation.facts,
         "mode": result.mode,
+        "execution": result.execution,
         "refused": dict(result.refused),
         **took,
         **seen,

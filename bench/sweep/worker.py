@@ -179,7 +179,7 @@ class SignatureJob:
             return Signature(request.key, error=described(error))
 
 
-TRAINING_FACTS = ("mode", "seconds", "cpu_seconds", "refused", "job_seconds", "steps")
+TRAINING_FACTS = ("mode", "execution", "seconds", "cpu_seconds", "refused", "job_seconds", "steps")
 """What the detail of a score says of the training run."""
 WEIGHTS_FACTS = ("initial_weights", "kept_weights")
 """What it says of the file that training began with, and of the one that was kept, where there is any."""
