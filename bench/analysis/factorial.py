@@ -288,7 +288,7 @@ def effects_frame(results: Results, metric: str = "") -> pd.DataFrame:
     Raises EffectsError for a metric that the table does not have, and where no two axes are crossed.
     """
     summary = summarise(results)
-    column = _column(summary, metric)
+    column = column_of(summary, metric)
     if design_of(summary) is None:
         varied = ", ".join(results.varied) or "none"
         raise EffectsError(
@@ -298,7 +298,8 @@ def effects_frame(results: Results, metric: str = "") -> pd.DataFrame:
     return frame_with([_row(effect) for effect in effects(summary, column)], COLUMNS)
 
 
-def _column(summary: Summary, metric: str) -> Column:
+def column_of(summary: Summary, metric: str) -> Column:
+    """The column of a metric, or of the main one where none is named. Raises EffectsError where there is none."""
     columns = {column.metric: column for column in summary.columns}
     main = summary.main()
     if metric in columns or (main is not None and not metric):
