@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 from bench.analysis.aggregate import Aggregate, Aggregates, Column, aggregates_of, columns_of
 from bench.analysis.claims import ClaimResult, Stated, evaluate
 from bench.analysis.contrast import Noise, noise_of
-from bench.analysis.deltas import Delta, deltas, differences, turned
+from bench.analysis.deltas import ONCE, Delta, Rule, deltas, differences, turned
 from bench.analysis.looks import Looks, taken_looks
 from bench.results.results import Results
 
@@ -85,12 +85,15 @@ class Summary:
         """Of these pairs as one family; those that the table lacks are left out."""
         wanted = {pair: tuple(self.aggregates.get((variant, metric)) for variant in pair) for pair in pairs}
         both = {pair: (one, other) for pair, (one, other) in wanted.items() if one is not None and other is not None}
+        planned = self.looks.planned if self.looks else {}
+        if both and all((metric, *pair) in planned for pair in both):
+            return {pair: planned[metric, *pair] for pair in both}
         column = self.column(metric)
-        if self.looks is None or column.kind != "accuracy":
-            return differences(column, both, self.of(metric), self.noise)
-        if all((metric, *pair) in self.looks.planned for pair in both):
-            return {pair: self.looks.planned[metric, *pair] for pair in both}
-        return differences(column, both, self.of(metric), self.noise, self.looks.rule)
+        return differences(column, both, self.of(metric), self.noise, self.rule(column))
+
+    def rule(self, column: Column) -> Rule:
+        """The levels of tests on a metric that the looks at adaptive seeds did not make themselves."""
+        return self.looks.rule if self.looks and column.kind == "accuracy" else ONCE
 
     def _of_table(self, variant: str, other: str, metric: str) -> Delta | None:
         if other == self.results.baseline:

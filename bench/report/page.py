@@ -12,6 +12,7 @@ from bench.display.factorial import EffectsTable, effects_table
 from bench.display.figure import names
 from bench.display.looks import LookTable, look_table
 from bench.display.names import shared_words
+from bench.display.shapley import ShapleyTable, shapley_table
 from bench.display.tuning import TuningTable, tuning_table
 from bench.display.wording import (
     ClaimText,
@@ -59,6 +60,7 @@ class Page:
     verdicts: str
     planned: str
     effects: EffectsTable | None
+    shapley: ShapleyTable | None
     claims: tuple[ClaimText, ...]
     figures: tuple[Figure, ...]
     placed: PlacedFigures
@@ -97,6 +99,7 @@ def page_of(results: Results, plugins: Sequence[str] = (), most: int | None = No
         verdicts=claims_text(summary),
         planned=planned_note(summary.claims),
         effects=effects_table(summary),
+        shapley=shapley_table(summary),
         claims=tuple(claim_texts(summary)),
         figures=drawn,
         placed=placed(drawn),
