@@ -183,7 +183,8 @@ def _print_changes(checks: Iterable[Check]) -> None:
     for check in checks:
         if check.verdict != "same":
             change = check.error or f"expected {check.expected or 'nothing'}, measured {check.measured or 'nothing'}"
-            echo(f"{check.verdict:8} {check.ablation}: {check.variant}  {check.metric}: {change}")
+            what = "  ".join(filter(None, (check.variant, check.metric)))
+            echo(f"{check.verdict:8} {check.ablation}: {f'{what}: ' if what else ''}{change}")
 
 
 def _hints(checks: Sequence[Check], names: Sequence[str], plugins: Sequence[str]) -> Iterator[str]:
