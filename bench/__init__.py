@@ -120,6 +120,16 @@ class AblationResults:
 
         return effects_frame(self.results, metric)
 
+    def shapley(self, metric: str = "") -> pd.DataFrame:
+        """The Shapley value of each component of a complete two-level design, on a metric or the main one.
+
+        One row for each: axis, first, second, value, fraction of the whole difference, low, high, level, verdict.
+        Raises EffectsError for a metric that the table lacks, and where not every combination of two values is there.
+        """
+        from bench.analysis.shapley import shapley_frame
+
+        return shapley_frame(self.results, metric)
+
     def report(self, folder: str | Path | None = None) -> Path:
         """Write the HTML page to `folder/NAME/index.html`; its path. Default: the project's folder of reports.
 
