@@ -240,15 +240,28 @@ def accept_all(chosen: Sequence[tuple[Ablation, Sequence[Request]]], store: Stor
 
 
 def compared(ablation: str, expected: Mapping[Part, str], measurements: Iterable[Measurement]) -> list[Check]:
-    """One check for each number on either side (outer join), sorted by variant and metric."""
+    """One check for each number on either side (outer join), sorted by variant and metric.
+
+    A part of a number's detail that is on one side only is a change where the number itself is on both: an operator
+    that a network no longer has is not a number that was not measured.
+    """
     rows = list(measurements)
     directions = {m.metric: m.better for m in rows}
     errors = {(m.variant.name, m.metric): m.error for m in rows if m.error}
     actual = {pair: value for m in rows if not m.error for pair, value in parts(m)}
-    return [
+    checks = [
         _check(ablation, pair, expected.get(pair), actual.get(pair), errors, directions)
         for pair in sorted({*expected, *actual, *errors})
     ]
+    return [_of_both(check) if _number_of(check) in expected.keys() & actual.keys() else check for check in checks]
+
+
+def _number_of(check: Check) -> Part:
+    return check.variant, check.metric.split("/", 1)[0]
+
+
+def _of_both(check: Check) -> Check:
+    return replace(check, verdict="changed") if check.verdict in ("missing", "new") else check
 
 
 def _check(

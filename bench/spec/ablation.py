@@ -19,7 +19,7 @@ main: miou                                      # the metric that answers the qu
 workload: {dataset: camvid, shape: [3, 120, 160], batch: 8}
 train: {steps: 800}
 tune: {over: {train.lr: [3e-3, 1e-2]}, on: 0.15}  # every variant gets the same search; see bench.spec.tuning
-seeds: 3
+seeds: 3                                        # or {min: 3, max: 10, until: decided}; see bench.spec.adaptive
 answers:                                        # the contrasts that answer the question, in order
   - {compare: "stride=8,skips=true", with: "stride=8,skips=false"}
 claims:                                         # what the source says; see bench.spec.claims
@@ -38,6 +38,7 @@ from bench.registry import Metric, RegistryError, suggestion, text_of
 from bench.registry.builtin import all_names, folders, is_builtin, names
 from bench.registry.catalogue import declarations
 from bench.registry.project import located, project, with_project
+from bench.spec.adaptive import Adaptive, adaptive_of
 from bench.spec.claims import ClaimError, Scope, Statement, parse
 from bench.spec.context import Context
 from bench.spec.designs import WITH_AXES, design_remarks
@@ -71,6 +72,7 @@ class Ablation:
     for each contrast: the one that is compared, and the one that it is compared with. `workload` and `recipe` are those
     of the baseline; `workload_of` and `recipe_of` give those of each variant. `remarks` say what the file may not mean.
     `tune` is the search over the recipe that every variant gets, and `chosen` what it chose for each: setting -> value.
+    With `adaptive`, `seeds` are the most that a variant can get.
     With `held_back`, networks are trained without this fraction of the training split, and judged on it alone.
     """
 
@@ -96,6 +98,7 @@ class Ablation:
     tune: Tune | None = None
     chosen: Mapping[Variant, Mapping[str, Any]] = field(default_factory=dict, hash=False)
     held_back: float = 0.0
+    adaptive: Adaptive | None = None
 
     @property
     def baseline(self) -> Variant:
@@ -311,7 +314,7 @@ def _checked(context: Context, name: str) -> Ablation:
     metrics = metrics_of(context, architecture)
     context = _with_settings(context, workload_of(context, architecture, metrics))
     expansion = expanded(context, architecture, context.settings.workload)
-    seeds = seeds_of(context)
+    seeds, adaptive = seeds_of(context), adaptive_of(context)
     check_lengths(context, expansion.variants)
     tune = tune_of(context, metrics, architecture.task, [*expansion.variants[0].settings], seeds)
     check_size(context, len(expansion.variants), metrics, len(seeds))
@@ -339,6 +342,7 @@ def _checked(context: Context, name: str) -> Ablation:
             *_untrained(context, expansion.variants, metrics, seeds),
         ),
         tune=tune,
+        adaptive=adaptive,
     )
 
 

@@ -30,6 +30,7 @@ def search_of(ablation: Ablation) -> Ablation:
         metrics=(tune.metric,),
         seeds=tune.seeds,
         held_back=tune.on,
+        adaptive=None,
         tune=None,
         chosen={},
         claims=(),

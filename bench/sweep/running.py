@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from bench.hardware.environment import device_kind, usable_cores
 from bench.registry.project import project
@@ -21,7 +22,7 @@ from bench.sweep.driver import refuse_stale, run
 from bench.sweep.executors.local import LocalExecutor
 from bench.sweep.noop import check_effects
 from bench.sweep.placing import Cards, cards_for
-from bench.sweep.plan import Plan, plan, plan_with
+from bench.sweep.plan import Plan, plan, plan_on, plan_with
 from bench.sweep.preloading import preload
 from bench.sweep.progress import Reporter
 from bench.sweep.settings import Options
@@ -68,11 +69,28 @@ def run_all(job: Job, announce: Callable[[Plan], None], finished: Callable[[Plan
         for each in plans:
             announce(each)
             whole = _searched(job, each, executor, workers, ends, cards)
-            failed |= _run_one(job, whole, executor, workers, ends, cards)
+            whole, some_failed = _run_looks(job, whole, executor, workers, ends, cards)
+            failed |= some_failed
             finished(whole)
     finally:
         executor.stop()
     return failed
+
+
+def _run_looks(
+    job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: float, cards: Cards
+) -> tuple[Plan, bool]:
+    """Run the plan, then what each look at adaptive seeds asks for: (the last plan, whether anything failed)."""
+    how = {"rerun": tuple(job.rerun), "force": job.force, "only": tuple(job.only)}
+    failed, made = _run_one(job, each, executor, workers, ends, cards), {request.key for request in each.due}
+    while each.look:
+        each = plan_on(each, job.store, made, **how)
+        due = {request.key for request in each.due}
+        if not due or due & made or time.monotonic() >= ends:
+            break
+        failed |= _run_one(job, each, executor, workers, ends, cards)
+        made |= due
+    return each, failed
 
 
 def _searched(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: float, cards: Cards) -> Plan:
@@ -89,6 +107,7 @@ def _searched(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends:
 
 def _run_one(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: float, cards: Cards) -> bool:
     name = f"{each.ablation.name}, search" if each.ablation.held_back else each.ablation.name
+    name = f"{name}, look {each.look}" if each.look > 1 else name
     reporter, keep_weights = Reporter(name, job.verbosity), job.keep_weights and not each.ablation.held_back
     options = Options(
         workers=workers,
@@ -132,12 +151,18 @@ def _without_weights(each: Plan, job: Job) -> str:
     return f"{each.ablation.name}: {runs} measured already, without their weights; to train again: {command}"
 
 
-def measure_static(ablations: Sequence[Ablation], store: Store, workers: int | None = None) -> list[Plan]:
+def measure_static(
+    ablations: Sequence[Ablation],
+    store: Store,
+    workers: int | None = None,
+    notify: Callable[[Any], None] = lambda event: None,
+) -> list[Plan]:
     """Measure what is missing of the static metrics; the plan of each ablation as it was before.
 
     What a plan has `due` was measured since, unless it could not be. Needs no data and trains nothing.
     Measurements of committed bundles whose key is unchanged (code, axes and library versions) count as stored.
-    All ablations are measured together, since starting a process costs more than most of their measurements.
+    All ablations are measured together, since starting a process costs more than most of their measurements. `notify`
+    is called with every event of the run.
     """
     plans = [_completed(plan(ablation, store, kinds=("static",)), store) for ablation in ablations]
     due = {planned.request.key: planned for each in plans for planned in each.planned if planned.status == "due"}
@@ -148,7 +173,7 @@ def measure_static(ablations: Sequence[Ablation], store: Store, workers: int | N
     count = workers or workers_for(plans)
     executor = LocalExecutor(count, preload([together]))
     try:
-        refuse_stale(run(together, store, executor, Options(workers=count, check_noop=False)))
+        refuse_stale(run(together, store, executor, Options(workers=count, check_noop=False, notify=notify)))
     finally:
         executor.stop()
     return plans
