@@ -30,6 +30,7 @@ from bench.registry.versions import __version__
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bench.results.location import Location
     from bench.results.measurement import Evaluation
     from bench.results.results import Results
 
@@ -158,7 +159,7 @@ class GateResult:
 def load(
     name: str | Path,
     *,
-    store: str | Path | None = None,
+    store: str | Location | None = None,
     data: str | Path | None = None,
     source: str | Path | None = None,
     settings: Sequence[str] = (),
@@ -192,7 +193,7 @@ def _data(data: str | Path | None) -> Path | None:
 def run(
     name: str | Path,
     *,
-    store: str | Path | None = None,
+    store: str | Location | None = None,
     data: str | Path | None = None,
     settings: Sequence[str] = (),
     plugins: Sequence[str] = (),
@@ -297,7 +298,7 @@ def compare(a: str | Path, b: str | Path) -> pd.DataFrame:
 
 def gate(
     *names: str | Path,
-    store: str | Path | None = None,
+    store: str | Location | None = None,
     settings: Sequence[str] = (),
     plugins: Sequence[str] = (),
     workers: int | None = None,
@@ -343,7 +344,7 @@ def gate(
 def gate_against(
     revision: str,
     *names: str | Path,
-    store: str | Path | None = None,
+    store: str | Location | None = None,
     plugins: Sequence[str] = (),
     metrics: Sequence[str] = ("latency", "memory"),
     budget: float = 60.0,
@@ -361,6 +362,7 @@ def gate_against(
     """
     from bench.gate.against import Against, checks_of, matched, to_time, untimed
     from bench.gate.paired import compared, task_of
+    from bench.results.location import location_of
     from bench.results.session import read_changes
     from bench.spec.ablation import find
     from bench.stats.paired import Rule
@@ -368,7 +370,7 @@ def gate_against(
     from bench.sweep.worktrees import checkout, commit_of, here
 
     read_changes()
-    place, chosen = Path(store or project().store), tuple(map(str, names))
+    place, chosen = location_of(store or project().store), tuple(map(str, names))
     with checkout(revision) as old:
         before, after = (networks_of(tree, chosen, plugins, place, settings) for tree in (old, here()))
         for name in chosen:

@@ -28,6 +28,7 @@ from bench.spec.characters import printable
 if TYPE_CHECKING:
     from bench.gate.against import Against
     from bench.gate.expectations import Check
+    from bench.results.location import Location
 
 
 @click.command()
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 @store_option
 @set_option
 def accept(
-    names: tuple[str, ...], everything: bool, store: Path, plugins: tuple[str, ...], overrides: tuple[str, ...]
+    names: tuple[str, ...], everything: bool, store: Location, plugins: tuple[str, ...], overrides: tuple[str, ...]
 ) -> None:
     """Write the expected numbers of ABLATION, which `bench gate` checks.
 
@@ -85,7 +86,7 @@ def accept(
 @output_options
 def gate(
     names: tuple[str, ...],
-    store: Path,
+    store: Location,
     plugins: tuple[str, ...],
     overrides: tuple[str, ...],
     as_json: bool,
@@ -147,7 +148,7 @@ def gate(
 
 
 def _append(
-    file: Path, names: Sequence[str], store: Path, plugins: Sequence[str], outcome: Against | None = None
+    file: Path, names: Sequence[str], store: Location, plugins: Sequence[str], outcome: Against | None = None
 ) -> None:
     """Append the static numbers of now, and the times of a paired run, to a history file."""
     from bench.cli.history import append_numbers

@@ -18,6 +18,7 @@ from bench.spec.characters import printable
 
 if TYPE_CHECKING:
     from bench.report.figures import FailedPlot
+    from bench.results.location import Location
     from bench.results.results import Results
     from bench.results.store import Store
     from bench.spec.ablation import Ablation
@@ -118,6 +119,25 @@ class Shape(click.ParamType[Any]):
         return tuple(int(side) for side in re.split("[,x]", str(value)))
 
 
+class StorePlace(click.ParamType[Any]):
+    """A file, or `postgresql://USER@HOST/DATABASE`."""
+
+    name = "FILE|URL"
+
+    def __init__(self, exists: bool = False) -> None:
+        self._path = click.Path(path_type=Path, dir_okay=exists, exists=exists)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from bench.results.location import LocationError, Server, is_url, location_of
+
+        if isinstance(value, Server) or not is_url(value):
+            return value if isinstance(value, Server) else self._path.convert(value, param, ctx)
+        try:
+            return location_of(str(value))
+        except LocationError as error:
+            self.fail(str(error), param, ctx)
+
+
 def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
     def apply(function: F) -> F:
         for option in reversed(options):
@@ -142,11 +162,11 @@ plugin = click.option(
 )
 store_option = click.option(
     "--store",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=StorePlace(),
     envvar="FOVBENCH_STORE",
     show_default="of the project, or results/store.sqlite",
-    callback=_of_project(lambda its, given: given or its.store),
-    help="The results store.",
+    callback=_of_project(lambda its, given: given or StorePlace().convert(its.store, None, None)),
+    help="The results store: a file, or postgresql://USER@HOST/DATABASE.",
 )
 data_option = click.option(
     "--data",
@@ -234,7 +254,7 @@ def read_plan(
 
 def read_results(
     name: str,
-    store: Path,
+    store: Location,
     data: Path | None,
     source: Path | None = None,
     quiet: bool = False,

@@ -25,6 +25,7 @@ from bench.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from bench.results.location import Location
     from bench.results.results import Results
 
 
@@ -230,7 +231,7 @@ def _or_dash(value: float | None) -> str:
     show_default=True,
     help="A results bundle, or files of another tool.",
 )
-def export(name: str, to: Path | None, form: str, store: Path, data: Path | None, **options: Any) -> None:
+def export(name: str, to: Path | None, form: str, store: Location, data: Path | None, **options: Any) -> None:
     """Write what is stored of ABLATION as a results bundle, which can be committed and read anywhere.
 
     A bundle is text and small arrays, at most 1 MB. Reading it needs neither the dataset nor torch.
@@ -256,7 +257,9 @@ def export(name: str, to: Path | None, form: str, store: Path, data: Path | None
     echo(write(bundle, to or folder_of(ablation.name)))
 
 
-def _export_to_other_tool(name: str, form: str, to: Path | None, store: Path, data: Path | None, **more: Any) -> None:
+def _export_to_other_tool(
+    name: str, form: str, to: Path | None, store: Location, data: Path | None, **more: Any
+) -> None:
     from bench.report.exports import export as exported
 
     if to is None:
@@ -268,7 +271,7 @@ def _export_to_other_tool(name: str, form: str, to: Path | None, store: Path, da
 @click.command("import")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @store_option
-def import_command(folder: Path, store: Path) -> None:
+def import_command(folder: Path, store: Location) -> None:
     """Add the measurements of a results bundle to the store.
 
     What the store has is left as it is. Measurements without a key in the bundle are skipped and counted."""

@@ -31,6 +31,7 @@ from bench.cli.options import (
 
 if TYPE_CHECKING:
     from bench.display.wording import EarlierSpread
+    from bench.results.location import Location
     from bench.results.nearest import History
     from bench.results.store import Store
     from bench.spec.ablation import Ablation
@@ -122,7 +123,7 @@ def _notes(plan: Plan) -> list[str]:
 @json_option
 def plan_command(
     name: str,
-    store: Path,
+    store: Location,
     data: Path | None,
     as_json: bool,
     only: tuple[str, ...],
@@ -210,7 +211,11 @@ def _waits_for(plan: Plan) -> str:
 @click.command()
 @click.argument("names", metavar="ABLATION...", nargs=-1, required=True)
 @ablation_options
-@click.option("--workers", type=click.IntRange(1), help="Processes at once. Default: cores over threads; 1 on a GPU.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    help="Processes at once. Default: cores over threads; on GPUs as many as memory and cores allow.",
+)
 @click.option("--budget", type=Seconds(), help="Start no new job after this time: 30m.")
 @click.option("--timeout", type=Seconds(), help="Longest time for one measurement, instead of the file's: 10m.")
 @only_option
@@ -226,7 +231,7 @@ def _waits_for(plan: Plan) -> str:
 @click.option("--verbose", is_flag=True, help="A line on stderr for each measurement that is stored.")
 def run(
     names: tuple[str, ...],
-    store: Path,
+    store: Location,
     data: Path | None,
     dry_run: bool,
     yes: bool,
@@ -340,7 +345,7 @@ def _finisher(job: Job, out: Path | None) -> Callable[[Plan], None]:
 @click.argument("name", metavar="ABLATION")
 @click.argument("request", required=False, metavar="[KEY|VARIANT|METRIC]")
 @ablation_options
-def why(name: str, request: str | None, store: Path, **options: Any) -> None:
+def why(name: str, request: str | None, store: Location, **options: Any) -> None:
     """Say why measurements of ABLATION are due, and why others failed.
 
     Shows which part of the key differs from what was measured before, or which file changed since; of a failure the

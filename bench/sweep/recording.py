@@ -12,6 +12,7 @@ from bench.registry.catalogue import declarations
 from bench.results.bundle import read as read_bundle
 from bench.results.history import Entry, Number, PairedTime, numbers_of
 from bench.results.keys import requests
+from bench.results.location import Location
 from bench.results.store import Store
 from bench.results.turns import TIMED
 from bench.spec.ablation import Ablation, load
@@ -27,7 +28,7 @@ def entry_of(commit: Commit, numbers: Sequence[Number], *, here: bool = True) ->
     return Entry(commit.name, commit.date, commit.subject, now, tuple(numbers), here and is_changed(), facts)
 
 
-def static_numbers(names: Sequence[str], store: Path, plugins: Sequence[str]) -> list[Number]:
+def static_numbers(names: Sequence[str], store: Location, plugins: Sequence[str]) -> list[Number]:
     """The static numbers of ablations in the code of now; what is not stored is measured."""
     ablations = [load(name, (), plugins) for name in names]
     with Store(store) as stored:

@@ -10,6 +10,7 @@ from bench.registry import Metric, RegistryError
 from bench.registry.builtin import all_names, names
 from bench.registry.project import project
 from bench.results.keys import requests
+from bench.results.location import Location
 from bench.results.measurement import Measurement
 from bench.results.store import Store
 from bench.spec.ablation import Ablation, load
@@ -70,14 +71,15 @@ Networks = Mapping[str, Mapping[str, Network | Unread]]
 
 
 def networks_of(
-    place: Checkout, chosen: Sequence[str], plugins: Sequence[str], store: Path, settings: Sequence[str] = ()
+    place: Checkout, chosen: Sequence[str], plugins: Sequence[str], store: Location, settings: Sequence[str] = ()
 ) -> Networks:
     """Every variant of the ablations of a checkout, measured statically; an ablation that it lacks has none.
 
     Raises ElsewhereError.
     """
     further = tuple(plugin for plugin in plugins if plugin not in project().plugins)
-    arguments = (tuple(chosen), further, store.resolve(), tuple(settings))
+    store = store.resolve() if isinstance(store, Path) else store
+    arguments = (tuple(chosen), further, store, tuple(settings))
     answer: Networks = elsewhere(described, place.folder, place.root, *arguments, limit=LIMIT + SLACK)
     return answer
 
@@ -87,7 +89,7 @@ SLACK = 60.0
 
 
 def described(
-    chosen: Sequence[str], plugins: Sequence[str], store: Path, settings: Sequence[str], alive: Callable[[], None]
+    chosen: Sequence[str], plugins: Sequence[str], store: Location, settings: Sequence[str], alive: Callable[[], None]
 ) -> Networks:
     """Every variant of these ablations (default: those of the project) in the code that this process has."""
     existing = all_names()

@@ -29,6 +29,7 @@ def _on_own_stream(batches: Iterator[Batch], device: str) -> Iterator[Batch]:
             return
         current = torch.cuda.current_stream(device)
         current.wait_stream(stream)
-        for tensor in pytree.tree_leaves(batch):
-            tensor.record_stream(current)  # its memory is free for another batch once the step has read it
+        for leaf in pytree.tree_leaves(batch):
+            if isinstance(leaf, Tensor) and leaf.is_cuda:
+                leaf.record_stream(current)  # its memory is free for another batch once the step has read it
         yield batch

@@ -54,7 +54,7 @@ def send_behind(values: Tensor) -> Sent:
     host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
     host.copy_(values, non_blocking=True)
     event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    event.record()
+    event.record(torch.cuda.current_stream(values.device))
 
     def arrived() -> list[float]:
         event.synchronize()

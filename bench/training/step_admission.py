@@ -43,6 +43,10 @@ from bench.training.precision import (
 from bench.training.probe import Probe
 from bench.training.step_probe import Batch, StepRequest, loss_on
 
+FRACTION = 0.25
+"""The most that trying an execution may cost, of the trainings that it serves: more than a precision mode, since a
+graph takes away the time in which a device waits for Python, which is most of the time of a small network."""
+
 
 @dataclass(frozen=True)
 class StepAdmission:
@@ -128,7 +132,7 @@ def _tried(step: Step, execution: str, batches: Sequence[Batch], served: Served 
     """
     shape = batches[0][0].shape
     seconds = PASSES_OF_A_STEP * forward_seconds(step.model, shape, step.device) if served else 0.0
-    if reason := why_not_repaid(served, seconds, 1):
+    if reason := why_not_repaid(served, seconds, 1, FRACTION):
         return _not_right(execution, reason)
     try:
         pickled = pickle.dumps((moved(copy.deepcopy(step.model), "cpu"), loss_on(step.loss, "cpu"), batches))

@@ -30,7 +30,8 @@ PARTS: Mapping[str, float] = {
     "times": 130,
     "memory": 60,
     "roofline": 45,
-    "training": 45,
+    "training": 90,
+    "several": 120,
     "paired": 75,
     "cuda_tests": 90,
 }
