@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.analysis.summary import Aggregate, Column, Summary, summarise
 from bench.display.figure import INK, in_order, palette, rows_figure, seaborn, variant_rows
@@ -74,5 +74,5 @@ def _samples(axes: Axes, results: Results, frame: pd.DataFrame) -> None:
     places = [order.index(variant) for variant in quantiles.index]
     for low, high, width in ((0.05, 0.95, 1.2), (0.25, 0.75, 5)):
         axes.hlines(places, quantiles[low], quantiles[high], color=INK, linewidth=width, zorder=3)
-    median = {"marker": "|", "markersize": 12, "markeredgewidth": 2, "linestyle": "none"}
+    median: dict[str, Any] = {"marker": "|", "markersize": 12, "markeredgewidth": 2, "linestyle": "none"}
     axes.plot(quantiles[0.5], places, color=INK, label="median", zorder=3, **median)
