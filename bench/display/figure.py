@@ -372,7 +372,8 @@ def _laid_out(figure: Figure) -> Any:
     if engine := figure.get_layout_engine():
         engine.execute(figure)
     figure.set_layout_engine("none")
-    figure.dpi = matplotlib.rcParams["savefig.dpi"]  # of what is drawn as pixels
+    resolution = matplotlib.rcParams["savefig.dpi"]  # of what is drawn as pixels
+    figure.dpi = canvas.fixed_dpi if resolution == "figure" else resolution
     return canvas
 
 
