@@ -17,9 +17,14 @@ from bench.stats.inference import (
     Ratio,
     Source,
     Student,
+    block_correlation,
     bootstrap_of_mean,
+    common_correlation,
+    effective_images,
+    effective_number,
     evaluation_source,
-    merged_blocks,
+    sum_of_blocks,
+    widening,
 )
 from bench.stats.moderation import Spread, Spreads, moderated, source_of_means
 
@@ -44,12 +49,14 @@ class Noise:
 
     `spreads` are the variances of each metric's variants, which borrow strength from one another: over seeds, or of the
     logarithms of samples of speed. `contributions`: what each block of images contributes to a score.
+    `correlations` of neighbouring blocks that the differences of a metric have in common.
     `graphs`: the hash of each variant's graph, where it is known; variants of one graph are equally fast.
     """
 
     spreads: Mapping[str, Spreads[str]] = field(default_factory=dict)
     contributions: Contributions = field(default_factory=dict)
     graphs: Mapping[str, str] = field(default_factory=dict)
+    correlations: Mapping[str, float] = field(default_factory=dict)
 
     def one_graph(self, variants: Iterable[str]) -> bool:
         """Whether all of them are known to have the same graph."""
@@ -68,7 +75,18 @@ def noise_of(aggregates: Iterable[Aggregate], contributions: Contributions, grap
     for aggregate in aggregates:
         if aggregate.seeded or _in_logs(aggregate):
             metrics.setdefault(aggregate.metric, []).append(aggregate)
-    return Noise({metric: spreads_of(each) for metric, each in metrics.items()}, contributions, graphs)
+    spreads = {metric: spreads_of(each) for metric, each in metrics.items()}
+    correlations = {metric: _correlation(each, contributions) for metric, each in metrics.items()}
+    return Noise(spreads, contributions, graphs, {m: each for m, each in correlations.items() if each is not None})
+
+
+def _correlation(aggregates: Sequence[Aggregate], contributions: Contributions) -> float | None:
+    """What neighbouring blocks of a metric correlate by, from the variants whose contributions are known."""
+    import numpy as np
+
+    terms = [image_blocks([(1.0, each)], contributions) for each in aggregates if each.seeded]
+    series = [blocks[0][1].mean(axis=0) for blocks in terms if blocks is not None]
+    return common_correlation(np.array(series)) if len({len(each) for each in series}) == 1 else None
 
 
 def spreads_of(aggregates: Iterable[Aggregate]) -> Spreads[str]:
@@ -94,7 +112,7 @@ class Contrast:
 
     `seeds` is the smallest number of seeds of any variant, 0 without seeds. `identical`: every seed, or every sample,
     gave the same number on both sides, so that nothing at all differs. `blocks` (blocks,) is what each block of images
-    contributes to the estimate.
+    contributes to the estimate; where neighbours are alike, the deviations from the mean are widened.
     """
 
     estimate: Estimate
@@ -120,7 +138,8 @@ class Contrast:
         """
         if self.blocks is None:
             return None
-        return bootstrap_of_mean(self.blocks - self.blocks.mean() + self.estimate.value, level)
+        centred = self.blocks - self.blocks.mean()
+        return bootstrap_of_mean(centred + self.estimate.value, level)
 
 
 Terms = Sequence[tuple[float, Aggregate]]
@@ -217,18 +236,33 @@ def _seeded(terms: Terms, constant: float, noise: Noise) -> Contrast:
     blocks = image_blocks(terms, noise.contributions)
     if blocks is None:
         return Contrast(Student(value, (training,)), basis, seeds, same)
-    evaluation = evaluation_source(blocks)
-    parts = sum(weight * each.mean(axis=0) for weight, each in merged_blocks(blocks))
-    basis = f"{basis} and {_blocks_text(blocks, len(parts))}"
-    return Contrast(Student(value, (training, evaluation)), basis, seeds, same, parts)
+    total = sum_of_blocks(blocks)
+    alike = block_correlation(total, noise.correlations.get(terms[0][1].metric) if _balanced(terms) else None)
+    widened = total.mean() + math.sqrt(widening(alike, len(total))) * (total - total.mean())
+    basis = f"{basis} and {_blocks_text(alike, len(total), _image_count(terms))}"
+    return Contrast(Student(value, (training, evaluation_source(blocks, alike))), basis, seeds, same, widened)
 
 
-def _blocks_text(blocks: Sequence[tuple[float, Floats]], effective: int) -> str:
-    """`10 blocks of images`, or how many are left of them where neighbours are alike."""
-    stored = blocks[0][1].shape[1]
-    if effective == stored:
-        return f"{stored} blocks of images"
-    return f"{effective} blocks of images (effective number; {stored} whose neighbours correlate are merged)"
+def _balanced(terms: Terms) -> bool:
+    """Whether it is a difference: what the variants have in common cancels."""
+    return abs(math.fsum(weight for weight, _ in terms)) < 1e-9
+
+
+def _image_count(terms: Terms) -> int | None:
+    """How many images all of the networks were judged on; None where it is not recorded, or not the same."""
+    counts = {detail.get("evaluated_images") for _, aggregate in terms for detail in aggregate.details}
+    count = counts.pop() if len(counts) == 1 else None
+    return count if isinstance(count, int) else None
+
+
+def _blocks_text(correlation: float, blocks: int, images: int | None) -> str:
+    """`10 blocks of images`, and how many independent ones would be as good where neighbours are alike."""
+    text = f"{blocks} blocks of images" if images is None else f"{images} images in {blocks} blocks"
+    if correlation == 0:
+        return text
+    effective = f"{effective_number(correlation, blocks):.2g} blocks"
+    single = "" if images is None else f" or {effective_images(correlation, images, blocks):.2g} images"
+    return f"{text} (effective number: {effective}{single}, since neighbouring blocks correlate by {correlation:.2f})"
 
 
 def _cancel(terms: Terms) -> bool:

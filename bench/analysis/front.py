@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any, Literal
 from bench.analysis.aggregate import Aggregate, Column
 from bench.analysis.contrast import ContrastError, contrast, image_blocks
 from bench.analysis.summary import Summary
-from bench.stats.inference import LEVEL, Direction, Interval, error_probability, holm, leaves_out_zero, pareto
+from bench.stats.inference import (
+    LEVEL,
+    MOST_ALIKE,
+    Direction,
+    Interval,
+    error_probability,
+    holm,
+    leaves_out_zero,
+    pareto,
+    widening,
+)
 from bench.stats.sequential import single
 
 if TYPE_CHECKING:
@@ -152,7 +162,9 @@ def _of_images(summary: Summary, aggregates: Sequence[Aggregate], random: Random
     if len(blocks) < len(known) or len({len(each) for each in blocks}) != 1:
         return np.zeros((DRAWS, len(aggregates)))
     centred = np.stack([each - each.mean() for each in blocks], axis=1)
-    added: Floats = random.normal(size=(DRAWS, len(centred))) @ centred / len(centred)
+    common = summary.noise.correlations.get(aggregates[0].metric, 0.0)
+    wider = widening(min(max(common, 0.0), MOST_ALIKE), len(centred)) ** 0.5
+    added: Floats = random.normal(size=(DRAWS, len(centred))) @ centred * wider / len(centred)
     return added
 
 

@@ -134,49 +134,106 @@ def _training(differences: Sequence[float]) -> Source:
     return Source((deviation(differences) or 0.0) / math.sqrt(len(differences)), len(differences) - 1)
 
 
-ALIKE = 0.2
-"""From this correlation on, neighbouring blocks of images are merged, two into one."""
+MOST_ALIKE = 0.95
+"""Blocks of images that correlate by more are not told apart from a single one."""
 
-FEWEST_BLOCKS = 4
-"""Fewer blocks are not made by merging: three have two degrees of freedom."""
+CORRECTABLE = 0.4
+"""The least factor by which a correlation of few blocks is said to be too small."""
 
 
-def evaluation_source(terms: Sequence[tuple[float, Floats]]) -> Source:
+def evaluation_source(terms: Sequence[tuple[float, Floats]], correlation: float | None = None) -> Source:
     """The noise of the sample of images in a weighted sum of means over seeds.
 
     `terms` are (weight, blocks), where `blocks` (S, N) hold what each of N blocks of images, in the order of the files,
     contributes to a variant's score of each seed; N is the same for all. The variance is that between the blocks of the
-    weighted sum, less what single runs add to it (the rest that differs between blocks and seeds), and at least 0:
-    (variance of blocks - sum of weight**2 * rest / S) / N.
+    weighted sum, times `widening` where neighbouring blocks are alike, less what single runs add to it (the rest that
+    differs between blocks and seeds), and at least 0: (variance * widening - sum of weight**2 * rest / S) / N.
 
-    Neighbouring frames of a video are alike, and so are blocks of them that are too short: while neighbours correlate,
-    two become one (`merged_blocks`). The correlation r that is left adds its covariances, 1 + 2 r times the variance
-    (Newey & West 1987, Econometrica 55:703, one lag), from (N - 1) / (1 + 2 r) degrees of freedom.
-    With frames that correlate by 0.87 to 0.9, intervals from ten blocks of ten hold 78 to 83 %, and these 90 to 92 %.
-    Of independent images the standard error is 10 % too large.
+    Neighbouring frames of a video are alike, and so are blocks of them. N blocks whose neighbours correlate by r count
+    as N (1 - r) / (1 + r) (Bayley & Hammersley 1946, Supplement to the JRSS 8:184); so do the degrees of freedom. r is
+    `correlation`, or else `block_correlation` of the sum. tests/perf/test_interval_coverage.py has the coverage.
     """
     import numpy as np
 
-    merged = merged_blocks(terms)
-    total = _sum_of(merged)
+    total = sum_of_blocks(terms)
     count = len(total)
-    rest = math.fsum(weight**2 * _rest(blocks) / len(blocks) for weight, blocks in merged)
-    variance = max(float(np.var(total, ddof=1)) - rest, 0.0) / count
-    covariances = 1 + 2 * min(max(neighbour_correlation(total), 0.0), 0.5)
-    return Source(math.sqrt(variance * covariances), (count - 1) / covariances)
+    alike = block_correlation(total) if correlation is None else correlation
+    rest = math.fsum(weight**2 * _rest(blocks) / len(blocks) for weight, blocks in terms)
+    variance = max(float(np.var(total, ddof=1)) * widening(alike, count) - rest, 0.0) / count
+    return Source(math.sqrt(variance), max((count - 1) * (1 - alike) / (1 + alike), min(count - 1, 1)))
 
 
-def merged_blocks(terms: Sequence[tuple[float, Floats]]) -> Sequence[tuple[float, Floats]]:
-    """`terms` of `evaluation_source` with neighbouring blocks merged until those of the sum correlate by less than
-    ALIKE, or fewer than FEWEST_BLOCKS would be left."""
+def widening(correlation: float, count: int) -> float:
+    """By how much the variance of a mean of `count` blocks is larger than that of independent ones; 1 for those.
+
+    Blocks at a distance of k are taken to correlate by correlation**k. The variance between the blocks lacks what all
+    of them share, which is given back.
+    """
+    return (count - 1) / (effective_number(correlation, count) - 1)
+
+
+def effective_number(correlation: float, count: int) -> float:
+    """How many independent values have a mean of the same variance as `count` that correlate by correlation**distance.
+
+    At least 1; about count (1 - correlation) / (1 + correlation).
+    """
+    r = correlation
+    of_mean = (1 + r) / (1 - r) - 2 * r * (1 - r**count) / (count * (1 - r) ** 2)
+    return count / of_mean
+
+
+def block_correlation(values: Floats, common: float | None = None) -> float:
+    """The correlation of neighbouring blocks, from 0 to MOST_ALIKE, from what (N,) blocks contribute to a difference.
+
+    Half of it is `common_correlation` where that is given: the correlation of few blocks is known too little alone.
+    """
+    own = _unbiased(neighbour_correlation(values), len(values))
+    return min(max(own if common is None else (own + common) / 2, 0.0), MOST_ALIKE)
+
+
+def common_correlation(series: Floats) -> float | None:
+    """The correlation of neighbouring blocks that the differences between variants have in common.
+
+    `series` (V, N) is what N blocks contribute to the score of each of V variants. None with fewer than three variants,
+    or where all differences are constant.
+    """
     import numpy as np
 
-    total = _sum_of(terms)
-    half = (len(total) + 1) // 2
-    if half < FEWEST_BLOCKS or neighbour_correlation(total) < ALIKE:
-        return terms
-    pairs = np.array_split(np.arange(len(total)), half)
-    return merged_blocks([(weight, np.stack([b[:, p].mean(axis=1) for p in pairs], 1)) for weight, b in terms])
+    centred = series - series.mean(axis=0)
+    centred = centred - centred.mean(axis=1, keepdims=True)
+    squares = float(np.sum(centred**2))
+    if len(series) < FEWEST_SERIES or squares == 0:
+        return None
+    count = series.shape[1]
+    return _unbiased(float(np.sum(centred[:, 1:] * centred[:, :-1])) / squares + 1 / count, count)
+
+
+FEWEST_SERIES = 3
+"""Two variants have one difference."""
+
+
+def _unbiased(correlation: float, count: int) -> float:
+    """The correlation r of `count` blocks is 4 r / count too small (Marriott & Pope 1954, Biometrika 41:390)."""
+    return correlation / max(1 - 4 / count, CORRECTABLE)
+
+
+def effective_images(correlation: float, images: int, blocks: float) -> float:
+    """How many independent images would give the same noise as `images` in so many blocks that correlate like this.
+
+    Images at a distance of k are taken to correlate by r**k, with the r at which their blocks correlate as these do.
+    """
+    low, high = 0.0, 1 - 1e-9
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _of_blocks(middle, images / blocks) < correlation else (low, middle)
+    return effective_number(low, images)
+
+
+def _of_blocks(correlation: float, length: float) -> float:
+    """The correlation of neighbouring blocks of `length` images that correlate by correlation**k at a distance of k."""
+    power = correlation**length
+    variance = length * (1 - correlation**2) - 2 * correlation * (1 - power)
+    return correlation * (1 - power) ** 2 / variance if variance > 0 else 1.0
 
 
 def neighbour_correlation(values: Floats) -> float:
@@ -186,7 +243,8 @@ def neighbour_correlation(values: Floats) -> float:
     return float(centred[1:] @ centred[:-1]) / squares + 1 / len(values) if squares else 0.0
 
 
-def _sum_of(terms: Sequence[tuple[float, Floats]]) -> Floats:
+def sum_of_blocks(terms: Sequence[tuple[float, Floats]]) -> Floats:
+    """(N,): what each block contributes to a weighted sum of means over seeds, of terms as in `evaluation_source`."""
     import numpy as np
 
     total: Floats = np.sum([weight * blocks.mean(axis=0) for weight, blocks in terms], axis=0)
@@ -214,7 +272,7 @@ def pseudovalues(statistic: Callable[[Indices], float | None], count: int, block
     frames of one video (Künsch 1989, Annals of Statistics 17:1217): leaving out single frames of CamVid gives a third
     to a half of the standard error that blocks of ten give, since contributions of consecutive frames correlate by 0.8
     to 0.9, and by 0.5 at a distance of five frames. By default there are as many blocks as images in a block;
-    `evaluation_source` merges those that are still alike.
+    `evaluation_source` measures how much these still correlate.
     None with fewer than two images, or where the statistic does not exist without one of the blocks.
     """
     import numpy as np

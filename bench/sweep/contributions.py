@@ -21,18 +21,33 @@ def contributions(metric: Callable[[Evaluation], Any], evaluation: Evaluation) -
     """
     import numpy as np
 
-    lengths = {len(values) for values in evaluation.units.values()}
-    if len(lengths) != 1:
+    owner = _owners(evaluation)
+    if owner is None:
         return ()
-    images, owner = np.unique(evaluation.units.get("image", np.arange(lengths.pop())), return_inverse=True)
 
     def score(chosen: np.ndarray) -> float | None:
         rows = np.flatnonzero(np.isin(owner, chosen))
         units = {name: values[rows] for name, values in evaluation.units.items()}
         return _number(metric(replace(evaluation, units=units)))
 
-    values = pseudovalues(score, len(images))
+    values = pseudovalues(score, int(owner.max()) + 1)
     return () if values is None else tuple(values.tolist())
+
+
+def image_count(evaluation: Evaluation) -> int:
+    """How many images the units of an evaluation are of; 0 where that is not known."""
+    owner = _owners(evaluation)
+    return 0 if owner is None else int(owner.max()) + 1
+
+
+def _owners(evaluation: Evaluation) -> np.ndarray | None:
+    """(units,): the number of the image that each unit is of; None without units, or with units of several lengths."""
+    import numpy as np
+
+    lengths = {len(values) for values in evaluation.units.values()}
+    if len(lengths) != 1 or not (count := lengths.pop()):
+        return None
+    return np.unique(evaluation.units.get("image", np.arange(count)), return_inverse=True)[1]
 
 
 def _number(result: Any) -> float | None:

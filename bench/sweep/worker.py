@@ -20,7 +20,7 @@ from bench.results.keys import Request
 from bench.results.measurement import Evaluation, Measurement, Reading
 from bench.results.signature import Signature
 from bench.spec.recipe import Recipe
-from bench.sweep.contributions import contributions
+from bench.sweep.contributions import contributions, image_count
 from bench.sweep.executors import Emit
 from bench.sweep.executors.local import described
 from bench.sweep.feeding import fed_subject
@@ -260,7 +260,9 @@ def _with_contributions(result: Measurement, evaluation: Evaluation, plugins: tu
         return result
     try:
         values = contributions(live(metric, plugins).call, evaluation)
-        return replace(result, contributions=tuple(plain(values, f"the contributions to {metric.name}")))
+        stored = tuple(plain(values, f"the contributions to {metric.name}"))
+        images = {"evaluated_images": image_count(evaluation)} if stored else {}
+        return replace(result, contributions=stored, detail={**result.detail, **images})
     except Exception as error:
         return replace(result, detail={**result.detail, "contributions_error": described(error)})
 

@@ -121,15 +121,33 @@ def test_blocks_of_images_widen_the_interval(results_of):
     assert high - low == pytest.approx(2 * 1.96 * change.std() / np.sqrt(20), rel=0.1)
 
 
-def test_blocks_of_frames_that_are_alike_are_merged_and_their_effective_number_is_said(results_of):
+@pytest.mark.parametrize("images", [None, 256])
+def test_the_effective_number_of_blocks_and_images_is_said_where_frames_are_alike(results_of, images):
     slow = {"net(a=0)": np.zeros(16), "net(a=1)": np.sin(np.arange(16) / 3)}
     parts = {(variant, "miou", seed): slow[variant] for variant in slow for seed in range(3)}
     table = {"net(a=0)": {"miou": BASE}, "net(a=1)": {"miou": shifted(0.05, 0.001)}}
-    contrast_ = summarise(results_of(table, contributions=parts)).deltas["net(a=1)", "miou"].contrast
-    assert (
-        contrast_.basis == "3 seeds and 4 blocks of images (effective number; 16 whose neighbours correlate are merged)"
-    )
-    assert 1.5 <= contrast_.estimate.sources[1].freedom <= 3  # four blocks, which still correlate by up to a half
+    results = results_of(table, contributions=parts)
+    if images:
+        results.frame["detail"] = [{"evaluated_images": images}] * len(results.frame)
+    found = summarise(results).deltas["net(a=1)", "miou"].contrast
+    start = "3 seeds and 256 images in 16 blocks" if images else "3 seeds and 16 blocks of images"
+    single = " or 1.5 images" if images else ""
+    assert found.basis.startswith(f"{start} (effective number: 1.3 blocks{single}, since neighbouring")
+
+
+def test_variants_lend_each_other_the_correlation_of_blocks(results_of):
+    random = np.random.default_rng(5)
+    slow = {f"net(a={i})": np.sin(np.arange(16) / 3 + i) for i in range(5)}
+    alike = slow | {"net(a=1)": random.normal(size=16)}
+    table = {variant: {"miou": shifted(0.01 * i, 0.001 * i)} for i, variant in enumerate(slow)}
+    parts = {(variant, "miou", seed): alike[variant] for variant in table for seed in range(3)}
+    all_five = summarise(results_of(table, contributions=parts))
+    pair = dict(list(table.items())[:2])
+    alone = summarise(results_of(pair, contributions={key: parts[key] for key in parts if key[0] in pair}))
+    freedom = [each.deltas["net(a=1)", "miou"].contrast.estimate.sources[1].freedom for each in (all_five, alone)]
+    assert all_five.noise.correlations["miou"] > 0.4
+    assert alone.noise.correlations == {}
+    assert freedom[0] < freedom[1]
 
 
 def test_contributions_of_one_variant_alone_are_not_used(results_of):

@@ -10,7 +10,7 @@ from bench.metrics.pixel_accuracy import pixel_accuracy
 from bench.results.measurement import Evaluation, Measurement, Reading
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload
-from bench.sweep.contributions import contributions
+from bench.sweep.contributions import contributions, image_count
 from bench.sweep.worker import _with_contributions
 
 
@@ -74,7 +74,9 @@ def measurement(metric: str) -> Measurement:
 
 
 def test_the_worker_computes_contributions_only_for_metrics_that_declare_to_read_units(evaluation: Evaluation):
-    assert _with_contributions(measurement("miou"), evaluation, ()).contributions == contributions(miou, evaluation)
+    result = _with_contributions(measurement("miou"), evaluation, ())
+    assert result.contributions == contributions(miou, evaluation)
+    assert result.detail["evaluated_images"] == image_count(evaluation) == 12
     distance = _with_contributions(measurement("fid_local"), evaluation, ())
     assert distance == measurement("fid_local")
 
