@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 @click.argument("good")
 @click.argument("bad")
 @click.argument("target", metavar="TARGET|ABLATION")
-@click.option(
-    "--metric", default="latency", show_default=True, help="macs, params, ...: by value; latency, memory, ..."
-)
+@click.option("--metric", default="latency", show_default=True, help="A metric of the network: latency, params, ...")
 @click.option(
     "--budget", type=Seconds(), default=600.0, show_default="10m", help="Longest time for all paired runs together."
 )
