@@ -153,7 +153,7 @@ class Summary:
         return [aggregate for aggregate in self.of(metric) if aggregate.samples]
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=64)  # a site asks again for its index after all pages
 def summarise(results: Results) -> Summary:
     """Everything that was requested or measured. Raises ValueError as `aggregates_of` does."""
     return Summary(results, tuple(columns_of(results)), aggregates_of(results))

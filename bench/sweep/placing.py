@@ -11,7 +11,6 @@ from bench.hardware.cards import Card, at_once, card_for, cards_here
 from bench.hardware.environment import usable_cores
 from bench.results.keys import Request
 from bench.sweep.executors import Emit, Job
-from bench.sweep.roots import ElsewhereError, elsewhere
 
 
 @dataclass(frozen=True)
@@ -64,6 +63,8 @@ def cards_for(trainings: Sequence[Training], plugins: tuple[str, ...]) -> Cards:
 
     The need is unknown where a network cannot be estimated: then each card has one run at a time.
     """
+    from bench.sweep.roots import ElsewhereError, elsewhere
+
     cards = cards_here()
     if not cards or not trainings:
         return Cards(cards)

@@ -12,7 +12,7 @@ import pytest
 from bench.hardware.cards import Card
 from bench.results.store import Store
 from bench.spec.ablation import load
-from bench.sweep import placing, running, worker
+from bench.sweep import placing, roots, running, worker
 from bench.sweep.driver import run
 from bench.sweep.executors import Exit
 from bench.sweep.placing import Cards, OnCard, cards_for, training_bytes
@@ -51,10 +51,10 @@ def test_the_need_is_that_of_a_training_step(tmp_path: Path) -> None:
 
 def test_a_network_that_cannot_be_estimated_makes_the_need_unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     def fails(*_: Any) -> Any:
-        raise placing.ElsewhereError("no shape")
+        raise roots.ElsewhereError("no shape")
 
     monkeypatch.setattr(placing, "cards_here", lambda: TWO.cards)
-    monkeypatch.setattr(placing, "elsewhere", fails)
+    monkeypatch.setattr(roots, "elsewhere", fails)
     request = next(each for each in planned(tmp_path).requests if each.training_run)
     assert cards_for([(request, 8)], ()) == Cards(TWO.cards, None)
 
