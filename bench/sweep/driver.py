@@ -27,7 +27,7 @@ from bench.results.weights import NEW, keep, weights_folder
 from bench.sweep.executors import Executor, Exit, Lane, Progress
 from bench.sweep.faults import Faults
 from bench.sweep.forecast import forecast_of
-from bench.sweep.grouping import timings, training_runs
+from bench.sweep.grouping import deciding_first, timings, training_runs
 from bench.sweep.keeping import MeasuredRow, patiently, spill
 from bench.sweep.noop import check_effects
 from bench.sweep.placing import OnCard
@@ -181,7 +181,8 @@ class _Run:
         """One kind as jobs: one for each training run and each speed measurement, static measurements in batches."""
         light = tuple(replace(request, shared={}) for request in due)
         if light and light[0].kind == "accuracy":
-            yield from (self._training_run(tuple(group)) for group in training_runs(light))
+            runs = deciding_first(training_runs(light), self.plan.ablation.answers)
+            yield from (self._training_run(tuple(group)) for group in runs)
             return
         if light and light[0].kind == "speed":
             yield from self._timings(light)

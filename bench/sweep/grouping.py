@@ -19,6 +19,12 @@ def training_runs(due: Sequence[Request]) -> list[list[Request]]:
     return list(groups.values())
 
 
+def deciding_first(runs: Sequence[list[Request]], answers: Sequence[tuple[str, str]]) -> list[list[Request]]:
+    """The training runs in their order, those of the variants that `answers` compare before the others."""
+    compared = {name for pair in answers for name in pair}
+    return sorted(runs, key=lambda group: group[0].variant.name not in compared)
+
+
 def timings(
     due: Sequence[Request], plugins: tuple[str, ...], signatures: Mapping[Variant, Signature]
 ) -> list[list[Request]]:

@@ -15,6 +15,7 @@ from bench.results.measurement import Measurement
 from bench.results.store import Store
 from bench.spec.ablation import AblationError, load
 from bench.sweep.exporting import bundle_of
+from bench.sweep.grouping import deciding_first, training_runs
 from bench.sweep.plan import plan
 from bench.sweep.reading import read_results
 
@@ -278,6 +279,14 @@ def test_a_path_is_a_race_of_its_steps(tmp_path):
     assert (looks.counts[start], looks.counts[third]) == (3, 3)
     assert looks.counts[first] == looks.counts[second] == ended[second, first][1]
     assert list(summary.answers("miou")) == [*ablation.answers]
+
+
+def test_the_variants_that_answers_compare_are_trained_first(tmp_path):
+    ablation = asked(tmp_path, text=TEXT + '\nanswers:\n  - {compare: "width=1", with: "width=0.75"}\n')
+    with Store(tmp_path / "s.sqlite") as store:
+        runs = training_runs([request for request in plan(ablation, store).due if request.kind == "accuracy"])
+    ordered = [group[0].variant.name for group in deciding_first(runs, ablation.answers)]
+    assert ordered == [NONE] * 3 + [SMALL] * 3 + [BASE] * 3 + [LARGE] * 3
 
 
 def test_a_path_with_answers_of_its_own_has_these(tmp_path):
