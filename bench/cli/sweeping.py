@@ -197,6 +197,12 @@ def _waits_for(plan: Plan) -> str:
 @click.argument("names", metavar="ABLATION...", nargs=-1, required=True)
 @ablation_options
 @click.option("--workers", type=click.IntRange(1), help="Processes at once. Default: cores over threads; 1 on a GPU.")
+@click.option(
+    "--on",
+    default="",
+    metavar="ray|HOST:PORT",
+    help="Run on a Ray cluster: one that is started for this run, or the one whose head is there.",
+)
 @click.option("--budget", type=Seconds(), help="Start no new job after this time: 30m.")
 @click.option("--timeout", type=Seconds(), help="Longest time for one measurement, instead of the file's: 10m.")
 @only_option
