@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal
 
 from bench.analysis.aggregate import Aggregates
 from bench.analysis.contrast import Contrast, ContrastError, Noise, contrast
 from bench.analysis.deltas import Delta
-from bench.spec.claims import Comparison, Operator, Statement, Sum
+from bench.analysis.ranking import STATISTIC, ranked
+from bench.spec.claims import Comparison, Operator, Ranking, Statement, Sum
 from bench.stats.inference import LEVEL, Interval, error_probability, has_width, holm
+from bench.stats.sequential import Nominal, single
 
 Answer = Literal["reproduced", "contradicted", "inconclusive", "not evaluated"]
 
@@ -21,7 +24,8 @@ class ComparisonResult:
 
     `interval` is its confidence interval at `level`; None for exact numbers, and where nothing can be inferred. `added`
     are the constants that the claim adds to what was measured, part of `left` and `right`. `planned`: a contrast that
-    the table and the answers do not have, decided with the claims' own probability of error.
+    the table and the answers do not have, decided with the claims' own probability of error. `statistic` is the name of
+    what `left` and `right` are where they are not in the metric's unit; empty where they are.
     """
 
     left: float
@@ -35,6 +39,7 @@ class ComparisonResult:
     answer: Answer
     added: tuple[float, float]
     planned: bool = False
+    statistic: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,12 @@ class _Data:
     noise: Noise
     stated: Stated
 
+    def of(self, comparison: Comparison | Ranking) -> Contrast:
+        """Left less right. Raises ContrastError where a number is missing."""
+        if isinstance(comparison, Ranking):
+            return ranked(comparison, self.aggregates, self.noise)
+        return self.contrast([(1.0, comparison.left), (-1.0, comparison.right)])
+
     def contrast(self, sides: Sequence[tuple[float, Sum]]) -> Contrast:
         """The signed sum of the sides. Raises ContrastError where a number is missing."""
         terms = []
@@ -74,19 +85,26 @@ class _Data:
 
 
 def evaluate(
-    statements: Sequence[Statement], aggregates: Aggregates, noise: Noise, stated: Stated
+    statements: Sequence[Statement],
+    aggregates: Aggregates,
+    noise: Noise,
+    stated: Stated,
+    nominal: Nominal = single,
+    earlier: Mapping[Place, ComparisonResult] = MappingProxyType({}),
 ) -> tuple[ClaimResult, ...]:
     """The answer to each claim.
 
     Exact numbers decide by themselves. A difference of two variants that the table or an answer states has its interval
     there, and no other (`stated`). What remains are planned contrasts, which are corrected together: any of their
     answers "reproduced" and "contradicted" is wrong with 5 % at most (Holm 1979). A chain is reproduced if all of it
-    is, and contradicted if any of it is.
+    is, and contradicted if any of it is. At one of several looks, `nominal` gives the level of a test, and `earlier`
+    are the comparisons that are not tested now, as an earlier look left them.
     """
     data = _Data(aggregates, noise, stated)
     contrasts, reasons = _contrasts(statements, data)
     shown = _all_shown(statements, contrasts, data)
-    planned = _planned_levels(statements, {place: each for place, each in contrasts.items() if place not in shown})
+    own = {place: each for place, each in contrasts.items() if place not in shown and place not in earlier}
+    planned = _planned_levels(statements, own, nominal, _others(earlier.values()))
     results = []
     for i, statement in enumerate(statements):
         if i in reasons:
@@ -95,11 +113,29 @@ def evaluate(
         places = [(i, j) for j in range(len(statement.comparisons))]
         steps = zip(statement.comparisons, places, strict=True)
         compared = [
-            _compared(c, contrasts[p], shown.get(p) or _at(contrasts[p], planned.get(p, 0.0)), data) for c, p in steps
+            earlier[p]
+            if p in earlier
+            else replace(
+                _compared(c, contrasts[p], shown.get(p) or _at(contrasts[p], planned.get(p, 0.0)), data),
+                planned=p in planned,
+            )
+            for c, p in steps
         ]
-        marked = [replace(each, planned=p in planned) for each, p in zip(compared, places, strict=True)]
-        results.append(_result(statement, marked))
+        results.append(_result(statement, compared))
     return tuple(results)
+
+
+@dataclass(frozen=True)
+class _Others:
+    """The planned contrasts that are not tested now: how many they are, and how many of them are not decided."""
+
+    total: int
+    inconclusive: int
+
+
+def _others(earlier: Iterable[ComparisonResult]) -> _Others:
+    answers = [each.answer for each in earlier if each.planned]
+    return _Others(len(answers), answers.count("inconclusive"))
 
 
 @dataclass(frozen=True)
@@ -123,7 +159,9 @@ def _all_shown(
     return {place: each for place, each in shown.items() if each is not None}
 
 
-def _shown(comparison: Comparison, stated: Stated) -> _Shown | None:
+def _shown(comparison: Comparison | Ranking, stated: Stated) -> _Shown | None:
+    if isinstance(comparison, Ranking):
+        return None
     weights = comparison.weights()
     if comparison.operator == "==" or comparison.left.constant != comparison.right.constant or len(weights) != 2:
         return None
@@ -145,24 +183,37 @@ def _contrasts(statements: Sequence[Statement], data: _Data) -> tuple[dict[Place
     reasons = {i: each.problem for i, each in enumerate(statements) if each.problem}
     for i, statement in enumerate(statements):
         try:
-            pairs = [[(1.0, each.left), (-1.0, each.right)] for each in statement.comparisons]
-            contrasts |= {(i, j): data.contrast(sides) for j, sides in enumerate(pairs)}
+            contrasts |= {(i, j): data.of(comparison) for j, comparison in enumerate(statement.comparisons)}
         except ContrastError as reason:
             reasons[i] = str(reason)
     return contrasts, reasons
 
 
-def _planned_levels(statements: Sequence[Statement], contrasts: Mapping[Place, Contrast]) -> dict[Place, float]:
-    """The level at which each comparison with noise is decided."""
+def _planned_levels(
+    statements: Sequence[Statement], contrasts: Mapping[Place, Contrast], nominal: Nominal, others: _Others
+) -> dict[Place, float]:
+    """The level at which each comparison with noise is decided.
+
+    Where scores are looked at several times, what is measured once has a part of the 5 % of its own, by its number.
+    """
     p_values = {
         (i, j): error_probability(each.estimate, _decides(statements[i].comparisons[j]))
         for (i, j), each in contrasts.items()
         if not each.exact
     }
-    return {place: level for place, (_, level) in holm(p_values, LEVEL).items()}
+    if nominal is single:
+        return {place: level for place, (_, level) in holm(p_values, LEVEL).items()}
+    total = len(p_values) + others.total
+    levels: dict[Place, float] = {}
+    scores = {place: p for place, p in p_values.items() if contrasts[place].seeds}
+    once = {place: p for place, p in p_values.items() if place not in scores}
+    for some, rule, rest, open_rest in ((scores, nominal, others.total, others.inconclusive), (once, single, 0, 0)):
+        level = 1 - (1 - LEVEL) * (len(some) + rest) / total if total else LEVEL
+        levels |= {place: own for place, (_, own) in holm(some, level, rule, open_rest).items()}
+    return levels
 
 
-def _decides(comparison: Comparison) -> Callable[[Interval], bool]:
+def _decides(comparison: Comparison | Ranking) -> Callable[[Interval], bool]:
     return lambda interval: comparison.answer(interval) is not None
 
 
@@ -172,21 +223,33 @@ def _result(statement: Statement, comparisons: Sequence[ComparisonResult]) -> Cl
     return ClaimResult(statement, next(answer for answer in order if answer in answers), tuple(comparisons))
 
 
-def _compared(comparison: Comparison, difference: Contrast, shown: _Shown, data: _Data) -> ComparisonResult:
+def _compared(comparison: Comparison | Ranking, difference: Contrast, shown: _Shown, data: _Data) -> ComparisonResult:
     answer = None if shown.noise else comparison.answer(shown.interval)
-    left, right = (data.contrast([(1.0, side)]).estimate.value for side in (comparison.left, comparison.right))
+    discrete = isinstance(comparison, Ranking)  # few values are possible, and one of them may be all that is left
+    left, right, added = _sides(comparison, difference, data)
     return ComparisonResult(
         left=left,
         operator=comparison.operator,
         right=right,
-        metric=(comparison.left.terms or comparison.right.terms)[0][1].metric,
+        metric=comparison.references()[0].metric,
         difference=difference.estimate.value,
-        interval=None if difference.exact or not has_width(shown.interval) else shown.interval,
+        interval=shown.interval if not difference.exact and (discrete or has_width(shown.interval)) else None,
         level=shown.level,
         basis=difference.basis,
         answer="inconclusive" if answer is None else "reproduced" if answer else "contradicted",
-        added=(_added(comparison.left), _added(comparison.right)),
+        added=added,
+        statistic=STATISTIC if discrete else "",
     )
+
+
+def _sides(
+    comparison: Comparison | Ranking, difference: Contrast, data: _Data
+) -> tuple[float, float, tuple[float, float]]:
+    """The value of each side, and the constants that the claim adds to them."""
+    if isinstance(comparison, Ranking):
+        return difference.estimate.value + comparison.threshold, comparison.threshold, (0.0, 0.0)
+    left, right = (data.contrast([(1.0, side)]).estimate.value for side in (comparison.left, comparison.right))
+    return left, right, (_added(comparison.left), _added(comparison.right))
 
 
 def _added(side: Sum) -> float:

@@ -185,7 +185,9 @@ out_option = click.option(
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the file: train.steps=50."
 )
-seeds_option = click.option("--seeds", type=click.IntRange(1), help="Seeds 0 to N-1, instead of the file's.")
+seeds_option = click.option(
+    "--seeds", type=click.IntRange(1), help="Seeds 0 to N-1, instead of the file's, also of adaptive ones."
+)
 device_option = click.option("--device", type=Device(), help="cpu, cuda, cuda:1, ... instead of the file's.")
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout.")
 only_option = click.option("--only", type=Names(), default=(), help="Only these metrics, separated by commas.")

@@ -104,10 +104,12 @@ def report(
     bench report --committed         the Markdown pages, the index and the numbers of the README
     bench report A B --compare       reports/site/compare/A-B/index.html; needs equal data and recipe
     """
+    from bench.data.fingerprint import unchanged_data
     from bench.registry.builtin import names as own_names
     from bench.report.frontier import frontiers
     from bench.report.index import row_of
     from bench.report.site import index, pages
+    from bench.report.tuning_effect import tuning_effects
 
     if check and not committed:
         raise click.UsageError("--check goes with --committed")
@@ -118,7 +120,8 @@ def report(
         return
     if not names and not every:
         raise click.UsageError("name an ablation, or give --all")
-    chosen = [read_results(name, quiet=every, **options) for name in names or own_names()]
+    with unchanged_data():
+        chosen = [read_results(name, quiet=every, **options) for name in names or own_names()]
     filled = [results for results in chosen if names or not results.frame.empty]
     rows = []
     for results in filled:
@@ -126,7 +129,7 @@ def report(
             echo(path)
         rows += [row_of(results)] if every else []  # now, while what its page made of it is in memory
     if every:
-        echo(index(rows, out, frontiers(filled)))
+        echo(index(rows, out, frontiers(filled), tuning_effects(filled)))
 
 
 def _report_of_two(names: Sequence[str], every: bool, out: Path, **options: Any) -> Path:

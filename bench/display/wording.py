@@ -11,7 +11,7 @@ from bench.analysis.deltas import Delta, gaps, margin_of
 from bench.analysis.front import chances, fronts
 from bench.analysis.summary import Summary
 from bench.display.names import short_name
-from bench.display.numbers import DELTA, MINUS, PLUS_MINUS, Style, fixed, interval_text, style_of
+from bench.display.numbers import DELTA, MINUS, PLUS_MINUS, Scale, Style, fixed, interval_text, style_of
 from bench.stats.inference import LEVEL, MOST_SEEDS, detectable, least_effect
 
 EMPTY = "\N{EN DASH}"
@@ -36,7 +36,7 @@ def claim_texts(summary: Summary, claims: Sequence[ClaimResult] | None = None) -
 
 
 def _claim_text(summary: Summary, claim: ClaimResult) -> ClaimText:
-    styles = [style_of(summary, summary.column(comparison.metric)) for comparison in claim.comparisons]
+    styles = [_style(summary, comparison) for comparison in claim.comparisons]
     both = list(zip(claim.comparisons, styles, strict=True))
     return ClaimText(
         answer=claim.answer,
@@ -52,7 +52,14 @@ def _claim_text(summary: Summary, claim: ClaimResult) -> ClaimText:
 def _numbers(comparison: ComparisonResult, style: Style) -> str:
     sides = zip((comparison.left, comparison.right), comparison.added, strict=True)
     left, right = (_side(value, added, style) for value, added in sides)
-    return f"{left} against {right} {style.scale.unit}".rstrip()
+    return f"{comparison.statistic} {left} against {right} {style.scale.unit}".strip()
+
+
+def _style(summary: Summary, comparison: ComparisonResult) -> Style:
+    """That of the metric; of another statistic three decimals."""
+    if comparison.statistic:
+        return Style(Scale(1.0, ""), 3)
+    return style_of(summary, summary.column(comparison.metric))
 
 
 def _side(value: float, added: float, style: Style) -> str:
@@ -199,6 +206,8 @@ def _clocks(column: Column, timed: Sequence[Aggregate], named: Mapping[str, str]
 
 
 def _gaps(summary: Summary, scores: Sequence[Column]) -> Iterator[str]:
+    if summary.looks and summary.looks.taken:  # the verdicts are those of the looks so far
+        return
     counts = {column.metric: gaps(summary.of(column.metric)) for column in scores}
     for count in sorted(set(counts.values()) - {0}):
         names = _names([column for column in scores if counts[column.metric] == count])
@@ -226,7 +235,7 @@ def _intervals(summary: Summary, inferred: Sequence[Column]) -> str:
     basis = " or ".join(dict.fromkeys(contrast.basis for contrast in contrasts))
     margins = {margin for column in inferred if (margin := margin_of(column, summary.of(column.metric)))}
     alike = f"; equivalent: within {PLUS_MINUS}{min(margins):g} (two one-sided tests)" if margins else ""
-    family = f"{level_text(LEVEL)} for all verdicts of a metric together (Holm)"
+    family = f"{level_text(LEVEL)} for all verdicts of a metric together (Holm{', all looks' if summary.looks else ''})"
     borrowed = any(summary.noise.spreads[column.metric].common for column in inferred)
     variances = ", variances moderated over the variants" if borrowed else ""
     return f"[low, high] after {DELTA}: confidence interval of the difference from {basis}{variances}, {family}{alike}"

@@ -104,7 +104,7 @@ class Layout:
 
 def _metrics_of(claim: ClaimResult) -> set[str]:
     """The metrics that a claim is about."""
-    return {entry.metric for comparison in claim.statement.comparisons for entry in comparison.weights()}
+    return {entry.metric for comparison in claim.statement.comparisons for entry in comparison.references()}
 
 
 def layout_of(results: Results, choice: Choice = EVERYTHING) -> Layout:

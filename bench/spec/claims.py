@@ -9,6 +9,8 @@
     latency[rates=[4]] > 10 * latency                      a ratio; speeds are compared on the log scale
     monotone(miou, width)                                  rises with every step of a numeric axis; `-width`: falls
     knee(elbo_nats, latent) == 2                           a gain into 2, and none half as large after it
+    kendall(miou, {baseline: 59.4, stride=8: 62.7, stride=16: 62.4}) > 0.5
+                                                           Kendall's rank correlation with published numbers
 
 `bench.spec.references` says which variant stands in the brackets.
 """
@@ -25,7 +27,7 @@ from typing import Literal
 from bench.registry import suggestion
 from bench.spec.references import Scope, VariantError, find_variant
 
-__all__ = ["ClaimError", "Comparison", "Operator", "Reference", "Scope", "Statement", "Sum", "parse"]
+__all__ = ["ClaimError", "Comparison", "Operator", "Ranking", "Reference", "Scope", "Statement", "Sum", "parse"]
 
 Operator = Literal["<", "<=", ">", ">=", "=="]
 
@@ -64,24 +66,17 @@ class Comparison:
 
         Both ends belong to the interval.
         """
-        low, high = interval
-        if self.operator in ("<", "<="):
-            low, high = -high, -low
-        match self.operator:
-            case "==":
-                always = -self.margin <= low and high <= self.margin
-                never = low > self.margin or high < -self.margin
-            case "<" | ">":
-                always, never = low > 0, high <= 0
-            case "<=" | ">=":
-                always, never = low >= 0, high < 0
-        return True if always else False if never else None
+        return _holds(self.operator, self.margin, interval)
 
     def range(self, low: float, high: float) -> tuple[float, float]:
         """The least and the largest left - right where each entry of the table is from `low` to `high`."""
         weights, constant = self.weights().values(), self.left.constant - self.right.constant
         least = sum(weight * (low if weight > 0 else high) for weight in weights)
         return constant + least, constant + sum(weight * (high if weight > 0 else low) for weight in weights)
+
+    def references(self) -> tuple[Reference, ...]:
+        """The entries of the table that make a difference."""
+        return tuple(self.weights())
 
     def weights(self) -> dict[Reference, float]:
         """The weight of each entry of the table in left - right; entries that cancel are left out."""
@@ -93,6 +88,40 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Ranking:
+    """Kendall's rank correlation (tau-b) of a metric with published numbers, `operator threshold`."""
+
+    metric: str
+    published: tuple[tuple[Reference, float], ...]
+    operator: Operator
+    threshold: float
+    margin: float = 0.0
+
+    def answer(self, interval: tuple[float, float]) -> bool | None:
+        """As that of `Comparison`, for the correlation less the threshold."""
+        return _holds(self.operator, self.margin, interval)
+
+    def references(self) -> tuple[Reference, ...]:
+        """The entries of the table that are ranked."""
+        return tuple(reference for reference, _ in self.published)
+
+
+def _holds(operator: Operator, margin: float, interval: tuple[float, float]) -> bool | None:
+    low, high = interval
+    if operator in ("<", "<="):
+        low, high = -high, -low
+    match operator:
+        case "==":
+            always = -margin <= low and high <= margin
+            never = low > margin or high < -margin
+        case "<" | ">":
+            always, never = low > 0, high <= 0
+        case "<=" | ">=":
+            always, never = low >= 0, high < 0
+    return True if always else False if never else None
+
+
+@dataclass(frozen=True)
 class Statement:
     """A claim as it is written, its place in the source, and its comparisons.
 
@@ -101,7 +130,7 @@ class Statement:
 
     says: str
     source: str
-    comparisons: tuple[Comparison, ...] = ()
+    comparisons: tuple[Comparison | Ranking, ...] = ()
     problem: str = ""
 
 
@@ -114,6 +143,16 @@ SHAPE = re.compile(
 )
 SHAPES = "monotone(metric, axis), or knee(metric, axis) == value"
 
+RANKING = re.compile(
+    rf"\s*kendall\s*\(\s*(?P<metric>\w+)\s*,\s*\{{(?P<published>.*)\}}\s*\)"
+    rf"\s*(?P<operator><=|>=|==|<|>)\s*(?P<threshold>-?(?:{NUMBER}))(?:\s*within\s+(?P<margin>{NUMBER}))?\s*"
+)
+PUBLISHED = re.compile(rf"\s*(?P<reference>(?:(?!:\s).)+?)\s*:\s*(?P<number>[-+]?(?:{NUMBER}))\s*(?:,|$)")
+RANKINGS = "kendall(metric, {axis=value: number, ...}) > 0.5"
+
+FEWEST_RANKED = 3
+"""Two variants have one order or the other."""
+
 DIMINISHED = 0.5
 """After a knee, no gain is half as large as the gain into it."""
 
@@ -121,6 +160,8 @@ DIMINISHED = 0.5
 def parse(says: str, source: str, scope: Scope) -> Statement:
     """A claim from its text. Raises ClaimError for a fault of grammar, a name outside `scope`, or a claim that no
     measurement can decide (`params == params`, `1 > 0`, an infinite number, `miou <= 1`)."""
+    if re.match(r"\s*kendall\s*\(", says):
+        return Statement(says, source, (_ranking(says, scope),))
     return Statement(says, source, tuple(_Parser(says, scope).comparisons()))
 
 
@@ -212,10 +253,8 @@ class _Parser:
         metric = self.token("name")
         if metric is None:
             raise ClaimError(f"{self.rest()}: write it as {FORM}")
-        if metric not in self.scope.metrics:
-            raise ClaimError(f"the ablation does not measure '{metric}'{suggestion(metric, self.scope.metrics)}")
         try:
-            return Reference(metric, find_variant(self.brackets(), self.scope).name)
+            return Reference(_measured(metric, self.scope), find_variant(self.brackets(), self.scope).name)
         except VariantError as error:
             raise ClaimError(str(error)) from None
 
@@ -232,11 +271,63 @@ class _Parser:
         return self.text[start : self.position - 1]
 
 
-def _of_shape(shape: re.Match[str], scope: Scope) -> list[Comparison]:
-    """The comparisons that a claim about the shape of a curve amounts to. Raises ClaimError."""
-    metric, axis = shape["metric"], shape["axis"]
+def _ranking(text: str, scope: Scope) -> Ranking:
+    """A claim about a rank correlation. Raises ClaimError."""
+    match = RANKING.fullmatch(text)
+    if match is None:
+        raise ClaimError(f"'{text}' cannot be read: write it as {RANKINGS}")
+    metric = _measured(match["metric"], scope)
+    if match["margin"] and match["operator"] != "==":
+        raise ClaimError("'within' belongs to ==; to > and < add the margin")
+    published = tuple(_published(match["published"], metric, scope))
+    operator: Operator = match["operator"]  # type: ignore[assignment]
+    ranking = Ranking(metric, published, operator, float(match["threshold"]), float(match["margin"] or 0.0))
+    _check_ranking(ranking)
+    return ranking
+
+
+def _published(text: str, metric: str, scope: Scope) -> Iterator[tuple[Reference, float]]:
+    position = 0
+    while text[position:].strip():
+        match = PUBLISHED.match(text, position)
+        if match is None:
+            raise ClaimError(f"'{text[position:].strip()[:40]}' cannot be read: write it as {RANKINGS}")
+        name = match["reference"]
+        quoted = re.fullmatch(r"""\[(.*)\]|"(.*)"|'(.*)'""", name)
+        try:
+            variant = find_variant(name if quoted is None else next(filter(None, quoted.groups()), ""), scope)
+        except VariantError as error:
+            raise ClaimError(str(error)) from None
+        yield Reference(metric, variant.name), float(match["number"])
+        position = match.end()
+
+
+def _check_ranking(ranking: Ranking) -> None:
+    """Raises ClaimError for a ranking without an order, or one with the same answer whatever is measured."""
+    numbers = [number for _, number in ranking.published]
+    if len(numbers) < FEWEST_RANKED:
+        raise ClaimError(f"a rank correlation needs {FEWEST_RANKED} variants or more, not {len(numbers)}")
+    if twice := next((r.variant for i, (r, _) in enumerate(ranking.published) if r in ranking.references()[:i]), None):
+        raise ClaimError(f"'{twice}' has two published numbers")
+    if not all(map(math.isfinite, numbers)) or len(set(numbers)) == 1:
+        raise ClaimError("the published numbers are equal or infinite, so that they have no order")
+    if ranking.answer((-1 - ranking.threshold, 1 - ranking.threshold)) is not None:
+        raise ClaimError(
+            f"a rank correlation is from -1 to 1: '{ranking.operator} {ranking.threshold:g}' has the same answer "
+            "whatever is measured"
+        )
+
+
+def _measured(metric: str, scope: Scope) -> str:
+    """The metric. Raises ClaimError where the ablation does not measure it."""
     if metric not in scope.metrics:
         raise ClaimError(f"the ablation does not measure '{metric}'{suggestion(metric, scope.metrics)}")
+    return metric
+
+
+def _of_shape(shape: re.Match[str], scope: Scope) -> list[Comparison]:
+    """The comparisons that a claim about the shape of a curve amounts to. Raises ClaimError."""
+    metric, axis = _measured(shape["metric"], scope), shape["axis"]
     curve = _along(axis, scope)
     if len(curve) < 2:
         raise ClaimError(f"no variants differ from the baseline in numbers of '{axis}' alone: {SHAPES}")

@@ -228,3 +228,53 @@ def test_metrics_of_ours_state_the_range_of_fractions_and_counts(write):
     assert load(write(text)).scope.bounds == {"params": (0, None), "miou": (0, 1), "receptive_field": (0, None)}
     with pytest.raises(AblationError, match=r":\d+:\d+: claim: params is always at least 0: '>='"):
         load(write(text + "claims: [{says: params >= -5, source: s}]\n"))
+
+
+THREE = "baseline: 59.4, stride=16,skips=false: 62.4, stride=8,skips=true: -6.27e1"
+
+
+@pytest.mark.parametrize(
+    "published",
+    [
+        THREE,
+        "[]: 59.4, [stride=16,skips=false]: 62.4, [stride=8,skips=true]: -62.7",
+        """'baseline': 59.4, "stride=16,skips=false" : 62.4 ,'stride=8,skips=true':-62.7,""",
+    ],
+)
+def test_a_ranking_has_published_numbers_of_variants(published):
+    (ranking,) = parse(f"kendall(miou, {{{published}}}) > 0.5", "Table 2", SCOPE).comparisons
+    assert [(r.metric, r.variant, number) for r, number in ranking.published] == [
+        ("miou", FCN[0].name, 59.4),
+        ("miou", FCN[1].name, 62.4),
+        ("miou", FCN[3].name, -62.7),
+    ]
+    assert (ranking.operator, ranking.threshold) == (">", 0.5)
+
+
+def test_a_ranking_spans_architectures():
+    (ranking,) = parse("kendall(miou,{fcn: 1, unet(skip=sum): 2, unet: 3}) == -1 within .1", "", SCOPE).comparisons
+    assert [reference.variant for reference in ranking.references()] == [FCN[0].name, UNETS[1].name, UNETS[0].name]
+    assert (ranking.threshold, ranking.margin) == (-1.0, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("kendall(miou) > 0", r"write it as kendall\(metric, \{axis=value: number, ...\}\) > 0.5"),
+        ("kendall(miou, {baseline: 1, stride=16: 2})", r"write it as kendall"),
+        ("kendall(miou, {baseline: 1, unet: 2}) > 0", r"needs 3 variants or more, not 2"),
+        ("kendall(miou, {}) > 0", r"needs 3 variants or more, not 0"),
+        (f"kendall(mio, {{{THREE}}}) > 0", r"does not measure 'mio', did you mean 'miou'\?"),
+        ("kendall(miou, {baseline: 1, stride=9: 2, unet: 3}) > 0", r"no variant here has stride=9"),
+        ("kendall(miou, {baseline: 1, unet: two, unet(skip=sum): 3}) > 0", r"'unet: two, .* cannot be read"),
+        ("kendall(miou, {baseline: 1, [stride=32]: 2, unet: 3}) > 0", r"has two published numbers"),
+        ("kendall(miou, {baseline: 1, unet: 1, unet(skip=sum): 1}) > 0", r"equal or infinite"),
+        ("kendall(miou, {baseline: 1, unet: 1e999, unet(skip=sum): 1}) > 0", r"equal or infinite"),
+        (f"kendall(miou, {{{THREE}}}) > 1", r"from -1 to 1: '> 1' has the same answer whatever is measured"),
+        (f"kendall(miou, {{{THREE}}}) >= -1", r"'>= -1' has the same answer"),
+        (f"kendall(miou, {{{THREE}}}) > 0 within 0.1", r"'within' belongs to =="),
+    ],
+)
+def test_a_ranking_that_cannot_be_decided_is_refused(text, message):
+    with pytest.raises(ClaimError, match=message):
+        parse(text, "", SCOPE)
