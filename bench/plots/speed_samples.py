@@ -65,12 +65,14 @@ def _frame(summary: Summary, column: Column) -> pd.DataFrame:
 
 
 def _samples(axes: Axes, results: Results, frame: pd.DataFrame) -> None:
+    import numpy as np
+
     order = in_order(results)
     who = {"x": "value", "y": "variant", "order": order, "ax": axes}
     dots = {"hue": "variant", "palette": palette(results), "legend": False, "size": 3, "alpha": 0.6, "jitter": 0.1}
     with seaborn() as sns:
         sns.stripplot(frame, **who, **dots, linewidth=0, rasterized=len(frame) > RASTERISED)
-    quantiles = frame.groupby("variant")["value"].quantile([0.05, 0.25, 0.5, 0.75, 0.95]).unstack()
+    quantiles = frame.groupby("variant")["value"].quantile(np.array([0.05, 0.25, 0.5, 0.75, 0.95])).unstack()
     places = [order.index(variant) for variant in quantiles.index]
     for low, high, width in ((0.05, 0.95, 1.2), (0.25, 0.75, 5)):
         axes.hlines(places, quantiles[low], quantiles[high], color=INK, linewidth=width, zorder=3)
