@@ -286,7 +286,7 @@ def test_weights_are_not_kept_on_a_cluster(project, tmp_path):
 
 
 def test_a_cluster_that_a_run_starts_is_asked_for_loopback_no_dashboard_and_a_token(tmp_path, monkeypatch):
-    """What Ray is asked for, seen by a module in its place; `tests/bench/sweep/test_ray.py` looks at the sockets."""
+    """What Ray is asked for, seen by a module in its place."""
     asked = {}
     fake = types.ModuleType("ray")
     fake.init = lambda **options: asked.update(options)
