@@ -216,6 +216,12 @@ def _waits_for(plan: Plan) -> str:
     type=click.IntRange(1),
     help="Processes at once. Default: cores over threads; on GPUs as many as memory and cores allow.",
 )
+@click.option(
+    "--on",
+    default="",
+    metavar="ray|HOST:PORT",
+    help="Run on a Ray cluster: one that is started for this run, or the one whose head is there.",
+)
 @click.option("--budget", type=Seconds(), help="Start no new job after this time: 30m.")
 @click.option("--timeout", type=Seconds(), help="Longest time for one measurement, instead of the file's: 10m.")
 @only_option

@@ -19,7 +19,10 @@ from bench.results.tuned import chosen_of, tuned_of
 from bench.results.weights import all_kept, weights_folder
 from bench.spec.ablation import Ablation
 from bench.sweep.driver import refuse_stale, run
+from bench.sweep.executors import Executor, WorkerError
+from bench.sweep.executors.cluster import RayExecutor
 from bench.sweep.executors.local import LocalExecutor
+from bench.sweep.executors.shipping import shipment
 from bench.sweep.noop import check_effects
 from bench.sweep.placing import Cards, cards_for
 from bench.sweep.plan import Plan, plan, plan_on, plan_with
@@ -30,7 +33,10 @@ from bench.sweep.settings import Options
 
 @dataclass(frozen=True)
 class Job:
-    """What to run, on what, and how. `verbosity`: see `bench.sweep.progress.Reporter`."""
+    """What to run, on what, and how. `verbosity`: see `bench.sweep.progress.Reporter`.
+
+    `on` is empty for this machine, `ray` for a Ray cluster that is started for the run, or HOST:PORT of a running one.
+    """
 
     ablations: Sequence[Ablation]
     store: Store
@@ -43,6 +49,7 @@ class Job:
     allow_noop: str = ""
     verbosity: int = 0
     keep_weights: bool = False
+    on: str = ""
 
     def plans(self, reading: bool = False) -> list[Plan]:
         """Every ablation planned; whatever is wrong with one shows before any is run."""
@@ -60,9 +67,8 @@ def run_all(job: Job, announce: Callable[[Plan], None], finished: Callable[[Plan
         added = take_in(job.store, [file])
         Reporter(file.name).say(f"{added} results that an earlier run could not store are stored now")
     plans = job.plans()
-    cards = cards_of(plans)
-    workers = job.workers or workers_for(plans, cards)
-    executor = LocalExecutor(workers, preload([part for each in plans for part in (each.search, each) if part]))
+    cards = Cards() if job.on else cards_of(plans)  # a cluster gives its cards to jobs by itself
+    executor, workers = _executor(job, [part for each in plans for part in (each.search, each) if part], cards)
     ends = time.monotonic() + (job.budget or math.inf)
     failed = False
     try:
@@ -77,9 +83,19 @@ def run_all(job: Job, announce: Callable[[Plan], None], finished: Callable[[Plan
     return failed
 
 
-def _run_looks(
-    job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: float, cards: Cards
-) -> tuple[Plan, bool]:
+def _executor(job: Job, plans: Sequence[Plan], cards: Cards) -> tuple[Executor, int]:
+    """What runs the jobs of these plans, and how many at once. Raises WorkerError."""
+    if not job.on:
+        workers = job.workers or workers_for(plans, cards)
+        return LocalExecutor(workers, preload(plans)), workers
+    if job.keep_weights:
+        raise WorkerError("--keep-weights needs the files of the workers on this machine: leave out --on")
+    threads = max((work.threads for plan in plans for work in plan.ablation.workloads), default=1)
+    executor = RayExecutor(job.on, job.workers, shipment(plans), preload(plans), threads)
+    return executor, executor.workers
+
+
+def _run_looks(job: Job, each: Plan, executor: Executor, workers: int, ends: float, cards: Cards) -> tuple[Plan, bool]:
     """Run the plan, then what each look at adaptive seeds asks for: (the last plan, whether anything failed)."""
     how = {"rerun": tuple(job.rerun), "force": job.force, "only": tuple(job.only)}
     failed, made = _run_one(job, each, executor, workers, ends, cards), {request.key for request in each.due}
@@ -93,7 +109,7 @@ def _run_looks(
     return each, failed
 
 
-def _searched(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: float, cards: Cards) -> Plan:
+def _searched(job: Job, each: Plan, executor: Executor, workers: int, ends: float, cards: Cards) -> Plan:
     """The plan once its search runs are made. One that failed loses; it is no failure of the run."""
     if each.search is None:
         return each
@@ -105,7 +121,7 @@ def _searched(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends:
     return plan_with(each, chosen, job.store, rerun=tuple(job.rerun), force=job.force, only=tuple(job.only))
 
 
-def _run_one(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: float, cards: Cards) -> bool:
+def _run_one(job: Job, each: Plan, executor: Executor, workers: int, ends: float, cards: Cards) -> bool:
     name = f"{each.ablation.name}, search" if each.ablation.held_back else each.ablation.name
     name = f"{name}, look {each.look}" if each.look > 1 else name
     reporter, keep_weights = Reporter(name, job.verbosity), job.keep_weights and not each.ablation.held_back

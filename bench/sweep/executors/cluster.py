@@ -1,0 +1,251 @@
+"""Jobs on the nodes of a Ray cluster (extra `ray`): one that is started for the run, or one that is there.
+
+Each job is a task of Ray on a node that the driver chooses; what it emits comes back as it is made. Nothing is retried
+by Ray: a job whose node or process was lost goes back to the driver of the run, which measures again what is missing,
+a limited number of times. A node that is silent is noticed by deadlines of our own.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import secrets
+import shutil
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.hardware.environment import device_kind, usable_cores
+from bench.sweep.executors import Emit, Exit, Job, Lane, WorkerError
+from bench.sweep.executors.node import BEAT, Beat, Order, Refused, answer, perform
+from bench.sweep.executors.shipping import Shipment, resolved
+
+START = "ray"
+"""The address that stands for a cluster that is started for the run."""
+
+TIMING = "fovbench_timing"
+"""The resource of the exclusive lane: a node has one, and a timing takes it."""
+
+STORE_BYTES = 80_000_000
+"""Memory of Ray's object store on the cluster that is started: results are small, and are stored by the driver."""
+
+LOOPBACK = ("127.0.0.1", "localhost")
+OWN = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # else it listens on all interfaces
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_agent_register_timeout_ms": "180000",
+    "RAY_raylet_start_wait_time_s": "180",
+}
+"""Settings of Ray for a cluster on this machine alone: loopback, nothing reported, patience on a loaded machine."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds: a node says every `beat` that it lives; one that was silent for `silence` and then does not answer a
+    question within `answer` is lost."""
+
+    beat: float = BEAT
+    silence: float = 30.0
+    answer: float = 30.0
+
+
+class RayExecutor:
+    """Jobs on a cluster; at most `workers` at once. `address`: START, or HOST:PORT of a head node.
+
+    Raises WorkerError where Ray is not installed, or no cluster answers.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        workers: int | None,
+        sent: Shipment,
+        preload: Sequence[str] = (),
+        threads: int = 1,
+        patience: Patience = Patience(),
+    ) -> None:
+        self._sent, self._preload, self._threads, self._patience = sent, tuple(preload), threads, patience
+        self._folder = tempfile.mkdtemp(prefix="fv")
+        self._lock = threading.Lock()
+        self._load: Counter[str] = Counter()
+        self._lost: dict[str, str] = {}
+        self._foreign: set[str] = set()
+        self._stopped = threading.Event()
+        try:
+            self._ray = _connected(address, self._folder, sent.write(Path(self._folder) / "code"), workers, threads)
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
+        slots = sum(int(node["Resources"].get("CPU", 0)) // threads for node in self._alive())
+        self.workers = workers or max(1, slots)
+        self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="cluster")
+        self._task = self._ray.remote(num_returns="streaming", max_retries=0)(perform)
+
+    def submit(
+        self, job: Job, receive: Emit, *, timeout: float, device: str = "cpu", lane: Lane = "shared"
+    ) -> Future[Exit]:
+        return self._pool.submit(self._follow, job, receive, timeout, device, lane)
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._ray.shutdown()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _alive(self) -> list[dict[str, Any]]:
+        return [node for node in self._ray.nodes() if node["Alive"]]
+
+    def _follow(self, job: Any, receive: Emit, timeout: float, device: str, lane: Lane) -> Exit:
+        """Run a job on a node; where the node is another machine than a timing names, on the next one."""
+        sent = self._sent
+        order = Order(resolved(job), sent.roots, sent.current, self._preload, timeout, device, lane)
+        content = pickle.dumps(order)
+        while not self._stopped.is_set():
+            node = self._chosen(device, lane)
+            try:
+                end = self._run(node, content, receive, device, lane)
+            finally:
+                with self._lock:
+                    self._load[node["NodeID"]] -= 1
+            if isinstance(end, Exit):
+                return end
+            if not end.device:
+                raise WorkerError(f"{end.reason}\nnothing is stored of what it measured; run on nodes that are alike")
+            with self._lock:
+                self._foreign.add(node["NodeID"])
+                if not {each["NodeID"] for each in self._alive()} - self._foreign - self._lost.keys():
+                    raise WorkerError(f"{end.reason}\nstart the run on a machine like those that shall be timed")
+        return Exit("stopped: the run was ended")
+
+    def _chosen(self, device: str, lane: Lane) -> dict[str, Any]:
+        """The node with the fewest jobs for its cores, of those that can run this one. Raises WorkerError."""
+        needs = self._needs(device, lane)
+        with self._lock:
+            nodes = [node for node in self._alive() if node["NodeID"] not in self._lost]
+            fitting = [n for n in nodes if all(n["Resources"].get(name, 0) >= number for name, number in needs.items())]
+            if lane == "exclusive":
+                fitting = [node for node in fitting if node["NodeID"] not in self._foreign]
+            if not fitting:
+                raise WorkerError(self._nobody(needs))
+            node = min(fitting, key=lambda n: self._load[n["NodeID"]] / max(1.0, n["Resources"].get("CPU", 1.0)))
+            self._load[node["NodeID"]] += 1
+            return node
+
+    def _nobody(self, needs: dict[str, float]) -> str:
+        lost = "".join(f"; {each}" for each in self._lost.values())
+        wanted = ", ".join(f"{name} {number:g}" for name, number in needs.items())
+        hint = f"; start nodes with --resources='{{\"{TIMING}\": 1}}'" if TIMING in needs else ""
+        return f"no node of the cluster has {wanted}{lost}{hint}"
+
+    def _needs(self, device: str, lane: Lane) -> dict[str, float]:
+        """What a job takes of a node, as Ray counts it."""
+        needs = {"CPU": float(self._threads)}
+        if device_kind(device) != "cpu":
+            needs["GPU"] = 1.0
+        if lane == "exclusive":
+            needs[TIMING] = 1.0
+        return needs
+
+    def _run(self, node: dict[str, Any], content: bytes, receive: Emit, device: str, lane: Lane) -> Exit | Refused:
+        """One task of Ray, until it ends or its node is lost."""
+        needs = self._needs(device, lane)
+        more = {TIMING: needs[TIMING]} if TIMING in needs else {}
+        task = self._task.options(
+            num_cpus=needs["CPU"], num_gpus=needs.get("GPU", 0), resources=more, scheduling_strategy=_on(node)
+        )
+        stream = task.remote(content, None, self._patience.beat)
+        try:
+            for item in self._items(stream, node):
+                if isinstance(item, (Exit, Refused)):
+                    return item
+                if not isinstance(item, Beat):
+                    receive(item)
+        except self._ray.exceptions.RayError as error:
+            return Exit(f"died: the node {_name(node)} or its process was lost ({_first_line(error)})", "outside")
+        return Exit(f"died: the node {_name(node)} ended the job without a result", "outside")
+
+    def _items(self, stream: Any, node: dict[str, Any]) -> Iterator[Any]:
+        """What the task yields. Ends with an Exit where the node does not answer any more."""
+        started = False
+        while True:
+            ready, _ = self._ray.wait([stream], timeout=self._patience.silence)
+            if not ready and not self._still_runs(node, started):
+                yield Exit(f"died: {self._lost.get(node['NodeID']) or f'a process of {_name(node)} hangs'}", "outside")
+                return
+            if ready:
+                try:
+                    content = self._ray.get(next(stream), timeout=self._patience.silence + self._patience.answer)
+                except StopIteration:
+                    return
+                started = True
+                yield pickle.loads(content)
+
+    def _still_runs(self, node: dict[str, Any], started: bool) -> bool:
+        """Whether a task that is silent may still run: it has not started, and its node answers."""
+        ask = self._ray.remote(num_cpus=0, max_retries=0)(answer).options(scheduling_strategy=_on(node))
+        try:
+            self._ray.get(ask.remote(), timeout=self._patience.answer)
+        except self._ray.exceptions.RayError:
+            waited = self._patience.silence + self._patience.answer
+            with self._lock:
+                self._lost[node["NodeID"]] = f"the node {_name(node)} was silent for {waited:.0f} s"
+            return False
+        return not started
+
+
+def _on(node: dict[str, Any]) -> Any:
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+
+
+def _name(node: dict[str, Any]) -> str:
+    return f"{node['NodeManagerHostname']} ({node['NodeID'][:8]})"
+
+
+def _first_line(error: BaseException) -> str:
+    """An error in one line; of one that a task raised, what it was."""
+    error = getattr(error, "cause", None) or error
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
+def _connected(address: str, folder: str, code: Path, workers: int | None, threads: int) -> Any:
+    """Ray, connected to a cluster. Raises WorkerError."""
+    on_loopback = address == START or address.rpartition(":")[0] in LOOPBACK
+    if on_loopback:
+        os.environ.update({name: value for name, value in OWN.items() if name not in os.environ})
+    if address == START:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        if os.environ["RAY_AUTH_MODE"] == "token":
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    try:
+        import ray
+    except ImportError as error:
+        raise WorkerError(f"--on {address} needs Ray ({error}); pip install fovbench[ray]") from None
+    environment = {"working_dir": str(code), "env_vars": {"PYTHONSAFEPATH": ""}}
+    shared = {"runtime_env": environment, "log_to_driver": False, "logging_level": "ERROR"}
+    try:
+        ray.init(**shared, **(_own_cluster(folder, workers, threads) if address == START else {"address": address}))
+    except Exception as error:
+        where = "no cluster can be started" if address == START else f"no cluster answers at {address}"
+        raise WorkerError(f"{where} ({_first_line(error)})") from error
+    return ray
+
+
+def _own_cluster(folder: str, workers: int | None, threads: int) -> dict[str, Any]:
+    """A cluster of one node on loopback, without dashboard, that ends with this process."""
+    return {
+        "address": "local",
+        "num_cpus": workers * threads if workers else usable_cores(),
+        "resources": {TIMING: 1},
+        "include_dashboard": False,
+        "object_store_memory": STORE_BYTES,
+        "_node_ip_address": "127.0.0.1",
+        "_temp_dir": folder,
+    }

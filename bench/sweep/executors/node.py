@@ -1,0 +1,149 @@
+"""What a node of a cluster runs: one job after another, each in a process of its own, as on a machine alone."""
+
+from __future__ import annotations
+
+import functools
+import os
+import pickle
+import queue
+import socket
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.hardware.environment import device_facts
+from bench.registry.versions import library_version
+from bench.sweep.executors import Exit, Lane, WorkerError
+from bench.sweep.executors.local import LocalExecutor
+from bench.sweep.executors.shipping import PROJECT, other_code, relocated
+from bench.sweep.watched import Watched
+
+BEAT = 5.0
+"""Seconds after which a node says that it lives, while its job has no news."""
+
+
+@dataclass(frozen=True)
+class Beat:
+    """The node lives, and its job has no news."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The node does not run the job, since its code, libraries or device are not those that the keys name.
+
+    `device` says that the device alone is another one, so that another node may run it.
+    """
+
+    reason: str
+    device: bool = False
+
+
+@dataclass(frozen=True)
+class Order:
+    """A job on its way to a node; `roots` are those of the shipment, with places below the folder that was sent."""
+
+    watched: Watched
+    roots: tuple[tuple[str, str], ...]
+    current: str
+    preload: tuple[str, ...]
+    timeout: float
+    device: str
+    lane: Lane
+
+
+def answer() -> bool:
+    """What a node is asked that was silent."""
+    return True
+
+
+def perform(content: bytes, folder: str | None = None, beat: float = BEAT) -> Iterator[bytes]:
+    """Run a job; gives what it emits as it comes, then how it ended. `folder` is the one that was sent."""
+    yield pickle.dumps(Beat())
+    here = os.path.realpath(folder or os.environ.get("FOVBENCH_SENT") or os.getcwd())
+    order: Order = pickle.loads(content)
+    roots = tuple((source, os.path.normpath(os.path.join(here, place))) for source, place in order.roots)
+    watched = relocated(order.watched, roots)
+    _enter(here, order)
+    refusal = _refusal(watched, order)
+    if refusal is not None:
+        yield pickle.dumps(refusal)
+        return
+    for item in _followed(watched, order, beat):
+        yield pickle.dumps(item)
+
+
+def _enter(here: str, order: Order) -> None:
+    """Work in the place of the driver's current folder; modules of the project can be imported, as there."""
+    os.environ["FOVBENCH_SENT"] = here
+    os.makedirs(os.path.join(here, order.current), exist_ok=True)
+    os.chdir(os.path.join(here, order.current))
+    for folder in (here, os.path.join(here, PROJECT)):
+        if folder not in sys.path:
+            sys.path.append(folder)
+
+
+def _refusal(watched: Watched, order: Order) -> Refused | None:
+    """Why this node must not run the job: its result would not be that of the keys."""
+    name = socket.gethostname()
+    if path := other_code(watched):
+        return Refused(f"{os.path.basename(path)} on the node {name} is not the file that the keys name")
+    for request in watched.job.requests:
+        for library, version in _versions(request.parts).items():
+            if (here := _version(library)) != version:
+                return Refused(f"the node {name} has {library} {here or 'not installed'}, the driver {version}")
+        if machine := _other_machine(request.parts.get("machine"), order.device):
+            return Refused(f"the node {name} is another machine than the keys name ({machine})", device=True)
+    return None
+
+
+def _versions(parts: Mapping[str, Any]) -> Mapping[str, str]:
+    versions = parts.get("libraries", {})
+    return versions if isinstance(versions, Mapping) else dict(versions)
+
+
+def _version(library: str) -> str | None:
+    """The version of a library here, as keys name it; of Python its first two numbers."""
+    return ".".join(map(str, sys.version_info[:2])) if library == "python" else library_version(library)
+
+
+def _other_machine(named: Mapping[str, str] | None, device: str) -> str:
+    """What is different about a machine whose times a key has; empty for the same one, and for other numbers."""
+    if named is None:
+        return ""
+    try:
+        facts = device_facts(device)
+    except ValueError as error:
+        return str(error)
+    other = (f"{name}: {value}, not {named[name]}" for name, value in facts.items() if named.get(name) != value)
+    return next(other, "")
+
+
+def _followed(watched: Watched, order: Order, beat: float) -> Iterator[Any]:
+    """What the job emits, a beat where it is silent, and its Exit."""
+    news: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    executor = _executor(order.preload)
+    future = executor.submit(watched, news.put, timeout=order.timeout, device=order.device, lane=order.lane)
+    future.add_done_callback(lambda _: news.put(None))
+    while True:
+        try:
+            item = news.get(timeout=beat)
+        except queue.Empty:
+            yield Beat()
+            continue
+        if item is None:
+            break
+        yield item
+    try:
+        yield future.result()
+    except WorkerError as error:
+        yield Exit(f"died: the node {socket.gethostname()} cannot run jobs ({error})", "outside")
+
+
+@functools.cache
+def _executor(preload: Sequence[str]) -> LocalExecutor:
+    """One for each process of the cluster's; its main module is not ours, and jobs must not import it."""
+    main = sys.modules["__main__"]
+    if main.__spec__ is None:
+        main.__file__ = None
+    return LocalExecutor(1, preload)
