@@ -393,7 +393,7 @@ def bisect(
     target: str,
     *,
     metric: str = "latency",
-    store: str | Path | None = None,
+    store: str | Location | None = None,
     plugins: Sequence[str] = (),
     budget: float = 600.0,
     tolerance: float = 0.03,
@@ -409,6 +409,7 @@ def bisect(
     RegistryError for a target or a metric that does not exist.
     """
     from bench.gate.bisection import How, Search
+    from bench.results.location import location_of
     from bench.results.session import read_changes
     from bench.stats.paired import Rule
     from bench.sweep.commits import between, commit_at
@@ -419,7 +420,7 @@ def bisect(
     question = Question(target, metric, tuple(plugins), stated)
     commits = [commit.name for commit in between(good, bad)]
     how = How(metric_of(metric, question.plugins), Rule(tolerance=tolerance), budget)
-    probe = Probe(question, Path(store or project().store))
+    probe = Probe(question, location_of(store or project().store))
     return Search(commit_at(good).name, commits, probe, how, notify).run()
 
 

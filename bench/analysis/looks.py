@@ -248,10 +248,14 @@ def _scored(material: _Material, comparison: Comparison | Ranking) -> tuple[str,
 
 
 def _endings(material: _Material, state: _State) -> Iterator[Ending]:
-    """The comparisons that ask for seeds: of the main score with the baseline and of `answers:`; those of claims."""
+    """The comparisons that ask for seeds: of the main score with the baseline and of `answers:`; those of claims.
+
+    The variants of a path are compared with the one before instead: no more seeds on a step whose order is decided.
+    """
     main, baseline = material.main, material.results.baseline
+    raced = {one for one, other in material.results.steps if other != baseline}
     for (variant, metric), delta in state.table.items():
-        if metric == main:
+        if metric == main and variant not in raced:
             yield Ending(metric, (variant, baseline), state.tested_at[variant, metric], str(delta.verdict))
     for (metric, variant, other), delta in state.planned.items():
         if metric == main:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +11,7 @@ from bench.cli.options import Seconds, echo, json_option, plugin, print_json, st
 
 if TYPE_CHECKING:
     from bench.gate.bisection import Change, Step
+    from bench.results.location import Location
     from bench.sweep.commits import Commit
 
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @plugin
 @store_option
 @json_option
-def bisect(good: str, bad: str, target: str, store: Path, as_json: bool, **how: Any) -> None:
+def bisect(good: str, bad: str, target: str, store: Location, as_json: bool, **how: Any) -> None:
     """Find the first commit after GOOD, up to BAD, that has the change of a metric, with the rule of `bench gate`.
 
     TARGET is written as for `bench compare --live`; of an ABLATION that variant is followed which changed most.

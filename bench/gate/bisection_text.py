@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 from bench.gate.bisection import Bisection, Change, Step
+
+REST = 0.03
+"""A log ratio that is left to other commits, from which on this is said."""
 
 Named = Callable[[str], str]
 """The full name of a commit -> its short name with its subject."""
@@ -34,7 +38,7 @@ def lines(outcome: Bisection, named: Named, authored: Callable[[str], str]) -> I
     yield _head(outcome)
     yield from (f"  {named(commit)}, {authored(commit)}" for commit in outcome.candidates)
     yield f"  {outcome.metric} of {outcome.variant}: {_change(outcome, named)}"
-    yield f"  from GOOD to BAD: {_text(outcome.whole)}"
+    yield f"  from GOOD to BAD: {_text(outcome.whole)}{_rest(outcome)}"
     yield f"  {outcome.sure:.1%} sure"
     yield from (f"  or, with {probability:.1%}: {named(commit)}" for commit, probability in outcome.others)
     if outcome.verdict == "inconclusive":
@@ -54,6 +58,15 @@ def _change(outcome: Bisection, named: Named) -> str:
     if outcome.whole is not None and outcome.own.verdict != outcome.whole.verdict:
         note = "; by itself it is within the tolerance, which commits before used up"
     return f"{outcome.own.text} against {named(outcome.before)}{note}"
+
+
+def _rest(outcome: Bisection) -> str:
+    """That later commits have a change too, where that of the commit is not all of it."""
+    ratios = [change.ratio if change else None for change in (outcome.whole, outcome.own)]
+    whole, own = (math.log(ratio) if ratio and ratio > 0 else None for ratio in ratios)
+    if whole is None or own is None or abs(whole - own) < REST:
+        return ""
+    return f"; other commits have a change too: bench bisect {outcome.candidates[-1][:10]} {outcome.bad[:10]} ..."
 
 
 def _text(change: Change | None) -> str:

@@ -211,6 +211,7 @@ def results_of(ablation: Ablation, requests: Sequence[Request], stored: Stored, 
         notes=notes,
         failures=failures_of(stored.records),
         plugins=ablation.plugins,
+        steps=ablation.steps,
         looks=ablation.adaptive.sizes if ablation.adaptive and ablation.trains else (),
         expected=tuple((request.variant.name, request.metric, request.seed) for request in requests),
     )

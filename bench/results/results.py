@@ -42,6 +42,7 @@ class Results:
     `plugins`        the plug-ins of the ablation, which may bring figures
     `bundled`        kind of metric -> the bundle's folder, of the kinds whose numbers do not come from the local store
     `looks`          the numbers of seeds at which adaptive seeds are looked at; empty where the seeds are fixed
+    `steps`          the answers that are steps of a path: each of its variants and the one before
     `tuning`         what the search over the recipe gave by variant; None where the ablation has none
     `notes`          remarks on this reading: what does not come from the local store, what a person allowed
     """
@@ -70,6 +71,7 @@ class Results:
     contributions: Mapping[tuple[str, str, int], np.ndarray[Any, np.dtype[np.float64]]] = field(default_factory=dict)
     tuning: Tuning | None = None
     looks: tuple[int, ...] = ()
+    steps: tuple[tuple[str, str], ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -36,6 +36,7 @@ def search_of(ablation: Ablation) -> Ablation:
         claims=(),
         labels={},
         answers=(),
+        steps=(),
         remarks=(),
         main=tune.metric.name,
     )

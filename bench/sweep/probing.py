@@ -12,6 +12,7 @@ from bench.registry.builtin import all_names
 from bench.registry.catalogue import declarations
 from bench.registry.project import project, with_project
 from bench.results.keys import Request, requests
+from bench.results.location import Location
 from bench.results.measurement import Measurement
 from bench.results.store import Store
 from bench.results.turns import Group
@@ -46,19 +47,20 @@ class Probe:
     in seconds after which a process that gives no answer hangs."""
 
     question: Question
-    store: Path
+    store: Location
     limit: float = LIMIT
 
     def networks(self, commit: str) -> dict[str, Network]:
         """Name of a variant -> network, in a commit. Raises RevisionError with why the commit has none."""
+        store = self.store.resolve() if isinstance(self.store, Path) else self.store
         with checkout(commit) as place:
             try:
                 answer: dict[str, Network] = elsewhere(
-                    asked, place.folder, place.root, self._there(), self.store.resolve(), limit=self.limit + SLACK
+                    asked, place.folder, place.root, self._there(), store, limit=self.limit + SLACK
                 )
             except ElsewhereError as error:
                 raise RevisionError(str(error)) from None
-            return answer
+            return {name: _movable(network, Path(place.folder)) for name, network in answer.items()}
 
     def _there(self) -> Question:
         """The question for a process in another folder, whose own project has the plug-ins of the project file."""
@@ -75,6 +77,13 @@ class Probe:
             yield from Pair(sides[0], sides[1], self.question.metric, self.limit).groups()
 
 
+def _movable(network: Network, folder: Path) -> Network:
+    """With its plug-ins relative to the folder of its project: another checkout of the commit has another folder."""
+    plugins = (Path(plugin) for plugin in network.plugins)
+    moved = tuple(str(each.relative_to(folder) if each.is_relative_to(folder) else each) for each in plugins)
+    return replace(network, plugins=moved)
+
+
 def metric_of(name: str, plugins: tuple[str, ...]) -> Metric:
     """The metric of a name. Raises RegistryError for one that needs training."""
     metric = declarations(plugins).metrics.get(name)
@@ -83,7 +92,7 @@ def metric_of(name: str, plugins: tuple[str, ...]) -> Metric:
     return metric
 
 
-def asked(question: Question, store: Path, alive: Callable[[], None]) -> dict[str, Network]:
+def asked(question: Question, store: Location, alive: Callable[[], None]) -> dict[str, Network]:
     """The networks of a question in the code that this process has."""
     question = replace(question, plugins=with_project(question.plugins))
     metric = declarations(question.plugins).metrics.get(question.metric)

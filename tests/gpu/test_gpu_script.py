@@ -136,6 +136,7 @@ def test_every_part_has_a_limit_and_a_function() -> None:
     assert list(script.PARTS) == list(part.PARTS)
     assert len(part.TWELVE) == 12
     options = argparse.Namespace(device="cuda", quick=True)
+    assert script.limit("facts", script.parsed(["--seconds", "570"])) == 2 * script.limit("facts", script.parsed([]))
     assert script.command("facts", options)[1:] == ["-m", "tests.gpu.part", "facts", "--device", "cuda", "--quick"]
 
 

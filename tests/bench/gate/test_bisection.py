@@ -206,6 +206,14 @@ def test_small_steps_that_add_up_are_not_blamed_on_the_last_of_them():
     assert "by itself it is within the tolerance" in "\n".join(lines(outcome, str, str))
 
 
+def test_a_further_change_after_the_first_is_said():
+    outcome, _ = search([valued(v) for v in (100, 120, 120, 300)])
+    assert outcome.candidates == ("b",)
+    assert "other commits have a change too: bench bisect b d" in "\n".join(lines(outcome, str, str))
+    alone, _ = search([valued(v) for v in (100, 120, 120, 120)])
+    assert "other commits" not in "\n".join(lines(alone, str, str))
+
+
 def test_of_an_ablation_the_variant_that_changed_most_is_followed():
     def both(one, two):
         return {"one": valued(one, "one"), "two": valued(two, "two")}

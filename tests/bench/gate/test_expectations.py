@@ -141,7 +141,7 @@ def of_ablation(expected, measured):
 
 
 def test_a_variant_with_another_name_and_the_same_graph_is_renamed():
-    assert of_ablation(named(1, 100), named(2, 100)) == ({("net(a=2)", "", "renamed")}, 1)
+    assert of_ablation(named(1, 100), named(2, 100)) == ({("net(a=2)", "", "renamed")}, 0)
     changes, code = of_ablation(named(1, 100), named(2, 100, graph="'bb'"))
     assert {verdict for *_, verdict in changes} == {"missing", "new"}
     assert code == 4

@@ -249,3 +249,40 @@ def test_what_is_wrong_with_adaptive_seeds_is_refused_with_its_place(tmp_path, s
 )
 def test_the_looks_are_spread_from_the_least_to_the_most(tmp_path, seeds, sizes):
     assert asked(tmp_path, text=TEXT.replace("{min: 3, max: 10, until: decided}", seeds)).adaptive.sizes == sizes
+
+
+PATH = TEXT.replace(
+    "vary: {width: [0.5, 0.75, 1.0]}", "path: {to: {stride: 8, skips: true, width: 0.5}, order: [width, stride, skips]}"
+).replace("baseline: {width: 0.25}", "baseline: {width: 0.25, stride: 32, skips: false}")
+
+
+def test_a_path_is_a_race_of_its_steps(tmp_path):
+    """The first step is large, the second is nothing, the third is large: only the second one goes on."""
+    ablation = asked(tmp_path, text=PATH)
+    start, first, second, third = (variant.name for variant in ablation.variants)
+    assert ablation.steps == ablation.answers == ((first, start), (second, first), (third, second))
+    means = {start: 0.2, first: 0.5, second: 0.5, third: 0.9}
+    with Store(tmp_path / "s.sqlite") as store:
+        while due := plan(ablation, store).due:
+            for request in due:
+                known = request.kind == "accuracy"
+                noise = score(LARGE, request.variant.name, request.seed) - MEANS[LARGE] if known else 0.0
+                add(store, [request], value=means[request.variant.name] + noise / 4 if known else None)
+        summary = summarise(read_results(ablation, store))
+    looks = summary.looks
+    ended = {ending.variants: (ending.verdict, ending.look.size) for ending in looks.endings}
+    assert set(ended) == {(first, start), (second, first), (third, second)}
+    assert ended[first, start] == ("better", 3)
+    assert ended[third, second] == ("better", 3)
+    assert ended[second, first][1] > 3
+    assert (looks.counts[start], looks.counts[third]) == (3, 3)
+    assert looks.counts[first] == looks.counts[second] == ended[second, first][1]
+    assert list(summary.answers("miou")) == [*ablation.answers]
+
+
+def test_a_path_with_answers_of_its_own_has_these(tmp_path):
+    ablation = asked(
+        tmp_path, text=PATH + '\nanswers:\n  - {compare: "stride=8,skips=true,width=0.5", with: baseline}\n'
+    )
+    assert len(ablation.answers) == 1
+    assert ablation.steps == ()
