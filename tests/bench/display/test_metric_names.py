@@ -1,7 +1,28 @@
 from __future__ import annotations
 
+import dataclasses
+
 from bench.analysis.bounds import Bound
-from bench.display.metric_names import best_possible
+from bench.analysis.summary import summarise
+from bench.display.metric_names import axis_label, best_possible, display_name
+from bench.results.results import Results
+
+
+def named(results: Results, **names: str) -> Results:
+    metrics = {metric: {"display_name": name} for metric, name in names.items()}
+    return dataclasses.replace(results, provenance={**results.provenance, "metrics": metrics})
+
+
+def test_a_metric_without_a_display_name_has_its_own(synthetic: Results):
+    results = named(synthetic, miou="mIoU", macs="")
+    assert [display_name(results, metric) for metric in ("miou", "macs", "params")] == ["mIoU", "macs", "params"]
+    assert display_name(dataclasses.replace(synthetic, provenance={}), "miou") == "miou"
+
+
+def test_an_axis_has_the_unit_once(synthetic: Results):
+    summary = summarise(named(synthetic, miou="mIoU", macs="MACs", params="parameters"))
+    labels = [axis_label(summary, summary.column(metric)) for metric in ("miou", "macs", "params", "latency")]
+    assert labels == ["mIoU ↑", "MACs (G) ↓", "parameters (M) ↓", "latency (ms) ↓"]
 
 
 def test_the_best_score_is_of_any_network_where_nothing_is_known_of_these():
