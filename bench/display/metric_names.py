@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from bench.analysis.bounds import Bound
 from bench.analysis.summary import Column, Summary
 from bench.display.numbers import ARROWS, style_of
 from bench.results.results import Results
@@ -19,3 +22,8 @@ def axis_label(summary: Summary, column: Column) -> str:
     unit = style_of(summary, column).scale.unit.removesuffix(name).strip()
     parts = (name, f"({unit})" if unit else "", ARROWS.get(column.better or "", ""))
     return " ".join(part for part in parts if part)
+
+
+def best_possible(bounds: Iterable[Bound]) -> str:
+    """What a line of best scores is: of each variant, or of any network where no bound of these ones is known."""
+    return "best possible (known)" if any(each.because for each in bounds) else "best of any network (known)"

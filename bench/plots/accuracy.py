@@ -18,7 +18,7 @@ from bench.display.figure import (
     variant_rows,
 )
 from bench.display.legend import legend_below
-from bench.display.metric_names import axis_label, display_name
+from bench.display.metric_names import axis_label, best_possible, display_name
 from bench.display.numbers import DELTA, Style, number_text, show, style_of
 from bench.display.seeds import scaled_value, score_frame, sd_interval, seeds_text
 from bench.registry import plot
@@ -106,8 +106,8 @@ def _baseline(axes: Axes, summary: Summary, column: Column, rows: Rows) -> None:
         rows.line(axes, place, color=BASELINE, linestyle="--", linewidth=1.2, zorder=0)
 
 
-def _optimum(axes: Axes, summary: Summary, column: Column, rows: Rows) -> bool:
-    """Draw the best possible score of each variant where it is known; whether it is for any."""
+def _optimum(axes: Axes, summary: Summary, column: Column, rows: Rows) -> str:
+    """Draw the best possible score of each variant where it is known; its name, empty where it is for none."""
     bounds = {
         variant: best
         for variant in in_order(summary.results)
@@ -118,17 +118,17 @@ def _optimum(axes: Axes, summary: Summary, column: Column, rows: Rows) -> bool:
         row = in_order(summary.results).index(variant)
         ends = [row + sign * rows.half for sign in (-1, 1)]
         axes.plot([place] * 2, ends, color=INK, linewidth=1.4, linestyle=":")
-    return bool(bounds)
+    return best_possible(bounds.values()) if bounds else ""
 
 
-def _legend(figure: Figure, several: bool, optimum: bool) -> None:
+def _legend(figure: Figure, several: bool, optimum: str) -> None:
     from matplotlib.lines import Line2D
 
     handles = {
         "mean ± sd": Line2D([], [], color=INK, marker="D", markersize=6, linewidth=2) if several else None,
         "one seed": Line2D([], [], color=INK, marker="|", linestyle="none") if several else None,
         "baseline": Line2D([], [], color=BASELINE, linestyle="--", linewidth=1.2),
-        "best possible (known)": Line2D([], [], color=INK, linewidth=1.4, linestyle=":") if optimum else None,
+        optimum: Line2D([], [], color=INK, linewidth=1.4, linestyle=":") if optimum else None,
     }
     shown = {name: handle for name, handle in handles.items() if handle is not None}
     legend_below(figure, [*shown.values()], [*shown], columns=4)

@@ -10,7 +10,7 @@ from bench.analysis.summary import Aggregate, Column, Summary
 from bench.display.answers import plain_names
 from bench.display.figure import COLOURS, INK, SMALLEST, WIDTH, log_ticks, new, seaborn
 from bench.display.legend import legend_below
-from bench.display.metric_names import axis_label, display_name
+from bench.display.metric_names import axis_label, best_possible, display_name
 from bench.display.placing import label_points
 from bench.display.seeds import error_bar, scaled_value, sd_interval, seeds_text
 from bench.display.shape import Curve, curve_of
@@ -96,12 +96,12 @@ def _bar(axes: Axes, summary: Summary, column: Column, variant: str, x: float) -
     axes.errorbar([x], [_score(summary, column, variant)], yerr=bar, color=INK, capsize=3, linestyle="none")
 
 
-def _optimum(axes: Axes, summary: Summary, column: Column, curve: Curve) -> bool:
-    """The best possible score of each variant on the curve, by its own bound; whether any is known."""
-    bests = {v: best.value for v in curve.numbers if (best := bound(summary, v, column.metric)) is not None}
+def _optimum(axes: Axes, summary: Summary, column: Column, curve: Curve) -> str:
+    """The best possible score of each variant on the curve, by its own bound; its name, empty where none is known."""
+    bests = {v: best for v in curve.numbers if (best := bound(summary, v, column.metric)) is not None}
     places = [curve.numbers[variant] for variant in bests]
-    axes.plot(places, [scaled_value(summary, column, best) for best in bests.values()], **BEST)
-    return bool(bests)
+    axes.plot(places, [scaled_value(summary, column, best.value) for best in bests.values()], **BEST)
+    return best_possible(bests.values()) if bests else ""
 
 
 def scale_axis(axis: Axis, values: list[float]) -> None:
@@ -144,9 +144,9 @@ def _caption(summary: Summary, column: Column, curve: Curve) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def _legend(figure: Figure, looks: Mapping[str, VerdictLook], bounded: bool) -> None:
+def _legend(figure: Figure, looks: Mapping[str, VerdictLook], bounded: str) -> None:
     from matplotlib.lines import Line2D
 
     entries = legend_entries(looks.values())
-    best = {"best possible (known)": Line2D([], [], **BEST)} if bounded else {}
+    best = {bounded: Line2D([], [], **BEST)} if bounded else {}
     legend_below(figure, [*entries.values(), *best.values()], [*entries, *best], columns=4)

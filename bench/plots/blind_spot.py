@@ -57,10 +57,9 @@ def _maps(summary: Summary) -> Maps:
 
 
 def _panel(axes: Axes, lines: Sequence[str]) -> None:
-    """A square for each pixel, the origin at the predicted one."""
+    """A square for each pixel, the origin at the predicted one; ticks there and at the farthest pixels."""
     import numpy as np
     from matplotlib.colors import to_rgba
-    from matplotlib.ticker import MaxNLocator
 
     colours = {mark: to_rgba(colour, 0.75) for mark, colour in LOOKS.items()}
     picture = np.array([[colours.get(mark, (0.0, 0.0, 0.0, 0.0)) for mark in line] for line in lines])
@@ -70,8 +69,8 @@ def _panel(axes: Axes, lines: Sequence[str]) -> None:
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=SMALLEST)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xticks(sorted({-x, 0, len(lines[0]) - x - 1}))
+    axes.set_yticks(sorted({-y, 0}))
 
 
 def _legend(figure: Figure, maps: Maps) -> None:

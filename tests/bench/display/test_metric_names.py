@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import dataclasses
 
+from bench.analysis.bounds import Bound
 from bench.analysis.summary import summarise
-from bench.display.metric_names import axis_label, display_name
+from bench.display.metric_names import axis_label, best_possible, display_name
 from bench.results.results import Results
 
 
@@ -22,3 +23,8 @@ def test_an_axis_has_the_unit_once(synthetic: Results):
     summary = summarise(named(synthetic, miou="mIoU", macs="MACs", params="parameters"))
     labels = [axis_label(summary, summary.column(metric)) for metric in ("miou", "macs", "params", "latency")]
     assert labels == ["mIoU ↑", "MACs (G) ↓", "parameters (M) ↓", "latency (ms) ↓"]
+
+
+def test_the_best_score_is_of_any_network_where_nothing_is_known_of_these():
+    assert best_possible([Bound(1.0), Bound(1.0)]) == "best of any network (known)"
+    assert best_possible([Bound(0.98, "stride 8"), Bound(1.0)]) == "best possible (known)"

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import itertools
+
 from figure_checks import drawn, exemplified
 from matplotlib.colors import to_hex
 
-from bench.plots.blind_spot import LOOKS
+from bench.display.examples import with_metric
+from bench.plots.blind_spot import LOOKS, METRIC
 from bench.results.results import Results
 
 
@@ -19,3 +22,15 @@ def test_each_pixel_has_the_colour_of_its_mark(synthetic: Results) -> None:
     assert to_hex(rgba[2, 2]) == LOOKS["x"]
     assert rgba[2, 3][3] == 0
     assert pictures[1].get_extent() == [-2.5, 2.5, 0.5, -2.5]
+
+
+def test_its_numbers_do_not_touch_each_other_however_wide_the_map_is(synthetic: Results) -> None:
+    wide = ["+" * 41] * 20 + ["+" * 20 + "x" + "." * 20]
+    maps = with_metric(synthetic, METRIC, [{"map": wide}] * len(synthetic.variants), unit="", better="lower",
+                       kind="static", exact=True, value=0.25)  # fmt: skip
+    (figure,) = drawn("blind_spot", maps).values()
+    figure.draw_without_rendering()
+    for axis in (axis for axes in figure.axes if axes.get_images() for axis in (axes.xaxis, axes.yaxis)):
+        boxes = [label.get_window_extent() for label in axis.get_ticklabels() if label.get_text()]
+        assert len(boxes) > 1
+        assert not any(one.overlaps(other) for one, other in itertools.pairwise(boxes))
