@@ -30,6 +30,7 @@ from bench.registry.versions import __version__
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bench.results.location import Location
     from bench.results.measurement import Evaluation
     from bench.results.results import Results
 
@@ -45,6 +46,7 @@ __all__ = [
     "GateResult",
     "__version__",
     "architecture",
+    "bisect",
     "compare",
     "dataset",
     "gate",
@@ -118,6 +120,16 @@ class AblationResults:
 
         return effects_frame(self.results, metric)
 
+    def shapley(self, metric: str = "") -> pd.DataFrame:
+        """The Shapley value of each component of a complete two-level design, on a metric or the main one.
+
+        One row for each: axis, first, second, value, fraction of the whole difference, low, high, level, verdict.
+        Raises EffectsError for a metric that the table lacks, and where not every combination of two values is there.
+        """
+        from bench.analysis.shapley import shapley_frame
+
+        return shapley_frame(self.results, metric)
+
     def report(self, folder: str | Path | None = None) -> Path:
         """Write the HTML page to `folder/NAME/index.html`; its path. Default: the project's folder of reports.
 
@@ -147,7 +159,7 @@ class GateResult:
 def load(
     name: str | Path,
     *,
-    store: str | Path | None = None,
+    store: str | Location | None = None,
     data: str | Path | None = None,
     source: str | Path | None = None,
     settings: Sequence[str] = (),
@@ -181,7 +193,7 @@ def _data(data: str | Path | None) -> Path | None:
 def run(
     name: str | Path,
     *,
-    store: str | Path | None = None,
+    store: str | Location | None = None,
     data: str | Path | None = None,
     settings: Sequence[str] = (),
     plugins: Sequence[str] = (),
@@ -286,7 +298,7 @@ def compare(a: str | Path, b: str | Path) -> pd.DataFrame:
 
 def gate(
     *names: str | Path,
-    store: str | Path | None = None,
+    store: str | Location | None = None,
     settings: Sequence[str] = (),
     plugins: Sequence[str] = (),
     workers: int | None = None,
@@ -332,11 +344,12 @@ def gate(
 def gate_against(
     revision: str,
     *names: str | Path,
-    store: str | Path | None = None,
+    store: str | Location | None = None,
     plugins: Sequence[str] = (),
     metrics: Sequence[str] = ("latency", "memory"),
     budget: float = 60.0,
     tolerance: float = 0.03,
+    settings: Sequence[str] = (),
     notify: Callable[[Any], None] = lambda _: None,
 ) -> Any:
     """Compare the working tree with a revision of its git repository: a `bench.gate.against.Against`.
@@ -344,26 +357,71 @@ def gate_against(
     Static metrics of every variant of the ablations (default: those of the project) are compared exactly. Variants
     whose code differs are timed against the revision, both sides in turns, by `metrics` of kind speed, until the
     interval of the ratio decides at `tolerance`, or `budget` seconds are over; `notify` is called after each round.
-    Raises RevisionError where there is no such revision.
+    `settings` are overrides such as `workload.batch=4`, in both. Raises RevisionError where there is no such revision,
+    AblationError for a name that is in neither.
     """
     from bench.gate.against import Against, checks_of, matched, to_time, untimed
     from bench.gate.paired import compared, task_of
+    from bench.results.location import location_of
     from bench.results.session import read_changes
+    from bench.spec.ablation import find
     from bench.stats.paired import Rule
-    from bench.sweep.revision import checkout, commit_of, here, networks_of, pairs_of
+    from bench.sweep.revision import networks_of, pairs_of
+    from bench.sweep.worktrees import checkout, commit_of, here
 
     read_changes()
-    place = Path(store or project().store)
+    place, chosen = location_of(store or project().store), tuple(map(str, names))
     with checkout(revision) as old:
-        before, after = (networks_of(tree, tuple(map(str, names)), plugins, place) for tree in (old, here()))
+        before, after = (networks_of(tree, chosen, plugins, place, settings) for tree in (old, here()))
+        for name in chosen:
+            if Path(name).stem not in {*before, *after}:
+                find(name)
         matches = matched(before, after)
         checks = [check for match in matches for check in checks_of(match, before, after)]
         differing, same = to_time(matches, before, after)
         sides = [(m.name, before[m.ablation][m.before or ""], after[m.ablation][m.after or ""]) for m in differing]
-        tasks = [task_of(name, metric, pair.groups()) for name, metric, pair in pairs_of(sides, (old, here()), metrics)]
+        pairs = pairs_of(sides, (old, here()), metrics, budget)
+        tasks = [task_of(name, metric, pair.groups()) for name, metric, pair in pairs]
         comparisons = compared(tasks, Rule(tolerance=tolerance), budget, notify)
     skipped = tuple(untimed(matches, before, after))
     return Against(commit_of(revision), tuple(checks), tuple(comparisons), same, skipped)
+
+
+def bisect(
+    good: str,
+    bad: str,
+    target: str,
+    *,
+    metric: str = "latency",
+    store: str | Location | None = None,
+    plugins: Sequence[str] = (),
+    budget: float = 600.0,
+    tolerance: float = 0.03,
+    notify: Callable[[Any], None] = lambda _: None,
+    **workload: Any,
+) -> Any:
+    """Find the first commit after `good`, up to `bad`, with the change of a metric: a `bench.gate.bisection.Bisection`.
+
+    `target` names a network, a variant of an ablation, or an ablation, of which the variant is followed that changed
+    most. Static metrics are compared by value; those of kind speed are timed against `good` at `tolerance`, for
+    `budget` seconds in all. `workload` are stated fields of it: shape, batch, device, ... `notify` is called with the
+    change from `good` to `bad`, then with every step. Raises RevisionError where `good` is no ancestor of `bad`,
+    RegistryError for a target or a metric that does not exist.
+    """
+    from bench.gate.bisection import How, Search
+    from bench.results.location import location_of
+    from bench.results.session import read_changes
+    from bench.stats.paired import Rule
+    from bench.sweep.commits import between, commit_at
+    from bench.sweep.probing import Probe, Question, metric_of
+
+    read_changes()
+    stated = {name: value for name, value in workload.items() if value is not None}
+    question = Question(target, metric, tuple(plugins), stated)
+    commits = [commit.name for commit in between(good, bad)]
+    how = How(metric_of(metric, question.plugins), Rule(tolerance=tolerance), budget)
+    probe = Probe(question, location_of(store or project().store))
+    return Search(commit_at(good).name, commits, probe, how, notify).run()
 
 
 class _Package(ModuleType):

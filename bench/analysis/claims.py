@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal
 
 from bench.analysis.aggregate import Aggregates
@@ -12,6 +13,7 @@ from bench.analysis.deltas import Delta
 from bench.analysis.ranking import STATISTIC, ranked
 from bench.spec.claims import Comparison, Operator, Ranking, Statement, Sum
 from bench.stats.inference import LEVEL, Interval, error_probability, has_width, holm
+from bench.stats.sequential import Nominal, single
 
 Answer = Literal["reproduced", "contradicted", "inconclusive", "not evaluated"]
 
@@ -83,19 +85,26 @@ class _Data:
 
 
 def evaluate(
-    statements: Sequence[Statement], aggregates: Aggregates, noise: Noise, stated: Stated
+    statements: Sequence[Statement],
+    aggregates: Aggregates,
+    noise: Noise,
+    stated: Stated,
+    nominal: Nominal = single,
+    earlier: Mapping[Place, ComparisonResult] = MappingProxyType({}),
 ) -> tuple[ClaimResult, ...]:
     """The answer to each claim.
 
     Exact numbers decide by themselves. A difference of two variants that the table or an answer states has its interval
     there, and no other (`stated`). What remains are planned contrasts, which are corrected together: any of their
     answers "reproduced" and "contradicted" is wrong with 5 % at most (Holm 1979). A chain is reproduced if all of it
-    is, and contradicted if any of it is.
+    is, and contradicted if any of it is. At one of several looks, `nominal` gives the level of a test, and `earlier`
+    are the comparisons that are not tested now, as an earlier look left them.
     """
     data = _Data(aggregates, noise, stated)
     contrasts, reasons = _contrasts(statements, data)
     shown = _all_shown(statements, contrasts, data)
-    planned = _planned_levels(statements, {place: each for place, each in contrasts.items() if place not in shown})
+    own = {place: each for place, each in contrasts.items() if place not in shown and place not in earlier}
+    planned = _planned_levels(statements, own, nominal, _others(earlier.values()))
     results = []
     for i, statement in enumerate(statements):
         if i in reasons:
@@ -104,11 +113,29 @@ def evaluate(
         places = [(i, j) for j in range(len(statement.comparisons))]
         steps = zip(statement.comparisons, places, strict=True)
         compared = [
-            _compared(c, contrasts[p], shown.get(p) or _at(contrasts[p], planned.get(p, 0.0)), data) for c, p in steps
+            earlier[p]
+            if p in earlier
+            else replace(
+                _compared(c, contrasts[p], shown.get(p) or _at(contrasts[p], planned.get(p, 0.0)), data),
+                planned=p in planned,
+            )
+            for c, p in steps
         ]
-        marked = [replace(each, planned=p in planned) for each, p in zip(compared, places, strict=True)]
-        results.append(_result(statement, marked))
+        results.append(_result(statement, compared))
     return tuple(results)
+
+
+@dataclass(frozen=True)
+class _Others:
+    """The planned contrasts that are not tested now: how many they are, and how many of them are not decided."""
+
+    total: int
+    inconclusive: int
+
+
+def _others(earlier: Iterable[ComparisonResult]) -> _Others:
+    answers = [each.answer for each in earlier if each.planned]
+    return _Others(len(answers), answers.count("inconclusive"))
 
 
 @dataclass(frozen=True)
@@ -162,14 +189,28 @@ def _contrasts(statements: Sequence[Statement], data: _Data) -> tuple[dict[Place
     return contrasts, reasons
 
 
-def _planned_levels(statements: Sequence[Statement], contrasts: Mapping[Place, Contrast]) -> dict[Place, float]:
-    """The level at which each comparison with noise is decided."""
+def _planned_levels(
+    statements: Sequence[Statement], contrasts: Mapping[Place, Contrast], nominal: Nominal, others: _Others
+) -> dict[Place, float]:
+    """The level at which each comparison with noise is decided.
+
+    Where scores are looked at several times, what is measured once has a part of the 5 % of its own, by its number.
+    """
     p_values = {
         (i, j): error_probability(each.estimate, _decides(statements[i].comparisons[j]))
         for (i, j), each in contrasts.items()
         if not each.exact
     }
-    return {place: level for place, (_, level) in holm(p_values, LEVEL).items()}
+    if nominal is single:
+        return {place: level for place, (_, level) in holm(p_values, LEVEL).items()}
+    total = len(p_values) + others.total
+    levels: dict[Place, float] = {}
+    scores = {place: p for place, p in p_values.items() if contrasts[place].seeds}
+    once = {place: p for place, p in p_values.items() if place not in scores}
+    for some, rule, rest, open_rest in ((scores, nominal, others.total, others.inconclusive), (once, single, 0, 0)):
+        level = 1 - (1 - LEVEL) * (len(some) + rest) / total if total else LEVEL
+        levels |= {place: own for place, (_, own) in holm(some, level, rule, open_rest).items()}
+    return levels
 
 
 def _decides(comparison: Comparison | Ranking) -> Callable[[Interval], bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from bench.analysis.aggregate import Aggregate, Column
@@ -20,6 +20,7 @@ from bench.stats.inference import (
     seeds_to_decide,
     tost,
 )
+from bench.stats.sequential import Nominal, single
 
 K = TypeVar("K", bound=Hashable)
 
@@ -28,6 +29,34 @@ NOT_SHOWN: Mapping[str, Verdict] = {"speed": "within noise"}
 
 MARGIN = 0.01
 """Scores that are fractions are equivalent within one point: a paper's table would call them the same."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The levels of a family of verdicts: those of a single test, or of one of several looks at growing data.
+
+    `differs` and `alike` turn a probability of error into the level of a test at this look, of a difference and of
+    equivalence. `earlier` are verdicts of earlier looks on other comparisons of the family: those that are not tested
+    now count in it, until they are rejected.
+    """
+
+    differs: Nominal = single
+    alike: Nominal = single
+    earlier: Sequence[Verdict | None] = field(default=())
+
+    @property
+    def not_different(self) -> int:
+        """Comparisons of earlier looks of which no difference was shown."""
+        return sum(verdict in ("same", "equivalent", "inconclusive") for verdict in self.earlier)
+
+    @property
+    def not_alike(self) -> int:
+        """Comparisons of earlier looks of which no equivalence was shown."""
+        return sum(verdict in (*DIFFERENT, "inconclusive") for verdict in self.earlier)
+
+
+DIFFERENT: tuple[Verdict, ...] = ("better", "worse", "changed")
+ONCE = Rule()
 
 
 @dataclass(frozen=True)
@@ -94,7 +123,11 @@ def deltas(column: Column, baseline: Aggregate, others: Sequence[Aggregate], noi
 
 
 def differences(
-    column: Column, pairs: Mapping[K, tuple[Aggregate, Aggregate]], aggregates: Sequence[Aggregate], noise: Noise
+    column: Column,
+    pairs: Mapping[K, tuple[Aggregate, Aggregate]],
+    aggregates: Sequence[Aggregate],
+    noise: Noise,
+    rule: Rule = ONCE,
 ) -> dict[K, Delta]:
     """The difference, first less second, of each pair: one family, whose verdicts are corrected together.
 
@@ -106,7 +139,8 @@ def differences(
     contrasts = {key: one for key, pair in pairs.items() if (one := _contrast(*pair, noise))}
     twins = {key for key in contrasts if column.kind == "speed" and noise.one_graph(e.variant for e in pairs[key])}
     tested = {key: one for key, one in contrasts.items() if key not in twins}
-    verdicts = judged(column, tested, margin_of(column, aggregates)) | {key: of_twins(contrasts[key]) for key in twins}
+    verdicts = judged(column, tested, margin_of(column, aggregates), rule)
+    verdicts |= {key: of_twins(contrasts[key]) for key in twins}
     return {key: _delta(change, contrasts.get(key), verdicts.get(key)) for key, change in plain.items()}
 
 
@@ -157,12 +191,16 @@ def of_twins(contrast: Contrast) -> tuple[Verdict, float]:
     return "same" if contrast.exact or contrast.identical else "within noise", LEVEL
 
 
-def judged(column: Column, contrasts: Mapping[K, Contrast], margin: float | None) -> dict[K, tuple[Verdict, float]]:
+def judged(
+    column: Column, contrasts: Mapping[K, Contrast], margin: float | None, rule: Rule = ONCE
+) -> dict[K, tuple[Verdict, float]]:
     """Verdict and level of each contrast of one family; exact numbers need no correction."""
     exact = {key: (_direction(column, each.estimate.value), 0.0) for key, each in contrasts.items() if each.exact}
     noisy = {key: each.estimate for key, each in contrasts.items() if not each.exact}
-    differs = holm({key: error_probability(each, leaves_out_zero) for key, each in noisy.items()})
-    alike = holm({key: tost(each, margin) for key, each in noisy.items()}) if margin else {}
+    p_values = {key: error_probability(each, leaves_out_zero) for key, each in noisy.items()}
+    differs = holm(p_values, LEVEL, rule.differs, rule.not_different)
+    within = {key: tost(each, margin) for key, each in noisy.items()} if margin else {}
+    alike = holm(within, LEVEL, rule.alike, rule.not_alike)
     verdicts = dict(exact)
     for key, (rejected, level) in differs.items():
         close: Verdict = "equivalent" if key in alike and alike[key][0] else NOT_SHOWN.get(column.kind, "inconclusive")

@@ -258,7 +258,7 @@ def _verdicts(
     """Verdict and level of each. Variants with one graph are equally fast, so that nothing is tested of them."""
     twins = {key for key in contrasts if column.kind == "speed" and summary.noise.one_graph(weights[key])}
     tested = {key: each for key, each in contrasts.items() if key not in twins}
-    verdicts = judged(column, tested, margin_of(column, summary.of(column.metric)))
+    verdicts = judged(column, tested, margin_of(column, summary.of(column.metric)), summary.rule(column))
     return verdicts | dict.fromkeys(twins, ("within noise", LEVEL))
 
 
@@ -288,7 +288,7 @@ def effects_frame(results: Results, metric: str = "") -> pd.DataFrame:
     Raises EffectsError for a metric that the table does not have, and where no two axes are crossed.
     """
     summary = summarise(results)
-    column = _column(summary, metric)
+    column = column_of(summary, metric)
     if design_of(summary) is None:
         varied = ", ".join(results.varied) or "none"
         raise EffectsError(
@@ -298,7 +298,8 @@ def effects_frame(results: Results, metric: str = "") -> pd.DataFrame:
     return frame_with([_row(effect) for effect in effects(summary, column)], COLUMNS)
 
 
-def _column(summary: Summary, metric: str) -> Column:
+def column_of(summary: Summary, metric: str) -> Column:
+    """The column of a metric, or of the main one where none is named. Raises EffectsError where there is none."""
     columns = {column.metric: column for column in summary.columns}
     main = summary.main()
     if metric in columns or (main is not None and not metric):

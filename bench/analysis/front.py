@@ -21,6 +21,7 @@ from bench.stats.inference import (
     pareto,
     widening,
 )
+from bench.stats.sequential import single
 
 if TYPE_CHECKING:
     import numpy as np
@@ -188,7 +189,8 @@ def _beaten(summary: Summary, objectives: Sequence[Column], points: Mapping[str,
                 p_values[winner, loser] = _p_of_all(summary, objectives, winner, loser)
     possible = len(points) * (len(points) - 1) // 2
     padded = p_values | {("", str(i)): 1.0 for i in range(possible - len(p_values))}
-    return {loser for (_, loser), (rejected, _) in holm(padded).items() if rejected}
+    nominal = summary.looks.rule.differs if summary.looks else single
+    return {loser for (_, loser), (rejected, _) in holm(padded, LEVEL, nominal).items() if rejected}
 
 
 def _p_of_all(summary: Summary, objectives: Sequence[Column], winner: str, loser: str) -> float:

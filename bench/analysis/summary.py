@@ -9,7 +9,8 @@ from functools import cached_property, lru_cache
 from bench.analysis.aggregate import Aggregate, Aggregates, Column, aggregates_of, columns_of
 from bench.analysis.claims import ClaimResult, Stated, evaluate
 from bench.analysis.contrast import Noise, noise_of
-from bench.analysis.deltas import Delta, deltas, differences, turned
+from bench.analysis.deltas import ONCE, Delta, Rule, deltas, differences, turned
+from bench.analysis.looks import Looks, taken_looks
 from bench.results.results import Results
 
 __all__ = ["Aggregate", "Column", "Summary", "summarise"]
@@ -36,10 +37,19 @@ class Summary:
         return measured or recorded
 
     @cached_property
+    def looks(self) -> Looks | None:
+        """What the looks at adaptive seeds gave; None where the seeds are fixed."""
+        if not self.results.looks:
+            return None
+        return taken_looks(self.results, self.columns, self.aggregates, self._graphs)
+
+    @cached_property
     def deltas(self) -> Mapping[tuple[str, str], Delta]:
         """Every difference from the baseline by (variant, metric); the verdicts of a metric are corrected together."""
-        by_pair: dict[tuple[str, str], Delta] = {}
+        by_pair: dict[tuple[str, str], Delta] = dict(self.looks.table) if self.looks else {}
         for column in self.columns:
+            if self.looks and column.kind == "accuracy":
+                continue
             baseline = self.aggregates.get((self.results.baseline, column.metric))
             others = [aggregate for aggregate in self.of(column.metric) if aggregate is not baseline]
             by_variant = deltas(column, baseline, others, self.noise) if baseline else {}
@@ -52,7 +62,7 @@ class Summary:
         Differences from the baseline are those of the table; the others are planned contrasts, which are corrected
         together. Pairs without a number are left out.
         """
-        planned = self._differences(metric, self._planned)
+        planned = self.differences(metric, self._planned)
         stated = {pair: self._of_table(*pair, metric) or planned.get(pair) for pair in self.results.answers}
         return {pair: delta for pair, delta in stated.items() if delta is not None}
 
@@ -65,17 +75,25 @@ class Summary:
         delta = self._of_table(variant, other, metric) or answers.get((variant, other))
         if delta is None and (other, variant) in answers:
             return self._turned(answers[other, variant], variant, other, metric)
-        return delta or self._differences(metric, [(variant, other)]).get((variant, other))
+        return delta or self.differences(metric, [(variant, other)]).get((variant, other))
 
     @property
     def _planned(self) -> list[tuple[str, str]]:
         return [pair for pair in self.results.answers if self.results.baseline not in pair]
 
-    def _differences(self, metric: str, pairs: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Delta]:
+    def differences(self, metric: str, pairs: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Delta]:
         """Of these pairs as one family; those that the table lacks are left out."""
         wanted = {pair: tuple(self.aggregates.get((variant, metric)) for variant in pair) for pair in pairs}
         both = {pair: (one, other) for pair, (one, other) in wanted.items() if one is not None and other is not None}
-        return differences(self.column(metric), both, self.of(metric), self.noise)
+        planned = self.looks.planned if self.looks else {}
+        if both and all((metric, *pair) in planned for pair in both):
+            return {pair: planned[metric, *pair] for pair in both}
+        column = self.column(metric)
+        return differences(column, both, self.of(metric), self.noise, self.rule(column))
+
+    def rule(self, column: Column) -> Rule:
+        """The levels of tests on a metric that the looks at adaptive seeds did not make themselves."""
+        return self.looks.rule if self.looks and column.kind == "accuracy" else ONCE
 
     def _of_table(self, variant: str, other: str, metric: str) -> Delta | None:
         if other == self.results.baseline:
@@ -91,6 +109,8 @@ class Summary:
     @cached_property
     def claims(self) -> tuple[ClaimResult, ...]:
         """What the measurements say about each claim of the source."""
+        if self.looks:
+            return self.looks.claims
         return evaluate(self.results.claims, self.aggregates, self.noise, self._stated)
 
     @cached_property
@@ -100,7 +120,7 @@ class Summary:
         answers = {
             (column.metric, *pair): delta
             for column in self.columns
-            for pair, delta in self._differences(column.metric, self._planned).items()
+            for pair, delta in self.differences(column.metric, self._planned).items()
         }
         return {key: delta for key, delta in (answers | table).items() if delta.interval is not None}
 
@@ -133,7 +153,7 @@ class Summary:
         return [aggregate for aggregate in self.of(metric) if aggregate.samples]
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=64)  # a site asks again for its index after all pages
 def summarise(results: Results) -> Summary:
     """Everything that was requested or measured. Raises ValueError as `aggregates_of` does."""
     return Summary(results, tuple(columns_of(results)), aggregates_of(results))

@@ -8,6 +8,7 @@ import click
 
 from bench.cli import (
     audit,
+    bisecting,
     errors,
     gating,
     history,
@@ -69,6 +70,7 @@ for _command in (
     reading.compare,
     gating.accept,
     gating.gate,
+    bisecting.bisect,
     history.history,
     reading.export,
     reading.import_command,

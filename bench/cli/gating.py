@@ -28,6 +28,7 @@ from bench.spec.characters import printable
 if TYPE_CHECKING:
     from bench.gate.against import Against
     from bench.gate.expectations import Check
+    from bench.results.location import Location
 
 
 @click.command()
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 @store_option
 @set_option
 def accept(
-    names: tuple[str, ...], everything: bool, store: Path, plugins: tuple[str, ...], overrides: tuple[str, ...]
+    names: tuple[str, ...], everything: bool, store: Location, plugins: tuple[str, ...], overrides: tuple[str, ...]
 ) -> None:
     """Write the expected numbers of ABLATION, which `bench gate` checks.
 
@@ -85,7 +86,7 @@ def accept(
 @output_options
 def gate(
     names: tuple[str, ...],
-    store: Path,
+    store: Location,
     plugins: tuple[str, ...],
     overrides: tuple[str, ...],
     as_json: bool,
@@ -126,10 +127,12 @@ def gate(
     if margin is not None and not accuracy:
         raise click.UsageError("--margin goes with --accuracy")
     if against:
-        outcome = bench.gate_against(against, *names, store=store, plugins=plugins, notify=say_round, **timing)
+        outcome = bench.gate_against(
+            against, *names, store=store, plugins=plugins, settings=overrides, notify=say_round, **timing
+        )
         outputs.write(outcome_against(outcome), as_json)
         if history:
-            _append(history, names, store, plugins, outcome)
+            _append(history, names, store, plugins, overrides, outcome)
         raise SystemExit(_print_against(outcome, as_json))
     asked: dict[str, Any] = {"claims": claims, "accuracy": accuracy, "margin": margin}
     try:
@@ -139,7 +142,7 @@ def gate(
         raise SystemExit(NOTHING_TO_COMPARE) from None
     outputs.write(outcome_of_checks(result.checks, result.exit_code), as_json)
     if history:
-        _append(history, names or tuple({check.ablation: "" for check in result.checks}), store, plugins)
+        _append(history, names or tuple({check.ablation: "" for check in result.checks}), store, plugins, overrides)
     print_json(vars(check) for check in result.checks) if as_json else _print_checks(result.checks, details)
     for line in _hints(result.checks, names, plugins):
         echo_error(line)
@@ -147,7 +150,12 @@ def gate(
 
 
 def _append(
-    file: Path, names: Sequence[str], store: Path, plugins: Sequence[str], outcome: Against | None = None
+    file: Path,
+    names: Sequence[str],
+    store: Location,
+    plugins: Sequence[str],
+    settings: Sequence[str],
+    outcome: Against | None = None,
 ) -> None:
     """Append the static numbers of now, and the times of a paired run, to a history file."""
     from bench.cli.history import append_numbers
@@ -155,8 +163,9 @@ def _append(
     from bench.registry.builtin import names as own_names
     from bench.sweep.recording import paired_numbers, static_numbers
 
-    numbers = static_numbers(names or tuple(own_names()), store, plugins)
-    numbers += paired_numbers(list(timed(outcome.comparisons, outcome.revision)) if outcome else [], plugins)
+    numbers = static_numbers(names or tuple(own_names()), store, plugins, settings)
+    times = list(timed(outcome.comparisons, outcome.revision)) if outcome else []
+    numbers += paired_numbers(times, plugins, settings)
     append_numbers(numbers, [file])
 
 
@@ -174,7 +183,8 @@ def _print_changes(checks: Iterable[Check]) -> None:
     for check in checks:
         if check.verdict != "same":
             change = check.error or f"expected {check.expected or 'nothing'}, measured {check.measured or 'nothing'}"
-            echo(f"{check.verdict:8} {check.ablation}: {check.variant}  {check.metric}: {change}")
+            what = "  ".join(filter(None, (check.variant, check.metric)))
+            echo(f"{check.verdict:8} {check.ablation}: {f'{what}: ' if what else ''}{change}")
 
 
 def _hints(checks: Sequence[Check], names: Sequence[str], plugins: Sequence[str]) -> Iterator[str]:

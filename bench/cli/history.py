@@ -12,6 +12,7 @@ from bench.cli.options import Names, echo, json_option, plugin, print_json, prin
 
 if TYPE_CHECKING:
     from bench.results.history import Number
+    from bench.results.location import Location
 
 file_option = click.option(
     "--file",
@@ -94,7 +95,7 @@ def add(
     commit: str,
     files: tuple[Path, ...],
     plugins: tuple[str, ...],
-    store: Path,
+    store: Location,
 ) -> None:
     """Append the numbers of the commit that is checked out: the static ones, which are measured where they lack.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bench.cli.options import Dtype, Names, Seconds, Shape, echo, echo_error, plugin, print_json
+from bench.cli.options import Device, Dtype, Names, Seconds, Shape, echo, echo_error, plugin, print_json
 
 if TYPE_CHECKING:
     from bench.gate.paired import Comparison
@@ -40,21 +40,31 @@ budget_option = click.option(
 tolerance_option = click.option(
     "--tolerance", type=Fraction(), default=0.03, show_default="3%", help="By how much B may be slower or faster."
 )
+_WORKLOAD = (
+    click.option("--shape", type=Shape(), default=None, help="Input size. Default: the ablation's, or 3,224,224."),
+    click.option("--batch", type=click.IntRange(1), default=None, help="Images in a batch. Default: as above, or 1."),
+    click.option("--device", type=Device(), default=None, help="cpu, cuda, cuda:1. Default: the ablation's, or cpu."),
+    click.option("--dtype", type=Dtype(), default=None, help="float32, bfloat16, float16, float64."),
+    click.option("--threads", type=click.IntRange(1), default=None, help="CPU threads. Default: the ablation's, or 1."),
+    click.option("--compile", is_flag=True, default=None, help="Compile both with torch.compile."),
+)
 _OPTIONS = (
     click.option("--live", is_flag=True, help="Time A and B now, in processes that take turns, and decide."),
     click.option(
         "--metrics", type=Names(), default=("latency",), show_default="latency", help="Metrics of speed, with --live."
     ),
-    click.option("--shape", type=Shape(), default=None, help="Input size. Default: the ablation's, or 3,224,224."),
-    click.option("--batch", type=click.IntRange(1), default=None, help="Images in a batch. Default: as above, or 1."),
-    click.option("--device", default=None, help="cpu, cuda, cuda:1. Default: the ablation's, or cpu."),
-    click.option("--dtype", type=Dtype(), default=None, help="float32, bfloat16, float16, float64."),
-    click.option("--threads", type=click.IntRange(1), default=None, help="CPU threads. Default: the ablation's, or 1."),
-    click.option("--compile", is_flag=True, default=None, help="Compile both with torch.compile."),
+    *_WORKLOAD,
     budget_option,
     tolerance_option,
     plugin,
 )
+
+
+def workload_options(function: F) -> F:
+    """The options that state on what both sides are timed; None where they are not given."""
+    for option in reversed(_WORKLOAD):
+        function = option(function)
+    return function
 
 
 def live_options(function: F) -> F:
@@ -81,7 +91,7 @@ def compare_live(
     from bench.sweep.sides import pairs_of
 
     how = {name: value for name, value in workload.items() if value is not None}
-    pairs = pairs_of(a, b, metrics, how, tuple(plugins))
+    pairs = pairs_of(a, b, metrics, how, tuple(plugins), budget)
     tasks = [task_of(name, metric, pair.groups()) for name, metric, pair in pairs]
     comparisons = compared(tasks, Rule(tolerance=tolerance), budget, say_round)
     if as_json:

@@ -18,6 +18,7 @@ from bench.spec.characters import printable
 
 if TYPE_CHECKING:
     from bench.report.figures import FailedPlot
+    from bench.results.location import Location
     from bench.results.results import Results
     from bench.results.store import Store
     from bench.spec.ablation import Ablation
@@ -118,6 +119,25 @@ class Shape(click.ParamType[Any]):
         return tuple(int(side) for side in re.split("[,x]", str(value)))
 
 
+class StorePlace(click.ParamType[Any]):
+    """A file, or `postgresql://USER@HOST/DATABASE`."""
+
+    name = "FILE|URL"
+
+    def __init__(self, exists: bool = False) -> None:
+        self._path = click.Path(path_type=Path, dir_okay=exists, exists=exists)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from bench.results.location import LocationError, Server, is_url, location_of
+
+        if isinstance(value, Server) or not is_url(value):
+            return value if isinstance(value, Server) else self._path.convert(value, param, ctx)
+        try:
+            return location_of(str(value))
+        except LocationError as error:
+            self.fail(str(error), param, ctx)
+
+
 def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
     def apply(function: F) -> F:
         for option in reversed(options):
@@ -142,11 +162,11 @@ plugin = click.option(
 )
 store_option = click.option(
     "--store",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=StorePlace(),
     envvar="FOVBENCH_STORE",
     show_default="of the project, or results/store.sqlite",
-    callback=_of_project(lambda its, given: given or its.store),
-    help="The results store.",
+    callback=_of_project(lambda its, given: given or StorePlace().convert(its.store, None, None)),
+    help="The results store: a file, or postgresql://USER@HOST/DATABASE.",
 )
 data_option = click.option(
     "--data",
@@ -165,7 +185,9 @@ out_option = click.option(
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the file: train.steps=50."
 )
-seeds_option = click.option("--seeds", type=click.IntRange(1), help="Seeds 0 to N-1, instead of the file's.")
+seeds_option = click.option(
+    "--seeds", type=click.IntRange(1), help="Seeds 0 to N-1, instead of the file's, also of adaptive ones."
+)
 device_option = click.option("--device", type=Device(), help="cpu, cuda, cuda:1, ... instead of the file's.")
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout.")
 only_option = click.option("--only", type=Names(), default=(), help="Only these metrics, separated by commas.")
@@ -232,7 +254,7 @@ def read_plan(
 
 def read_results(
     name: str,
-    store: Path,
+    store: Location,
     data: Path | None,
     source: Path | None = None,
     quiet: bool = False,

@@ -20,7 +20,7 @@ from bench.results.turns import SideError
 from bench.stats.paired import Rule
 from bench.sweep.benchmark_side import listed, synchronise, uses_gpu
 from bench.sweep.benchmarks import BenchmarkPair, Tree, benchmarks_of, tree_of
-from bench.sweep.revision import checkout
+from bench.sweep.worktrees import checkout
 
 MIB = 2**20
 

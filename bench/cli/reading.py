@@ -25,6 +25,7 @@ from bench.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from bench.results.location import Location
     from bench.results.results import Results
 
 
@@ -103,10 +104,12 @@ def report(
     bench report --committed         the Markdown pages, the index and the numbers of the README
     bench report A B --compare       reports/site/compare/A-B/index.html; needs equal data and recipe
     """
+    from bench.data.fingerprint import unchanged_data
     from bench.registry.builtin import names as own_names
     from bench.report.frontier import frontiers
     from bench.report.index import row_of
     from bench.report.site import index, pages
+    from bench.report.tuning_effect import tuning_effects
 
     if check and not committed:
         raise click.UsageError("--check goes with --committed")
@@ -117,7 +120,8 @@ def report(
         return
     if not names and not every:
         raise click.UsageError("name an ablation, or give --all")
-    chosen = [read_results(name, quiet=every, **options) for name in names or own_names()]
+    with unchanged_data():
+        chosen = [read_results(name, quiet=every, **options) for name in names or own_names()]
     filled = [results for results in chosen if names or not results.frame.empty]
     rows = []
     for results in filled:
@@ -125,7 +129,7 @@ def report(
             echo(path)
         rows += [row_of(results)] if every else []  # now, while what its page made of it is in memory
     if every:
-        echo(index(rows, out, frontiers(filled)))
+        echo(index(rows, out, frontiers(filled), tuning_effects(filled)))
 
 
 def _report_of_two(names: Sequence[str], every: bool, out: Path, **options: Any) -> Path:
@@ -229,7 +233,7 @@ def _or_dash(value: float | None) -> str:
     show_default=True,
     help="A results bundle, or files of another tool.",
 )
-def export(name: str, to: Path | None, form: str, store: Path, data: Path | None, **options: Any) -> None:
+def export(name: str, to: Path | None, form: str, store: Location, data: Path | None, **options: Any) -> None:
     """Write what is stored of ABLATION as a results bundle, which can be committed and read anywhere.
 
     A bundle is text and small arrays, at most 1 MB. Reading it needs neither the dataset nor torch.
@@ -255,7 +259,9 @@ def export(name: str, to: Path | None, form: str, store: Path, data: Path | None
     echo(write(bundle, to or folder_of(ablation.name)))
 
 
-def _export_to_other_tool(name: str, form: str, to: Path | None, store: Path, data: Path | None, **more: Any) -> None:
+def _export_to_other_tool(
+    name: str, form: str, to: Path | None, store: Location, data: Path | None, **more: Any
+) -> None:
     from bench.report.exports import export as exported
 
     if to is None:
@@ -267,7 +273,7 @@ def _export_to_other_tool(name: str, form: str, to: Path | None, store: Path, da
 @click.command("import")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @store_option
-def import_command(folder: Path, store: Path) -> None:
+def import_command(folder: Path, store: Location) -> None:
     """Add the measurements of a results bundle to the store.
 
     What the store has is left as it is. Measurements without a key in the bundle are skipped and counted."""

@@ -27,6 +27,7 @@ from bench.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from bench.results.location import Location
     from bench.results.measurement import Measurement
     from bench.sweep.adhoc import Target
 
@@ -79,7 +80,7 @@ def measure(
     weights: str,
     dataset: str,
     data: Path | None,
-    store: Path,
+    store: Location,
     **workload: Any,
 ) -> None:
     """Measure networks, registered or not; nothing is stored. Several are compared in one table.

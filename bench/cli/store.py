@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import echo, json_option, print_json, store_option
+from bench.cli.options import StorePlace, echo, json_option, print_json, store_option
+
+if TYPE_CHECKING:
+    from bench.results.location import Location
 
 
 @click.group()
@@ -15,13 +18,14 @@ def store() -> None:
 
 
 @store.command()
-@click.argument("path", required=False, metavar="[STORE]", type=click.Path(path_type=Path))
+@click.argument("path", required=False, metavar="[STORE]", type=StorePlace())
 @store_option
 @json_option
-def check(path: Path | None, store: Path, as_json: bool) -> None:
+def check(path: Location | None, store: Location, as_json: bool) -> None:
     """Look for damage: SQLite's pages and indexes, and the checksum of every row. Changes nothing.
 
-    STORE is a file; default: that of --store. A damaged measurement is read by no table, and the next run measures it
+    STORE is a file or a URL; default: that of --store. Of a server the checksums are compared; its pages are the
+    business of its own pg_amcheck. A damaged measurement is read by no table, and the next run measures it
     again.
 
     \b
@@ -41,13 +45,14 @@ def check(path: Path | None, store: Path, as_json: bool) -> None:
 
 
 @store.command()
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=StorePlace(exists=True))
 @store_option
-def merge(files: tuple[Path, ...], store: Path) -> None:
+def merge(files: tuple[Location, ...], store: Location) -> None:
     """Add the measurements of other stores to the store; what it has is left as it is.
 
-    FILE is a store, or a file of results that a run could not store (it is removed then). A FILE that is damaged is
-    refused before anything is added.
+    FILE is a store (a file, or the URL of a server), or a file of results that a run could not store (it is removed
+    then). A FILE that is damaged is refused before anything is added. A file becomes a store on a server, and the
+    other way round, by merging.
     """
     from bench.sweep.merging import merge as merged
 
@@ -58,7 +63,7 @@ def merge(files: tuple[Path, ...], store: Path) -> None:
 @store.command()
 @store_option
 @json_option
-def info(store: Path, as_json: bool) -> None:
+def info(store: Location, as_json: bool) -> None:
     """Say what the store has, and list the weights that runs kept (`bench run NAME --keep-weights`).
 
     Works while a run writes the store. With --json the first line is about the store, with the version of its layout;
@@ -90,7 +95,7 @@ def info(store: Path, as_json: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="Remove all kept weights.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @store_option
-def prune(digests: tuple[str, ...], everything: bool, dry_run: bool, store: Path) -> None:
+def prune(digests: tuple[str, ...], everything: bool, dry_run: bool, store: Location) -> None:
     """Remove kept weights; measurements stay.
 
     DIGEST is the beginning of a digest that `bench store info` lists. Without one, weights are removed whose training
@@ -110,13 +115,13 @@ def prune(digests: tuple[str, ...], everything: bool, dry_run: bool, store: Path
 
 
 @store.command()
-@click.argument("path", required=False, metavar="[STORE]", type=click.Path(path_type=Path))
+@click.argument("path", required=False, metavar="[STORE]", type=StorePlace())
 @store_option
-def vacuum(path: Path | None, store: Path) -> None:
-    """Write the file of the store anew, without the space of what was removed. No row is changed.
+def vacuum(path: Location | None, store: Location) -> None:
+    """Write the store anew, without the space of what was removed. No row is changed.
 
-    STORE is a file; default: that of --store. Waits for a run that writes it. Others may read it meanwhile. The disk
-    needs room for a second copy.
+    STORE is a file or a URL; default: that of --store. Waits for a run that writes it. Others may read a file
+    meanwhile; on a server (VACUUM FULL) they wait. The disk needs room for a second copy.
     """
     from bench.results.upkeep import vacuum as vacuumed
 

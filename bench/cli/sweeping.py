@@ -31,6 +31,7 @@ from bench.cli.options import (
 
 if TYPE_CHECKING:
     from bench.display.wording import EarlierSpread
+    from bench.results.location import Location
     from bench.results.nearest import History
     from bench.results.store import Store
     from bench.spec.ablation import Ablation
@@ -55,12 +56,22 @@ def _counted(plan: Plan, stored: Store, force: bool, workers: int | None) -> str
     counts = {status: plan.count(status) for status in ("due", "waits", "cached", "failed")}
     text = ", ".join(f"{n} {status}" for status, n in counts.items() if n or status in ("due", "cached"))
     ahead = plan.as_due()
-    training_runs = len({request.training_run for request in ahead.due if request.training_run})
-    if training_runs:
+    if training_runs := _trainings(ahead):
         text += f", {training_runs} trainings"
+    at_once = workers or workers_for([plan])
     if ahead.due:
-        text += f"; {forecast_of(ahead, stored, force).text(workers or workers_for([plan]))}"
-    return text
+        text += f"; {forecast_of(ahead, stored, force).text(at_once)}"
+    if plan.ablation.adaptive is None or not plan.later:
+        return text
+    most = plan.at_most.as_due()
+    longest = forecast_of(most, stored, force)
+    text += f"; until decided: {training_runs} to {_trainings(most)} trainings"
+    return text + (f", with all of them {longest.text(at_once)}" if longest.total(at_once).seconds else "")
+
+
+def _trainings(plan: Plan) -> int:
+    """How many trainings the due measurements need."""
+    return len({request.training_run for request in plan.due if request.training_run})
 
 
 def _power(plan: Plan) -> str:
@@ -71,7 +82,8 @@ def _power(plan: Plan) -> str:
     trains = any(p.request.kind == "accuracy" for p in plan.planned)
     if not trains or not compared:
         return ""
-    return f"note: {seeds_note(len(plan.ablation.seeds), compared, _earlier(plan.ablation))}"
+    adaptive = f"adaptive seeds: {plan.ablation.adaptive.text}; " if plan.ablation.adaptive else ""
+    return f"note: {adaptive}{seeds_note(len(plan.ablation.seeds), compared, _earlier(plan.ablation))}"
 
 
 def _earlier(ablation: Ablation) -> EarlierSpread | None:
@@ -111,7 +123,7 @@ def _notes(plan: Plan) -> list[str]:
 @json_option
 def plan_command(
     name: str,
-    store: Path,
+    store: Location,
     data: Path | None,
     as_json: bool,
     only: tuple[str, ...],
@@ -181,6 +193,10 @@ def _plan_rows(plan: Plan) -> Iterator[dict[str, Any]]:
         because = "; ".join(p.outdated) or (_waits_for(plan) if p.status == "waits" else None)
         part = "search" if p.request.key in searched else "reported"
         yield {**place, "key": p.request.key, "error": p.error, "because": because, "part": part}
+    for p in plan.later:
+        place = {"variant": p.request.variant.name, "metric": p.request.metric, "seed": p.request.seed}
+        because = "only while a comparison of its variant is inconclusive"
+        yield {**place, "status": "later", "key": p.request.key, "error": None, "because": because, "part": "reported"}
     for variant, because in plan.ablation.excluded:
         place = {"variant": variant.name, "metric": None, "seed": None, "status": "excluded"}
         yield {**place, "key": None, "error": None, "because": because, "part": "reported"}
@@ -195,7 +211,11 @@ def _waits_for(plan: Plan) -> str:
 @click.command()
 @click.argument("names", metavar="ABLATION...", nargs=-1, required=True)
 @ablation_options
-@click.option("--workers", type=click.IntRange(1), help="Processes at once. Default: cores over threads; 1 on a GPU.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    help="Processes at once. Default: cores over threads; on GPUs as many as memory and cores allow.",
+)
 @click.option("--budget", type=Seconds(), help="Start no new job after this time: 30m.")
 @click.option("--timeout", type=Seconds(), help="Longest time for one measurement, instead of the file's: 10m.")
 @only_option
@@ -211,7 +231,7 @@ def _waits_for(plan: Plan) -> str:
 @click.option("--verbose", is_flag=True, help="A line on stderr for each measurement that is stored.")
 def run(
     names: tuple[str, ...],
-    store: Path,
+    store: Location,
     data: Path | None,
     dry_run: bool,
     yes: bool,
@@ -274,7 +294,7 @@ def _confirm(job: Job) -> None:
     Raises click.Abort for the answer no, ClickException where standard input is no terminal.
     """
     plans = job.plans(reading=True)
-    due = sum(len(part.as_due().due) for plan in plans for part in (plan.search, plan) if part)
+    due = sum(len(part.at_most.as_due().due) for plan in plans for part in (plan.search, plan) if part)
     seconds = _seconds(plans, job)
     if due <= MOST_DUE and seconds <= MOST_SECONDS:
         return
@@ -293,7 +313,8 @@ def _seconds(plans: Sequence[Plan], job: Job) -> float:
 
     workers = job.workers or workers_for(plans)
     parts = [part for plan in plans for part in (plan.search, plan) if part]
-    total = sum(forecast_of(part.as_due(), job.store, job.force).total(workers).seconds for part in parts)
+    most = [part.at_most.as_due() for part in parts]
+    total = sum(forecast_of(part, job.store, job.force).total(workers).seconds for part in most)
     return min(total, job.budget or total)
 
 
@@ -324,7 +345,7 @@ def _finisher(job: Job, out: Path | None) -> Callable[[Plan], None]:
 @click.argument("name", metavar="ABLATION")
 @click.argument("request", required=False, metavar="[KEY|VARIANT|METRIC]")
 @ablation_options
-def why(name: str, request: str | None, store: Path, **options: Any) -> None:
+def why(name: str, request: str | None, store: Location, **options: Any) -> None:
     """Say why measurements of ABLATION are due, and why others failed.
 
     Shows which part of the key differs from what was measured before, or which file changed since; of a failure the

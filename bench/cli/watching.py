@@ -15,6 +15,7 @@ import click
 from bench.cli.options import Seconds, ablation_options, echo, load_ablation
 
 if TYPE_CHECKING:
+    from bench.results.location import Location
     from bench.results.store import Store
     from bench.spec.ablation import Ablation
     from bench.sweep.plan import Plan
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--workers", type=click.IntRange(1), help="For the time left: processes at once. Default: as in run.")
 def watch(
     name: str,
-    store: Path,
+    store: Location,
     data: Path | None,
     once: bool,
     page: Path | None,

@@ -6,6 +6,8 @@ import functools
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +32,34 @@ def fingerprint(entry: Dataset, root: Path | None, split: str, shape: tuple[int,
     arguments = [entry.name, split, list(shape), dict(sorted(own_axes(axes).items()))]
     digest = hashlib.sha256(json.dumps(arguments).encode())
     if not entry.embedded:
-        files = files_of(entry, root, split, own_axes(axes))
-        for line in _lines(files.folder, (*files.lists, *files.labels), files.images):
-            digest.update(line.encode())
+        digest.update(_content(entry, root, split, own_axes(axes)))
     return digest.hexdigest()
+
+
+_UNCHANGED: ContextVar[dict[Any, bytes] | None] = ContextVar("unchanged", default=None)
+
+
+@contextmanager
+def unchanged_data() -> Iterator[None]:
+    """Inside, the files of a dataset are taken to stay as they are, so that each is looked at once."""
+    token = _UNCHANGED.set({})
+    try:
+        yield
+    finally:
+        _UNCHANGED.reset(token)
+
+
+def _content(entry: Dataset, root: Path | None, split: str, axes: Mapping[str, Any]) -> bytes:
+    """A line for each file of the split."""
+    memory = _UNCHANGED.get()
+    key = (entry.module, root, split, repr(sorted(axes.items())))
+    if memory is None or key not in memory:
+        files = files_of(entry, root, split, axes)
+        content = "".join(_lines(files.folder, (*files.lists, *files.labels), files.images)).encode()
+        if memory is None:
+            return content
+        memory[key] = content
+    return memory[key]
 
 
 def stamp(entry: Dataset, root: Path | None, splits: Sequence[str], axes: Mapping[str, Any]) -> str:

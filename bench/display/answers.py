@@ -65,8 +65,8 @@ def answer_text(summary: Summary) -> AnswerText:
     column = main_column(summary)
     if column is None:
         return AnswerText("Not answered: nothing is measured yet.")
-    if unmeasured := _unmeasured(summary):
-        return AnswerText(f"Not answered: {unmeasured} is not measured.")
+    if name := unmeasured(summary):
+        return AnswerText(f"Not answered: {name} is not measured.")
     contrasts = _contrasts(summary, column)
     if not contrasts:
         return AnswerText(_alone(summary, column))
@@ -104,7 +104,7 @@ class BriefAnswer:
 def brief_answer(summary: Summary) -> BriefAnswer:
     """What the measurements answer, for a row of an index."""
     column = main_column(summary)
-    contrasts = _contrasts(summary, column) if column and not _unmeasured(summary) else []
+    contrasts = _contrasts(summary, column) if column and not unmeasured(summary) else []
     if column is None or not contrasts:
         return BriefAnswer(_shortest([answer_text(summary).sentence.rstrip("."), "Not answered"]), "not answered")
     first, knee = contrasts[0], _knee(contrasts)
@@ -167,7 +167,7 @@ def _brief(each: _Contrast) -> list[str]:
     return [f"{name} is {word} with {one} than with {other}", f"{name} is {word} with {one}", f"{name} is {word}", word]
 
 
-def _unmeasured(summary: Summary) -> str:
+def unmeasured(summary: Summary) -> str:
     """The name of the metric that would answer, where there is one and it was not measured."""
     named = [
         c for c in summary.columns if c.metric == summary.results.main or (c.kind == "accuracy" and not summary.main())

@@ -355,20 +355,34 @@ def svg(figure: Figure, name: str) -> str:
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with matplotlib.rc_context({"svg.hashsalt": name}):
-        figure.savefig(buffer, format="svg", metadata=nothing)
+        _laid_out(figure).print_svg(buffer, metadata=nothing)  # savefig would draw it twice
     element = printable(buffer.getvalue())
     element = element[element.index("<svg") :].strip()
     element = re.sub(r"\s*<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
     return _own_ids(element.replace(INK, "currentColor"), name)
 
 
+def _laid_out(figure: Figure) -> Any:
+    """The figure's SVG canvas, with the axes in their places: later drawings leave them there."""
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    canvas = FigureCanvasSVG(figure)
+    figure.dpi = canvas.fixed_dpi
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+    figure.set_layout_engine("none")
+    figure.dpi = matplotlib.rcParams["savefig.dpi"]  # of what is drawn as pixels
+    return canvas
+
+
 def pdf(figure: Figure) -> bytes:
-    """The figure as a PDF, the same bytes each time; laid out as it was drawn last."""
+    """The figure as a PDF, the same bytes each time; laid out as `svg` does."""
     from matplotlib.backends.backend_pdf import FigureCanvasPdf
 
     buffer = io.BytesIO()
-    figure.set_layout_engine("none")
-    canvas: Any = FigureCanvasPdf(figure)  # savefig would draw it once more, to lay it out
+    _laid_out(figure)
+    canvas: Any = FigureCanvasPdf(figure)  # savefig would draw it twice
     canvas.print_pdf(buffer, metadata=dict.fromkeys(("CreationDate", "Creator", "Producer")))
     return buffer.getvalue()
 

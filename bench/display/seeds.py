@@ -80,3 +80,10 @@ def _seeds(pairs: Iterable[tuple[str, int]]) -> dict[str, set[int]]:
 def seeds_text(count: int, expected: int) -> str:
     """`2 of 3 seeds`."""
     return f"{count} of {expected} seeds"
+
+
+def seed_counts(results: Results) -> str:
+    """`3`, or `3 to 10` where variants have different numbers of seeds; empty where nothing depends on a seed."""
+    expected = _seeds((variant, seed) for variant, _, seed in results.expected if seed is not None)
+    counts = sorted({len(seeds) for seeds in expected.values()})
+    return "" if not counts else str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"

@@ -206,6 +206,8 @@ def _clocks(column: Column, timed: Sequence[Aggregate], named: Mapping[str, str]
 
 
 def _gaps(summary: Summary, scores: Sequence[Column]) -> Iterator[str]:
+    if summary.looks and summary.looks.taken:  # the verdicts are those of the looks so far
+        return
     counts = {column.metric: gaps(summary.of(column.metric)) for column in scores}
     for count in sorted(set(counts.values()) - {0}):
         names = _names([column for column in scores if counts[column.metric] == count])
@@ -233,7 +235,7 @@ def _intervals(summary: Summary, inferred: Sequence[Column]) -> str:
     basis = " or ".join(dict.fromkeys(contrast.basis for contrast in contrasts))
     margins = {margin for column in inferred if (margin := margin_of(column, summary.of(column.metric)))}
     alike = f"; equivalent: within {PLUS_MINUS}{min(margins):g} (two one-sided tests)" if margins else ""
-    family = f"{level_text(LEVEL)} for all verdicts of a metric together (Holm)"
+    family = f"{level_text(LEVEL)} for all verdicts of a metric together (Holm{', all looks' if summary.looks else ''})"
     borrowed = any(summary.noise.spreads[column.metric].common for column in inferred)
     variances = ", variances moderated over the variants" if borrowed else ""
     return f"[low, high] after {DELTA}: confidence interval of the difference from {basis}{variances}, {family}{alike}"

@@ -54,12 +54,12 @@ class Match:
     def of(self, before: Networks, after: Networks) -> tuple[Described | None, Described | None]:
         """The network in each revision."""
         olds, news = before.get(self.ablation, {}), after.get(self.ablation, {})
-        return olds.get(self.before or ""), news.get(self.after or "")
+        return olds.get(self.before or WHOLE), news.get(self.after or WHOLE)
 
     @property
     def name(self) -> str:
         """How it is called now."""
-        return f"{self.ablation}: {self.after or self.before}"
+        return f"{self.ablation}: {self.after or self.before or 'every variant'}"
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,14 @@ def matched(before: Networks, after: Networks) -> list[Match]:
     return [match for name in ablations for match in _matched(name, before.get(name, {}), after.get(name, {}))]
 
 
+WHOLE = ""
+"""The name of a variant that stands for all of an ablation that cannot be read."""
+
+
 def _matched(ablation: str, before: Mapping[str, Described], after: Mapping[str, Described]) -> Iterator[Match]:
+    if WHOLE in before or WHOLE in after:
+        yield Match(ablation, WHOLE, WHOLE)
+        return
     gone = {name: network for name, network in before.items() if name not in after}
     for name, network in after.items():
         old = name if name in before else _renamed(network, gone)
@@ -104,9 +111,11 @@ def _renamed(network: Described, gone: Mapping[str, Described]) -> str | None:
 
 
 def checks_of(match: Match, befores: Networks, afters: Networks) -> list[Check]:
-    """What became of a variant and of its numbers; a network that ran in neither revision has no verdict."""
+    """What became of a variant and of its numbers; a network that did not run before has no verdict."""
     ablation, name = match.ablation, match.after or match.before or ""
     before, after = match.of(befores, afters)
+    if before is not None and before.broken and match.before == WHOLE:
+        return []
     if after is None:
         return [Check(ablation, name, "", "missing", match.before, None)]
     if before is None:
@@ -130,7 +139,7 @@ def to_time(matches: Iterable[Match], before: Networks, after: Networks) -> tupl
     pairs = [(match, *match.of(before, after)) for match in matches]
     both = [(match, old, new) for match, old, new in pairs if old is not None and new is not None]
     differing = [m for m, old, new in both if old.code != new.code and not old.broken and not new.broken]
-    return differing, sum(old.code == new.code for _, old, new in both)
+    return differing, sum(old.code == new.code and not old.broken for _, old, new in both)
 
 
 def untimed(matches: Iterable[Match], before: Networks, after: Networks) -> list[tuple[str, str]]:
@@ -140,11 +149,13 @@ def untimed(matches: Iterable[Match], before: Networks, after: Networks) -> list
 
 
 def _why(before: Described | None, after: Described | None) -> str:
+    if (before is not None and before.broken) or (after is not None and after.broken):
+        return "broken, before or now"
     if before is None or after is None:
         return "in one revision only"
     if before.code == after.code:
         return "with the same code in both revisions"
-    return "broken, before or now" if before.broken or after.broken else ""
+    return ""
 
 
 def headline(checks: Sequence[Check]) -> list[Check]:

@@ -31,12 +31,14 @@ EXIT: Mapping[Verdict, int] = {
     "better": 5,
     "worse": 1,
     "changed": 1,
-    "renamed": 1,
+    "renamed": 0,
     "missing": 4,
     "new": 4,
     "broken": 4,
     "inconclusive": 3,
 }
+"""A renamed variant has its numbers compared under the new name, so that nothing goes unchecked: it fails neither this
+gate nor that against a revision, and the hint says how to accept the name."""
 GRAVITY = (4, 1, 3, 5, 0)
 NOTHING_TO_COMPARE = EXIT["missing"]
 COLUMNS = ("variant", "metric", "value")
@@ -240,15 +242,28 @@ def accept_all(chosen: Sequence[tuple[Ablation, Sequence[Request]]], store: Stor
 
 
 def compared(ablation: str, expected: Mapping[Part, str], measurements: Iterable[Measurement]) -> list[Check]:
-    """One check for each number on either side (outer join), sorted by variant and metric."""
+    """One check for each number on either side (outer join), sorted by variant and metric.
+
+    A part of a number's detail that is on one side only is a change where the number itself is on both: an operator
+    that a network no longer has is not a number that was not measured.
+    """
     rows = list(measurements)
     directions = {m.metric: m.better for m in rows}
     errors = {(m.variant.name, m.metric): m.error for m in rows if m.error}
     actual = {pair: value for m in rows if not m.error for pair, value in parts(m)}
-    return [
+    checks = [
         _check(ablation, pair, expected.get(pair), actual.get(pair), errors, directions)
         for pair in sorted({*expected, *actual, *errors})
     ]
+    return [_of_both(check) if _number_of(check) in expected.keys() & actual.keys() else check for check in checks]
+
+
+def _number_of(check: Check) -> Part:
+    return check.variant, check.metric.split("/", 1)[0]
+
+
+def _of_both(check: Check) -> Check:
+    return replace(check, verdict="changed") if check.verdict in ("missing", "new") else check
 
 
 def _check(

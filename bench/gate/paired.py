@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any, Literal
 from bench.registry import Better, Metric
 from bench.results.turns import TIMED, Group, SideError, Turn
 from bench.stats.descriptive import median, quantile
-from bench.stats.paired import Decision, Rule, calibrated, contrasts, decide, groups_needed, interval, null_spread
+from bench.stats.paired import (
+    Decision,
+    Rule,
+    beyond,
+    calibrated,
+    contrasts,
+    decide,
+    groups_needed,
+    interval,
+    null_spread,
+)
 
 if TYPE_CHECKING:
     from bench.stats.paired import Floats
@@ -54,7 +64,8 @@ class Comparison:
     of four processes; `rounds_needed` how many would decide, None where the ratio lies at the tolerance.
     `false_alarm_rate` is the fraction of A/A runs, drawn from the noise of this run, that would have been called a
     regression or a win; `smallest_detectable` the slowdown (0.04 is 4 %) that 95 % of
-    such runs would have called a regression. Both are None before the first look.
+    such runs would have called a regression. `probability_worse` and `probability_better` are those of a ratio beyond
+    the tolerance (`bench.stats.paired.beyond`). All are None before the first look.
     """
 
     name: str
@@ -66,6 +77,8 @@ class Comparison:
     rounds_needed: int | None = None
     false_alarm_rate: float | None = None
     smallest_detectable: float | None = None
+    probability_worse: float | None = None
+    probability_better: float | None = None
     spread: float | None = None
     a: float | None = None
     b: float | None = None
@@ -162,7 +175,7 @@ def judged(name: str, metric: str, groups: Sequence[Group], rule: Rule, better: 
     estimator, logs = best(groups)
     logs = -logs if better == "higher" else logs
     ends = interval(logs, rule)
-    verdict, known = decide(ends, rule), calibrated(logs, rule)
+    verdict, known, (worse, better_by) = decide(ends, rule), calibrated(logs, rule), beyond(logs, rule)
     a, b = (math.exp(float(side.mean())) for side in (logs[:, 0], logs[:, 1]))
     turns = [turn for group in groups for side in group.turns for twin in side for turn in twin]
     return Comparison(
@@ -175,6 +188,8 @@ def judged(name: str, metric: str, groups: Sequence[Group], rule: Rule, better: 
         rounds_needed=groups_needed(logs, rule) if verdict == "inconclusive" else None,
         false_alarm_rate=known.false_alarms,
         smallest_detectable=known.smallest,
+        probability_worse=worse,
+        probability_better=better_by,
         spread=null_spread(logs),
         a=1 / a if better == "higher" else a,
         b=1 / b if better == "higher" else b,

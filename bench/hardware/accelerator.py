@@ -17,6 +17,7 @@ from typing import Any, Protocol, cast
 import torch
 
 from bench.hardware import nvidia
+from bench.hardware.environment import device_facts
 from bench.hardware.nvidia import Conditions
 
 SLEEP_CYCLES = 1_000_000
@@ -56,6 +57,7 @@ class Accelerator:
     caller's clock. `hold` lets the device sleep for about so many seconds before the work that is queued next; None:
     it cannot be told to. `memory` is the peak of its allocator, None where that is not counted. `trouble` says what
     disturbs the device now, `conditions` its clock and power now. Inside `current()` marks belong to this device.
+    `facts` are its name, driver and clock.
     """
 
     kind: str
@@ -66,6 +68,7 @@ class Accelerator:
     trouble: Callable[[], str] = str
     conditions: Callable[[], Conditions] = Conditions
     current: Callable[[], AbstractContextManager[object]] = nullcontext
+    facts: Callable[[], dict[str, str]] = dict
 
     @property
     def queues(self) -> bool:
@@ -80,12 +83,13 @@ def accelerator(device: str) -> Accelerator:
     Raises ValueError for a kind of device that this build of PyTorch cannot wait for.
     """
     kind = torch.device(device).type
+    facts = functools.partial(device_facts, device)
     if kind == "cpu":
-        return Accelerator("cpu", synchronize=lambda: None)
+        return Accelerator("cpu", synchronize=lambda: None, facts=facts)
     if kind == "cuda":
-        return _cuda(device)
+        return _cuda(device, facts)
     if kind == "mps":
-        return _mps()
+        return _mps(facts)
     module = getattr(torch, kind, None)
     if module is None or not hasattr(module, "synchronize"):
         raise ValueError(f"'{device}' cannot be timed: torch.{kind} has no synchronize()")
@@ -95,10 +99,14 @@ def accelerator(device: str) -> Accelerator:
         event=events(module),
         memory=memory_peak(module, device),
         current=lambda: module.device(device) if hasattr(module, "device") else nullcontext(),
+        facts=facts,
     )
 
 
-def _cuda(device: str) -> Accelerator:
+Facts = Callable[[], dict[str, str]]
+
+
+def _cuda(device: str, facts: Facts) -> Accelerator:
     """NVIDIA's devices, and AMD's: PyTorch calls both `cuda`; the driver's answers are there for the first alone."""
     return Accelerator(
         "cuda",
@@ -109,13 +117,14 @@ def _cuda(device: str) -> Accelerator:
         trouble=nvidia.trouble_reader(device),
         conditions=nvidia.conditions_reader(device),
         current=lambda: torch.cuda.device(device),
+        facts=facts,
     )
 
 
-def _mps() -> Accelerator:
+def _mps(facts: Facts) -> Accelerator:
     """Apple's devices: events, but no sleep and no peak of memory."""
     make = cast("Callable[..., Event]", torch.mps.Event)
-    return Accelerator("mps", torch.mps.synchronize, event=lambda: make(enable_timing=True))
+    return Accelerator("mps", torch.mps.synchronize, event=lambda: make(enable_timing=True), facts=facts)
 
 
 def events(module: ModuleType) -> Callable[[], Event] | None:

@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from bench.hardware import nvidia, nvml
+from bench.hardware.accelerator import accelerator
 
 POWERCAP = Path("/sys/class/powercap")
 """Where Linux shows the energy counters of the CPU's packages."""
@@ -123,3 +125,60 @@ def idle(
 def net_joules(work: Sequence[Drawn], rest: Drawn) -> list[float]:
     """Joules of a call in each part of the work, without what the device draws when idle; never below 0."""
     return [max(0.0, each.joules - rest.watts * each.seconds) / each.calls for each in work]
+
+
+class Account:
+    """What a device draws from now on, whatever runs on it; idle power is read first.
+
+    A counter may start again at 0: `poll` notices that, if it is called more often than this happens. `trouble` says
+    what disturbs the device at the moment.
+    """
+
+    def __init__(
+        self,
+        meter: Meter,
+        trouble: Callable[[], str] = str,
+        idle_seconds: float = 1.0,
+        now: Callable[[], float] = time.perf_counter,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self.meter, self.trouble, self.now = meter, trouble, now
+        self.rest = idle(meter, idle_seconds, now, sleep)
+        self.troubles = {trouble(): None}
+        self.start, self.before = now(), meter.joules()
+
+    def poll(self) -> None:
+        """Read the counter and what disturbs the device."""
+        self.meter.joules()
+        self.troubles |= {self.trouble(): None}
+
+    def facts(self) -> dict[str, Any]:
+        """Joules so far without what the device draws when idle, never below 0, and what they are made of."""
+        self.poll()
+        work = Drawn(self.meter.joules() - self.before, self.now() - self.start, 1)
+        facts: dict[str, Any] = {"joules": net_joules([work], self.rest)[0], "gross_joules": work.joules}
+        facts |= {"idle_watts": self.rest.watts, "seconds": work.seconds, "source": self.meter.source}
+        disturbed = "; ".join(filter(None, self.troubles))
+        return {**facts, "disturbed": disturbed} if disturbed else facts
+
+
+@dataclass(frozen=True)
+class NoAccount:
+    """In place of an account where no counter can be read."""
+
+    reason: str
+
+    def poll(self) -> None:
+        """There is nothing to read."""
+
+    def facts(self) -> dict[str, Any]:
+        """Why the energy is not known."""
+        return {"not_known": self.reason}
+
+
+def account(device: str) -> Account | NoAccount:
+    """An account of a device from now on. It takes a second where there is a counter."""
+    try:
+        return Account(meter(device), accelerator(device).trouble)
+    except NoCounterError as error:
+        return NoAccount(str(error))

@@ -58,28 +58,15 @@ def clock_policy() -> str:
 
 @functools.cache
 def device_facts(device: str) -> dict[str, str]:
-    """Name, driver and clock policy of a device.
+    """Name, driver and clock policy of a device; `not reported` for what is not known of it.
 
     Raises ValueError for a device that this machine does not have, DriverError where the driver cannot be asked.
     """
     if device_kind(device) == "cpu":
         return {"device": cpu_name(), "driver": f"{platform.system()} {platform.release()}", "clock": clock_policy()}
-    from bench.hardware import nvml
+    from bench.hardware import devices
 
-    properties = _cuda_properties(device)
-    clock = nvml.application_clock(str(properties.uuid))
-    return {"device": properties.name, "driver": nvml.driver_version(), "clock": clock}
-
-
-def _cuda_properties(device: str) -> Any:
-    """What torch knows of a CUDA device. Raises ValueError for a device that this machine does not have."""
-    import torch
-
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if device_kind(device) != "cuda" or (torch.device(device).index or 0) >= count:
-        names = ", ".join(["cpu", *(f"cuda:{number}" for number in range(count))])
-        raise ValueError(f"this machine has no device '{device}'; it has: {names}")
-    return torch.cuda.get_device_properties(device)
+    return devices.facts(device)
 
 
 def snapshot(device: str) -> dict[str, Any]:

@@ -75,6 +75,14 @@ def energy(uuid: str) -> float:
         return float(_library().nvmlDeviceGetTotalEnergyConsumption(_handle(uuid))) / 1e3
 
 
+def memories() -> list[tuple[str, int]]:
+    """(UUID with its prefix, bytes that are free) of every device of the machine. Raises DriverError."""
+    library = _library()
+    with _reported("the devices and their memory"):
+        handles = [library.nvmlDeviceGetHandleByIndex(i) for i in range(library.nvmlDeviceGetCount())]
+        return [(str(library.nvmlDeviceGetUUID(h)), int(library.nvmlDeviceGetMemoryInfo(h).free)) for h in handles]
+
+
 def reported(fact: Callable[[str], Fact], uuid: str) -> Fact | None:
     """A fact of the device; None where the driver does not report it."""
     try:

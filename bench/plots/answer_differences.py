@@ -11,6 +11,7 @@ from bench.display.answers import plain_names
 from bench.display.figure import (
     BASELINE,
     INK,
+    ROW_CHARACTERS,
     Rows,
     in_order,
     rows_figure,
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+MOST_FULL = 5
+"""Rows up to which each has its interval in words; of more, a phone shows the bars alone on its first screen."""
 BAND: Mapping[str, Any] = {"color": BASELINE, "alpha": 0.3, "linewidth": 0}
 ZERO: Mapping[str, Any] = {"color": INK, "linewidth": 1.2}
 
@@ -35,7 +38,8 @@ def draw(summary: Summary, column: Column) -> Figure | None:
     named = differences(summary, column)
     if not any(delta.interval for delta in named.values()):
         return None
-    rows = Rows({name: _note(summary, column, delta) for name, delta in named.items()})
+    full = len(named) <= MOST_FULL
+    rows = Rows({name: (_note if full else _short_note)(summary, column, delta, name) for name, delta in named.items()})
     figure, axes = rows_figure(rows, _caption(summary, column))
     margin = margin_of(column, summary.of(column.metric))
     if margin:
@@ -56,15 +60,22 @@ def differences(summary: Summary, column: Column) -> dict[str, Delta]:
     table = {texts[v]: delta for v in in_order(summary.results) if (delta := summary.delta(v, column.metric))}
     answers = summary.answers(column.metric).items()
     return table | {
-        f"{texts[one]} from {texts[other]}": d for (one, other), d in answers if baseline not in (one, other)
+        f"{texts[one]} against {texts[other]}": d for (one, other), d in answers if baseline not in (one, other)
     }
 
 
-def _note(summary: Summary, column: Column, delta: Delta) -> str:
+def _note(summary: Summary, column: Column, delta: Delta, name: str) -> str:
     """`+0.116 [+0.077, +0.155] better`."""
     style = style_of(summary, column)
     number = style.text(delta.difference.value, sign=True) + interval_text(delta.interval, style)
     return f"{number} {delta.verdict or 'not tested'}"
+
+
+def _short_note(summary: Summary, column: Column, delta: Delta, name: str) -> str:
+    """`+0.116 better`, or as much of it as there is room for on the line of the row's name."""
+    number = style_of(summary, column).text(delta.difference.value, sign=True)
+    texts = (f"{number} {delta.verdict or 'not tested'}", number)
+    return next((text for text in texts if len(name) + len(text) < ROW_CHARACTERS), "")
 
 
 def _mark(axes: Axes, summary: Summary, column: Column, delta: Delta, place: int) -> None:
@@ -77,7 +88,7 @@ def _mark(axes: Axes, summary: Summary, column: Column, delta: Delta, place: int
 
 
 def _label(summary: Summary, column: Column) -> str:
-    return f"{DELTA} {axis_label(summary, column)} from {plain_names(summary.results)[summary.results.baseline]}"
+    return f"{DELTA} {axis_label(summary, column)} against {plain_names(summary.results)[summary.results.baseline]}"
 
 
 def _caption(summary: Summary, column: Column) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.analysis.summary import Aggregate, Column, Summary, summarise
 from bench.display.figure import INK, in_order, palette, rows_figure, seaborn, variant_rows
@@ -65,11 +65,16 @@ def _frame(summary: Summary, column: Column) -> pd.DataFrame:
 
 
 def _samples(axes: Axes, results: Results, frame: pd.DataFrame) -> None:
-    who = {"x": "value", "y": "variant", "order": in_order(results), "ax": axes}
+    import numpy as np
+
+    order = in_order(results)
+    who = {"x": "value", "y": "variant", "order": order, "ax": axes}
     dots = {"hue": "variant", "palette": palette(results), "legend": False, "size": 3, "alpha": 0.6, "jitter": 0.1}
-    median = {"estimator": "median", "color": INK, "marker": "|", "markersize": 12, "markeredgewidth": 2}
     with seaborn() as sns:
         sns.stripplot(frame, **who, **dots, linewidth=0, rasterized=len(frame) > RASTERISED)
-        for percent, width in ((90, 1.2), (50, 5)):
-            look = {"linestyle": "none", "err_kws": {"linewidth": width, "solid_capstyle": "butt"}, "zorder": 3}
-            sns.pointplot(frame, **who, **median, **look, errorbar=("pi", percent))
+    quantiles = frame.groupby("variant")["value"].quantile(np.array([0.05, 0.25, 0.5, 0.75, 0.95])).unstack()
+    places = [order.index(variant) for variant in quantiles.index]
+    for low, high, width in ((0.05, 0.95, 1.2), (0.25, 0.75, 5)):
+        axes.hlines(places, quantiles[low], quantiles[high], color=INK, linewidth=width, zorder=3)
+    median: dict[str, Any] = {"marker": "|", "markersize": 12, "markeredgewidth": 2, "linestyle": "none"}
+    axes.plot(quantiles[0.5], places, color=INK, label="median", zorder=3, **median)

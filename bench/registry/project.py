@@ -6,7 +6,7 @@ default:
 
     plugins = ["network.py", "metrics/*.py", "package.module"]
     data = "data"                      # folder of datasets
-    store = "results/store.sqlite"
+    store = "results/store.sqlite"     # or "postgresql://USER@HOST/DATABASE"
     reports = "reports/site"
 
     [defaults]                         # of the project's ablations; options of the command line win
@@ -35,7 +35,7 @@ FILE, SHARED_FILE = "fovbench.toml", "pyproject.toml"
 KINDS: Mapping[str, str] = {
     "plugins": "a list of files and modules",
     "data": "a folder",
-    "store": "a file",
+    "store": "a file, or postgresql://USER@HOST/DATABASE",
     "reports": "a folder",
     "defaults": "a table with workers, device",
 }
@@ -52,13 +52,14 @@ class ProjectError(RegistryError):
 class Project:
     """A folder, relative to the current one, and what its file says; None stands for what it leaves out.
 
-    Files of plug-ins are absolute, since what they declare is remembered by their names.
+    `store` is text where it is a server. Files of plug-ins are absolute, since what they declare is remembered by their
+    names.
     """
 
     folder: Path
     plugins: tuple[str, ...] = ()
     data: Path | None = None
-    store: Path = Path("results") / "store.sqlite"
+    store: Path | str = Path("results") / "store.sqlite"
     reports: Path = Path("reports") / "site"
     workers: int | None = None
     device: str | None = None
@@ -153,12 +154,17 @@ def _project(folder: Path, file: Path, table: Any) -> Project:
             dict.fromkeys(name for entry in table.get("plugins", ()) for name in _plugins(near, entry, where))
         ),
         data=near / os.path.expanduser(table["data"]) if "data" in table else None,
-        store=near / os.path.expanduser(table.get("store", Project.store)),
+        store=_store(near, table.get("store", Project.store)),
         reports=near / os.path.expanduser(table.get("reports", Project.reports)),
         workers=defaults.get("workers"),
         device=defaults.get("device"),
         file=near / file.name,
     )
+
+
+def _store(folder: Path, named: str | Path) -> Path | str:
+    """A file is relative to the project's; the URL of a server stays text."""
+    return str(named) if "://" in str(named) else folder / os.path.expanduser(named)
 
 
 def _plugins(folder: Path, entry: str, where: str) -> Iterator[str]:

@@ -36,7 +36,11 @@ OF_ALL_TIMM = (
     Axis("drop_rate", "float", None, optional=True),
 )
 """What timm's `create_model` takes of every model."""
-OF_ALL_SMP = (Axis("in_channels", "int", 3), Axis("classes", "int", 1))
+OF_ALL_SMP = (
+    Axis("encoder_weights", "str", None, optional=True),
+    Axis("in_channels", "int", 3),
+    Axis("classes", "int", 1),
+)
 """What every network of segmentation_models_pytorch takes."""
 
 

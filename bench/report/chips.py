@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.analysis.summary import Summary
+from bench.display.seeds import seed_counts
 from bench.report.details import failures, missing
 from bench.results.results import Results
 
@@ -24,9 +25,9 @@ def chips(summary: Summary) -> Iterator[Chip]:
     yield from _claims(summary)
     yield from _gaps(summary)
     results = summary.results
-    seeds = {seed for _, _, seed in results.expected if seed is not None}
+    seeds = seed_counts(results)
     if seeds:
-        yield Chip("1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds", "provenance")
+        yield Chip("1 seed" if seeds == "1" else f"{seeds} seeds", "provenance")
     yield from (Chip(text, "provenance") for text in (data_text(results), device_text(results)) if text)
 
 

@@ -22,6 +22,7 @@ from bench.report.index import (
 )
 from bench.report.page import page_of
 from bench.report.render import COMMITTED_FIGURES, markdown_of, render_markdown
+from bench.report.tuning_effect import TuningEffect, markdown_effects, tuning_effects
 from bench.results.results import Results
 
 REPORTS = Path("reports")
@@ -70,15 +71,18 @@ def differing(pages: Sequence[Results], all_results: Sequence[Results]) -> list[
 def _shared(all_results: Sequence[Results]) -> dict[Path, str]:
     rows = [row_of(results) for results in all_results if is_trained(results)]
     untrained = [results.name for results in all_results if not is_trained(results)]
-    texts = {REPORTS / "README.md": _index(rows) + _remark(untrained)}
+    effects = tuning_effects(results for results in all_results if is_trained(results))
+    texts = {REPORTS / "README.md": _index(rows, effects) + _remark(untrained)}
     if README.is_file():
         texts[README] = with_block(README.read_text("utf-8"), _block(rows))
     return texts
 
 
-def _index(rows: Sequence[IndexRow]) -> str:
-    """One sentence over all, a row for each ablation, and every claim."""
+def _index(rows: Sequence[IndexRow], effects: Sequence[TuningEffect]) -> str:
+    """One sentence over all, a row for each ablation, what equal tuning changes, and every claim."""
     parts = [INDEX + overview(rows), markdown_index(rows, columns=INDEX_COLUMNS)]
+    if effects:
+        parts += ["## What a recipe of its own changes", markdown_effects(effects)]
     if claims := ledger(rows):
         parts += ["## What the sources claimed", markdown_ledger(claims)]
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"

@@ -43,7 +43,8 @@ class Figure:
     def inline(self) -> str:
         """For a page that sets the text's colour: as wide as there is room, named by its caption."""
         head, body = self._parts()
-        look = f'style="--width:{head["width"]}" role="img" aria-label="{escape(printable(self.caption))}"'
+        size = f"--width:{head['width']};--height:{head['height']}"
+        look = f'style="{size}" role="img" aria-label="{escape(printable(self.caption))}"'
         return f'<svg viewBox="{head["viewBox"]}" {look}>{body}'.replace("xlink:href", "href")
 
     @property
@@ -73,8 +74,10 @@ class PlotError(ValueError):
 
 
 def _drawn(plot: Plot, results: Results, files: bool) -> Iterator[Figure]:
-    """What a plot yields, drawn. Raises PlotError, and what the plot raises."""
-    with theme():
+    """What a plot yields, drawn; settings that it changes end with it. Raises PlotError, and what the plot raises."""
+    from matplotlib import rc_context
+
+    with rc_context():
         given = plot.call(results)
         for pair in given if isinstance(given, Iterable) else [given]:
             if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str)):
@@ -107,9 +110,10 @@ def figures(results: Results, plugins: Sequence[str] = (), files: bool = False) 
     """
     every = _named(plugins, results)
     names: set[str] = set()
-    for entry in sorted(declarations(every).plots, key=lambda entry: (entry.order, entry.name)):
-        if entry.most is None or len(results.variants) <= entry.most:
-            yield from _figures_of(entry, results, every, names, files)
+    with theme():
+        for entry in sorted(declarations(every).plots, key=lambda entry: (entry.order, entry.name)):
+            if entry.most is None or len(results.variants) <= entry.most:
+                yield from _figures_of(entry, results, every, names, files)
 
 
 def _figures_of(

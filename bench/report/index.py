@@ -12,6 +12,7 @@ from bench.analysis.summary import Summary, summarise
 from bench.display.answers import STANDINGS, BriefAnswer, brief_answer
 from bench.display.figure import names
 from bench.display.numbers import number_text, shown_unit, style_of
+from bench.display.seeds import seed_counts
 from bench.display.wording import EMPTY, ClaimText, claim_texts
 from bench.report.table import markdown_text
 from bench.results.results import Results
@@ -76,7 +77,6 @@ def row_of(results: Results) -> IndexRow:
     """The row of an ablation; of the metric that answers its question."""
     summary = summarise(results)
     column = main_column(summary)
-    seeds = {seed for _, _, seed in results.expected if seed is not None}
     return IndexRow(
         name=results.name,
         question=results.question,
@@ -85,7 +85,7 @@ def row_of(results: Results) -> IndexRow:
         baseline=_value(summary, column, results.baseline) if column else EMPTY,
         best=(_best(summary, column) if column else EMPTY) if is_trained(results) else "not trained here",
         claims=_claims(summary),
-        seeds=str(len(seeds)) if seeds else EMPTY,
+        seeds=seed_counts(results) or EMPTY,
         training=_training(results),
         task=task_of(results),
         data=str(results.provenance.get("dataset", {}).get("name", "")),

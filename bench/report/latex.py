@@ -1,7 +1,8 @@
 """A table as LaTeX that needs no package and is not wider than the text.
 
 The font gets smaller first; then the columns are set in several parts, one under the other, each with the names of the
-variants; then in several floats. What is wider than a column may be is broken into lines.
+variants; then in several floats. What is wider than a column may be is broken into lines. Notes that find no room under
+the last part have floats of their own.
 """
 
 from __future__ import annotations
@@ -48,8 +49,14 @@ NAME_WIDTH = 130.0
 """The widest that the column of names may be; of other columns, what is left beside it."""
 HEIGHT = 420.0
 """Points that the parts of one float may need; a page of `article` has 550."""
+PAGE = 500.0
+"""Points that the parts and the notes of one float may need together, besides its caption."""
 WORD = 12
 """Letters after which a long word of a column may be broken."""
+END = r" \tabularnewline"
+"""Of a row: in a last column that is broken into lines, the usual sign would end a line of the cell."""
+NOTES = r"\footnotesize"
+"""The font of the notes."""
 LONG_WORD = 30
 """Letters after which a long word of a note may be broken."""
 
@@ -116,6 +123,36 @@ class _Footnotes:
         return ",".join(self.letters.setdefault(text, _letters(len(self.letters))) for text in texts)
 
 
+@dataclass(frozen=True)
+class Note:
+    """A sentence under the table, with the mark of a footnote in front, as LaTeX."""
+
+    text: str
+    mark: str = ""
+
+    @property
+    def latex(self) -> str:
+        return self.mark + breakable(self.text, LONG_WORD)
+
+    @property
+    def height(self) -> float:
+        """Points in the font of the notes."""
+        scale, line = SIZES[NOTES]
+        return math.ceil(width_of(self.text) * scale / TEXT_WIDTH) * line + 3
+
+
+def _with_notes(height: float, notes: Sequence[Note]) -> Iterator[list[Note]]:
+    """The notes that have room in a float with parts of this height, then those of each further float."""
+    page: list[Note] = []
+    for note in notes:
+        if height + note.height > PAGE:
+            yield page
+            page, height = [], 0.0
+        page.append(note)
+        height += note.height
+    yield page
+
+
 def _letters(number: int) -> str:
     """a, b, ..., z, aa, ab, ..."""
     first, last = divmod(number, 26)
@@ -127,13 +164,13 @@ def latex(layout: Layout) -> str:
     footnotes = _Footnotes()
     blocks = [_block(layout, column, footnotes) for column in _expanded(layout)]
     size, parts = _parts(blocks)
-    floats = list(_floats(size, parts))
-    under = [rf"$^{{{letter}}}$ {breakable(text, LONG_WORD)}" for text, letter in footnotes.letters.items()]
-    under += [breakable(note, LONG_WORD) for note in _notes(layout)]
+    *first, (last, height) = _floats(size, parts)
+    under = [Note(text, rf"$^{{{letter}}}$ ") for text, letter in footnotes.letters.items()]
+    noted, *further = _with_notes(height, [*under, *map(Note, _notes(layout))])
+    floats = [*((tabulars, ()) for tabulars, _ in first), (last, noted), *(((), notes) for notes in further)]
     lines = ["% needs no package; fits the text of article at 10 pt"]
-    for number, tabulars in enumerate(floats):
-        last = number == len(floats) - 1
-        lines += _float(layout, number, size, tabulars, under if last else [])
+    for number, (tabulars, notes) in enumerate(floats):
+        lines += _float(layout, number, size, tabulars, notes)
     return "\n".join([*lines, ""])
 
 
@@ -253,18 +290,18 @@ def _column_width(block: Block, scale: float, first: bool) -> float:
     return min(block.width * scale, NAME_WIDTH if first else TEXT_WIDTH - NAME_WIDTH - GAP)
 
 
-def _floats(size: str, parts: Sequence[list[Block]]) -> Iterator[list[list[str]]]:
-    """The lines of the parts, grouped so that those of one float are not higher than a page."""
+def _floats(size: str, parts: Sequence[list[Block]]) -> Iterator[tuple[list[list[str]], float]]:
+    """(the lines of the parts, their height), grouped so that those of one float are not higher than a page."""
     group: list[list[str]] = []
     height = 0.0
     for part in parts:
         needed = _height(part, size)
         if group and height + needed > HEIGHT:
-            yield group
+            yield group, height
             group, height = [], 0.0
         group.append(_tabular(part, size))
         height += needed
-    yield group
+    yield group, height
 
 
 def _height(part: Sequence[Block], size: str) -> float:
@@ -286,9 +323,9 @@ def _tabular(part: Sequence[Block], size: str) -> list[str]:
     return [
         rf"\begin{{tabular}}{{@{{}}{''.join(columns)}@{{}}}}",
         r"\hline",
-        " & ".join(_head_latex(block, wrap) for block, wrap in zip(part, wraps, strict=True)) + r" \\",
+        " & ".join(_head_latex(block, wrap) for block, wrap in zip(part, wraps, strict=True)) + END,
         r"\hline",
-        *(" & ".join(row) + r" \\" for row in texts),
+        *(" & ".join(row) + END for row in texts),
         r"\hline",
         r"\end{tabular}",
     ]
@@ -302,7 +339,7 @@ def _specification(block: Block, scale: float, first: bool, wraps: bool) -> str:
 
 def _head_latex(block: Block, wraps: bool) -> str:
     if wraps:
-        return rf"{{\raggedright {breakable(' '.join(block.head))}\par}}"
+        return rf"\raggedright {breakable(' '.join(block.head))}"
     if len(block.head) == 1:
         return latex_text(block.head[0])
     side = "r" if block.numbers else "l"
@@ -313,15 +350,15 @@ def _head_latex(block: Block, wraps: bool) -> str:
 def _entry_latex(entry: Entry, wraps: bool) -> str:
     text = breakable(entry.text) if wraps else latex_text(entry.text)
     marked = (rf"\textbf{{{text}}}" if entry.bold else text) + (f"$^{{{entry.marks}}}$" if entry.marks else "")
-    return rf"{{\raggedright {marked}\par}}" if wraps else marked
+    return rf"\raggedright {marked}" if wraps else marked
 
 
-def _float(layout: Layout, number: int, size: str, tabulars: Sequence[list[str]], under: Sequence[str]) -> list[str]:
+def _float(layout: Layout, number: int, size: str, tabulars: Sequence[list[str]], under: Sequence[Note]) -> list[str]:
     question, name = breakable(layout.results.question, LONG_WORD), re.sub("[^A-Za-z0-9]+", "-", layout.results.name)
     lines = [r"\begin{table}", r"\centering", size, rf"\setlength{{\tabcolsep}}{{{GAP / 2:g}pt}}"]
     first = [rf"\caption{{{question}}}", rf"\label{{tab:{name}}}"]
     lines += first if number == 0 else [rf"Table \ref{{tab:{name}}} (continued)\par\smallskip"]
     for place, tabular in enumerate(tabulars):
         lines += ([r"\par\medskip"] if place else []) + tabular
-    notes = [rf"\par\smallskip {note}" for note in under]
-    return [*lines, *([r"\par\footnotesize\raggedright\sloppy", *notes] if notes else []), r"\end{table}"]
+    notes = [rf"\par\smallskip {note.latex}" for note in under]
+    return [*lines, *([rf"\par{NOTES}\raggedright\sloppy", *notes] if notes else []), r"\end{table}"]

@@ -88,7 +88,7 @@ class _Change:
     def __init__(self, summary: Summary, column: Column) -> None:
         self.summary, self.column = summary, column
         base = names(summary.results)[summary.results.baseline].removesuffix(" (baseline)")
-        self.head = TableColumn(f"{DELTA} {column.name}", f"from {base} [interval], verdict")
+        self.head = TableColumn(f"{DELTA} {column.name}", f"against {base} [interval], verdict")
 
     def cell(self, variant: str) -> TableCell:
         delta, shown = self.summary.delta(variant, self.column.metric), _shown(self.summary, variant, self.column)

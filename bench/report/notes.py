@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.display.batches import batch_notes
+from bench.display.looks import look_notes
 from bench.display.names import short_name
 from bench.display.numbers import DELTA
 from bench.display.tuning import tuning_notes
@@ -20,6 +21,7 @@ def notes_under(layout: Layout) -> list[str]:
     notes = [f"{DELTA}: difference from {named[results.baseline]}, of the means where there are seeds"] * compares
     notes += [*timing_notes(summary, named), *batch_notes(summary), *uncounted_notes(summary, named)]
     notes += inference_notes(summary) if compares else []
+    notes += look_notes(summary, named)
     notes += tuning_notes(results.tuning, named)
     notes += [f"bold: {BEST}"] * bool(layout.best)
     return notes + [f"excluded: {short_name(results, name)}, because {because}" for name, because in results.excluded]

@@ -10,7 +10,9 @@ from bench.display.answers import AnswerText, answer_text
 from bench.display.batches import batch_notes
 from bench.display.factorial import EffectsTable, effects_table
 from bench.display.figure import names
+from bench.display.looks import LookTable, look_table
 from bench.display.names import shared_words
+from bench.display.shapley import ShapleyTable, shapley_table
 from bench.display.tuning import TuningTable, tuning_table
 from bench.display.wording import (
     ClaimText,
@@ -58,6 +60,7 @@ class Page:
     verdicts: str
     planned: str
     effects: EffectsTable | None
+    shapley: ShapleyTable | None
     claims: tuple[ClaimText, ...]
     figures: tuple[Figure, ...]
     placed: PlacedFigures
@@ -67,6 +70,7 @@ class Page:
     failures: tuple[tuple[str, str, str, str, str], ...]
     missing: tuple[Gap, ...]
     tuning: TuningTable | None
+    looks: LookTable | None
     side_effects: tuple[tuple[str, ...], ...]
     definitions: tuple[Definition, ...]
     provenance: tuple[tuple[str, str], ...]
@@ -95,6 +99,7 @@ def page_of(results: Results, plugins: Sequence[str] = (), most: int | None = No
         verdicts=claims_text(summary),
         planned=planned_note(summary.claims),
         effects=effects_table(summary),
+        shapley=shapley_table(summary),
         claims=tuple(claim_texts(summary)),
         figures=drawn,
         placed=placed(drawn),
@@ -104,6 +109,7 @@ def page_of(results: Results, plugins: Sequence[str] = (), most: int | None = No
         failures=tuple(failures(summary)),
         missing=tuple(missing(summary)),
         tuning=tuning_table(results.tuning, names(results)),
+        looks=look_table(summary, names(results)),
         side_effects=tuple(side_effect_rows(results)),
         definitions=tuple(definitions(summary)),
         provenance=tuple(provenance(results)),

@@ -5,6 +5,7 @@ Rendering the same results again gives the same bytes: nothing here reads the cl
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -86,8 +87,9 @@ def markdown_of(page: Page) -> str:
     return templates().get_template("index.md.j2").render(page=page)
 
 
+@functools.cache
 def templates() -> jinja2.Environment:
-    """The templates of pages, with their filters."""
+    """The templates of pages, with their filters; each is compiled once."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("bench.report", "templates"),
         autoescape=lambda name: name is not None and name.endswith(".html.j2"),

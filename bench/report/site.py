@@ -11,6 +11,7 @@ from bench.report.forest import forest
 from bench.report.frontier import Frontier, macs_text
 from bench.report.index import ORDER, IndexRow, ledger, ours, overview
 from bench.report.render import SITE, render, templates
+from bench.report.tuning_effect import HEAD, TuningEffect
 from bench.results.results import Results
 
 HISTORY = "history.html"
@@ -27,7 +28,12 @@ def pages(
     return [render(results, folder, plugins, failed) for results in all_results]
 
 
-def index(rows: Sequence[IndexRow], folder: Path = SITE, frontiers: Sequence[Frontier] = ()) -> Path:
+def index(
+    rows: Sequence[IndexRow],
+    folder: Path = SITE,
+    frontiers: Sequence[Frontier] = (),
+    effects: Sequence[TuningEffect] = (),
+) -> Path:
     """Write the index of these ablations to `folder/index.html`; its path."""
     choices = {
         "task": sorted({row.task for row in rows if row.task}),
@@ -46,6 +52,8 @@ def index(rows: Sequence[IndexRow], folder: Path = SITE, frontiers: Sequence[Fro
         ledger=claims,
         verdicts=verdicts,
         frontiers=frontiers,
+        effects=effects,
+        effect_head=HEAD,
         history=(folder / HISTORY).is_file(),
         **drawn,
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bench.analysis.claims import ClaimResult, ComparisonResult
 from bench.analysis.summary import Summary
+from bench.display.looks import look_objects
 from bench.display.names import axis_text, shared_words, varied_words
 from bench.display.numbers import DELTA, Shown, heading, show, spread_words, style_of
 from bench.display.tuning import tuning_objects
@@ -190,11 +191,15 @@ def _parsed(text: str) -> bool | int | float | str | None:
 
 
 def json_lines(layout: Layout) -> str:
-    """An object per variant and metric, one a line, with all samples and seeds; then searches, exclusions, claims."""
+    """An object per variant and metric, one a line, with all samples and seeds.
+
+    Then searches, adaptive seeds, exclusions and claims.
+    """
     pairs = ((variant, cell) for variant in layout.variants for cell in cells(layout.summary, variant))
     objects = [
         *(_json_cell(layout, variant, json_object(cell, layout.choice.delta)) for variant, cell in pairs),
         *tuning_objects(layout.results.tuning),
+        *look_objects(layout.summary),
         *_json_excluded(layout.summary),
         *_json_claims(layout),
     ]

@@ -1,16 +1,16 @@
-"""What is wrong with a store: SQLite's own check, the checksum of every row, and results that wait in files."""
+"""What is wrong with a store: the database's own check, the checksum of every row, and results that wait in files."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
+from bench.results.location import Location
 from bench.results.spill import files_of
 from bench.results.spill import read as read_spilled
 from bench.results.store import COLUMNS, SOUND, Store, sound
-from bench.results.storefile import Reader, StoreError, check_is_store, explained
+from bench.results.storefile import StoreError
 
 MOST = 100
 """Findings of one kind that are listed."""
@@ -25,44 +25,32 @@ class Finding:
     text: str
 
 
-def check(path: Path) -> list[Finding]:
+def check(location: Location) -> list[Finding]:
     """Everything about the store, faults first. Writes nothing.
 
     Raises StoreError for a file that is no store of this version.
     """
-    if not check_is_store(path):
-        raise StoreError(f"{path}: there is no results store; the first bench run makes it")
-    findings = [*_structure(path), *_rows(path), *_waiting(path)]
+    with Store(location) as store:
+        if store.database.version() is None:
+            raise StoreError(f"{location}: there is no results store; the first bench run makes it")
+        findings = [*_structure(store), *_rows(store), *_waiting(store)]
     return sorted(findings, key=lambda finding: finding.level)
 
 
-def _structure(path: Path) -> Iterator[Finding]:
-    """What SQLite says of its pages, indexes and references."""
-    reader = Reader(path)
-    try:
-        with explained(path):
-            pages = reader.rows(f"PRAGMA main.integrity_check({MOST})")
-            references = reader.rows("PRAGMA main.foreign_key_check")
-    except StoreError as error:
-        yield Finding("fault", str(path), str(error))
-        return
-    finally:
-        reader.close()
-    yield from (Finding("fault", str(path), text) for (text,) in pages if text != "ok")
-    for table, row, parent, _ in references:
-        yield Finding("fault", f"{table} {row}", f"names a row of {parent} that does not exist")
+def _structure(store: Store) -> Iterator[Finding]:
+    """What the database itself says."""
+    yield from (Finding("fault", place, text) for place, text in store.database.faults())
 
 
-def _rows(path: Path) -> Iterator[Finding]:
+def _rows(store: Store) -> Iterator[Finding]:
     """Rows that do not match their checksum; what has none, and what nothing refers to."""
-    with Store(path) as store:
-        try:
-            yield from _measurements(store)
-            for table, (key, *_) in COLUMNS.items():
-                for (name,) in store.query(f"SELECT {key} FROM {table} WHERE NOT {sound(table)} LIMIT {MOST}"):
-                    yield Finding("fault", f"{table} {name}", "does not match its checksum")
-        except StoreError as error:
-            yield Finding("fault", str(path), str(error))
+    try:
+        yield from _measurements(store)
+        for table, (key, *_) in COLUMNS.items():
+            for (name,) in store.query(f"SELECT {key} FROM {table} WHERE NOT {sound(table)} LIMIT {MOST}"):
+                yield Finding("fault", f"{table} {name}", "does not match its checksum")
+    except StoreError as error:
+        yield Finding("fault", str(store.location), str(error))
 
 
 def _measurements(store: Store) -> Iterator[Finding]:
@@ -74,15 +62,15 @@ def _measurements(store: Store) -> Iterator[Finding]:
     (without,) = store.query("SELECT count(*) FROM measurement WHERE checksum = ''")[0]
     if without:
         yield Finding(
-            "note", str(store.path), f"{without} measurements have no checksum (stored by an earlier version)"
+            "note", str(store.location), f"{without} measurements have no checksum (stored by an earlier version)"
         )
     orphans = "SELECT count(*) FROM environment WHERE id NOT IN (SELECT environment FROM measurement)"
     if count := store.query(orphans)[0][0]:
-        yield Finding("note", str(store.path), f"{count} environments belong to no measurement")
+        yield Finding("note", str(store.location), f"{count} environments belong to no measurement")
 
 
-def _waiting(path: Path) -> Iterator[Finding]:
-    for file in files_of(path):
+def _waiting(store: Store) -> Iterator[Finding]:
+    for file in files_of(store.path):
         try:
             count = sum(len(item) for item in read_spilled(file))
         except StoreError as error:

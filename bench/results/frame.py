@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.results.location import Location
 from bench.results.measurement import Record
 from bench.results.store import DEFAULT, Store
 
@@ -20,7 +20,7 @@ _TAIL = (
 )  # fmt: skip
 
 
-def load(path: str | Path = DEFAULT, keys: Iterable[str] | None = None) -> pd.DataFrame:
+def load(path: str | Location = DEFAULT, keys: Iterable[str] | None = None) -> pd.DataFrame:
     """The results store as a table (see `frame_of`); only the measurements of `keys` where given."""
     with Store(path) as store:
         return frame_of(store.records(keys))

@@ -211,6 +211,8 @@ def results_of(ablation: Ablation, requests: Sequence[Request], stored: Stored, 
         notes=notes,
         failures=failures_of(stored.records),
         plugins=ablation.plugins,
+        steps=ablation.steps,
+        looks=ablation.adaptive.sizes if ablation.adaptive and ablation.trains else (),
         expected=tuple((request.variant.name, request.metric, request.seed) for request in requests),
     )
 
@@ -234,7 +236,7 @@ def _provenance(ablation: Ablation, records: Sequence[Record]) -> dict[str, Any]
         "recipe": _common(recipe, "train", ablation),
         "dataset": _common(dataset, "dataset", ablation),
         "workload": _common({**workload, "threads": work.threads, **work.options}, "workload", ablation),
-        "seeds": list(ablation.seeds),
+        "seeds": ablation.adaptive.text if ablation.adaptive else list(ablation.seeds),
         "metrics": {m.name: _definition(m) for m in ablation.metrics},
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from bench.results.failures import Failure
@@ -41,6 +41,8 @@ class Results:
     `failures`       the failed measurements with their tracebacks
     `plugins`        the plug-ins of the ablation, which may bring figures
     `bundled`        kind of metric -> the bundle's folder, of the kinds whose numbers do not come from the local store
+    `looks`          the numbers of seeds at which adaptive seeds are looked at; empty where the seeds are fixed
+    `steps`          the answers that are steps of a path: each of its variants and the one before
     `tuning`         what the search over the recipe gave by variant; None where the ablation has none
     `notes`          remarks on this reading: what does not come from the local store, what a person allowed
     """
@@ -68,11 +70,25 @@ class Results:
     plugins: tuple[str, ...] = ()
     contributions: Mapping[tuple[str, str, int], np.ndarray[Any, np.dtype[np.float64]]] = field(default_factory=dict)
     tuning: Tuning | None = None
+    looks: tuple[int, ...] = ()
+    steps: tuple[tuple[str, str], ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The axes and settings that have a column in tables: those that vary, and those that a search chose."""
         return tuple(dict.fromkeys((*self.varied, *(self.tuning.names if self.tuning else ()))))
+
+    def with_seeds(self, counts: Mapping[str, int]) -> Results:
+        """The results of the first seeds of each variant alone: of scores below that number, and of all else."""
+        seeds = zip(self.frame["variant"].tolist(), self.frame["seed"].tolist(), strict=True)
+        rows = [(number := _seed(seed)) is None or number < counts[variant] for variant, seed in seeds]
+        return replace(
+            self,
+            frame=self.frame[rows].reset_index(drop=True),
+            expected=tuple(each for each in self.expected if each[2] is None or each[2] < counts[each[0]]),
+            evaluations={run: each for run, each in self.evaluations.items() if run[1] < counts[run[0]]},
+            contributions={run: each for run, each in self.contributions.items() if run[2] < counts[run[0]]},
+        )
 
     @property
     def missing(self) -> int:

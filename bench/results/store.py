@@ -1,7 +1,7 @@
-"""The results store: one SQLite file, every measurement stays, one live row for each key.
+"""The results store: every measurement stays, one live row for each key. A SQLite file, or a PostgreSQL server.
 
-Write-ahead log, full synchronisation: what was acknowledged survives `kill -9`. Only the driver of
-a run writes; other runs and any number of readers may use it at the same time. Not for network drives.
+What was acknowledged survives `kill -9`. Only the driver of a run writes; other runs and any number of readers may use
+the store at the same time. A file is not for network drives; a server is for runs of several machines.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import sqlite3
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,11 +20,12 @@ from typing import Any
 from pydantic_core import from_json
 
 from bench.results.conditions import chosen, versions_of, with_clock
+from bench.results.database import Connection, database_at
 from bench.results.encoding import json_text as _json
 from bench.results.encoding import storable
+from bench.results.location import Location, local_file, location_of
 from bench.results.measurement import Evaluation, Measurement, Record
 from bench.results.packing import packed, tuples, unpacked
-from bench.results.storefile import Reader, check_is_store, explained, fetched, immediate, writing
 from bench.results.storefile import StoreError as StoreError
 from bench.spec.inputs import workload_from
 from bench.spec.variant import Variant
@@ -72,41 +72,31 @@ PAGE = 2000
 
 
 class Store:
-    """An open store. Use as a context manager; a missing file reads as empty and is made by the first write.
+    """An open store. Use as a context manager; a missing one reads as empty and is made by the first write.
 
-    Until something is written, the file is only read. `damage` collects a line for each damaged row that was read.
-    Methods raise StoreError, or StoreUnavailable while the file is locked or its disk is full.
+    `path` is the file, or `postgresql://USER@HOST/DATABASE`; of a server `Store.path` is the file in whose folder
+    weights lie on this machine. Until something is written, a file is only read. `damage` collects a line for each
+    damaged row that was read.
+    Methods raise StoreError, or StoreUnavailable while the file is locked, its disk is full, or the server is away.
     """
 
-    def __init__(self, path: str | Path = DEFAULT) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Location = DEFAULT) -> None:
+        self.location = location_of(path)
+        self.path = local_file(self.location)
+        self.database = database_at(self.location)
         self.damage: dict[str, str] = {}
-        self._reader: Reader | None = None
-        self._writer: sqlite3.Connection | None = None
 
     def __enter__(self) -> Store:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._close_reader()
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-
-    def _close_reader(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+        self.database.close()
 
     def _read(self, statement: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with explained(self.path):
-            if self._writer is not None:
-                return fetched(self._writer, statement, arguments)
-            if self._reader is None:
-                if not check_is_store(self.path):
-                    return []
-                self._reader = Reader(self.path)
-            return self._reader.rows(statement, arguments)
+        return self.database.rows(statement, arguments)
+
+    def _transaction(self) -> contextlib.AbstractContextManager[Connection]:
+        return self.database.transaction()
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """The rows of a query on the tables of `bench.results.storefile.SCHEMA`."""
@@ -119,18 +109,6 @@ class Store:
         while page := self._read(statement, (last, *arguments)):
             last = page[-1][0]
             yield from (tuple(row[1:]) for row in page)
-
-    def _open(self) -> sqlite3.Connection:
-        if self._writer is None:
-            check_is_store(self.path)
-            self._close_reader()
-            self._writer = writing(self.path)
-        return self._writer
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with explained(self.path), immediate(self._open()) as connection:
-            yield connection
 
     def measured(self, keys: Iterable[str]) -> dict[str, Row]:
         """The live rows of those keys that have one; the error of a damaged row says so."""
@@ -175,16 +153,14 @@ class Store:
         statement = f"SELECT {columns}, {_FACTS} FROM measurement WHERE live = 1 AND {SOUND} ORDER BY id"
         return [dict(zip((*_WRITE, "environment"), row, strict=True)) for row in self._read(statement)]
 
-    def _insert(self, connection: sqlite3.Connection, row: StoredRow, replace: bool) -> int:
+    def _insert(self, connection: Connection, row: StoredRow, replace: bool) -> int:
         """A damaged live row goes to history; so does another one where `replace`, unless it is this very row."""
         if replace and connection.execute(_SAME, row).fetchone():
             return 0
         damaged = "" if replace else f" AND live = 1 AND NOT ({SOUND})"
         connection.execute(f"UPDATE measurement SET live = NULL WHERE key = :key{damaged}", row)
-        connection.execute("INSERT OR IGNORE INTO environment (facts) VALUES (:environment)", row)
-        added = connection.execute(_INSERT, row).rowcount
-        if added:
-            connection.execute(f"UPDATE measurement SET checksum = {_DIGEST} WHERE id = last_insert_rowid()")
+        connection.execute("INSERT INTO environment (facts) VALUES (:environment) ON CONFLICT DO NOTHING", row)
+        added: int = connection.execute(_INSERT, row).rowcount
         connection.execute("DELETE FROM claim WHERE key = :key", row)
         return added
 
@@ -194,8 +170,12 @@ class Store:
 
     def add_packed(self, training_run: str, facts: str, arrays: bytes) -> None:
         """Keep an evaluation that was packed before."""
+        self._put("evaluation", (training_run, facts, arrays))
+
+    def _put(self, table: str, *rows: tuple[Any, ...]) -> None:
+        """Store rows with their checksums in place of earlier ones."""
         with self._transaction() as connection:
-            connection.execute(_put("evaluation"), (training_run, facts, arrays))
+            connection.executemany(_put(table), [dict(zip(COLUMNS[table], row, strict=True)) for row in rows])
 
     def evaluation(self, training_run: str) -> Evaluation | None:
         """The evaluation of a training run, or None; a damaged one counts as none."""
@@ -214,12 +194,16 @@ class Store:
         return {row[0] for row in self._read("SELECT training_run FROM evaluation")}
 
     def claim(self, keys: Sequence[str], owner: str, alive: Callable[[str], bool]) -> set[str]:
-        """The keys that `owner` may measure now: those that no other living run has claimed."""
+        """The keys that `owner` may measure now: those that no other living run has claimed.
+
+        `owner` is a process of this machine, and `alive` says of such a process whether it still runs.
+        """
+        name = self.database.owner(owner)
         with self._transaction() as connection:
             owners = dict(connection.execute("SELECT key, owner FROM claim").fetchall())
-            living = {each: each == owner or alive(each) for each in set(owners.values())}
-            free = {key for key in keys if owners.get(key, owner) == owner or not living[owners[key]]}
-            connection.executemany("INSERT OR REPLACE INTO claim VALUES (?, ?)", [(k, owner) for k in sorted(free)])
+            living = self.database.living(set(owners.values()) - {name}, alive)
+            free = {key for key in keys if owners.get(key, name) not in living}
+            connection.executemany(_CLAIM, [(key, name) for key in sorted(free)])
         return free
 
     def claimed(self) -> set[str]:
@@ -228,8 +212,9 @@ class Store:
 
     def release(self, owner: str) -> None:
         """Give back what `owner` claimed and did not measure."""
+        name = self.database.owner(owner)
         with self._transaction() as connection:
-            connection.execute("DELETE FROM claim WHERE owner = ?", (owner,))
+            connection.execute("DELETE FROM claim WHERE owner = ?", (name,))
 
     def signatures(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
         """What was recorded of the networks of those keys; a damaged record counts as none."""
@@ -239,9 +224,7 @@ class Store:
 
     def add_signatures(self, signatures: Mapping[str, Mapping[str, Any]]) -> None:
         """Keep what networks are, by key."""
-        with self._transaction() as connection:
-            rows = [(key, _json(facts)) for key, facts in signatures.items()]
-            connection.executemany(_put("signature"), rows)
+        self._put("signature", *((key, _json(facts)) for key, facts in signatures.items()))
 
     def note(self, ablation: str) -> str:
         """A person's remark on this ablation's run (`--allow-noop`); empty where there is none."""
@@ -249,8 +232,7 @@ class Store:
 
     def add_note(self, ablation: str, text: str) -> None:
         """Keep a person's reason beside the ablation's results."""
-        with self._transaction() as connection:
-            connection.execute(_put("note"), (ablation, text))
+        self._put("note", (ablation, text))
 
     def _text(self, table: str, key: str) -> str | None:
         """The text that a table has for a key, or None; a damaged one counts as none, and `damage` says so."""
@@ -284,8 +266,7 @@ class Store:
 
     def remember_fingerprint(self, dataset: str, value: str) -> None:
         """Note the data that a named dataset had last, so that tables can be made where the data is not."""
-        with self._transaction() as connection:
-            connection.execute(_put("fingerprint"), (dataset, value))
+        self._put("fingerprint", (dataset, value))
 
     def fingerprint(self, dataset: str) -> str | None:
         """The last noted fingerprint of a dataset, or None."""
@@ -360,11 +341,14 @@ def _bytes(columns: Iterable[str]) -> str:
 
 def _put(table: str) -> str:
     """SQL that stores a row with its checksum in place of an earlier one."""
-    columns = COLUMNS[table]
-    marks = [f"?{number}" for number in range(1, len(columns) + 1)]
-    head = f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}, checksum)"
-    return f"{head} VALUES ({', '.join(marks)}, digest({_bytes(marks)}))"
+    key, *others = COLUMNS[table]
+    marks = [f":{column}" for column in COLUMNS[table]]
+    replaced = ", ".join(f"{column} = excluded.{column}" for column in (*others, "checksum"))
+    head = f"INSERT INTO {table} ({', '.join(COLUMNS[table])}, checksum) VALUES ({', '.join(marks)}, "
+    return f"{head}digest({_bytes(marks)})) ON CONFLICT ({key}) DO UPDATE SET {replaced}"
 
+
+_CLAIM = "INSERT INTO claim (key, owner) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET owner = excluded.owner"
 
 _READ = (
     "key, architecture, axes, stated, workload, metric, kind, unit, better, seed, samples, exact, error, "
@@ -374,10 +358,6 @@ _WRITE = (
     "key", "live", "architecture", "variant", "axes", "stated", "workload", "metric", "kind", "unit", "better", "seed",
     "samples", "exact", "error", "detail", "contributions", "duration", "parts", "created", "traceback", "files",
 )  # fmt: skip
-_INSERT = (
-    f"INSERT INTO measurement ({', '.join(_WRITE)}, environment) VALUES (:{', :'.join(_WRITE)}, "
-    "(SELECT id FROM environment WHERE facts = :environment)) ON CONFLICT DO NOTHING"
-)
 _SAME = (
     "SELECT 1 FROM measurement "
     "WHERE key = :key AND live = 1 AND created = :created AND samples = :samples AND duration = :duration"
@@ -392,6 +372,15 @@ _TEXTS = (
 _JSON = ("axes", "stated", "workload", "samples", "detail", "contributions", "parts", "files")
 _FACTS = "(SELECT facts FROM environment WHERE environment.id = measurement.environment)"
 _DIGEST = f"digest({_bytes((*_TEXTS, _FACTS))}, seed, exact, duration)"
+_NEW_DIGEST = (
+    f"digest({_bytes(f':{column}' for column in (*_TEXTS, 'environment'))}, "
+    "CAST(:seed AS BIGINT), CAST(:exact AS BIGINT), CAST(:duration AS DOUBLE PRECISION))"
+)
+"""SQL: the checksum of a row that is about to be stored."""
+_INSERT = (
+    f"INSERT INTO measurement ({', '.join(_WRITE)}, environment, checksum) VALUES (:{', :'.join(_WRITE)}, "
+    f"(SELECT id FROM environment WHERE facts = :environment), {_NEW_DIGEST}) ON CONFLICT DO NOTHING"
+)
 SOUND = (
     f"CASE WHEN checksum = '' THEN {' AND '.join(f'json_valid({column})' for column in _JSON)} "
     f"ELSE checksum = {_DIGEST} END"
@@ -416,7 +405,7 @@ def row_of(m: Measurement, kind: str, parts: Mapping[str, Any], created: str) ->
 
 
 def _number(value: Any) -> float | None:
-    """A number of SQLite's JSON; None for anything else."""
+    """A number of the database's JSON; None for anything else."""
     return float(value) if isinstance(value, (int, float)) else None
 
 

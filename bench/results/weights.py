@@ -18,6 +18,7 @@ from bench.hardware.process import is_running
 from bench.registry import RegistryError
 from bench.registry.project import located
 from bench.registry.writing import write_text
+from bench.results.location import Location, local_file
 from bench.results.sources import file_digest
 from bench.spec.ablation import Ablation, load
 from bench.spec.references import VariantError, find_variant
@@ -52,9 +53,9 @@ class Named:
     digest: str | None
 
 
-def weights_folder(store: Path) -> Path:
-    """Where the weights lie that runs with this store kept."""
-    return store.parent / FOLDER
+def weights_folder(store: Location) -> Path:
+    """Where the weights lie that runs of this machine with this store kept."""
+    return local_file(store).parent / FOLDER
 
 
 def all_kept(folder: Path) -> list[KeptWeights]:
@@ -117,7 +118,7 @@ def remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def named_weights(ablation: Ablation, store: Path) -> dict[str, Named]:
+def named_weights(ablation: Ablation, store: Location) -> dict[str, Named]:
     """Text of `weights` -> the file behind it, for every variant that has any."""
     texts = {ablation.recipe_of(variant).weights: None for variant in ablation.variants} if ablation.trains else {}
     return {text: named(text, Path(ablation.path), weights_folder(store)) for text in texts if text is not None}

@@ -19,7 +19,7 @@ main: miou                                      # the metric that answers the qu
 workload: {dataset: camvid, shape: [3, 120, 160], batch: 8}
 train: {steps: 800}
 tune: {over: {train.lr: [3e-3, 1e-2]}, on: 0.15}  # every variant gets the same search; see bench.spec.tuning
-seeds: 3
+seeds: 3                                        # or {min: 3, max: 10, until: decided}; see bench.spec.adaptive
 answers:                                        # the contrasts that answer the question, in order
   - {compare: "stride=8,skips=true", with: "stride=8,skips=false"}
 claims:                                         # what the source says; see bench.spec.claims
@@ -28,6 +28,8 @@ claims:                                         # what the source says; see benc
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -38,9 +40,10 @@ from bench.registry import Metric, RegistryError, suggestion, text_of
 from bench.registry.builtin import all_names, folders, is_builtin, names
 from bench.registry.catalogue import declarations
 from bench.registry.project import located, project, with_project
+from bench.spec.adaptive import Adaptive, adaptive_of
 from bench.spec.claims import ClaimError, Scope, Statement, parse
 from bench.spec.context import Context
-from bench.spec.designs import WITH_AXES, design_remarks
+from bench.spec.designs import WITH_AXES, design_remarks, path_points
 from bench.spec.expansion import expanded
 from bench.spec.measured import check_lengths, check_size, main_metric, metrics_of, seeds_of, workload_of
 from bench.spec.recipe import Recipe
@@ -71,6 +74,8 @@ class Ablation:
     for each contrast: the one that is compared, and the one that it is compared with. `workload` and `recipe` are those
     of the baseline; `workload_of` and `recipe_of` give those of each variant. `remarks` say what the file may not mean.
     `tune` is the search over the recipe that every variant gets, and `chosen` what it chose for each: setting -> value.
+    `steps` are the answers that the steps of a `path` are: each of its variants and the one before.
+    With `adaptive`, `seeds` are the most that a variant can get.
     With `held_back`, networks are trained without this fraction of the training split, and judged on it alone.
     """
 
@@ -96,6 +101,8 @@ class Ablation:
     tune: Tune | None = None
     chosen: Mapping[Variant, Mapping[str, Any]] = field(default_factory=dict, hash=False)
     held_back: float = 0.0
+    adaptive: Adaptive | None = None
+    steps: tuple[tuple[str, str], ...] = ()
 
     @property
     def baseline(self) -> Variant:
@@ -176,7 +183,8 @@ def load(path: str | Path, overrides: Sequence[str] = (), plugins: Sequence[str]
         ablation,
         labels=reader.labels(ablation.labels),
         main=reader.main(),
-        answers=reader.answers(),
+        answers=reader.answers() or reader.steps(),
+        steps=() if context.file.answers else reader.steps(),
         claims=reader.claims(),
     )
 
@@ -311,7 +319,7 @@ def _checked(context: Context, name: str) -> Ablation:
     metrics = metrics_of(context, architecture)
     context = _with_settings(context, workload_of(context, architecture, metrics))
     expansion = expanded(context, architecture, context.settings.workload)
-    seeds = seeds_of(context)
+    seeds, adaptive = seeds_of(context), adaptive_of(context)
     check_lengths(context, expansion.variants)
     tune = tune_of(context, metrics, architecture.task, [*expansion.variants[0].settings], seeds)
     check_size(context, len(expansion.variants), metrics, len(seeds))
@@ -339,6 +347,7 @@ def _checked(context: Context, name: str) -> Ablation:
             *_untrained(context, expansion.variants, metrics, seeds),
         ),
         tune=tune,
+        adaptive=adaptive,
     )
 
 
@@ -449,6 +458,15 @@ class _Texts:
             if all(pair):
                 answers.append(pair)
         return tuple(answers)
+
+    def steps(self) -> tuple[tuple[str, str], ...]:
+        """The names of each variant of a `path` and the one before; excluded ones are left out."""
+        names = [self.scope.variants[0].name]
+        for point in path_points(self.context.file):
+            text = ",".join(f"{axis}={text_of(value)}" for axis, value in point.items())
+            with contextlib.suppress(VariantError):
+                names.append(find_variant(text, self.scope).name)
+        return tuple((name, before) for before, name in itertools.pairwise(dict.fromkeys(names)))
 
     def claims(self) -> tuple[Statement, ...]:
         """The claims, their variants resolved."""

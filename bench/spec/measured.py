@@ -8,6 +8,7 @@ from typing import Any
 from bench.registry import Architecture, Dataset, Metric, RegistryError, suggestion, text_of
 from bench.registry.places import place_of
 from bench.spec.context import Context
+from bench.spec.schema import SeedsSection
 from bench.spec.settings import check_shape, recipe_with, stated_names
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload, check_graph
@@ -101,8 +102,11 @@ def _default_dataset(context: Context, architecture: Architecture) -> Dataset:
 
 
 def seeds_of(context: Context) -> tuple[int, ...]:
-    """`seeds: 3` as (0, 1, 2), or the listed seeds. Raises AblationError for none, repeated or negative ones."""
-    seeds = context.file.seeds
+    """`seeds: 3` as (0, 1, 2), or the listed seeds, of adaptive seeds the most.
+
+    Raises AblationError for none, repeated or negative ones.
+    """
+    seeds = context.file.seeds.max if isinstance(context.file.seeds, SeedsSection) else context.file.seeds
     too_many = seeds > MAX_SEEDS if isinstance(seeds, int) else any(seed >= 2**63 for seed in seeds)
     if too_many:
         raise context.error(["seeds"], f"'seeds' is at most {MAX_SEEDS}, and a seed is below 2**63")

@@ -69,6 +69,11 @@ class Recipe(BaseModel):
         default="auto",
         description="auto: the fastest precision mode whose gradients agree with fp32 on this device, if trying repays",
     )
+    execution: Literal["auto", "eager", "compile", "graph", "compile+graph"] = Field(
+        default="auto",
+        description="how a step is executed; a graph of the device or torch.compile where its gradients agree with "
+        "those of the step call by call; auto: a graph on CUDA if trying repays, else call by call",
+    )
     weights: Annotated[str | None, BeforeValidator(weights_text)] = Field(
         default=None, description="file of weights to begin with, instead of random ones; also `weights:` in the file"
     )
@@ -120,7 +125,8 @@ class Recipe(BaseModel):
         budget the steps are left out.
         """
         length = "budget" if self.budget is None else "steps"
-        fields = self.model_dump(exclude={"weights", length, *(name for name in LATER if not getattr(self, name))})
+        default = {name for name in LATER if getattr(self, name) == type(self).model_fields[name].default}
+        fields = self.model_dump(exclude={"weights", length, *default})
         return fields if self.trains else {"steps": 0, "mode": self.mode}
 
     def stated(self) -> dict[str, Any]:
@@ -128,4 +134,4 @@ class Recipe(BaseModel):
         return {**self.parts(), **({"weights": self.weights} if self.weights else {})}
 
 
-LATER = ("freeze", "lr_factors")
+LATER = ("freeze", "lr_factors", "execution")

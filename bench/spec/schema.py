@@ -94,6 +94,15 @@ class TuneSection(_Section):
     metric: str = ""
 
 
+class SeedsSection(_Section):
+    """Seeds that are added while comparisons are inconclusive; see `bench.spec.adaptive`."""
+
+    min: int = Field(ge=2, le=MOST)
+    max: int = Field(ge=2, le=MOST)
+    until: Literal["decided"] = "decided"
+    looks: int | None = Field(default=None, ge=2, le=20)
+
+
 class FactorialSection(_Section):
     """A two-level design: a part of all combinations; see `bench.spec.designs`."""
 
@@ -143,7 +152,7 @@ class AblationFile(_Section):
     workload: WorkloadSection = WorkloadSection()
     train: Recipe = Recipe()
     tune: TuneSection | None = None
-    seeds: int | list[int] = 1
+    seeds: int | list[int] | SeedsSection = 1
     timeout: float = Field(default=3600.0, gt=0, le=1e7, description="seconds that one measurement may take")
     answers: list[Answer] = []
     claims: list[Claim] = []
@@ -154,6 +163,7 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     ("workload",): WorkloadSection,
     ("train",): Recipe,
     ("tune",): TuneSection,
+    ("seeds",): SeedsSection,
     ("factorial",): FactorialSection,
     ("sample",): SampleSection,
     ("path",): PathSection,

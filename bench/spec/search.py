@@ -30,11 +30,13 @@ def search_of(ablation: Ablation) -> Ablation:
         metrics=(tune.metric,),
         seeds=tune.seeds,
         held_back=tune.on,
+        adaptive=None,
         tune=None,
         chosen={},
         claims=(),
         labels={},
         answers=(),
+        steps=(),
         remarks=(),
         main=tune.metric.name,
     )

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from bench.stats.descriptive import deviation, mean
+from bench.stats.sequential import Nominal, single
 
 if TYPE_CHECKING:
     import numpy as np
@@ -363,18 +364,23 @@ def tost(estimate: Estimate, margin: float) -> float:
     return within / 2 if within < 1 else 1.0
 
 
-def holm(p_values: Mapping[K, float], level: float = LEVEL) -> dict[K, tuple[bool, float]]:
+def holm(
+    p_values: Mapping[K, float], level: float = LEVEL, nominal: Nominal = single, others: int = 0
+) -> dict[K, tuple[bool, float]]:
     """For each hypothesis whether it is rejected, and the level at which it was tested (Holm 1979).
 
     The probability of any false rejection is at most 1 - level, whatever the dependence. A confidence interval at the
     returned level excludes the hypothesis exactly where it is rejected. All hypotheses after the first that is not
-    rejected are tested at the same level.
+    rejected are tested at the same level. At one of several looks (`bench.stats.sequential`), `nominal` gives the level
+    of a single test, and `others` are the hypotheses of the family that are not tested now and were not rejected
+    before; those that were rejected are in neither (Maurer & Bretz 2013, Statistics in Biopharmaceutical
+    Research 5:311).
     """
     order = sorted(p_values, key=lambda key: p_values[key])
     results: dict[K, tuple[bool, float]] = {}
     going, step = True, 0
     for key in order:
-        alpha = (1 - level) / (len(order) - step)
+        alpha = nominal((1 - level) / (len(order) + others - step))
         going = going and p_values[key] <= alpha
         results[key] = (going, 1 - alpha)
         step += going

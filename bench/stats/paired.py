@@ -147,6 +147,18 @@ def decide(ends: tuple[float, float], rule: Rule) -> Decision:
     return "pass" if -rule.bound < low and high < rule.bound else "inconclusive"
 
 
+def beyond(logs: Floats, rule: Rule) -> tuple[float, float]:
+    """The probabilities that B is slower, and that it is faster, by more than the tolerance.
+
+    Of the true log ratio given these groups, where every ratio is as likely beforehand: a t-distribution.
+    """
+    from scipy import stats
+
+    spread, middle = noise(logs), float(contrasts(logs).mean())
+    slower, faster = ((rule.bound - side * middle) / spread.error for side in (1, -1))
+    return float(stats.t.sf(slower, spread.freedom)), float(stats.t.sf(faster, spread.freedom))
+
+
 def groups_needed(logs: Floats, rule: Rule) -> int | None:
     """How many groups would decide, if the ratio and the noise stay as they are; None where no number would.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -152,24 +153,31 @@ def _ablations(
     for line in (_called_with(target.name, stated, size, shape), *choice.lines()):
         if line:
             say(line)
-    ablation = Ablation(
+    workload = with_inputs(Workload(entry.task, "", (), size, batches[0], **how), stated)
+    ablation = replace(ablation_of(variant, workload, choice.metrics, plugins, timeout), source=entry.source)
+    speed = tuple(m for m in choice.metrics if m.kind == "speed")
+    return [ablation, *(_at(ablation, batch, speed) for batch in batches[1:] if speed)]
+
+
+def ablation_of(
+    variant: Variant, workload: Workload, metrics: Sequence[Metric], plugins: Sequence[str], timeout: float = math.inf
+) -> Ablation:
+    """An ablation of one variant that is no file."""
+    return Ablation(
         name="measure",
         path="measure",
         question="",
-        source=entry.source,
+        source="",
         variants=(variant,),
         excluded=(),
         varied=(),
-        metrics=choice.metrics,
-        workload=with_inputs(Workload(entry.task, "", (), size, batches[0], **how), stated),
+        metrics=tuple(metrics),
+        workload=workload,
         recipe=Recipe(),
         seeds=(0,),
         timeout=timeout,
-        claims=(),
         plugins=tuple(plugins),
     )
-    speed = tuple(m for m in choice.metrics if m.kind == "speed")
-    return [ablation, *(_at(ablation, batch, speed) for batch in batches[1:] if speed)]
 
 
 def _called_with(name: str, inputs: str, size: tuple[int, ...], shape: tuple[int, ...] | None) -> str:

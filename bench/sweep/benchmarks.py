@@ -16,8 +16,9 @@ from typing import Any
 
 from bench.results.turns import Group, SideError, Turn
 from bench.sweep.benchmark_side import FORBIDDEN, LISTS
-from bench.sweep.revision import Checkout
-from bench.sweep.turns import TIMEOUT, group_of
+from bench.sweep.roots import LIMIT
+from bench.sweep.turns import group_of
+from bench.sweep.worktrees import Checkout
 
 PIPE = "FOVBENCH_BENCHMARK_PIPE"
 """As `SERVES` of the module fovbench, which is outside of this package."""
@@ -117,8 +118,8 @@ class _Pytest:
 
     def answer(self) -> Any:
         """The next message. Raises SideError."""
-        if not self._pipe.poll(TIMEOUT):
-            raise SideError(self._label, f"no answer within {TIMEOUT:g} s")
+        if not self._pipe.poll(LIMIT):
+            raise SideError(self._label, f"no answer within {LIMIT:g} s")
         try:
             tag, content = self._pipe.recv()
         except (EOFError, OSError):

@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.registry.project import project
-from bench.sweep.revision import RevisionError, git
+from bench.sweep.worktrees import RevisionError, git
 
-FORMAT = "%H%x00%cI%x00%s"
+FORMAT = "%H%x00%cI%x00%s%x00%aI"
 
 
 @dataclass(frozen=True)
 class Commit:
-    """A commit: its full name, its date (ISO 8601) and the first line of its message."""
+    """A commit: its full name, its date (ISO 8601), the first line of its message, and when its author wrote it."""
 
     name: str
     date: str
     subject: str
+    authored: str = ""
 
     @property
     def short(self) -> str:
@@ -38,19 +39,40 @@ def is_changed() -> bool:
 
 
 def between(good: str, bad: str) -> list[Commit]:
-    """The commits after `good` up to `bad`, the oldest first, along first parents.
+    """The commits after `good` up to `bad`, the oldest first, along first parents. All of them have `good` in them: of
+    a branch that was merged later, the first is the merge.
 
     Raises RevisionError where `good` is no ancestor of `bad`, or both are the same commit.
     """
     first, last = commit_at(good), commit_at(bad)
-    lines = _git("log", "--first-parent", "--reverse", f"--format={FORMAT}", f"{first.name}..{last.name}").splitlines()
-    ancestor = _git("merge-base", first.name, last.name)
-    if not lines or ancestor != first.name:
-        shallow = _git("rev-parse", "--is-shallow-repository") == "true"
-        hint = "; the clone is shallow, fetch its history: git fetch --unshallow" if shallow else ""
-        raise RevisionError(f"{good} is no ancestor of {bad}, so that no commit between them can be to blame{hint}")
-    return [Commit(*line.split("\0")) for line in lines]
+    if first.name == last.name:
+        raise RevisionError(f"{good} and {bad} are the same commit, {first}")
+    if not _is_ancestor(first, last):
+        raise RevisionError(_unrelated(good, bad, _is_ancestor(last, first)))
+    span = f"{first.name}..{last.name}"
+    after = set(_git("rev-list", "--ancestry-path", span).splitlines())
+    lines = _git("log", "--first-parent", "--reverse", f"--format={FORMAT}", span).splitlines()
+    return [commit for line in lines if (commit := Commit(*line.split("\0"))).name in after]
 
 
-def _git(*arguments: str, missing: str = "") -> str:
-    return git(project().folder.resolve(), *arguments, missing=missing)
+def _is_ancestor(older: Commit, newer: Commit) -> bool:
+    bases = _git("merge-base", "--all", older.name, newer.name, none=1).splitlines()
+    return older.name in bases
+
+
+def _unrelated(good: str, bad: str, reversed_order: bool) -> str:
+    if reversed_order:
+        return f"{good} comes after {bad}; write the older commit first: {bad} {good}"
+    shallow = _git("rev-parse", "--is-shallow-repository") == "true"
+    hint = "; the clone is shallow, fetch its history: git fetch --unshallow" if shallow else ""
+    return f"{good} is no ancestor of {bad}, so that no commit between them can be to blame{hint}"
+
+
+def merged_by(commit: Commit) -> int:
+    """How many commits a merge brought along; 0 for a commit that is no merge."""
+    parents = _git("show", "-s", "--format=%P", commit.name).split()
+    return len(_git("rev-list", *parents[1:], "--not", parents[0]).splitlines()) if len(parents) > 1 else 0
+
+
+def _git(*arguments: str, missing: str = "", none: int = 0) -> str:
+    return git(project().folder.resolve(), *arguments, missing=missing, none=none)

@@ -56,16 +56,18 @@ def examine(data: Path | None) -> Iterator[Finding]:
 
 
 def devices() -> Iterator[Finding]:
-    """The processor, and every CUDA device."""
+    """The processor, and every other device that torch finds."""
+    from bench.hardware.devices import names
+
     yield Finding("devices", "cpu", cpu_name())
     yield Finding("devices", "cores to use", usable_cores())
-    for device in _cuda():
-        yield _cuda_device(device)
+    for device in names()[1:]:
+        yield _device(device)
     if not _cuda():
         yield Finding("devices", "cuda", "none")
 
 
-def _cuda_device(device: str) -> Finding:
+def _device(device: str) -> Finding:
     try:
         facts = device_facts(device)
     except nvml.DriverError as error:

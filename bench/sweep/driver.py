@@ -30,6 +30,7 @@ from bench.sweep.forecast import forecast_of
 from bench.sweep.grouping import timings, training_runs
 from bench.sweep.keeping import MeasuredRow, patiently, spill
 from bench.sweep.noop import check_effects
+from bench.sweep.placing import OnCard
 from bench.sweep.plan import Plan, data_stamp, places_of
 from bench.sweep.settings import BATCH, DEFAULT, Began, Kept, Options
 from bench.sweep.watched import Stale, Unfinished, watched
@@ -80,6 +81,7 @@ class _Run:
         self.owner = this_process()
         self.received: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.flying: dict[Future[Exit], tuple[Work, float]] = {}
+        self.devices: dict[Future[Exit], str] = {}
         self.done: set[str] = set()
         self.evaluated: dict[str, Any] = {}
         self.failed = 0
@@ -224,14 +226,17 @@ class _Run:
         return len(self.flying) < (1 if alone else self.options.workers)
 
     def _submit(self, job: Work) -> None:
-        ablation = self.plan.ablation
+        said, performed = job.requests[0].workload.device, watched(job, self.keyed, self.where)
+        card = self.options.cards.place(said, self.devices.values(), isinstance(job, TrainJob))
+        device = card.device if card else said
         future = self.executor.submit(
-            watched(job, self.keyed, self.where),
+            OnCard(performed, card.uuid) if card else performed,
             self.received.put,
-            timeout=ablation.timeout,
-            device=job.requests[0].workload.device,
+            timeout=self.plan.ablation.timeout,
+            device=device,
             lane=self._lane(job),
         )
+        self.devices[future] = device
         future.add_done_callback(lambda _: self.received.put(None))
         self.flying[future] = (job, time.monotonic())
 
@@ -319,6 +324,7 @@ class _Run:
         """Account for the jobs that ended; what a dead one left undone comes back as a job."""
         for future in [f for f in self.flying if f.done()]:
             job, started = self.flying.pop(future)
+            del self.devices[future]
             self._take(list(self._waiting()))
             left = tuple(request for request in job.requests if not self._is_settled(request.key))
             if left and isinstance(job, SharedJob) and not future.result().error:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+import operator
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bench.analysis.looks import Looks, looks_at
 from bench.registry.catalogue import declarations, live
 from bench.results.freshness import Places, checker, places
 from bench.results.keys import KINDS, Request, refuse_missing_files, requests
-from bench.results.loading import named_by
+from bench.results.loading import Stored, named_by, results_of
 from bench.results.store import Row, Store
 from bench.results.tuned import chosen_of, tuned_of
 from bench.results.weights import Named, named_weights, refuse_missing_weights
@@ -44,6 +47,8 @@ class Plan:
 
     `data_stamp` is that of the dataset's files before their content was read; empty where none was. `search` is the
     plan of the search runs of an ablation with `tune:`; `ablation` then has the recipes that are chosen so far.
+    `later` are the measurements of adaptive seeds that no look has asked for so far, `look` the number of the look that
+    the planned ones are for, from 1; 0 where the seeds are fixed.
     """
 
     ablation: Ablation
@@ -52,6 +57,13 @@ class Plan:
     note: str = ""
     data_stamp: str = ""
     search: Plan | None = None
+    later: tuple[Planned, ...] = ()
+    look: int = 0
+
+    @property
+    def at_most(self) -> Plan:
+        """The plan with every measurement of adaptive seeds."""
+        return replace(self, planned=(*self.planned, *self.later), later=())
 
     @property
     def whole(self) -> tuple[Planned, ...]:
@@ -115,6 +127,15 @@ def plan_with(planned: Plan, chosen: Mapping[Variant, Mapping[str, Any]], store:
     return replace(_plan(replace(planned.ablation, chosen=chosen), how), search=planned.search)
 
 
+def plan_on(planned: Plan, store: Store, made: Collection[str], **options: Any) -> Plan:
+    """The plan of an ablation with adaptive seeds after another look; `options` are those of `plan`.
+
+    `made` are the keys that this run has measured: neither `force` nor `rerun` makes them due again.
+    """
+    how = _How(store, planned.data, made=frozenset(made), **options)
+    return replace(_plan(planned.ablation, how), search=planned.search)
+
+
 @dataclass(frozen=True)
 class _How:
     """What a plan is made of, and how: the arguments of `plan`."""
@@ -126,6 +147,7 @@ class _How:
     only: tuple[str, ...] = ()
     kinds: tuple[str, ...] = KINDS
     reading: bool = False
+    made: frozenset[str] = frozenset()
 
 
 def _is_searched(ablation: Ablation, how: _How) -> bool:
@@ -136,7 +158,30 @@ def _is_searched(ablation: Ablation, how: _How) -> bool:
 
 
 def _plan(ablation: Ablation, how: _How) -> Plan:
-    """The plan of an ablation as it is, without its search."""
+    """The plan of an ablation as it is, without its search; of adaptive seeds those that the looks so far ask for."""
+    planned = _every(ablation, how)
+    if ablation.adaptive is None or not any(each.request.training_run for each in planned.planned):
+        return planned
+    looks = _looks(planned, how.store)
+    asked = [is_asked(each.request, looks.counts) for each in planned.planned]
+    now, later = (tuple(itertools.compress(planned.planned, some)) for some in (asked, map(operator.not_, asked)))
+    return replace(planned, planned=now, later=later, look=looks.taken + looks.waits)
+
+
+def _looks(planned: Plan, store: Store) -> Looks:
+    """What the looks at the stored scores gave; what is due again is not stored."""
+    made = [each.request for each in planned.planned if each.status in ("cached", "failed")]
+    stored = Stored(tuple(named_by(made, store.records(request.key for request in made))))
+    return looks_at(results_of(planned.ablation, planned.requests, stored, ()))
+
+
+def is_asked(request: Request, counts: Mapping[str, int]) -> bool:
+    """Whether a measurement needs no seed, or one of those that its variant has by now."""
+    return request.seed is None or request.seed < counts[request.variant.name]
+
+
+def _every(ablation: Ablation, how: _How) -> Plan:
+    """The plan with all seeds."""
     if not how.reading:
         refuse_missing_files(ablation)
     trains = "accuracy" in how.kinds
@@ -153,7 +198,7 @@ def _plan(ablation: Ablation, how: _How) -> Plan:
     planned = tuple(
         Planned(request, "waits")
         if request.kind == "accuracy" and ablation.waits(request.variant)
-        else _status(request, rows.get(request.key), how.rerun, how.force, changed)
+        else _status(request, rows.get(request.key), how, changed)
         for request in chosen
     )
     return Plan(ablation, planned, how.data, note=note, data_stamp=stamp)
@@ -243,10 +288,8 @@ def _remembered(text: str | None, dataset: str) -> tuple[dict[str, str], str]:
     return dict(pairs), f"the dataset {dataset} is not here; read as it was last used"
 
 
-def _status(
-    request: Request, row: Row | None, rerun: Sequence[str], force: bool, changed: Callable[[str], tuple[str, ...]]
-) -> Planned:
-    if row is None or force:
+def _status(request: Request, row: Row | None, how: _How, changed: Callable[[str], tuple[str, ...]]) -> Planned:
+    if row is None or (how.force and request.key not in how.made):
         return Planned(request, "due")
     if outdated := changed(row.files):
         return Planned(request, "due", outdated=outdated)
@@ -255,5 +298,5 @@ def _status(
     if row.is_damaged:
         return Planned(request, "due", row.error)
     kind = row.error.split(":", 1)[0]
-    again = "failed" in rerun or kind in rerun
+    again = request.key not in how.made and ("failed" in how.rerun or kind in how.rerun)
     return Planned(request, "due" if again else "failed", row.error)

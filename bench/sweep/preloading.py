@@ -19,7 +19,9 @@ LIBRARIES = ("numpy", "scipy", "pandas", "PIL", "skimage", "torch", "torchvision
 """Libraries that start no thread and touch no device when they are imported, so that a process may fork after it."""
 
 WORKER = "bench.sweep.worker"
-OF_TRAINING = ("bench.training.loop", "bench.metrics.effective_receptive_field")
+OF_TRAINING = (
+    "bench.training.loop", "bench.training.weights", "bench.hardware.energy", "bench.metrics.effective_receptive_field",
+)  # fmt: skip
 """What every training run needs besides its architecture, task, dataset and metrics."""
 
 OF_NETWORKS = ("bench.sweep.signature",)

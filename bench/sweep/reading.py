@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from bench.analysis.looks import looks_at
 from bench.results.loading import Stored, load_results, stored_of
 from bench.results.results import Results
 from bench.results.store import Store
@@ -39,7 +40,8 @@ def read_results(
     local = store if bundle is None else None
     planned, search, tuned = chosen_recipes(planned, store, local, bundle)
     tuning = tuning_of(ablation, tuned)
-    results = load_results(planned.ablation, planned.requests, local, bundle, evaluations, tuning)
+    results = load_results(planned.ablation, planned.at_most.requests, local, bundle, evaluations, tuning)
+    results = results.with_seeds(looks_at(results).counts) if results.looks else results
     results = replace(results, notes=(*results.notes, *(f"search runs: {note}" for note in search.origin)))
     results = replace(results, notes=(*results.notes, *_outdated(planned))) if local else results
     if results.bundled or not planned.note:

@@ -12,6 +12,7 @@ from bench.registry.catalogue import declarations
 from bench.results.bundle import read as read_bundle
 from bench.results.history import Entry, Number, PairedTime, numbers_of
 from bench.results.keys import requests
+from bench.results.location import Location
 from bench.results.store import Store
 from bench.results.turns import TIMED
 from bench.spec.ablation import Ablation, load
@@ -27,9 +28,11 @@ def entry_of(commit: Commit, numbers: Sequence[Number], *, here: bool = True) ->
     return Entry(commit.name, commit.date, commit.subject, now, tuple(numbers), here and is_changed(), facts)
 
 
-def static_numbers(names: Sequence[str], store: Path, plugins: Sequence[str]) -> list[Number]:
-    """The static numbers of ablations in the code of now; what is not stored is measured."""
-    ablations = [load(name, (), plugins) for name in names]
+def static_numbers(
+    names: Sequence[str], store: Location, plugins: Sequence[str], settings: Sequence[str] = ()
+) -> list[Number]:
+    """The static numbers of ablations in the code of now; what is not stored is measured. `settings` are overrides."""
+    ablations = [load(name, settings, plugins) for name in names]
     with Store(store) as stored:
         measure_static(ablations, stored)
         return [number for ablation in ablations for number in _stored(ablation, stored)]
@@ -46,9 +49,9 @@ def numbers_of_bundle(folder: Path) -> list[Number]:
     return numbers_of(folder.name, read_bundle(folder).records)
 
 
-def paired_numbers(times: Sequence[PairedTime], plugins: Sequence[str]) -> list[Number]:
+def paired_numbers(times: Sequence[PairedTime], plugins: Sequence[str], settings: Sequence[str] = ()) -> list[Number]:
     """The times of a paired run under the conditions of this machine, and of the workload of their variant."""
-    ablations = {name: load(name, (), plugins) for name in dict.fromkeys(time.ablation for time in times)}
+    ablations = {name: load(name, settings, plugins) for name in dict.fromkeys(time.ablation for time in times)}
     return [_paired(time, ablations[time.ablation]) for time in times]
 
 

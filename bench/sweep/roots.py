@@ -6,13 +6,18 @@ import contextlib
 import importlib
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from bench.sweep.executors import imports
+from bench.sweep.executors.local import end_process, end_with_driver
+from bench.sweep.executors.supervisor import supervised
 
 OURS = ("bench", "architectures")
 LIBRARIES = ("torch", "torch._dynamo", "torchvision", "timm")
@@ -51,33 +56,98 @@ def move(folder: str, root: str) -> None:
         del sys.modules[name]
 
 
-def elsewhere(function: Callable[..., Any], folder: str, root: str, *arguments: Any) -> Any:
-    """What a module's function gives in a process that works in `folder` with the packages of `root`.
+LIMIT = 300.0
+"""Seconds without an answer after which a process hangs: a measurement, the build of a network, a turn."""
 
-    Raises ElsewhereError with the text of what it raised.
+
+class SilenceError(RuntimeError):
+    """A process that gave no answer in time."""
+
+
+class Remote:
+    """A process that runs `target(pipe, *arguments)`, and the other end of that pipe. Use it in a `with` statement.
+
+    At the end the process is ended with all that it started, also where this process is killed. Ctrl-C is for this
+    process alone. `daemon` as in multiprocessing: False for a process that starts workers itself.
     """
-    ours, theirs = multiprocessing.Pipe()
+
+    def __init__(self, target: Callable[..., None], *arguments: Any, daemon: bool) -> None:
+        started = context()
+        (self.pipe, theirs), (self._report, reporting) = started.Pipe(), started.Pipe(duplex=False)
+        call = (target, theirs, reporting, arguments)
+        self._process = started.Process(target=_supervised, args=call, daemon=daemon)
+        start(self._process)
+        theirs.close()
+        reporting.close()
+
+    def __enter__(self) -> Remote:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        end_process(self._process)
+        self._process.join()
+        self.pipe.close()
+        self._report.close()
+
+    def receive(self, limit: float) -> Any:
+        """Its next message. Raises SilenceError after `limit` seconds, EOFError with its exit status if it died."""
+        if not self.pipe.poll(limit):
+            raise SilenceError(f"no answer within {limit:g} s")
+        try:
+            return self.pipe.recv()
+        except (EOFError, OSError):
+            raise EOFError(f"its process died with status {self._status()}") from None
+
+    def _status(self) -> int | None:
+        with contextlib.suppress(EOFError, OSError):
+            if self._report.poll(5.0):
+                return int(self._report.recv())
+        self._process.join(5.0)
+        code: int | None = self._process.exitcode
+        return code
+
+
+def _supervised(target: Callable[..., None], pipe: Connection, report: Connection, arguments: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.dup2(2, 1)
+    perform = partial(target, pipe, *arguments)
+    if hasattr(os, "fork"):
+        os.setsid()
+        supervised(perform, pipe, report)
+    else:
+        report.close()
+        threading.Thread(target=end_with_driver, daemon=True).start()
+        perform()
+
+
+def elsewhere(function: Callable[..., Any], folder: str, root: str, *arguments: Any, limit: float = LIMIT) -> Any:
+    """What `function(*arguments, alive)` gives in a process that works in `folder` with the packages of `root`.
+
+    `function` is of a module; it calls `alive` as a sign of life. Raises ElsewhereError with the text of what it
+    raised, and for a process that gives none for `limit` seconds.
+    """
     name = (function.__module__, function.__name__)
-    process = context().Process(target=_perform, args=(theirs, name, folder, root, arguments))
-    start(process)
-    theirs.close()
-    try:
-        worked, answer = ours.recv()
-    except EOFError:
-        process.join()
-        raise ElsewhereError(f"its process died with status {process.exitcode}") from None
-    process.join()
+    with Remote(_perform, name, folder, root, arguments, daemon=False) as process:
+        try:
+            while (answer := process.receive(limit)) is None:
+                pass
+        except SilenceError:
+            raise ElsewhereError(
+                f"no answer within {limit:g} s: a network hangs when it is built or imported"
+            ) from None
+        except EOFError as error:
+            raise ElsewhereError(str(error)) from None
+    worked, result = answer
     if not worked:
-        raise ElsewhereError(answer)
-    return answer
+        raise ElsewhereError(result)
+    return result
 
 
 def _perform(pipe: Connection, name: tuple[str, str], folder: str, root: str, arguments: tuple[Any, ...]) -> None:
-    os.dup2(2, 1)
     try:
         move(folder, root)
         module, function = name
-        answer = True, getattr(importlib.import_module(module), function)(*arguments)
+        answer = True, getattr(importlib.import_module(module), function)(*arguments, lambda: pipe.send(None))
     except BaseException as error:  # sys.exit is an answer too
         answer = False, str(error) or type(error).__name__
     with contextlib.suppress(OSError):

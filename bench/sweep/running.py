@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from bench.hardware.environment import device_kind, usable_cores
 from bench.registry.project import project
@@ -20,7 +21,8 @@ from bench.spec.ablation import Ablation
 from bench.sweep.driver import refuse_stale, run
 from bench.sweep.executors.local import LocalExecutor
 from bench.sweep.noop import check_effects
-from bench.sweep.plan import Plan, plan, plan_with
+from bench.sweep.placing import Cards, cards_for
+from bench.sweep.plan import Plan, plan, plan_on, plan_with
 from bench.sweep.preloading import preload
 from bench.sweep.progress import Reporter
 from bench.sweep.settings import Options
@@ -58,35 +60,54 @@ def run_all(job: Job, announce: Callable[[Plan], None], finished: Callable[[Plan
         added = take_in(job.store, [file])
         Reporter(file.name).say(f"{added} results that an earlier run could not store are stored now")
     plans = job.plans()
-    workers = job.workers or workers_for(plans)
+    cards = cards_of(plans)
+    workers = job.workers or workers_for(plans, cards)
     executor = LocalExecutor(workers, preload([part for each in plans for part in (each.search, each) if part]))
     ends = time.monotonic() + (job.budget or math.inf)
     failed = False
     try:
         for each in plans:
             announce(each)
-            whole = _searched(job, each, executor, workers, ends)
-            failed |= _run_one(job, whole, executor, workers, ends)
+            whole = _searched(job, each, executor, workers, ends, cards)
+            whole, some_failed = _run_looks(job, whole, executor, workers, ends, cards)
+            failed |= some_failed
             finished(whole)
     finally:
         executor.stop()
     return failed
 
 
-def _searched(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: float) -> Plan:
+def _run_looks(
+    job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: float, cards: Cards
+) -> tuple[Plan, bool]:
+    """Run the plan, then what each look at adaptive seeds asks for: (the last plan, whether anything failed)."""
+    how = {"rerun": tuple(job.rerun), "force": job.force, "only": tuple(job.only)}
+    failed, made = _run_one(job, each, executor, workers, ends, cards), {request.key for request in each.due}
+    while each.look:
+        each = plan_on(each, job.store, made, **how)
+        due = {request.key for request in each.due}
+        if not due or due & made or time.monotonic() >= ends:
+            break
+        failed |= _run_one(job, each, executor, workers, ends, cards)
+        made |= due
+    return each, failed
+
+
+def _searched(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: float, cards: Cards) -> Plan:
     """The plan once its search runs are made. One that failed loses; it is no failure of the run."""
     if each.search is None:
         return each
     if each.search.due and len(each.ablation.variants) > 1:
         check_effects(each, job.store, executor, Options(workers=workers, allow_noop=job.allow_noop))
-    _run_one(job, each.search, executor, workers, ends)
+    _run_one(job, each.search, executor, workers, ends, cards)
     stored = named_by(each.search.requests, job.store.records(each.search.keys))
     chosen = chosen_of(tuned_of(each.ablation, stored))
     return plan_with(each, chosen, job.store, rerun=tuple(job.rerun), force=job.force, only=tuple(job.only))
 
 
-def _run_one(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: float) -> bool:
+def _run_one(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: float, cards: Cards) -> bool:
     name = f"{each.ablation.name}, search" if each.ablation.held_back else each.ablation.name
+    name = f"{name}, look {each.look}" if each.look > 1 else name
     reporter, keep_weights = Reporter(name, job.verbosity), job.keep_weights and not each.ablation.held_back
     options = Options(
         workers=workers,
@@ -95,6 +116,7 @@ def _run_one(job: Job, each: Plan, executor: LocalExecutor, workers: int, ends: 
         replace=job.force or bool(job.rerun),
         allow_noop=job.allow_noop,
         keep_weights=keep_weights,
+        cards=cards,
         notify=reporter,
     )
     if keep_weights and (line := _without_weights(each, job)):
@@ -129,12 +151,18 @@ def _without_weights(each: Plan, job: Job) -> str:
     return f"{each.ablation.name}: {runs} measured already, without their weights; to train again: {command}"
 
 
-def measure_static(ablations: Sequence[Ablation], store: Store, workers: int | None = None) -> list[Plan]:
+def measure_static(
+    ablations: Sequence[Ablation],
+    store: Store,
+    workers: int | None = None,
+    notify: Callable[[Any], None] = lambda event: None,
+) -> list[Plan]:
     """Measure what is missing of the static metrics; the plan of each ablation as it was before.
 
     What a plan has `due` was measured since, unless it could not be. Needs no data and trains nothing.
     Measurements of committed bundles whose key is unchanged (code, axes and library versions) count as stored.
-    All ablations are measured together, since starting a process costs more than most of their measurements.
+    All ablations are measured together, since starting a process costs more than most of their measurements. `notify`
+    is called with every event of the run.
     """
     plans = [_completed(plan(ablation, store, kinds=("static",)), store) for ablation in ablations]
     due = {planned.request.key: planned for each in plans for planned in each.planned if planned.status == "due"}
@@ -145,7 +173,7 @@ def measure_static(ablations: Sequence[Ablation], store: Store, workers: int | N
     count = workers or workers_for(plans)
     executor = LocalExecutor(count, preload([together]))
     try:
-        refuse_stale(run(together, store, executor, Options(workers=count, check_noop=False)))
+        refuse_stale(run(together, store, executor, Options(workers=count, check_noop=False, notify=notify)))
     finally:
         executor.stop()
     return plans
@@ -161,11 +189,23 @@ def _completed(planned: Plan, store: Store) -> Plan:
     return plan(planned.ablation, store, kinds=("static",))
 
 
-def workers_for(plans: Sequence[Plan]) -> int:
-    """What the project says; else as many as the cores serve at the workloads' threads, one where a GPU is shared."""
+def cards_of(plans: Sequence[Plan]) -> Cards:
+    """The cards for the training runs of these plans, and what the largest that is due needs; none without a GPU."""
+    every = [part for each in plans for part in (each.search, each) if part is not None]
+    if not any(device_kind(work.device) == "cuda" for each in every for work in each.ablation.workloads):
+        return Cards()
+    trainings = [(r, each.ablation.recipe_of(r.variant).batch) for each in every for r in each.due if r.training_run]
+    return cards_for(trainings, tuple(dict.fromkeys(p for each in every for p in each.ablation.plugins)))
+
+
+def workers_for(plans: Sequence[Plan], cards: Cards = Cards()) -> int:  # noqa: B008 - a frozen value
+    """What the project says; else as many as the cores serve at the workloads' threads.
+
+    On a GPU as many as the cards and the cores serve at once; one where no card is known.
+    """
     if (said := project().workers) is not None:
         return said
     work = [workload for each in plans for workload in each.ablation.workloads]
     if any(device_kind(w.device) != "cpu" for w in work):
-        return 1
+        return cards.workers(max(w.threads for w in work)) if cards.cards else 1
     return max(1, usable_cores() // max(w.threads for w in work))

@@ -10,6 +10,7 @@ from typing import Any
 from bench.registry import Architecture, RegistryError, targets
 from bench.registry.catalogue import declarations
 from bench.registry.targets import ZOOS
+from bench.results.location import Location
 from bench.results.measurement import Measurement
 from bench.results.weights import named, weights_folder
 from bench.spec.ablation import from_document
@@ -30,7 +31,7 @@ def score_target(
     batches: Sequence[int],
     plugins: Sequence[str],
     data: Path | None,
-    store: Path,
+    store: Location,
     **workload: Any,
 ) -> list[Measurement]:
     """The measurements in the order of `metrics`.
@@ -61,7 +62,7 @@ def score_target(
     return list(measured([replace(ablation, path="measure")], data))
 
 
-def _resolved(weights: str, store: Path) -> Any:
+def _resolved(weights: str, store: Location) -> Any:
     """The weights with the file of a kept run in place of its name."""
     text = weights_text(parse_value(weights) if weights.lstrip().startswith("{") else weights)
     if text is None:

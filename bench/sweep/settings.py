@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.results.measurement import Measurement
+from bench.sweep.placing import Cards
 
 BATCH = 256
 """Static measurements in one process at most: enough to make its start negligible."""
@@ -20,7 +21,8 @@ class Options:
 
     `budget` is in seconds. `replace` puts new measurements in place of stored ones. `allow_noop` is a person's
     reason to keep two variants that are the same network; `check_noop` looks for such. `notify` receives the events.
-    `keep_weights` keeps the trained weights of each training run. `pause` waits some seconds before the store is tried
+    `keep_weights` keeps the trained weights of each training run. `cards` are those that training runs are given to,
+    one each, where there are several. `pause` waits some seconds before the store is tried
     again.
     """
 
@@ -31,6 +33,7 @@ class Options:
     allow_noop: str = ""
     check_noop: bool = True
     keep_weights: bool = False
+    cards: Cards = field(default_factory=Cards)
     notify: Callable[[Any], None] = field(default=lambda event: None)
     pause: Callable[[float], None] = time.sleep
 

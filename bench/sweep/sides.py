@@ -20,6 +20,7 @@ from bench.spec.references import Scope, VariantError, find_variant, items
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload
 from bench.sweep.adhoc import variant_of
+from bench.sweep.roots import LIMIT
 from bench.sweep.turns import Pair, Side
 
 OF_ABLATION = re.compile(r"(?P<ablation>[^\[\]:()]+)\[(?P<reference>.*)\]")
@@ -54,13 +55,15 @@ def _of_ablation(name: str, reference: str, plugins: Sequence[str]) -> tuple[Var
 
 
 def pairs_of(
-    a: str, b: str, metrics: Sequence[str], how: Mapping[str, Any], plugins: tuple[str, ...]
+    a: str, b: str, metrics: Sequence[str], how: Mapping[str, Any], plugins: tuple[str, ...], budget: float = 0.0
 ) -> Iterator[tuple[str, Metric, Pair]]:
-    """(name of the comparison, metric, pair) for each metric. Raises RegistryError for other metrics than of speed."""
+    """(name of the comparison, metric, pair) for each metric. A side that gives no answer for LIMIT, or for `budget`
+    seconds if that is longer, hangs. Raises RegistryError for other metrics than of speed.
+    """
     sides = side_of(a, "A", how, plugins), side_of(b, "B", how, plugins)
     together = tuple(dict.fromkeys((*plugins, *sides[0].plugins, *sides[1].plugins)))
     for metric in [speed_metric(name, together) for name in metrics]:
-        yield f"{b} against {a}", metric, Pair(*sides, metric.name)
+        yield f"{b} against {a}", metric, Pair(*sides, metric.name, max(LIMIT, budget))
 
 
 def speed_metric(name: str, plugins: tuple[str, ...]) -> Metric:

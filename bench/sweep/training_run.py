@@ -40,6 +40,7 @@ def trained(
     of the training split is not trained on, and takes the place of the validation split, which is then not read. `keep`
     is the file that the weights are written to which are evaluated; None: they are not kept.
     """
+    from bench.hardware.energy import account
     from bench.training.loop import fit
     from bench.training.weights import save_weights
 
@@ -53,7 +54,13 @@ def trained(
     check_network(network, request.variant.name)
     recipe, initial = _with_weights(network, request, recipe, task, train)
     check_output(network, task, train, request.variant.name)
-    label = f"{request.variant.name} seed {seed}"
+    label, energy = f"{request.variant.name} seed {seed}", account(work.device) if recipe.trains else None
+
+    def report(step: int, steps: int, loss: float) -> None:
+        emit(Progress(label, step, steps, f"loss {loss:.4g}"))
+        if energy is not None:
+            energy.poll()
+
     result = fit(
         network,
         task,
@@ -62,10 +69,11 @@ def trained(
         seed=seed,
         device=work.device,
         threads=work.threads,
-        progress=lambda step, steps, loss: emit(Progress(label, step, steps, f"loss {loss:.4g}")),
+        progress=report,
         cache=cache_folder(),
         runs=runs,
     )
+    drawn = {"energy": energy.facts()} if energy is not None else {}
     if keep is not None:
         save_weights(result.model, keep, result.mode)
         initial["kept_weights"] = {"digest": (file_digest(keep) or "")[:DIGITS], "bytes": keep.stat().st_size}
@@ -76,8 +84,10 @@ def trained(
     facts = {
         **evaluation.facts,
         "mode": result.mode,
+        "execution": result.execution,
         "refused": dict(result.refused),
         **took,
+        **drawn,
         **seen,
         **errors,
         **initial,

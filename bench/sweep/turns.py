@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
@@ -20,13 +19,10 @@ from bench.hardware.environment import device_kind
 from bench.results.turns import TIMED, Group, SideError, Turn
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload
-from bench.sweep.roots import context, move, start
+from bench.sweep.roots import LIMIT, Remote, SilenceError, move
 
 TURNS = 16
 """Turns of each process in a group, of a metric that is timed call by call; another is measured once a process."""
-
-TIMEOUT = 600.0
-"""Seconds after which a process that does not answer has hung."""
 
 ORDERS = ((0, 2, 3, 1), (1, 3, 2, 0), (2, 0, 1, 3), (3, 1, 0, 2))
 """Turns of one round, of the processes A, A', B, B': each is as often early as late, each side first as often."""
@@ -55,7 +51,7 @@ class Pair:
     a: Side
     b: Side
     metric: str = "latency"
-    timeout: float = TIMEOUT
+    timeout: float = LIMIT
 
     @property
     def turns(self) -> int:
@@ -64,14 +60,14 @@ class Pair:
 
     def groups(self) -> Iterator[Group]:
         """Groups without end, on other cores in turn. Raises SideError for a side that does not run."""
-        started = context()
         for cores in cycle(core_sets(self.a.workload)):
-            yield self._group(started, cores)
+            yield self._group(cores)
 
-    def _group(self, started: Any, cores: tuple[int, ...]) -> Group:
+    def _group(self, cores: tuple[int, ...]) -> Group:
         with contextlib.ExitStack() as stack:
             sides = (self.a, self.a, self.b, self.b)
-            processes = [stack.enter_context(_Process(started, side, self, cores)) for side in sides]
+            remotes = [stack.enter_context(Remote(serve, side, self.metric, cores, daemon=True)) for side in sides]
+            processes = [_Process(r, side.label, self.timeout) for r, side in zip(remotes, sides, strict=True)]
             return group_of(processes, self.turns, cores)
 
 
@@ -103,24 +99,10 @@ def core_sets(work: Workload) -> list[tuple[int, ...]]:
 
 
 class _Process:
-    """A process of one side; ended when the group ends."""
+    """A process of one side."""
 
-    def __init__(self, started: Any, side: Side, pair: Pair, cores: tuple[int, ...]) -> None:
-        self._side, self._timeout = side, pair.timeout
-        self._pipe, theirs = started.Pipe()
-        self._process = started.Process(target=serve, args=(theirs, side, pair.metric, cores), daemon=True)
-        start(self._process)
-        theirs.close()
-
-    def __enter__(self) -> _Process:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pipe.close()
-        self._process.join(1.0)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
+    def __init__(self, remote: Remote, label: str, timeout: float) -> None:
+        self._remote, self._label, self._timeout = remote, label, timeout
 
     def ready(self) -> None:
         """Wait until the network is built and warm. Raises SideError."""
@@ -128,27 +110,25 @@ class _Process:
 
     def turn(self) -> Turn:
         """One turn. Raises SideError."""
-        self._pipe.send(None)
+        with contextlib.suppress(OSError):  # a process that died says with which status when it is asked for an answer
+            self._remote.pipe.send(None)
         turn: Turn = self._answer()
         return turn
 
     def _answer(self) -> Any:
-        if not self._pipe.poll(self._timeout):
-            raise SideError(self._side.label, f"no answer within {self._timeout:g} s")
         try:
-            tag, answer = self._pipe.recv()
-        except (EOFError, OSError):
-            self._process.join(5.0)
-            raise SideError(self._side.label, f"its process died with status {self._process.exitcode}") from None
+            tag, answer = self._remote.receive(self._timeout)
+        except SilenceError as error:
+            raise SideError(self._label, f"{error}: it hangs, or a call takes longer; --budget says how long") from None
+        except EOFError as error:
+            raise SideError(self._label, str(error)) from None
         if tag == "failed":
-            raise SideError(self._side.label, answer)
+            raise SideError(self._label, answer)
         return answer
 
 
 def serve(pipe: Connection, side: Side, metric: str, cores: Sequence[int]) -> None:
     """What a process of one side does: build the network, then a turn whenever it is asked, until the pipe ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver
-    os.dup2(2, 1)
     try:
         move(side.folder, side.root)
         from bench.sweep.side_process import prepared  # from the root of the side

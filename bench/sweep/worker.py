@@ -179,10 +179,10 @@ class SignatureJob:
             return Signature(request.key, error=described(error))
 
 
-TRAINING_FACTS = ("mode", "seconds", "cpu_seconds", "refused", "job_seconds", "steps")
+TRAINING_FACTS = ("mode", "execution", "seconds", "cpu_seconds", "refused", "job_seconds", "steps")
 """What the detail of a score says of the training run."""
-WEIGHTS_FACTS = ("initial_weights", "kept_weights")
-"""What it says of the file that training began with, and of the one that was kept, where there is any."""
+FACTS_OF_SOME = ("energy", "initial_weights", "kept_weights")
+"""What it says of the energy of the training, of the file that it began with, and of the one that was kept, if any."""
 
 
 @dataclass(frozen=True)
@@ -228,7 +228,7 @@ class TrainJob:
             evaluation = replace(evaluation, facts={**evaluation.facts, **took})
             emit(Evaluated(first.training_run, evaluation))
         training_facts = {key: evaluation.facts.get(key) for key in TRAINING_FACTS}
-        training_facts |= {key: evaluation.facts[key] for key in WEIGHTS_FACTS if key in evaluation.facts}
+        training_facts |= {key: evaluation.facts[key] for key in FACTS_OF_SOME if key in evaluation.facts}
         isolated = Isolation(process, SharedEvaluation(evaluation), first.seed or 0)
         for request in self.requests:
             result = _accompanied(measured(request, isolated, self.plugins), isolated, self.plugins)

@@ -30,9 +30,9 @@ class Served:
         """The length of a training in words."""
         return f"{self.steps} steps" if self.seconds is None else f"{self.seconds:g} s"
 
-    def allowed(self, step: float) -> float:
+    def allowed(self, step: float, fraction: float = FRACTION) -> float:
         """Seconds that an admission may cost, where a training step takes `step` seconds in fp32."""
-        return FRACTION * self.runs * (self.steps * step if self.seconds is None else self.seconds)
+        return fraction * self.runs * (self.steps * step if self.seconds is None else self.seconds)
 
 
 def expected(step: float, modes: int) -> float:
@@ -43,14 +43,14 @@ def expected(step: float, modes: int) -> float:
     return START + PASSES * modes * step
 
 
-def why_not_repaid(served: Served | None, step: float, modes: int) -> str | None:
+def why_not_repaid(served: Served | None, step: float, modes: int, fraction: float = FRACTION) -> str | None:
     """Why probing does not repay; None where it does. No trainings (None) means that the cost does not matter.
 
     The seconds are not part of the text: they differ from run to run.
     """
-    if served is None or expected(step, modes) <= served.allowed(step):
+    if served is None or expected(step, modes) <= served.allowed(step, fraction):
         return None
     several = f"{served.runs} trainings of {served.length} are" if served.runs > 1 else (
         f"a training of {served.length} is"
     )  # fmt: skip
-    return f"not tried: {several} too short to repay it (at most {FRACTION:.0%} may be spent on trying)"
+    return f"not tried: {several} too short to repay it (at most {fraction:.0%} may be spent on trying)"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,18 +20,21 @@ from bench.spec.recipe import Recipe
 from bench.structure.lazy import has_lazy_parts, materialise
 from bench.structure.modes import in_eval, in_training, moved
 from bench.training.budget import Served
+from bench.training.execution import EXECUTIONS, Execution, compiled, recorded
+from bench.training.feeding import ahead
 from bench.training.freezing import by_factor, freeze
+from bench.training.losses import Diverged, Losses, Progress
 from bench.training.modes import MODES, Mode
 from bench.training.pace import Clock, Pace, pace_of
 from bench.training.precision import admit
 from bench.training.processor import why_not
+from bench.training.step_admission import Step, admit_execution
 
 if TYPE_CHECKING:
     from bench.data.examples import Examples
 
 Targets = dict[str, Tensor]
 Loss = Callable[[Any, Mapping[str, Tensor]], Tensor]
-Progress = Callable[[int, int, float], None]
 
 
 class Task(Protocol):
@@ -55,25 +57,13 @@ class Task(Protocol):
         """
 
 
-class Diverged(ArithmeticError):  # noqa: N818 - a name like StopIteration
-    """A loss of the training, or a weight after it, is not finite."""
-
-    kind = "diverged"
-
-    def __init__(self, step: int, loss: float) -> None:
-        super().__init__(f"diverged at step {step}: loss {loss}")
-        self.step, self.loss = step, loss
-
-    def __reduce__(self) -> tuple[type[Diverged], tuple[int, float]]:
-        return Diverged, (self.step, self.loss)
-
-
 @dataclass(frozen=True)
 class Trained:
     """A trained network, and the record of its training.
 
     `curves`: `step`, `loss` (of the step's batch) and `lr`, each of shape (steps,). `mode` is the precision mode of
-    the training; `refused` gives for each mode that was requested but not admitted the reason.
+    the training, `execution` how its steps were executed; `refused` gives for each mode and execution that was
+    requested but not admitted the reason.
     """
 
     model: nn.Module
@@ -83,6 +73,7 @@ class Trained:
     mode: str
     steps: int
     refused: Mapping[str, str] = field(default_factory=dict)
+    execution: str = "eager"
 
 
 def fit(
@@ -105,8 +96,8 @@ def fit(
 
     The same seed, threads and mode give the same weights on a CPU. Lazy layers get their parameters from the seed.
     `progress(step, steps, loss)` is called about twice a second. `cache` is the folder of admissions of precision
-    modes; None: they are not saved. `runs` are the trainings of this network that share an admission. `clock` gives the
-    seconds of a budget of time, which counts neither the admission nor the evaluation.
+    modes and executions; None: they are not saved. `runs` are the trainings of this network that share an admission.
+    `clock` gives the seconds of a budget of time, which counts neither the admission nor the evaluation.
     Raises Diverged where a loss or a weight is not finite.
     """
     with thread_count(threads), _seeded(seed, device):
@@ -117,9 +108,13 @@ def fit(
         model, served = moved(model, device), Served(recipe.steps, runs, recipe.seconds)
         admission = admit(model, examples.images.shape[1:], recipe.batch, device, recipe.mode, cache, served)
         mode = MODES[admission.mode]
+        loss = _loss(model, task, examples, recipe, device)
+        batches_to_try = functools.partial(_tried_batches, task, examples, recipe, mode)
+        step = Step(model, _sendable(loss, model), mode.name, device, batches_to_try)
+        executed = admit_execution(step, recipe.execution, cache, served)
         wall, cpu = time.perf_counter(), time.process_time()
-        descent = _descent(model, _loss(model, task, examples, recipe, device), recipe, device, mode)
-        batches = _batches(task, examples, recipe, device, mode, torch.Generator().manual_seed(seed))
+        descent = _descent(model, loss, recipe, device, mode, EXECUTIONS[executed.execution])
+        batches = ahead(_batches(task, examples, recipe, device, mode, torch.Generator().manual_seed(seed)), device)
         curves = _descend(descent, batches, pace_of(recipe, clock), device, progress)
     return Trained(
         model=in_eval(descent.result),
@@ -128,7 +123,8 @@ def fit(
         cpu_seconds=time.process_time() - cpu,
         mode=mode.name,
         steps=len(curves["step"]),
-        refused=admission.refused,
+        refused={**admission.refused, **executed.refused},
+        execution=executed.execution,
     )
 
 
@@ -142,36 +138,55 @@ def _untrained(model: nn.Module, recipe: Recipe, device: str) -> Trained:
 
 
 @dataclass(frozen=True)
-class _Descent:
-    """Everything that an optimizer step reads and changes."""
+class _Work:
+    """What a device does in an optimizer step; all of it may be recorded."""
 
     model: nn.Module
-    loss: Loss
+    objective: Loss
     optimizer: torch.optim.Optimizer
-    mode: Mode
-    device: str
     clip: float
-    average: _Average | None
 
-    def step(self, images: Tensor, targets: Targets, rate: float) -> Tensor:
-        """One step at learning rate `rate`. Returns the loss before the step, detached."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["factor"]
-        with self.mode.autocast(self.device):
-            loss = self.loss(self.model(images), targets)
+    def __call__(self, images: Tensor, targets: Targets) -> Tensor:
+        """One step at the optimizer's learning rates. Returns the loss before the step, detached."""
+        loss = self.objective(images, targets)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
         self.optimizer.step()
+        return loss.detach()
+
+
+@dataclass(frozen=True)
+class _Descent:
+    """Everything that an optimizer step reads and changes. `work` is the step, perhaps recorded."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    work: Callable[[Tensor, Targets], Tensor]
+    average: _Average | None
+
+    def step(self, images: Tensor, targets: Targets, rate: float) -> Tensor:
+        """One step at learning rate `rate`. Returns the loss before the step, detached."""
+        for group in self.optimizer.param_groups:
+            _set_rate(group, rate * group["factor"])
+        loss = self.work(images, targets)
         if self.average:
             self.average.update(self.model)
-        return loss.detach()
+        return loss
 
     @property
     def result(self) -> nn.Module:
         """The trained network: the average of the weights where the recipe asks for one, else the model."""
         return self.average.model if self.average else self.model
+
+
+def _set_rate(group: dict[str, Any], rate: float) -> None:
+    """A recorded optimizer reads its rate from a tensor on the device."""
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(rate)
+    else:
+        group["lr"] = rate
 
 
 class _Average:
@@ -187,14 +202,19 @@ class _Average:
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Move towards the weights of `model`. Tensors of integers or booleans (a count, a mask) are copied."""
+        """Move towards the weights of `model`. Tensors of integers or booleans (a count, a mask) are copied.
+
+        All tensors at once, which is a few launches on a GPU.
+        """
         self.updates += 1
         weight = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
-        for average, current in zip(_tensors(self.model), _tensors(model), strict=True):
-            if average.is_floating_point():
-                average.lerp_(current, weight)
-            else:
-                average.copy_(current)
+        pairs = list(zip(_tensors(self.model), _tensors(model), strict=True))
+        averaged = [pair for pair in pairs if pair[0].is_floating_point()]
+        copied = [pair for pair in pairs if not pair[0].is_floating_point()]
+        if averaged:
+            torch._foreach_lerp_([average for average, _ in averaged], [current for _, current in averaged], weight)
+        if copied:
+            torch._foreach_copy_([average for average, _ in copied], [current for _, current in copied])
 
 
 def _tensors(model: nn.Module) -> Iterator[Tensor]:
@@ -215,34 +235,56 @@ def _loss(model: nn.Module, task: type[Task], examples: Examples, recipe: Recipe
     return functools.partial(weighted, weights=class_weights(examples, recipe.balance).to(device))
 
 
-def _descent(model: nn.Module, loss: Loss, recipe: Recipe, device: str, mode: Mode) -> _Descent:
+def _descent(
+    model: nn.Module, loss: Loss, recipe: Recipe, device: str, mode: Mode, execution: Execution = EXECUTIONS["eager"]
+) -> _Descent:
     model = in_training(moved(model, device, mode.layout))
     freeze(model, recipe.freeze)
-    return _Descent(
-        model=model,
-        loss=loss,
-        optimizer=_optimizer(model, recipe),
-        mode=mode,
-        device=device,
-        clip=recipe.clip,
-        average=_Average(model, recipe.average) if recipe.average else None,
-    )
+
+    def objective(images: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        with mode.autocast(device):
+            return loss(model(images), targets)
+
+    optimizer = _optimizer(model, recipe, device if execution.captured else None)
+    work = _Work(model, compiled(objective) if execution.compiled else objective, optimizer, recipe.clip)
+    average = _Average(model, recipe.average) if recipe.average else None
+    return _Descent(model, optimizer, recorded(work, execution, device), average)
+
+
+def _sendable(loss: Loss, model: nn.Module) -> Loss | None:
+    """The loss for another process; None for the network's own."""
+    return None if loss == getattr(model, "loss", None) else loss
+
+
+def _tried_batches(
+    task: type[Task], examples: Examples, recipe: Recipe, mode: Mode, count: int = 2
+) -> list[tuple[Tensor, Targets]]:
+    """A few batches on the CPU, which an execution is tried on; torch's generators are left as they are."""
+    with torch.random.fork_rng(devices=[]):
+        batches = _batches(task, examples, recipe, "cpu", mode, torch.Generator().manual_seed(0))
+        return [next(batches) for _ in range(count)]
 
 
 def _by_decay(trainable: Sequence[Tensor], decay: float) -> tuple[tuple[float, list[Tensor]], ...]:
     return (decay, [p for p in trainable if p.ndim > 1]), (0.0, [p for p in trainable if p.ndim <= 1])
 
 
-def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW, or SGD with momentum. Biases and weights of normalisation (one-dimensional) do not decay."""
+def _optimizer(model: nn.Module, recipe: Recipe, recorded_on: str | None = None) -> torch.optim.Optimizer:
+    """AdamW, or SGD with momentum. Biases and weights of normalisation (one-dimensional) do not decay.
+
+    `recorded_on` is the device where its steps are recorded: there it keeps its rates, and the count of its steps.
+    """
     groups = [
         {"params": chosen, "weight_decay": decay, "factor": factor}
         for factor, trainable in by_factor(model, recipe.factors).items()
         for decay, chosen in _by_decay(trainable, recipe.weight_decay)
     ]
+    if recorded_on is not None:
+        groups = [{**group, "lr": torch.tensor(recipe.lr, device=recorded_on)} for group in groups]
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, fused=True)
-    return torch.optim.AdamW(groups, lr=recipe.lr, betas=(recipe.momentum, 0.999), fused=True)
+    betas, capturable = (recipe.momentum, 0.999), recorded_on is not None
+    return torch.optim.AdamW(groups, lr=recipe.lr, betas=betas, fused=True, capturable=capturable)
 
 
 def _descend(
@@ -253,7 +295,7 @@ def _descend(
     progress: Progress | None,
 ) -> dict[str, np.ndarray[Any, Any]]:
     """Runs all steps and returns the curves. Raises Diverged."""
-    losses = _Losses(pace, every=1 if device == "cpu" else 20, progress=progress)
+    losses = Losses(pace, device, progress)
     rates: list[float] = []
     for rate, (images, targets) in zip(pace.rates(), batches, strict=False):
         rates.append(rate)
@@ -264,49 +306,14 @@ def _descend(
     return {"step": np.arange(1, len(rates) + 1), "loss": np.array(losses.values), "lr": np.array(rates)}
 
 
-class _Losses:
-    """The loss of every step. It is fetched from the device every few steps, since each fetch waits for the device."""
-
-    def __init__(self, pace: Pace, every: int, progress: Progress | None) -> None:
-        self.values: list[float] = []
-        self.pace, self.every, self.waiting = pace, every, list[Tensor]()
-        self.progress, self.reported = progress, -math.inf
-
-    def add(self, loss: Tensor) -> None:
-        """Raises Diverged at the first loss that is not finite."""
-        self.waiting.append(loss)
-        if len(self.waiting) == self.every:
-            self._fetch()
-            self._report(last=False)
-
-    def finish(self) -> None:
-        """Fetch what is left when the training is over, and report its end. Raises Diverged."""
-        if self.waiting:
-            self._fetch()
-        self._report(last=True)
-
-    def _fetch(self) -> None:
-        for value in torch.stack(self.waiting).tolist():
-            self.values.append(value)
-            if not math.isfinite(value):
-                raise Diverged(len(self.values), value)
-        self.waiting.clear()
-
-    def _report(self, last: bool) -> None:
-        now, made = time.monotonic(), len(self.values)
-        total = made if last else self.pace.total(made)
-        if self.progress and (last or (made < total and now - self.reported >= 0.5)):
-            self.progress(made, total, self.values[-1])
-            self.reported = now
-
-
 def _batches(
     task: type[Task], examples: Examples, recipe: Recipe, device: str, mode: Mode, generator: torch.Generator
 ) -> Iterator[tuple[Tensor, Targets]]:
     """Endless batches on the device: gathered as bytes, then prepared and augmented there.
 
     This runs in the training thread. It takes 4 to 7 % of a step on a CPU, and a second thread gained nothing (105
-    against 103 ms for a step of the small FCN-8s, with an idle core); on a GPU the bytes are on the device already.
+    against 103 ms for a step of the small FCN-8s, with an idle core); on a GPU the bytes are on the device already, and
+    the batch is made while the device executes the step before (`ahead`).
     """
     images, targets = _near(examples, device)
     for index in shuffled(len(images), recipe.batch, generator):

@@ -155,17 +155,17 @@ class _Choice:
             if place.is_file():
                 return Admission(**json.loads(place.read_text()))
             decision = self.made()
-            _save(place, decision)
+            save(place, decision)
             return decision
 
     def _digest(self) -> str:
-        rules = [_file_digest(file) for file in (__file__, budget_rules.__file__, processor.__file__)]
+        rules = [file_digest_of(file) for file in (__file__, budget_rules.__file__, processor.__file__)]
         layers = sorted([layer.key, layer.count] for layer in self.layers)
-        return _digest([*_machine(self.device), *rules, self.modes, self.served and self.served.length, layers])
+        return digest_of([*machine_facts(self.device), *rules, self.modes, self.served and self.served.length, layers])
 
     def made(self) -> Admission:
         """The fastest right mode, if trying the modes repays and it gains over fp32."""
-        step = PASSES_OF_A_STEP * _forward_seconds(self.model, self.shape, self.device) if self.served else 0.0
+        step = PASSES_OF_A_STEP * forward_seconds(self.model, self.shape, self.device) if self.served else 0.0
         if reason := why_not_repaid(self.served, step, len(self.modes)):
             return Admission("fp32", {mode: reason for mode in self.modes if mode != "fp32"})
         dearest = sorted(self.layers, key=lambda layer: -layer.seconds)
@@ -184,7 +184,7 @@ PASSES_OF_A_STEP = 3
 """A training step takes about three times as long as a forward pass: the backward pass takes twice that."""
 
 
-def _forward_seconds(model: nn.Module, shape: Sequence[int], device: str) -> float:
+def forward_seconds(model: nn.Module, shape: Sequence[int], device: str) -> float:
     """Seconds of a forward pass in training mode: CPU time on a CPU, elapsed time elsewhere."""
     with _unchanged(model), torch.no_grad():
         x, network = torch.randn(*shape, device=device), in_training(model)
@@ -231,35 +231,35 @@ def _probes(
     Probes are missing where they would cost more than `budget` seconds of CPU time, and with `stop` also those of a
     mode after its first wrong layer.
     """
-    machine = _machine(device)
+    machine = machine_facts(device)
     runs = [(index, mode) for index in range(len(layers)) for mode in modes]
-    places = {(i, m): cache / f"{_digest([machine, layers[i].key, m])}.json" for i, m in runs} if cache else {}
+    places = {(i, m): cache / f"{digest_of([machine, layers[i].key, m])}.json" for i, m in runs} if cache else {}
     probes = {run: Probe(**json.loads(place.read_text())) for run, place in places.items() if place.is_file()}
     left = [run for run in runs if run not in probes]
     for run, probe_result in _probed(layers, left, device, budget, stop).items():
         probes[run] = probe_result
         if cache:
-            _save(places[run], probe_result)
+            save(places[run], probe_result)
     every = {mode: [probes.get((index, mode)) for index in range(len(layers))] for mode in modes}
     return {mode: [each for each in of_mode if each is not None] for mode, of_mode in every.items()}
 
 
-def _machine(device: str) -> list[str]:
+def machine_facts(device: str) -> list[str]:
     """What a probe depends on besides the layer and the mode; its own source is part of it."""
     abilities = json.dumps(torch.cpu.get_capabilities(), sort_keys=True, default=str)
-    sources = [_file_digest(module.__file__) for module in (probe, modes, stopwatch)]
+    sources = [file_digest_of(module.__file__) for module in (probe, modes, stopwatch)]
     return [device_facts(device)["device"], abilities, torch_build(), str(torch.get_num_threads()), *sources]
 
 
-def _file_digest(file: str | None) -> str:
+def file_digest_of(file: str | None) -> str:
     return hashlib.sha256(Path(str(file)).read_bytes()).hexdigest()
 
 
-def _digest(words: Sequence[object]) -> str:
+def digest_of(words: Sequence[object]) -> str:
     return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:32]
 
 
-def _save(place: Path, content: Probe | Admission) -> None:
+def save(place: Path, content: Probe | Admission) -> None:
     """Written whole or not at all, because other workers read and write the same folder."""
     place.parent.mkdir(parents=True, exist_ok=True)
     partial = place.with_suffix(f".{os.getpid()}")
@@ -315,9 +315,9 @@ def _process(
     probes = {(int(line["layer"]), line["mode"]): Probe(**line) for line in lines if "begin" not in line}
     if ended.returncode and "begin" in (lines or [{}])[-1]:
         index, mode = lines[-1]["begin"]
-        probes[index, mode] = _failed(layers[index], mode, f"ends its process ({_how(ended)})")
+        probes[index, mode] = _failed(layers[index], mode, f"ends its process ({how_ended(ended)})")
     elif not probes and (ended.returncode or budget == math.inf):
-        raise RuntimeError(f"the probe of precision modes did not start: {_how(ended)}")
+        raise RuntimeError(f"the probe of precision modes did not start: {how_ended(ended)}")
     named = {(i, m): replace(probe_result, layer=layers[i].name) for (i, m), probe_result in probes.items()}
     return named, not ended.returncode
 
@@ -339,7 +339,7 @@ def _ended(
     return ended, results.read_text()
 
 
-def _how(ended: subprocess.CompletedProcess[str]) -> str:
+def how_ended(ended: subprocess.CompletedProcess[str]) -> str:
     """How a process ended. Raises ProbeKilledError where it was ended from outside, which is no fault of a layer."""
     if -ended.returncode in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
         raise ProbeKilledError(f"the probe of precision modes was ended by {signal.Signals(-ended.returncode).name}")
@@ -416,7 +416,7 @@ def _distinct(calls: Iterable[_LayerCall]) -> list[Layer]:
 def _layer(key: str, calls: Sequence[_LayerCall]) -> Layer:
     module, args, kwargs = calls[0].module, calls[0].args, calls[0].kwargs
     count, seconds = len(calls), calls[0].seconds
-    files = _files(module)
+    files = files_of(module)
     name = f"{module if not any(module.children()) else type(module).__name__} on {_inputs(args, kwargs)}"
     try:
         return Layer(name, key, count, pickle.dumps((_weightless(module), args, kwargs)), files, seconds=seconds)
@@ -436,7 +436,7 @@ def _key(module: nn.Module, args: Any, kwargs: Any) -> str:
     settings = {k: v for k, v in vars(module).items() if not k.startswith("_") and _is_setting(v)}
     state = {n: f"{tuple(t.shape)} {t.requires_grad}" for n, t in [*module.named_parameters(), *module.named_buffers()]}
     kinds = [f"{type(m).__module__}.{type(m).__qualname__}" for m in module.modules()]
-    sources = {name: _file_digest(file) for name, file in _files(module).items()}
+    sources = {name: file_digest_of(file) for name, file in files_of(module).items()}
     return json.dumps([kinds, settings, state, _inputs(args, kwargs), sources])
 
 
@@ -455,7 +455,7 @@ def _described(leaf: Any) -> str:
     return f"{leaf.dtype} {tuple(leaf.shape)}".removeprefix("torch.") if isinstance(leaf, Tensor) else repr(leaf)
 
 
-def _files(module: nn.Module) -> dict[str, str]:
+def files_of(module: nn.Module) -> dict[str, str]:
     """The source files of the classes by module, without torch's own and the main program."""
     names = {type(m).__module__ for m in module.modules()}
     files = {name: getattr(sys.modules.get(name), "__file__", None) for name in names - {"__main__"}}

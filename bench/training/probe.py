@@ -77,7 +77,7 @@ def main(request: Path, results: Path) -> None:
     torch.set_num_threads(todo.threads)
     parent = os.getppid()
     for name, file in todo.modules.items():
-        _load(name, file)
+        load(name, file)
     wrong: set[str] = set()
     with results.open("a") as log:
         for layer, mode in todo.runs:
@@ -93,7 +93,7 @@ def main(request: Path, results: Path) -> None:
             faulthandler.cancel_dump_traceback_later()
 
 
-def _load(name: str, file: str) -> None:
+def load(name: str, file: str) -> None:
     """Import a module under the name that it has in the parent process, from its file where the name alone fails."""
     try:
         spec = importlib.util.find_spec(name)
@@ -139,7 +139,7 @@ def fault_of(errors: Mapping[str, float], mode: Mode) -> str | None:
 
 
 def _errors(run: _Run, reference: Mapping[str, Tensor]) -> dict[str, float]:
-    return {key: _error(value, reference[key]) for key, value in _tensors(run).items()}
+    return {key: error_of(value, reference[key]) for key, value in _tensors(run).items()}
 
 
 def _worse(first: float, again: float) -> float:
@@ -147,7 +147,7 @@ def _worse(first: float, again: float) -> float:
     return again if math.isnan(again) or again > first else first
 
 
-def _error(value: Tensor, reference: Tensor) -> float:
+def error_of(value: Tensor, reference: Tensor) -> float:
     """|value - reference| / |reference|; the reference counts as at least 1e-5 per element."""
     floor = 1e-5 * math.sqrt(reference.numel())
     return float((value.double() - reference.double()).norm() / max(float(reference.double().norm()), floor))

@@ -12,7 +12,6 @@ import json
 import math
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import median
@@ -228,62 +227,47 @@ def of_roofline(target: str, side: int, batch: int, device: str) -> Iterator[Row
 
 
 def training(setting: Setting) -> Iterator[Row]:
-    """A step of our loop against a step of a plain one, which reads its loss every time."""
-    steps = 6 if setting.quick else 200
-    yield from attempt("training", of_training(setting.device, steps, side=32 if setting.quick else 96))
+    """A step of our loop in each execution, against our loop before there were any, and against a plain one."""
+    steps, side = (3, 32) if setting.quick else (200, 96)
+    yield from attempt("training", of_training(setting, steps, side))
 
 
-def of_training(device: str, steps: int, side: int) -> Iterator[Row]:
-    """Milliseconds of a step of each, and their ratio."""
-    from types import SimpleNamespace
+def of_training(setting: Setting, steps: int, side: int) -> Iterator[Row]:
+    """Milliseconds of a step of each, and the ratio of the former loop to each execution."""
+    from tests.gpu.training import former_seconds, our_seconds, plain_seconds
 
-    import torch
-
-    from bench.spec.recipe import Recipe
-    from bench.tasks.segmentation import Segmentation
-    from bench.training.loop import fit
-
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (64, 3, side, side), generator=generator, dtype=torch.uint8)
-    labels = torch.randint(0, 11, (64, side, side), generator=generator, dtype=torch.uint8)
-    names = tuple(map(str, range(11)))
-    examples: Any = SimpleNamespace(images=images, targets={"labels": labels}, names=names)
-    recipe = Recipe(steps=steps, batch=8, lr=1e-3, mode="fp32", average=0.99)
-    for _ in range(2):  # the first loads the libraries
-        trained = fit(small_fcn().to(device), Segmentation, examples, recipe, seed=0, device=device)
-    plain = 1e3 * plain_seconds(small_fcn().to(device), images, labels, steps)
-    ours = 1e3 * trained.seconds / steps
-    yield row("a step of our loop", ours, "ms")
-    yield row("a step of a plain loop", plain, "ms")
-    yield row("plain over ours", plain / ours)
+    plain, former = plain_seconds(setting.device, steps, side), former_seconds(setting.device, steps, side)
+    yield row("a step of a plain loop", 1e3 * plain, "ms")
+    yield row("a step of our former loop", 1e3 * former, "ms")
+    for name in ("eager", "graph", "compile", "compile+graph"):
+        if name != "eager" and setting.on_cpu:
+            yield without(f"a step of our loop, {name}", "is tried on a GPU")
+            continue
+        ours, used, refused = our_seconds(setting.device, steps, side, name)
+        if used != name:
+            yield {**without(f"a step of our loop, {name}", str(refused)), "requirement": "admitted", "holds": False}
+            continue
+        yield row(f"a step of our loop, {name}", 1e3 * ours, "ms")
+        required = () if name != "graph" else ("at least 5", former / ours >= 5)
+        yield row(f"former loop over ours, {name}", former / ours, "", *required)
 
 
-def small_fcn() -> Any:
-    """The small FCN-8s of the reference ablations."""
-    import torch
+def several(setting: Setting) -> Iterator[Row]:
+    """Steps per second of one training, and of several at once on the same device."""
+    from bench.hardware.environment import usable_cores
 
-    from architectures.fcn import fcn
-
-    torch.manual_seed(0)
-    return fcn(stride=8, padding="same", width=0.25, fc_channels=1024, norm="batch", dropout=0.1, classes=11)
+    steps, side, runs = (3, 32, 2) if setting.quick else (600, 96, max(2, min(4, usable_cores())))
+    yield from attempt("several", of_several(setting.device, steps, side, runs))
 
 
-def plain_seconds(model: Any, images: Any, labels: Any, steps: int) -> float:
-    """Seconds of a step as a user writes it first, without augmentation; the first two steps are not counted."""
-    import torch
-    from torch.nn.functional import cross_entropy
+def of_several(device: str, steps: int, side: int, runs: int) -> Iterator[Row]:
+    """The rate of one, of all together, and their ratio."""
+    from tests.gpu.training import steps_per_second
 
-    device = next(model.parameters()).device
-    optimizer, start = torch.optim.AdamW(model.train().parameters(), lr=1e-3), 0.0
-    for number in range(steps + 2):
-        start = time.perf_counter() if number == 2 else start
-        x, y = images[:8].to(device).float() / 255, labels[:8].to(device).long()
-        loss = cross_entropy(model(x), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        loss.item()
-    return (time.perf_counter() - start) / steps
+    alone, together = (steps_per_second(device, steps, side, count) for count in (1, runs))
+    yield row("steps per second of one training", alone, "/s")
+    yield row(f"steps per second of {runs} trainings at once", together, "/s")
+    yield row(f"{runs} at once over one", together / alone)
 
 
 def paired(setting: Setting) -> Iterator[Row]:
@@ -319,7 +303,12 @@ def cuda_tests(setting: Setting) -> Iterator[Row]:
         return
     files = ["tests/bench/hardware/test_device_time.py", "tests/bench/hardware/test_nvidia.py"]
     if not setting.quick:
-        files = ["tests/bench/hardware", "tests/bench/metrics/test_speed.py", "tests/bench/spec/test_numeric.py"]
+        files = [
+            "tests/bench/training/test_execution.py",
+            "tests/bench/hardware",
+            "tests/bench/metrics/test_speed.py",
+            "tests/bench/spec/test_numeric.py",
+        ]
     line = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-W", "default", *files]
     done = subprocess.run(line, capture_output=True, text=True)
     summary = (done.stdout.strip().splitlines() or ["no output"])[-1]
@@ -327,7 +316,7 @@ def cuda_tests(setting: Setting) -> Iterator[Row]:
     yield row("tests", "; ".join([summary, *broken])[:1000], "", "all pass", done.returncode == 0)
 
 
-PARTS = {each.__name__: each for each in (facts, times, memory, roofline, training, paired, cuda_tests)}
+PARTS = {each.__name__: each for each in (facts, times, memory, roofline, training, several, paired, cuda_tests)}
 
 
 def main() -> None:

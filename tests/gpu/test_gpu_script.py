@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tests.gpu import __main__ as script
 from tests.gpu import part
+from tests.gpu import training as speed
 from tests.gpu.part import attempt, of_processes, row, without
 
 
@@ -135,4 +136,55 @@ def test_every_part_has_a_limit_and_a_function() -> None:
     assert list(script.PARTS) == list(part.PARTS)
     assert len(part.TWELVE) == 12
     options = argparse.Namespace(device="cuda", quick=True)
+    assert script.limit("facts", script.parsed(["--seconds", "570"])) == 2 * script.limit("facts", script.parsed([]))
     assert script.command("facts", options)[1:] == ["-m", "tests.gpu.part", "facts", "--device", "cuda", "--quick"]
+
+
+def speeds(
+    monkeypatch: pytest.MonkeyPatch, device: str, graph: float, used: str = "graph"
+) -> dict[str, dict[str, Any]]:
+    """The rows of training speed where our former loop takes 24 ms a step, and a graph `graph` seconds."""
+    ours = {"eager": 12e-3, "graph": graph, "compile": 10e-3, "compile+graph": 2e-3}
+
+    def our_seconds(device: str, steps: int, side: int, name: str) -> tuple[float, str, dict[str, str]]:
+        return ours[name], used if name == "graph" else name, {name: "made-up reason"}
+
+    monkeypatch.setattr(speed, "plain_seconds", lambda *_: 30e-3)
+    monkeypatch.setattr(speed, "former_seconds", lambda *_: 24e-3)
+    monkeypatch.setattr(speed, "our_seconds", our_seconds)
+    rows = {each["name"]: each for each in part.of_training(part.Setting(device, quick=False), 200, 96)}
+    for each in rows.values():
+        RowSchema.model_validate(each)
+    return rows
+
+
+def test_training_speed_is_the_former_loop_over_each_execution(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = speeds(monkeypatch, "cuda", graph=4e-3)
+    assert rows["former loop over ours, eager"]["value"] == pytest.approx(2.0)
+    assert "holds" not in rows["former loop over ours, eager"]
+    assert (rows["former loop over ours, graph"]["value"], rows["former loop over ours, graph"]["holds"]) == (6.0, True)
+    assert rows["former loop over ours, compile+graph"]["value"] == pytest.approx(12.0)
+    slow = speeds(monkeypatch, "cuda", graph=8e-3)
+    assert slow["former loop over ours, graph"]["holds"] is False
+
+
+def test_an_execution_that_was_refused_has_no_time_and_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = speeds(monkeypatch, "cuda", graph=4e-3, used="eager")
+    refused = rows["a step of our loop, graph"]
+    assert (refused["value"], refused["holds"]) == (None, False)
+    assert "made-up reason" in refused["reason"]
+    assert "former loop over ours, graph" not in rows
+
+
+def test_on_a_cpu_the_executions_of_a_device_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = speeds(monkeypatch, "cpu", graph=4e-3)
+    assert rows["a step of our loop, graph"]["reason"] == "is tried on a GPU"
+    assert not any(script.failed({"status": "ok", "rows": [each]}) for each in rows.values())
+
+
+def test_several_trainings_are_compared_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "steps_per_second", lambda device, steps, side, runs: 100.0 * runs**0.5)
+    rows = {each["name"]: each for each in part.of_several("cuda", 600, 96, 4)}
+    assert rows["4 at once over one"]["value"] == 2.0
+    for each in rows.values():
+        RowSchema.model_validate(each)

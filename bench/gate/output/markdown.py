@@ -80,6 +80,6 @@ def _skipped(outcome: Outcome) -> Iterator[str]:
 
 def _next(outcome: Outcome) -> Iterator[str]:
     """What to do about it."""
-    if outcome.exit_code and not outcome.revision:
+    if outcome.changed and not outcome.revision:
         names = " ".join(dict.fromkeys(each.ablation for each in outcome.changed))
         yield from ("", f"To accept what is right: {markdown_code(f'bench accept {names}')}")

@@ -90,7 +90,7 @@ class LocalExecutor:
     def stop(self) -> None:
         self._stopped.set()
         for process in list(self._processes):
-            _end(process)
+            end_process(process)
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _supervise(self, job: Job, receive: Emit, timeout: float, device: str, lane: Lane) -> Exit:
@@ -101,7 +101,7 @@ class LocalExecutor:
         try:
             return _followed(process, ours, receive, timeout, report)
         finally:
-            _end(process)
+            end_process(process)
             self._processes.discard(process)
             ours.close()
             report.close()
@@ -229,7 +229,7 @@ def _signal(number: int) -> str:
         return f"signal {number}"
 
 
-def _end(process: Any) -> None:
+def end_process(process: Any) -> None:
     """End a job: ask its supervisor, and kill what does not end. Also where the fork server was killed."""
     if process.pid is None or process.exitcode not in (None, LOST):
         return
@@ -264,11 +264,11 @@ def _work(job: Job, pipe: Connection, report: Connection, device: str, lane: Lan
         supervised(perform, pipe, report)
     else:
         report.close()
-        threading.Thread(target=_end_with_driver, daemon=True).start()
+        threading.Thread(target=end_with_driver, daemon=True).start()
         perform()
 
 
-def _end_with_driver() -> None:
+def end_with_driver() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         multiprocessing.connection.wait([parent.sentinel])

@@ -10,7 +10,7 @@ import bench.data.context
 import bench.data.fingerprint
 import bench.data.voc
 from bench.data.examples import DataNotFound
-from bench.data.fingerprint import fingerprint
+from bench.data.fingerprint import fingerprint, unchanged_data
 from bench.registry import LIVE
 
 SHAPE = (3, 10, 48)
@@ -83,3 +83,15 @@ def test_a_synthetic_dataset_is_identified_by_its_axes():
 def test_what_is_not_there_is_an_error(tmp_path):
     with pytest.raises(DataNotFound):
         of(tmp_path)
+
+
+def test_files_are_looked_at_once_where_the_data_are_taken_to_be_unchanged(tmp_path, write_camvid):
+    """The shape counts all the same; afterwards changes are seen again."""
+    write_camvid(tmp_path)
+    before, other = of(tmp_path), of(tmp_path, shape=(3, 20, 96))
+    with unchanged_data():
+        assert of(tmp_path) == before
+        flip_last_bit(tmp_path / "train" / "1.png")
+        assert of(tmp_path) == before
+        assert of(tmp_path, shape=(3, 20, 96)) == other
+    assert of(tmp_path) != before

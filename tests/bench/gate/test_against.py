@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from bench.gate.against import Against, checks_of, headline, matched, to_time
+from bench.gate.against import Against, checks_of, headline, matched, to_time, untimed
 from bench.gate.paired import Comparison
 from bench.results.measurement import Measurement
 from bench.spec.variant import Variant
@@ -78,6 +78,24 @@ def test_a_metric_of_one_revision_alone_is_no_change():
 def test_what_was_broken_before_is_no_verdict_on_the_change():
     broken = Network(static=(macs(1, "failed: oops"),))
     assert verdicts({"net": broken}, {"net": broken}) == []
+
+
+@dataclass(frozen=True)
+class Unread:
+    broken: str = "a plug-in is no Python"
+    code: str = ""
+    static: tuple = ()
+    graph: str = ""
+
+
+def test_an_ablation_that_cannot_be_read_any_more_is_broken_and_one_that_could_not_be_read_before_has_no_verdict():
+    read, unread = {"net": Network()}, {"": Unread()}
+    assert verdicts(read, unread) == [("", "broken")]
+    assert verdicts(unread, read) == []
+    assert verdicts(unread, unread) == []
+    matches = matched({"a": unread}, {"a": read})
+    assert to_time(matches, {"a": unread}, {"a": read}) == ([], 0)
+    assert untimed(matches, {"a": unread}, {"a": read}) == [("a: every variant", "broken, before or now")]
 
 
 def test_only_what_runs_other_code_in_both_revisions_is_timed():

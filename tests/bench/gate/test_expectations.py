@@ -49,9 +49,16 @@ def test_parts_of_the_detail_are_compared_too():
     assert judged([expected], actual) == {
         ("receptive_field", "same"),
         ("receptive_field/paths/pool4", "changed"),
-        ("receptive_field/paths/pool3", "missing"),
-        ("receptive_field/paths/new", "new"),
+        ("receptive_field/paths/pool3", "changed"),
+        ("receptive_field/paths/new", "changed"),
     }
+    assert code([expected], actual) == 1
+
+
+def test_the_parts_of_a_number_that_is_not_measured_are_missing():
+    expected = number(404, "receptive_field", None, paths={"pool4": 100})
+    assert judged([expected]) == {("receptive_field", "missing"), ("receptive_field/paths/pool4", "missing")}
+    assert code([expected]) == 4
 
 
 def test_renamed_is_missing_and_new_and_never_a_pass():
@@ -134,7 +141,7 @@ def of_ablation(expected, measured):
 
 
 def test_a_variant_with_another_name_and_the_same_graph_is_renamed():
-    assert of_ablation(named(1, 100), named(2, 100)) == ({("net(a=2)", "", "renamed")}, 1)
+    assert of_ablation(named(1, 100), named(2, 100)) == ({("net(a=2)", "", "renamed")}, 0)
     changes, code = of_ablation(named(1, 100), named(2, 100, graph="'bb'"))
     assert {verdict for *_, verdict in changes} == {"missing", "new"}
     assert code == 4

@@ -133,3 +133,50 @@ def test_the_words_say_the_verdict_the_noise_and_what_would_decide():
     assert text.startswith("inconclusive")
     assert "false alarms" in text
     assert "more rounds would decide" in text
+
+
+class Spending:
+    """A clock that groups advance: each takes so many seconds."""
+
+    def __init__(self):
+        self.seconds = 0.0
+
+    def groups(self, cost, true, spread, seed):
+        for each in groups(true, seed, spread=spread):
+            self.seconds += cost
+            yield each
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("costs", [(1.0, 1.0, 1.0), (5.0, 0.5, 2.0), (0.5, 4.0, 9.0)])
+def test_the_budget_goes_to_what_is_unclear_and_is_exceeded_by_no_more_than_a_round(seed, costs):
+    clock, budget = Spending(), 60.0
+    cases = {"slower": (0.2, 0.003), "equal": (0.0, 0.003), "unclear": (0.025, 0.04)}
+    tasks = [
+        Task(name, "latency", clock.groups(cost, *case, seed))
+        for cost, (name, case) in zip(costs, cases.items(), strict=True)
+    ]
+    results = {each.name: each for each in compared(tasks, RULE, budget, now=lambda: clock.seconds)}
+    assert (results["slower"].verdict, results["equal"].verdict) == ("regression", "pass")
+    assert results["slower"].rounds == results["equal"].rounds == RULE.least
+    left = budget - RULE.least * (costs[0] + costs[1])
+    assert results["unclear"].rounds == math.ceil(left / costs[2])
+    assert budget <= clock.seconds < budget + max(costs)
+
+
+def test_nothing_is_spent_once_all_is_clear():
+    clock = Spending()
+    tasks = [Task(str(n), "latency", clock.groups(1.0, true, 0.003, n)) for n, true in enumerate((0.0, 0.2, -0.2))]
+    results = compared(tasks, RULE, 1e6, now=lambda: clock.seconds)
+    assert [each.verdict for each in results] == ["pass", "regression", "win"]
+    assert clock.seconds <= 5 * len(tasks)
+
+
+def test_of_two_unclear_ones_the_one_nearer_to_a_decision_comes_first():
+    clock = Spending()
+    tasks = [
+        Task(name, "latency", clock.groups(1.0, 0.0, spread, 1)) for name, spread in (("near", 0.02), ("far", 0.2))
+    ]
+    near, far = compared(tasks, RULE, 40.0, now=lambda: clock.seconds)
+    assert near.verdict == "pass"
+    assert far.rounds == 40 - near.rounds > near.rounds

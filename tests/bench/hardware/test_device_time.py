@@ -12,6 +12,7 @@ from bench.hardware import accelerator as accelerator_module
 from bench.hardware import stopwatch, timing
 from bench.hardware.accelerator import Accelerator, accelerator
 from bench.hardware.affinity import pinned_for
+from bench.hardware.environment import device_facts
 from bench.hardware.nvidia import Conditions, bound_by, trouble
 from bench.hardware.stopwatch import FIRST_HOLD, LONGEST_HOLD, STARTED_EARLY, Lap, QueueWatch, lap_on, launch_seconds
 from bench.hardware.timing import Machine, Sample, Schedule, Timing, explained, timed, warmed_up
@@ -240,4 +241,6 @@ def test_another_kind_of_device_is_measured_by_what_its_module_offers(monkeypatc
 def test_a_device_that_cannot_be_waited_for_is_refused() -> None:
     with pytest.raises(ValueError, match="'meta' cannot be timed"):
         accelerator("meta")
-    assert accelerator("cpu") == Accelerator("cpu", synchronize=accelerator("cpu").synchronize)
+    cpu = accelerator("cpu")
+    assert cpu == Accelerator("cpu", synchronize=cpu.synchronize, facts=cpu.facts)
+    assert cpu.facts() == device_facts("cpu")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.hardware.energy import Counter, Drawn, Meter, NoCounterError, drawn, idle, meter, net_joules, rapl
+from bench.hardware import energy
+from bench.hardware.energy import Account, Counter, Drawn, Meter, NoCounterError, drawn, idle, meter, net_joules, rapl
 
 
 class Card:
@@ -65,3 +66,36 @@ def test_without_a_counter_the_reason_is_said(tmp_path: Path) -> None:
         rapl(tmp_path)
     with pytest.raises(NoCounterError, match="no counter of energy is known for 'xpu' here"):
         meter("xpu")
+
+
+def test_the_account_of_a_training_leaves_idle_power_out_and_says_what_disturbed() -> None:
+    card, troubles = Card(), ["", "another process on the device", ""]
+    counter = Meter(lambda: card.joules, "made up")
+    account = Account(counter, lambda: troubles.pop(0), 2.0, now=lambda: card.time, sleep=card.sleep)
+    card.call()
+    account.poll()
+    card.call()
+    assert account.facts() == {
+        "joules": 200.0,  # 300 J in a second, of which 100 J would be drawn anyway
+        "gross_joules": 300.0,
+        "idle_watts": 100.0,
+        "seconds": 1.0,
+        "source": "made up",
+        "disturbed": "another process on the device",
+    }
+
+
+def test_an_account_that_is_polled_sees_each_new_start_of_the_counter(tmp_path: Path) -> None:
+    file = package(tmp_path, "intel-rapl:0", 4_000_000) / "energy_uj"
+    account = Account(rapl(tmp_path), idle_seconds=1.0, now=iter([0.0, 1.0, 1.0, 4.0]).__next__, sleep=lambda _: None)
+    for microjoules in (1_000_000, 500_000, 250_000):  # twice past 5 J
+        file.write_text(str(microjoules))
+        account.poll()
+    assert account.facts()["gross_joules"] == pytest.approx(3 * 5 + 0.25 - 4)
+
+
+def test_where_no_counter_can_be_read_the_account_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(energy, "POWERCAP", tmp_path)
+    account = energy.account("cpu")
+    account.poll()
+    assert account.facts() == {"not_known": f"no counter of energy of the CPU in {tmp_path}"}

@@ -1,9 +1,11 @@
 """The size of the output, and why there is none."""
 
+import pytest
 from torch import nn
 
 from bench.hardware.subject import Subject
 from bench.metrics.output_size import output_size
+from bench.registry.errors import DoesNotApplyError
 
 
 def test_height_and_the_whole_shape_of_one_image():
@@ -12,6 +14,6 @@ def test_height_and_the_whole_shape_of_one_image():
 
 
 def test_logits_have_no_height():
-    reading = output_size(Subject(lambda: nn.Sequential(nn.Flatten(), nn.Linear(12, 7)), (3, 2, 2)))
-    assert reading.value is None
-    assert reading.error == "an output of shape [7] has no height"
+    logits = Subject(lambda: nn.Sequential(nn.Flatten(), nn.Linear(12, 7)), (3, 2, 2))
+    with pytest.raises(DoesNotApplyError, match=r"^an output of shape \[7\] has no height$"):
+        output_size(logits)

@@ -72,12 +72,37 @@ def test_a_forest_plot_has_the_interval_of_the_verdict(results: Results):
     assert {"better", "worse", "inconclusive", "equivalent within ±0.01"} <= set(shown)
 
 
+def test_a_forest_plot_of_many_rows_is_low(results_of):
+    """More than five rows have one line each: the difference as well where it fits, the interval as a bar alone."""
+    long = "a variant whose own name needs the line"
+    scores = {f"net(a={n})": {"miou": [0.5 + n / 10, 0.52 + n / 10, 0.48 + n / 10]} for n in range(7)}
+    many = dataclasses.replace(
+        results_of(scores), labels={"net(a=1)": long, **{f"net(a={n})": f"v{n}" for n in (0, 2, 3, 4, 5, 6)}}
+    )
+    figure = answer(with_axes(many, *({"kind": letter} for letter in "abcdefg")))
+    shown = texts(figure)
+    assert {"v2", "+0.200 better", long} <= set(shown)
+    assert not any("[" in text or "+0.100" in text for text in shown)
+    assert sum(len(np.asarray(line.get_xydata())) == 2 for line in figure.axes[0].lines) == 6
+    assert figure.get_figheight() < 4.5
+
+
+def test_no_figure_answers_where_the_main_metric_was_not_measured(results_of):
+    """Costs alone answer nothing; they do where a cost is what is asked for."""
+    every = results_of({f"net(a={n})": {"params": 10.0 * n, "miou": [0.1 * n, 0.2 * n]} for n in (1, 2, 3)})
+    numbered = dataclasses.replace(with_axes(every, *({"a": str(n)} for n in (1, 2, 3))), main="miou")
+    assert "answer" in drawn("answer", numbered)
+    asked = dataclasses.replace(numbered, frame=numbered.frame[numbered.frame["metric"] != "miou"])
+    assert "answer" not in drawn("answer", asked)
+    assert "answer" in drawn("answer", dataclasses.replace(asked, main="params"))
+
+
 def test_a_forest_plot_has_the_planned_contrasts_of_the_answer(results: Results):
     pair = ("net(a=3)", "net(a=1)")
     planned = dataclasses.replace(results, answers=(pair,))
     stated = summarise(planned).answers("miou")[pair]
     rows = row_names(answer(planned))
-    assert rows[-1] == "kind=d from kind=b"
+    assert rows[-1] == "kind=d against kind=b"
     last = np.asarray(answer(planned).axes[0].lines[-1].get_xydata())
     assert last.tolist() == [[stated.difference.value, len(rows) - 1]]
 
@@ -86,7 +111,7 @@ def test_the_data_of_a_forest_plot_name_the_difference_and_the_axis_on_one_line(
     long = dataclasses.replace(results, labels={results.baseline: "a baseline whose label needs another line"})
     rows = list(csv.DictReader(io.StringIO(drawn_csv(answer(long)))))
     assert {row["y"] for row in rows} == {f"kind={letter}" for letter in "bcdef"}
-    assert {row["x_label"] for row in rows} == {"Δ miou ↑ from a baseline whose label needs another line"}
+    assert {row["x_label"] for row in rows} == {"Δ miou ↑ against a baseline whose label needs another line"}
 
 
 def test_a_curve_is_in_numeric_order_with_the_known_optimum(results: Results, synthetic: Results):

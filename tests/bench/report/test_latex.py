@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import bench
-from bench.report.choice import Choice
+from bench.report.choice import EVERYTHING, MAIN_TABLE, Choice
 from bench.report.latex import breakable, latex_text
 from bench.report.table import table
 from bench.report.textwidth import TEXT_WIDTH, width_of
@@ -53,7 +53,7 @@ def lines_of(cell: str) -> list[str]:
 
 
 def unbreakable(cell: str) -> list[str]:
-    return re.split(r"\\hspace\{0pt\}| ", cell.replace(r"{\raggedright ", "").replace(r"\par}", ""))
+    return re.split(r"\\hspace\{0pt\}| ", cell.replace(r"\raggedright ", ""))
 
 
 def tabulars(tex: str) -> list[tuple[float, list[str], list[list[str]]]]:
@@ -62,7 +62,7 @@ def tabulars(tex: str) -> list[tuple[float, list[str], list[list[str]]]]:
     for each in re.split(r"\\begin\{table\}", tex)[1:]:
         size = next(SIZES[line] for line in each.splitlines() if line in SIZES)
         for columns, body in re.findall(r"^\\begin\{tabular\}\{@\{\}([^\n]*)@\{\}\}\n(.*?)^\\end", each, re.M | re.S):
-            rows = [line.removesuffix(r" \\") for line in body.splitlines() if line != r"\hline"]
+            rows = [line.removesuffix(r" \tabularnewline") for line in body.splitlines() if line != r"\hline"]
             cells = [re.split(r"(?<!\\) & ", row) for row in rows]
             parts.append((size, re.findall(r"[lr]|p\{\d+pt\}", columns), cells))
     return parts
@@ -171,12 +171,17 @@ def test_a_long_word_may_be_broken_and_a_short_one_is_not():
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not installed: widths are estimated alone")
-def test_pdflatex_finds_no_overfull_box(committed, tmp_path):
-    for name, results in committed.items():
-        tex = table(results, "latex")
-        document = rf"\documentclass{{article}}\begin{{document}}{tex}\clearpage\end{{document}}"
-        (tmp_path / f"{name}.tex").write_text(document, "utf-8")
-        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", f"{name}.tex"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
-        assert done.returncode == 0, done.stdout[-2000:]
-        assert r"Overfull \hbox" not in done.stdout, name
+@pytest.mark.parametrize("choice", [EVERYTHING, MAIN_TABLE], ids=["everything", "main"])
+def test_pdflatex_sets_every_committed_table_within_the_text(committed, tmp_path, choice):
+    """All tables are one document, in which each announces itself; no line is too wide and no float too high."""
+    tables = "".join(
+        f"\\typeout{{TABLE {name}}}\n{table(each, 'latex', choice)}\\clearpage\n" for name, each in committed.items()
+    )
+    (tmp_path / "all.tex").write_text(f"\\documentclass{{article}}\n\\begin{{document}}\n{tables}\\end{{document}}\n")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, done.stdout[-2000:]
+    logs = dict(part.partition("\n")[::2] for part in done.stdout.split("TABLE ")[1:])
+    assert list(logs) == list(committed)
+    faults = ("Overfull \\hbox", "Float too large")
+    assert not {name: log[-500:] for name, log in logs.items() if any(fault in log for fault in faults)}

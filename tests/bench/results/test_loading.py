@@ -88,7 +88,8 @@ def test_without_evaluations_a_table_is_the_same(ablation, store):
 def test_one_measurement_in_the_store_keeps_the_bundle_s_measurements_of_its_kind_out(ablation, every_request, store):
     """Times of two machines never share a column."""
     fill(store, ablation)
-    store._open().execute("DELETE FROM measurement WHERE kind = 'speed' AND variant LIKE '%stride=16%'")
+    with store.database.transaction() as connection:
+        connection.execute("DELETE FROM measurement WHERE kind = 'speed' AND variant LIKE '%stride=16%'")
     write(shifted(bundle_of(ablation), 1000.0), place(ablation))
     results = load_results(ablation, every_request, store)
     speeds = results.frame[results.frame["kind"] == "speed"]

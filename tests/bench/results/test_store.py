@@ -1,12 +1,16 @@
 import math
 import pickle
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from bench.hardware.process import is_running, this_process
 from bench.results.frame import load
+from bench.results.location import Server
 from bench.results.measurement import Evaluation, Measurement, Record
 from bench.results.store import Store, StoreError
 from bench.spec.variant import Variant
@@ -73,22 +77,22 @@ def test_a_file_that_is_no_store_is_refused(tmp_path):
         store.measured(["x"])
 
 
-def test_a_store_of_layout_2_is_brought_up_and_keeps_its_rows(store):
-    keep(store, ONE)
-    with sqlite3.connect(store.path) as connection:
+def test_a_store_of_layout_2_is_brought_up_and_keeps_its_rows(store_file):
+    keep(store_file, ONE)
+    with sqlite3.connect(store_file.path) as connection:
         for column in ("traceback", "files", "checksum"):
             connection.execute(f"ALTER TABLE measurement DROP COLUMN {column}")
         connection.execute("PRAGMA user_version=2")
-    with Store(store.path) as reopened:
+    with Store(store_file.path) as reopened:
         assert [record.measurement for record in reopened.records()] == [ONE]
         keep(reopened, replace(ONE, key="k2", traceback="Traceback: x", files={"a.pt": "12ab"}))
         assert reopened.records(["k2"])[0].measurement.files == {"a.pt": "12ab"}
-    assert sqlite3.connect(store.path).execute("PRAGMA user_version").fetchone() == (3,)
+    assert sqlite3.connect(store_file.path).execute("PRAGMA user_version").fetchone() == (3,)
 
 
 def test_load_gives_a_tidy_frame(store):
     keep(store, replace(ONE, samples=(1.0, 2.0)), replace(ONE, key="k2", samples=(), error="timeout: 3 s"))
-    frame = load(store.path)
+    frame = load(store.location)
     assert list(frame["value"])[:2] == [1.0, 2.0]
     assert math.isnan(frame["value"][2])
     assert list(frame["error"]) == [None, None, "timeout: 3 s"]
@@ -96,8 +100,8 @@ def test_load_gives_a_tidy_frame(store):
     assert list(frame["a"]) == [1, 1, 1]
     assert list(frame["axis.device"]) == ["x"] * 3
     assert list(frame["device"]) == ["cpu"] * 3
-    assert len(load(store.path, ["k2"])) == 1
-    assert load(store.path, []).empty
+    assert len(load(store.location, ["k2"])) == 1
+    assert load(store.location, []).empty
 
 
 def test_evaluations_survive(store):
@@ -142,8 +146,41 @@ def test_arrays_of_an_evaluation_are_decompressed_when_they_are_asked_for_and_su
     assert (len(packed.samples), [*packed.summaries]) == (0, [])
 
 
-def test_text_that_is_half_of_a_surrogate_pair_in_an_old_store_is_read_as_it_was_stored(store):
-    keep(store, ONE)
-    with sqlite3.connect(store.path) as connection:
+def test_text_that_is_half_of_a_surrogate_pair_in_an_old_store_is_read_as_it_was_stored(store_file):
+    keep(store_file, ONE)
+    with sqlite3.connect(store_file.path) as connection:
         connection.execute("UPDATE measurement SET checksum = '', detail = ?", ('{"name": "\\ud800"}',))
-    assert store.records()[0].measurement.detail == {"name": "\ud800"}
+    assert store_file.records()[0].measurement.detail == {"name": "\ud800"}
+
+
+def test_two_drivers_on_one_store_never_get_the_same_key(place):
+    """Each has a connection of its own, as on two machines: neither can ask whether the process of the other runs."""
+    with Store(place) as one, Store(place) as other:
+        assert one.claim(["a", "b"], this_process(), lambda process: False) == {"a", "b"}
+        living = isinstance(other.location, Server) or is_running(this_process())
+        assert other.claim(["b", "c"], "7@7.00", lambda process: living) == {"c"}
+        assert other.claimed() == {"a", "b", "c"}
+    with Store(place) as third:
+        assert third.claim(["a", "c"], "8@8.00", lambda process: False) == {"a", "c"}, "both have ended"
+
+
+def test_drivers_that_start_at_once_on_nothing_make_one_store_and_share_the_keys(place):
+    """Every key is claimed by exactly one of them, and stored once."""
+    keys = [f"k{number}" for number in range(40)]
+    barrier = threading.Barrier(4)
+
+    def driver(number):
+        with Store(place) as store:
+            barrier.wait()
+            mine = set()
+            for start in range(0, len(keys), 5):
+                mine |= store.claim(keys[start : start + 5], f"{number}@1.00", lambda process: True)
+            barrier.wait()
+            keep(store, *(replace(ONE, key=key, samples=(float(number),)) for key in sorted(mine)))
+            return mine
+
+    with ThreadPoolExecutor(4) as threads:
+        shares = list(threads.map(driver, range(4)))
+    assert sorted(key for mine in shares for key in mine) == sorted(keys)
+    with Store(place) as store:
+        assert sorted(row[0] for row in store.query("SELECT key FROM measurement")) == sorted(keys)

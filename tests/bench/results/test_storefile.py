@@ -101,9 +101,9 @@ def test_an_empty_file_reads_as_an_empty_store_and_stays_empty_until_something_i
         assert len(store.records()) == 1
 
 
-def test_a_store_has_an_application_id(store):
-    keep(store, ONE)
-    with contextlib.closing(sqlite3.connect(store.path)) as connection:
+def test_a_store_has_an_application_id(store_file):
+    keep(store_file, ONE)
+    with contextlib.closing(sqlite3.connect(store_file.path)) as connection:
         assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
 
 
@@ -271,11 +271,11 @@ def test_a_truncated_store_is_one_line(tmp_path, cut):
     assert "\n" not in str(error.value)
 
 
-def test_a_store_without_a_table_is_one_line(store):
-    keep(store, ONE)
-    with contextlib.closing(sqlite3.connect(store.path)) as connection:
+def test_a_store_without_a_table_is_one_line(store_file):
+    keep(store_file, ONE)
+    with contextlib.closing(sqlite3.connect(store_file.path)) as connection:
         connection.execute("DROP TABLE environment")
-    with Store(store.path) as reader, pytest.raises(StoreError, match="no such table"):
+    with Store(store_file.path) as reader, pytest.raises(StoreError, match="no such table"):
         reader.records()
 
 

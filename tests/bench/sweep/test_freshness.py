@@ -301,4 +301,4 @@ def test_errors_in_a_bundle_name_no_folder_of_the_machine(ablation, run, store):
     run(asked)
     assert "'/somebody/elses/list.txt'" in store.records()[0].measurement.error
     bundle, _ = bundle_of(asked, store, None)
-    assert bundle.records[0].measurement.error.endswith("No such file or directory: '.../list.txt'")
+    assert bundle.records[0].measurement.error.endswith(": '.../list.txt' (plugin.py:16)")

@@ -233,7 +233,7 @@ def test_every_speed_metric_of_ours_leaves_the_state(write, name, monkeypatch):
     architecture, shape = ("vae", "[1, 28, 28]") if name == "sample_seconds" else ("victim", "[3, 8, 8]")
     result = measured(write, [name], name=architecture, shape=shape)[name]
     assert result.error is None
-    assert result.samples
+    assert result.samples or result.detail["does_not_apply"]
 
 
 def test_the_state_of_a_process_is_compared_piece_by_piece():

@@ -111,7 +111,7 @@ def test_results_of_a_store_that_stays_unavailable_are_in_a_file_and_the_next_ru
     state.received.put(news[-1])  # it has arrived and waits
     other = locked(store) if fault == "locked" else None
     if fault == "full":
-        store._writer.execute("PRAGMA max_page_count=1")
+        store.database.writer.execute("PRAGMA max_page_count=1")
         news[0] = replace_detail(news[0])
     with pytest.raises(NotStored, match=r"4 results are in .*s?\.spill-.*\.jsonl\nthe next bench run") as error:
         state._take(news[:-1])

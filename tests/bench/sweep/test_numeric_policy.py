@@ -60,7 +60,7 @@ def test_networks_are_measured_and_trained_under_the_policy_of_their_workload(tm
     before = now()
     default = results(tmp_path)
     assert default["strictness"] == (0, None)
-    assert default["miou"] == (None, "failed: RuntimeError: built under the default policy")
+    assert default["miou"] == (None, "failed: RuntimeError: built under the default policy (strict_networks.py:9)")
     strict = results(tmp_path, "workload.deterministic=true")
     assert strict["strictness"] == (1, None)
     assert strict["miou"][1] is None

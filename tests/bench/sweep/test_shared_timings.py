@@ -126,7 +126,7 @@ def test_an_error_is_not_shared_and_costs_its_own_measurement_only(measured: Run
     works, fails = numbers["(fails=false)", "once"], numbers["(fails=true)", "once"]
     assert works.samples
     assert works.error is None
-    assert fails.error == "failed: ArithmeticError: seven"
+    assert fails.error == "failed: ArithmeticError: seven (sleepy.py:17)"
     assert not fails.samples
 
 

@@ -50,8 +50,9 @@ def test_one_training_serves_all_metrics_of_a_variant_and_seed_also_later_ones(t
 def test_the_same_seed_gives_the_same_score_and_another_seed_another(train, store):
     train(TEXT, "seeds=[0]")
     first = scores(store)
-    store._open().execute("DELETE FROM measurement")
-    store._open().execute("DELETE FROM evaluation")
+    with store.database.transaction() as connection:
+        connection.execute("DELETE FROM measurement")
+        connection.execute("DELETE FROM evaluation")
     train(TEXT, "seeds=[0]")
     assert first.equals(scores(store))
     train(TEXT, "seeds=[1]")

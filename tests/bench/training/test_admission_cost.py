@@ -172,7 +172,7 @@ def test_processes_that_ask_at_once_get_one_decision(
     monkeypatch: pytest.MonkeyPatch, probed: list[tuple[str, str]], tmp_path: Path
 ) -> None:
     admissions: list[precision.Admission] = []
-    monkeypatch.setattr(precision, "_file_digest", lambda file: "")
+    monkeypatch.setattr(precision, "file_digest_of", lambda file: "")
     layers = precision.layers_of(network(), (2, *SHAPE), "cpu")
 
     def ask() -> None:

@@ -129,7 +129,7 @@ def test_what_differs_is_tried_anew(cache: Path, monkeypatch: pytest.MonkeyPatch
         return {run: Probe("", run[1], "not tried", {}, None) for run in runs}
 
     monkeypatch.setattr(precision, "_probed", note)
-    monkeypatch.setattr(precision, "_save", lambda *_: None)
+    monkeypatch.setattr(precision, "save", lambda *_: None)
     shape = (8, 12, 13) if change == "shape" else SHAPE
     admit(layer, shape, 3 if change == "batch" else 2, "cpu", "channels_last", cache)
     assert started == [(0, "channels_last")]
