@@ -17,7 +17,7 @@ import pytest
 from scipy import optimize, special, stats
 
 import bench.stats
-from bench.stats import changes, descriptive, inference, moderation, paired, ranks
+from bench.stats import changes, descriptive, inference, moderation, paired, ranks, sequential
 
 weightstats = pytest.importorskip("statsmodels.stats.weightstats")
 power = pytest.importorskip("statsmodels.stats.power")
@@ -196,6 +196,19 @@ def of_intervals_of_ratios() -> tuple[Any, Any]:
     return paired.interval(LOGS, rule), theirs
 
 
+def of_beyond() -> tuple[Any, Any]:
+    rule, noise = paired.Rule(), paired.noise(LOGS)
+    posterior = stats.t(noise.freedom, paired.contrasts(LOGS).mean(), noise.error)
+    return paired.beyond(LOGS, rule), (posterior.sf(rule.bound), posterior.cdf(-rule.bound))
+
+
+def of_looks() -> tuple[Any, Any]:
+    """The probability that none of two looks crosses its boundary, from the bivariate normal distribution."""
+    first, second = stats.norm.isf(np.array(sequential.nominal_levels((2, 5), 0.05)) / 2)
+    joint = stats.multivariate_normal(cov=[[1, (2 / 5) ** 0.5], [(2 / 5) ** 0.5, 1]])
+    return 0.95, joint.cdf([first, second], lower_limit=[-first, -second])
+
+
 def of_changes() -> tuple[Any, Any]:
     ruptures = pytest.importorskip("ruptures")
     theirs = ruptures.Dynp(model="l2", min_size=3, jump=1).fit(STEP[:, None]).predict(n_bkps=2)
@@ -249,6 +262,9 @@ AGREE: dict[str, Pair] = {
     "null_spread": of_nulls,
     "noise": of_noise,
     "interval": of_intervals_of_ratios,
+    "beyond": of_beyond,
+    "spent": lambda: (sequential.spent(0.05, 0.4), 2 * stats.norm.sf(stats.norm.isf(0.025) / 0.4**0.5)),
+    "nominal_levels": of_looks,
     "changes": of_changes,
     "exact_changes": of_exact_changes,
     "kendall": of_rank_correlations,
@@ -265,11 +281,12 @@ OWN = {
     "widening": "exact covariances in test_inference.py",
     "effective_number": "exact covariances in test_inference.py",
     "effective_images": "exact covariances in test_inference.py",
+    "single": "a definition; test_sequential.py",
     "decide": "a definition; test_paired.py",
     "groups_needed": "a rule, by simulation in test_paired.py",
     "calibrated": "by simulation in test_paired.py",
 }
-LOOSE = {"bootstrap": 0.01, "bootstrap_of_mean": 0.01, "pseudovalues": 0.01}
+LOOSE = {"bootstrap": 0.01, "bootstrap_of_mean": 0.01, "pseudovalues": 0.01, "nominal_levels": 1e-4}
 """Of what is drawn at random, or of an approximation."""
 
 
