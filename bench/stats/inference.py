@@ -134,8 +134,13 @@ def _training(differences: Sequence[float]) -> Source:
     return Source((deviation(differences) or 0.0) / math.sqrt(len(differences)), len(differences) - 1)
 
 
-MOST_ALIKE = 0.95
-"""Blocks of images that correlate by more are not told apart from a single one."""
+MOST_ALIKE = 0.6
+"""The largest correlation of neighbouring blocks that few blocks are believed: frames that correlate by .93 have it in
+blocks of ten."""
+
+FEWEST_DEGREES = 4
+"""Degrees of freedom that the noise of images has at least: with fewer, intervals are ten times as wide and hold the
+truth no more often (tests/perf/test_interval_coverage.py)."""
 
 CORRECTABLE = 0.4
 """The least factor by which a correlation of few blocks is said to be too small."""
@@ -150,7 +155,8 @@ def evaluation_source(terms: Sequence[tuple[float, Floats]], correlation: float 
     differs between blocks and seeds), and at least 0: (variance * widening - sum of weight**2 * rest / S) / N.
 
     Neighbouring frames of a video are alike, and so are blocks of them. N blocks whose neighbours correlate by r count
-    as N (1 - r) / (1 + r) (Bayley & Hammersley 1946, Supplement to the JRSS 8:184); so do the degrees of freedom. r is
+    as N (1 - r) / (1 + r) (Bayley & Hammersley 1946, Supplement to the JRSS 8:184); so do the degrees of freedom, which
+    are FEWEST_DEGREES at least. r is
     `correlation`, or else `block_correlation` of the sum. tests/perf/test_interval_coverage.py has the coverage.
     """
     import numpy as np
@@ -160,7 +166,7 @@ def evaluation_source(terms: Sequence[tuple[float, Floats]], correlation: float 
     alike = block_correlation(total) if correlation is None else correlation
     rest = math.fsum(weight**2 * _rest(blocks) / len(blocks) for weight, blocks in terms)
     variance = max(float(np.var(total, ddof=1)) * widening(alike, count) - rest, 0.0) / count
-    return Source(math.sqrt(variance), max((count - 1) * (1 - alike) / (1 + alike), min(count - 1, 1)))
+    return Source(math.sqrt(variance), max((count - 1) * (1 - alike) / (1 + alike), min(count - 1, FEWEST_DEGREES)))
 
 
 def widening(correlation: float, count: int) -> float:

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bench.stats.inference import (
+    FEWEST_DEGREES,
     LEAST,
+    MOST_ALIKE,
     Exact,
     Ratio,
     Source,
@@ -114,14 +116,14 @@ def test_intervals_hold_the_truth_where_frames_are_alike(count: int, blocks: int
 
 def test_blocks_that_are_alike_count_less():
     slow, quick = np.sin(np.arange(16) / 3), np.tile([1.0, -1.0], 8)
-    assert block_correlation(slow) > 0.8
+    assert block_correlation(slow) == MOST_ALIKE
     assert block_correlation(quick) == block_correlation(np.ones(5)) == 0.0
-    assert block_correlation(slow, common=0.0) == pytest.approx(neighbour_correlation(slow) / (1 - 4 / 16) / 2)
+    assert block_correlation(slow, common=-0.3) == pytest.approx(neighbour_correlation(slow) / (1 - 4 / 16) / 2 - 0.15)
     alone, alike = (evaluation_source([(1.0, each[None])]) for each in (quick, slow))
     assert (alone.error, alone.freedom) == (pytest.approx(stats.sem(quick)), 15)
     assert alike.error > 2 * stats.sem(slow)
     half = evaluation_source([(1.0, quick[None])], correlation=0.5)
-    assert (half.freedom, alike.freedom) == (pytest.approx(15 * 0.5 / 1.5), 1)
+    assert (half.freedom, alike.freedom) == (pytest.approx(15 * 0.5 / 1.5), FEWEST_DEGREES)
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9])
