@@ -68,11 +68,5 @@ def _unrelated(good: str, bad: str, reversed_order: bool) -> str:
     return f"{good} is no ancestor of {bad}, so that no commit between them can be to blame{hint}"
 
 
-def merged_by(commit: Commit) -> int:
-    """How many commits a merge brought along; 0 for a commit that is no merge."""
-    parents = _git("show", "-s", "--format=%P", commit.name).split()
-    return len(_git("rev-list", *parents[1:], "--not", parents[0]).splitlines()) if len(parents) > 1 else 0
-
-
 def _git(*arguments: str, missing: str = "", none: int = 0) -> str:
     return git(project().folder.resolve(), *arguments, missing=missing, none=none)
