@@ -10,7 +10,7 @@
     monotone(miou, width)                                  rises with every step of a numeric axis; `-width`: falls
     knee(elbo_nats, latent) == 2                           a gain into 2, and none half as large after it
     kendall(miou, {baseline: 59.4, stride=8: 62.7, stride=16: 62.4}) > 0.5
-                                                           Kendall's rank correlation with published numbers
+                                                           the order of a published table: Kendall's rank correlation
 
 `bench.spec.references` says which variant stands in the brackets.
 """

@@ -227,7 +227,7 @@ def _explained(document: Document, path: tuple[Any, ...], errors: Sequence[Any])
 
 def reason(errors: Sequence[Any]) -> str:
     """What pydantic's errors at one place say: what would have worked, and what stands there."""
-    texts = [each["msg"].removeprefix("Value error, ") for each in errors]
+    texts = [_message(each) for each in errors]
     if texts[0].startswith("'"):  # it names the value itself
         return str(texts[0])
     messages = dict.fromkeys(text[0].lower() + text[1:] for text in texts)
@@ -235,6 +235,15 @@ def reason(errors: Sequence[Any]) -> str:
     value = errors[0]["input"]
     shown = _shown(value) if errors[0]["type"].endswith("_type") else text_of(value)
     return f"{message}, not {shown[:60]}"
+
+
+def _message(error: Any) -> str:
+    """What would have worked; of a section, its keys in place of the name of its class."""
+    if error["type"] != "model_type":
+        return str(error["msg"]).removeprefix("Value error, ")
+    model = next((each for each in _MODELS.values() if each.__name__ == error["ctx"]["class_name"]), None)
+    keys = [field.alias or name for name, field in model.model_fields.items()] if model else []
+    return f"Input should be a mapping with {', '.join(keys)}" if keys else "Input should be a mapping"
 
 
 def _shown(value: Any) -> str:

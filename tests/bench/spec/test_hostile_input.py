@@ -50,8 +50,14 @@ def written(tmp_path):
         ("train: {augment: 'true'}", "valid boolean, not 'true' (str)"),
         ("train: {augment: 1}", "valid boolean, not 1 (int)"),
         ("timeout: '60'", "valid number, not '60' (str)"),
-        ("seeds: '3'", "'seeds': input should be a valid integer or a valid list, not '3' (str)"),
-        ("seeds: true", "'seeds': input should be a valid integer or a valid list, not true (bool)"),
+        (
+            "seeds: '3'",
+            "'seeds': input should be a valid integer or a valid list or a mapping with min, max, until, looks, not '3' (str)",
+        ),
+        (
+            "seeds: true",
+            "'seeds': input should be a valid integer or a valid list or a mapping with min, max, until, looks, not true (bool)",
+        ),
         ("seeds: [1.0]", "'seeds.0': input should be a valid integer, not 1.0 (float)"),
         ("seeds: ['1', true]", "'seeds.0': input should be a valid integer, not '1' (str)"),
         (
