@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.results.results import Results
 from bench.stats.descriptive import deviation, mean, median, quantile
 
+K = TypeVar("K", bound=Hashable)
 Seed = int | None
 Rows = Sequence[Mapping[str, Any]]
 
@@ -188,3 +189,11 @@ def _absent(value: Any) -> bool:
     import pandas as pd
 
     return value is None or (not isinstance(value, (list, tuple, dict)) and bool(pd.isna(value)))
+
+
+def measured_pairs(
+    aggregates: Aggregates, metric: str, pairs: Mapping[K, tuple[str, str]]
+) -> dict[K, tuple[Aggregate, Aggregate]]:
+    """The aggregates of each pair of variants; pairs of which the table lacks one are left out."""
+    both = {key: (aggregates.get((a, metric)), aggregates.get((b, metric))) for key, (a, b) in pairs.items()}
+    return {key: (one, other) for key, (one, other) in both.items() if one is not None and other is not None}

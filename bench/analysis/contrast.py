@@ -23,6 +23,7 @@ from bench.stats.inference import (
     effective_images,
     effective_number,
     evaluation_source,
+    has_width,
     sum_of_blocks,
     widening,
 )
@@ -125,6 +126,11 @@ class Contrast:
     def exact(self) -> bool:
         return isinstance(self.estimate, Exact)
 
+    def interval(self, level: float = LEVEL) -> Interval | None:
+        """The confidence interval; None for exact numbers, and where it has no width."""
+        interval = None if self.exact else self.estimate.interval(level)
+        return interval if interval is not None and has_width(interval) else None
+
     def training(self, level: float = LEVEL) -> Interval | None:
         """The interval from the noise of seeds alone; None without seeds."""
         if not isinstance(self.estimate, Student) or not self.seeds:
@@ -138,8 +144,7 @@ class Contrast:
         """
         if self.blocks is None:
             return None
-        centred = self.blocks - self.blocks.mean()
-        return bootstrap_of_mean(centred + self.estimate.value, level)
+        return bootstrap_of_mean(self.blocks - self.blocks.mean() + self.estimate.value, level)
 
 
 Terms = Sequence[tuple[float, Aggregate]]

@@ -14,7 +14,6 @@ from bench.stats.inference import (
     LEVEL,
     Interval,
     error_probability,
-    has_width,
     holm,
     leaves_out_zero,
     seeds_to_decide,
@@ -180,8 +179,8 @@ def _delta(change: Difference, against: Contrast | None, judged: tuple[Verdict, 
     if against is None or judged is None:
         return Delta(change, "broken")
     verdict, level = judged
-    interval = None if against.exact else against.estimate.interval(level)
-    if interval is None or not has_width(interval):
+    interval = against.interval(level)
+    if interval is None:
         return Delta(change, None if verdict == "within noise" else verdict, contrast=against)
     return Delta(change, verdict, interval, level, against)
 

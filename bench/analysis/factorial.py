@@ -18,7 +18,7 @@ from bench.analysis.verdict import Verdict
 from bench.registry import suggestion
 from bench.results.frame import frame_with
 from bench.results.results import Results
-from bench.stats.inference import LEVEL, Interval, has_width
+from bench.stats.inference import LEVEL, Interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -269,11 +269,8 @@ def _effect(
     level: float,
     aliases: tuple[Changes, ...],
 ) -> Effect:
-    value = against.estimate.value
-    interval = None if against.exact else against.estimate.interval(level)
-    width = interval if interval is not None and has_width(interval) else None
     neutral: Verdict = "changed" if len(changes) == 2 and verdict in ("better", "worse") else verdict
-    return Effect(changes, neutral, value, width, level, against, aliases)
+    return Effect(changes, neutral, against.estimate.value, against.interval(level), level, against, aliases)
 
 
 COLUMNS = (

@@ -12,9 +12,9 @@ from bench.analysis.contrast import ContrastError, contrast, image_blocks
 from bench.analysis.summary import Summary
 from bench.stats.inference import (
     LEVEL,
-    MOST_ALIKE,
     Direction,
     Interval,
+    believed,
     error_probability,
     holm,
     leaves_out_zero,
@@ -163,7 +163,7 @@ def _of_images(summary: Summary, aggregates: Sequence[Aggregate], random: Random
         return np.zeros((DRAWS, len(aggregates)))
     centred = np.stack([each - each.mean() for each in blocks], axis=1)
     common = summary.noise.correlations.get(aggregates[0].metric, 0.0)
-    wider = widening(min(max(common, 0.0), MOST_ALIKE), len(centred)) ** 0.5
+    wider = widening(believed(common), len(centred)) ** 0.5
     added: Floats = random.normal(size=(DRAWS, len(centred))) @ centred * wider / len(centred)
     return added
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from bench.analysis.aggregate import Aggregate, Aggregates, Column, aggregates_of, columns_of
+from bench.analysis.aggregate import Aggregate, Aggregates, Column, aggregates_of, columns_of, measured_pairs
 from bench.analysis.claims import ClaimResult, Place, evaluate
 from bench.analysis.contrast import Noise, noise_of
 from bench.analysis.deltas import Delta, Rule, differences
@@ -206,8 +206,7 @@ def _family(
     now = {key: pair for key, pair in pairs.items() if _is_open(earlier.get(key)) and state.tests(pair)}
     settled = [delta for key, delta in earlier.items() if key in pairs and key not in now]
     of_metric = [each for (_, metric), each in aggregates.items() if metric == column.metric]
-    wanted = {key: [aggregates.get((variant, column.metric)) for variant in pair] for key, pair in now.items()}
-    both = {key: (one, other) for key, (one, other) in wanted.items() if one is not None and other is not None}
+    both = measured_pairs(aggregates, column.metric, now)
     return differences(column, both, of_metric, noise, _rule(state.look, settled))
 
 

@@ -17,7 +17,7 @@ from bench.analysis.summary import Summary, summarise
 from bench.analysis.verdict import Verdict
 from bench.results.frame import frame_with
 from bench.results.results import Results
-from bench.stats.inference import Interval, has_width
+from bench.stats.inference import Interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,11 +104,9 @@ def _contrast(summary: Summary, column: Column, weights: Mapping[str, float]) ->
 
 
 def _component(design: Design, axis: str, each: Contrast, whole: float, verdict: Verdict, level: float) -> Component:
-    interval = None if each.exact else each.estimate.interval(level)
-    width = interval if interval is not None and has_width(interval) else None
     value, (first, second) = each.estimate.value, design.values[axis]
     fraction = value / whole if whole else None
-    return Component(axis, first, second, value, fraction, verdict, width, level, each)
+    return Component(axis, first, second, value, fraction, verdict, each.interval(level), level, each)
 
 
 COLUMNS = ("axis", "first", "second", "value", "fraction", "low", "high", "level", "verdict")

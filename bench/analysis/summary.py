@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from bench.analysis.aggregate import Aggregate, Aggregates, Column, aggregates_of, columns_of
+from bench.analysis.aggregate import Aggregate, Aggregates, Column, aggregates_of, columns_of, measured_pairs
 from bench.analysis.claims import ClaimResult, Stated, evaluate
 from bench.analysis.contrast import Noise, noise_of
 from bench.analysis.deltas import ONCE, Delta, Rule, deltas, differences, turned
-from bench.analysis.looks import Looks, taken_looks
+from bench.analysis.looks import Looks, planned_pairs, taken_looks
 from bench.results.results import Results
 
 __all__ = ["Aggregate", "Column", "Summary", "summarise"]
@@ -62,7 +62,7 @@ class Summary:
         Differences from the baseline are those of the table; the others are planned contrasts, which are corrected
         together. Pairs without a number are left out.
         """
-        planned = self.differences(metric, self._planned)
+        planned = self.differences(metric, planned_pairs(self.results))
         stated = {pair: self._of_table(*pair, metric) or planned.get(pair) for pair in self.results.answers}
         return {pair: delta for pair, delta in stated.items() if delta is not None}
 
@@ -77,14 +77,9 @@ class Summary:
             return self._turned(answers[other, variant], variant, other, metric)
         return delta or self.differences(metric, [(variant, other)]).get((variant, other))
 
-    @property
-    def _planned(self) -> list[tuple[str, str]]:
-        return [pair for pair in self.results.answers if self.results.baseline not in pair]
-
     def differences(self, metric: str, pairs: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Delta]:
         """Of these pairs as one family; those that the table lacks are left out."""
-        wanted = {pair: tuple(self.aggregates.get((variant, metric)) for variant in pair) for pair in pairs}
-        both = {pair: (one, other) for pair, (one, other) in wanted.items() if one is not None and other is not None}
+        both = measured_pairs(self.aggregates, metric, {pair: pair for pair in pairs})
         planned = self.looks.planned if self.looks else {}
         if both and all((metric, *pair) in planned for pair in both):
             return {pair: planned[metric, *pair] for pair in both}
@@ -120,7 +115,7 @@ class Summary:
         answers = {
             (column.metric, *pair): delta
             for column in self.columns
-            for pair, delta in self.differences(column.metric, self._planned).items()
+            for pair, delta in self.differences(column.metric, planned_pairs(self.results)).items()
         }
         return {key: delta for key, delta in (answers | table).items() if delta.interval is not None}
 

@@ -130,8 +130,10 @@ class StorePlace(click.ParamType[Any]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         from bench.results.location import LocationError, Server, is_url, location_of
 
-        if isinstance(value, Server) or not is_url(value):
-            return value if isinstance(value, Server) else self._path.convert(value, param, ctx)
+        if isinstance(value, Server):
+            return value
+        if not is_url(value):
+            return self._path.convert(value, param, ctx)
         try:
             return location_of(str(value))
         except LocationError as error:

@@ -26,6 +26,11 @@ class EffectRow:
     verdict: str
     reason: str = ""
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The entries of the heads."""
+        return (self.kind, self.change, self.difference, self.verdict or self.reason)
+
 
 @dataclass(frozen=True)
 class EffectsTable:

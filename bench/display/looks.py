@@ -92,7 +92,10 @@ def look_table(summary: Summary, labels: Mapping[str, str]) -> LookTable | None:
 def look_objects(summary: Summary) -> Iterator[dict[str, Any]]:
     """An object for each variant, for JSON."""
     looks = summary.looks
-    for variant, count in looks.counts.items() if looks else ():
+    if looks is None:
+        return
+    names = {variant: variant for variant in looks.counts}
+    for variant, count in looks.counts.items():
         yield {
             "variant": variant,
             "metric": None,
@@ -102,10 +105,10 @@ def look_objects(summary: Summary) -> Iterator[dict[str, Any]]:
             "samples": [],
             "error": None,
             "status": "seeds",
-            "looks": list(looks.sizes) if looks else [],
-            "taken": looks.taken if looks else 0,
-            "comparisons": [_object(ending) for ending in looks.of(variant)] if looks else [],
-            "because": stop_words(looks, variant, dict(zip(looks.counts, looks.counts, strict=True))) if looks else "",
+            "looks": list(looks.sizes),
+            "taken": looks.taken,
+            "comparisons": [_object(ending) for ending in looks.of(variant)],
+            "because": stop_words(looks, variant, names),
         }
 
 

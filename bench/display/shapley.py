@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bench.analysis.factorial import Change
 from bench.analysis.shapley import Component, shapley
 from bench.analysis.summary import Summary
+from bench.display.factorial import changes_text
 from bench.display.numbers import Style, interval_text, style_of
 from bench.display.wording import EMPTY, level_text
 from bench.stats.inference import LEVEL
-
-ARROW = "\N{RIGHTWARDS ARROW}"
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def shapley_table(summary: Summary) -> ShapleyTable | None:
 def _row(each: Component, style: Style) -> tuple[str, ...]:
     value = style.text(each.value, sign=True) + interval_text(each.interval, style)
     fraction = EMPTY if each.fraction is None else f"{100 * each.fraction:.0f} %"
-    return f"{each.axis} {each.first} {ARROW} {each.second}", value, fraction, each.verdict
+    return changes_text((Change(each.axis, each.first, each.second),)), value, fraction, each.verdict
 
 
 def _notes(components: tuple[Component, ...], style: Style) -> list[str]:

@@ -11,6 +11,7 @@ from bench.gate.expectations import GRAVITY, Check, compared, parts
 from bench.gate.paired import EXIT as EXIT_OF_DECISION
 from bench.gate.paired import Comparison
 from bench.results.measurement import Measurement
+from bench.results.turns import WHOLE
 
 EXIT: Mapping[Verdict, int] = {
     "same": 0,
@@ -87,10 +88,6 @@ def matched(before: Networks, after: Networks) -> list[Match]:
     """Every variant of either revision: by ablation and name, then, where a name lacks, by the same graph."""
     ablations = list(dict.fromkeys((*after, *before)))
     return [match for name in ablations for match in _matched(name, before.get(name, {}), after.get(name, {}))]
-
-
-WHOLE = ""
-"""The name of a variant that stands for all of an ablation that cannot be read."""
 
 
 def _matched(ablation: str, before: Mapping[str, Described], after: Mapping[str, Described]) -> Iterator[Match]:

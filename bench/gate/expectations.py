@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -251,19 +251,11 @@ def compared(ablation: str, expected: Mapping[Part, str], measurements: Iterable
     directions = {m.metric: m.better for m in rows}
     errors = {(m.variant.name, m.metric): m.error for m in rows if m.error}
     actual = {pair: value for m in rows if not m.error for pair, value in parts(m)}
-    checks = [
-        _check(ablation, pair, expected.get(pair), actual.get(pair), errors, directions)
+    on_both = expected.keys() & actual.keys()
+    return [
+        _check(ablation, pair, expected.get(pair), actual.get(pair), errors, directions, on_both)
         for pair in sorted({*expected, *actual, *errors})
     ]
-    return [_of_both(check) if _number_of(check) in expected.keys() & actual.keys() else check for check in checks]
-
-
-def _number_of(check: Check) -> Part:
-    return check.variant, check.metric.split("/", 1)[0]
-
-
-def _of_both(check: Check) -> Check:
-    return replace(check, verdict="changed") if check.verdict in ("missing", "new") else check
 
 
 def _check(
@@ -273,14 +265,16 @@ def _check(
     actual: str | None,
     errors: Mapping[Part, str],
     directions: Mapping[str, Better],
+    on_both: Set[Part],
 ) -> Check:
     variant, metric = pair
-    error = errors.get((variant, metric.split("/", 1)[0]))
-    if error is not None:
-        return Check(ablation, variant, metric, "broken", expected, None, error)
-    verdict: Verdict = "missing" if actual is None else "new" if expected is None else "same"
-    if expected is not None and actual is not None and not _same(expected, actual):
-        verdict = _change(expected, actual, directions.get(metric))
+    number = variant, metric.split("/", 1)[0]
+    if number in errors:
+        return Check(ablation, variant, metric, "broken", expected, None, errors[number])
+    if expected is None or actual is None:
+        verdict: Verdict = "changed" if number in on_both else "missing" if actual is None else "new"
+    else:
+        verdict = "same" if _same(expected, actual) else _change(expected, actual, directions.get(metric))
     return Check(ablation, variant, metric, verdict, expected, actual)
 
 

@@ -14,7 +14,7 @@ from bench.display.figure import names
 from bench.display.numbers import number_text, shown_unit, style_of
 from bench.display.seeds import seed_counts
 from bench.display.wording import EMPTY, ClaimText, claim_texts
-from bench.report.table import markdown_text
+from bench.report.table import markdown_text, pipes
 from bench.results.results import Results
 
 HEAD = (
@@ -175,20 +175,20 @@ def _training(results: Results) -> str:
 
 def markdown_index(rows: Iterable[IndexRow], folder: str = "", columns: Sequence[str] = HEAD[1:]) -> str:
     """A pipe table of these columns of HEAD; the names of ablations link to `folder/NAME/index.md`."""
-    lines = [_pipes((HEAD[0], *columns)), _pipes(["---"] * (len(columns) + 1))]
+    lines = [pipes((HEAD[0], *columns)), pipes(["---"] * (len(columns) + 1))]
     for row in rows:
         cells = dict(zip(HEAD[1:], row.cells, strict=True))
-        lines.append(_pipes([_link(row.name, folder), *(markdown_text(cells[column]) for column in columns)]))
+        lines.append(pipes([page_link(row.name, folder), *(markdown_text(cells[column]) for column in columns)]))
     return "\n".join(lines) + "\n"
 
 
 def markdown_ledger(claims: Iterable[LedgerRow], folder: str = "") -> str:
     """A pipe table of these claims."""
-    lines = [_pipes(("verdict", "ablation", "claim", "ours", "source")), _pipes(["---"] * 5)]
+    lines = [pipes(("verdict", "ablation", "claim", "ours", "source")), pipes(["---"] * 5)]
     for each in claims:
         texts = (each.claim.answer, each.claim.says, ours(each.claim), each.claim.source or EMPTY)
         answer, *others = map(markdown_text, texts)
-        lines.append(_pipes([answer, _link(each.ablation, folder), *others]))
+        lines.append(pipes([answer, page_link(each.ablation, folder), *others]))
     return "\n".join(lines) + "\n"
 
 
@@ -198,9 +198,6 @@ def ours(claim: ClaimText) -> str:
     return "; ".join(f"{numbers}, difference {change}" for numbers, change in pairs) or claim.reason
 
 
-def _link(name: str, folder: str) -> str:
+def page_link(name: str, folder: str) -> str:
+    """Markdown of a link to the committed page of an ablation."""
     return f"[{name}]({folder}{name}/index.md)"
-
-
-def _pipes(texts: Sequence[str]) -> str:
-    return f"| {' | '.join(texts)} |"

@@ -47,8 +47,8 @@ def markdown(layout: Layout, claims: bool = True) -> str:
     head, *rows = displayed(layout)
     rules = ["---:" if column.kind == "metric" and column.part != "verdict" else "---" for column in layout.columns]
     texts = [[markdown_text(text) for text in row] for row in rows]
-    lines = [_pipes([markdown_text(text) for text in head]), _pipes(rules)]
-    lines += [_pipes(_in_bold(layout, *pair)) for pair in zip(layout.variants, texts, strict=True)]
+    lines = [pipes([markdown_text(text) for text in head]), pipes(rules)]
+    lines += [pipes(_in_bold(layout, *pair)) for pair in zip(layout.variants, texts, strict=True)]
     shared = [text for text in (shared_words(layout.results),) if text]
     answers = claim_lines(layout) if claims else []
     notes = [f"- {markdown_text(note)}" for note in (*shared, *notes_under(layout), *answers)]
@@ -120,8 +120,9 @@ def markdown_text(text: str) -> str:
     return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", escaped)
 
 
-def _pipes(aggregates: Sequence[str]) -> str:
-    return "| " + " | ".join(aggregates) + " |"
+def pipes(entries: Sequence[str]) -> str:
+    """A row of a Markdown table; the entries are Markdown."""
+    return "| " + " | ".join(entries) + " |"
 
 
 def csv_text(layout: Layout) -> str:

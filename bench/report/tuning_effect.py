@@ -12,8 +12,10 @@ from bench.analysis.verdict import Verdict
 from bench.display.answers import plain_names
 from bench.display.numbers import number_text, style_of
 from bench.report.frontier import differing_settings
-from bench.report.table import markdown_text
+from bench.report.index import page_link
+from bench.report.table import markdown_text, pipes
 from bench.results.results import Results
+from bench.stats.ranks import kendall
 
 HEAD = ("variant", "its recipe", "one recipe", "place", "own recipe", "place")
 DECIDED: tuple[Verdict, ...] = ("better", "worse")
@@ -98,8 +100,9 @@ def _effect(untuned: Results, tuned: Results) -> TuningEffect | None:
     if any(each.keys() != set(tuned.variants) for each in scores):
         return None
     places = sorted(_places(before, after, column), key=lambda place: place.place_after)
+    agreement, _ = kendall(*([each[variant] for variant in tuned.variants] for each in scores))
     reversals = tuple(_reversals(before, after, column))
-    return TuningEffect(untuned.name, tuned.name, column.name, tuple(places), _agreement(*scores), reversals)
+    return TuningEffect(untuned.name, tuned.name, column.name, tuple(places), agreement, reversals)
 
 
 def _scores(summary: Summary, column: Column) -> dict[str, float]:
@@ -115,17 +118,11 @@ def markdown_effects(effects: Iterable[TuningEffect], folder: str = "") -> str:
 
 def _markdown(effect: TuningEffect, folder: str) -> str:
     changed = f": {'; '.join(map(str, effect.reversals))}." if effect.reversals else "."
-    links = " and ".join(f"[{name}]({folder}{name}/index.md)" for name in (effect.untuned, effect.tuned))
-    rows = [(*HEAD[:2], f"{effect.metric}, {HEAD[2]}", HEAD[3], f"{effect.metric}, {HEAD[4]}", HEAD[5]), ["---"] * 6]
-    rows += [[markdown_text(text) for text in each.texts] for each in effect.places]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    links = " and ".join(page_link(name, folder) for name in (effect.untuned, effect.tuned))
+    head = (*HEAD[:2], f"{effect.metric}, {HEAD[2]}", HEAD[3], f"{effect.metric}, {HEAD[4]}", HEAD[5])
+    rows = [head, ["---"] * len(HEAD), *(list(map(markdown_text, each.texts)) for each in effect.places)]
+    table = "\n".join(map(pipes, rows))
     return f"{links}: {markdown_text(effect.sentence)}{markdown_text(changed)}\n\n{table}"
-
-
-def _agreement(before: dict[str, float], after: dict[str, float]) -> float:
-    from scipy.stats import kendalltau
-
-    return float(kendalltau([before[variant] for variant in after], list(after.values())).statistic)
 
 
 def _places(before: Summary, after: Summary, column: Column) -> Iterator[Place]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.results.database import existing_version
 from bench.results.location import Location
 from bench.results.spill import files_of
 from bench.results.spill import read as read_spilled
@@ -31,8 +32,7 @@ def check(location: Location) -> list[Finding]:
     Raises StoreError for a file that is no store of this version.
     """
     with Store(location) as store:
-        if store.database.version() is None:
-            raise StoreError(f"{location}: there is no results store; the first bench run makes it")
+        existing_version(store.database, location)
         findings = [*_structure(store), *_rows(store), *_waiting(store)]
     return sorted(findings, key=lambda finding: finding.level)
 

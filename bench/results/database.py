@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from bench.results.location import Location, Server
 from bench.results.postgres import PostgresDatabase
 from bench.results.sqlite import SqliteFile
+from bench.results.storefile import StoreError
 
 
 class Rows(Protocol):
@@ -71,6 +72,14 @@ class Database(Protocol):
     def close(self) -> None:
         """Close the connection; the next use opens another one."""
         ...
+
+
+def existing_version(database: Database, location: Location) -> int:
+    """The layout of the tables. Raises StoreError where there is no store yet."""
+    version = database.version()
+    if version is None:
+        raise StoreError(f"{location}: there is no results store; the first bench run makes it")
+    return version
 
 
 def database_at(location: Location) -> Database:

@@ -60,8 +60,10 @@ def is_url(text: object) -> bool:
 
 def location_of(text: str | Location) -> Location:
     """The place that a text names: `postgresql://USER@HOST/DATABASE`, or a file. Raises LocationError."""
-    if isinstance(text, Server) or not is_url(text):
-        return text if isinstance(text, Server) else Path(text)
+    if isinstance(text, Server):
+        return text
+    if not is_url(text):
+        return Path(text)
     if isinstance(text, Path):
         raise LocationError(f"a store on a server is named by text, not by a path; write '{Server(str(text))}' as str")
     server = Server(text)
@@ -80,6 +82,11 @@ def local_file(location: Location) -> Path:
         return location
     name = re.sub(r"[^\w.-]+", "-", str(location).removeprefix("postgresql://")).strip("-")
     return project().place("results", f"postgresql-{name}")
+
+
+def resolved(location: Location) -> Location:
+    """The location for a process that works in another folder."""
+    return location.resolve() if isinstance(location, Path) else location
 
 
 def absolute(location: Location) -> str:

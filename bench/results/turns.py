@@ -8,6 +8,10 @@ TIMED = ("latency", "throughput", "train_step_latency", "startup")
 """Metrics that a paired comparison times call by call, in seconds; of others a turn is one measurement."""
 
 
+WHOLE = ""
+"""The name, among those of variants, of what stands for all of an ablation that cannot be read."""
+
+
 class SideError(RuntimeError):
     """A side that cannot be built or run. `side` is its label, `reason` the error of the network."""
 

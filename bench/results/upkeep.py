@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 
-from bench.results.database import database_at
+from bench.results.database import database_at, existing_version
 from bench.results.location import Location
-from bench.results.storefile import VERSION, StoreError
+from bench.results.storefile import VERSION
 
 TABLES = ("measurement", "evaluation", "signature", "note", "environment")
 
@@ -45,8 +45,7 @@ def vacuum(location: Location) -> tuple[int, int]:
     Raises StoreUnavailable while a run writes the store, StoreError where there is none.
     """
     with contextlib.closing(database_at(location)) as database:
-        if database.version() is None:
-            raise StoreError(f"{location}: there is no results store; the first bench run makes it")
+        existing_version(database, location)
         before = database.size()
         database.vacuum()
         return before, database.size()

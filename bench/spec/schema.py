@@ -242,8 +242,7 @@ def _message(error: Any) -> str:
     if error["type"] != "model_type":
         return str(error["msg"]).removeprefix("Value error, ")
     model = next((each for each in _MODELS.values() if each.__name__ == error["ctx"]["class_name"]), None)
-    keys = [field.alias or name for name, field in model.model_fields.items()] if model else []
-    return f"Input should be a mapping with {', '.join(keys)}" if keys else "Input should be a mapping"
+    return f"Input should be a mapping with {', '.join(_names(model))}" if model else "Input should be a mapping"
 
 
 def _shown(value: Any) -> str:
@@ -253,5 +252,9 @@ def _shown(value: Any) -> str:
 
 
 def _keys(section: tuple[str, ...]) -> list[str]:
-    fields = _MODELS.get(section, AblationFile).model_fields
-    return [field.alias or name for name, field in fields.items()]
+    return _names(_MODELS.get(section, AblationFile))
+
+
+def _names(model: type[BaseModel]) -> list[str]:
+    """The keys of a section as files write them."""
+    return [field.alias or name for name, field in model.model_fields.items()]

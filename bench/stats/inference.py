@@ -194,7 +194,12 @@ def block_correlation(values: Floats, common: float | None = None) -> float:
     Half of it is `common_correlation` where that is given: the correlation of few blocks is known too little alone.
     """
     own = _unbiased(neighbour_correlation(values), len(values))
-    return min(max(own if common is None else (own + common) / 2, 0.0), MOST_ALIKE)
+    return believed(own if common is None else (own + common) / 2)
+
+
+def believed(correlation: float) -> float:
+    """A measured correlation of neighbouring blocks, from 0 to MOST_ALIKE."""
+    return min(max(correlation, 0.0), MOST_ALIKE)
 
 
 def common_correlation(series: Floats) -> float | None:

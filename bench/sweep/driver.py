@@ -73,6 +73,15 @@ def run(plan: Plan, store: Store, executor: Executor, options: Options = DEFAULT
     return _Run(plan, store, executor, options).run()
 
 
+@dataclass(frozen=True)
+class _Flight:
+    """A job that runs, the device that it has, and the time of the monotonic clock when it was submitted."""
+
+    job: Work
+    device: str
+    started: float
+
+
 class _Run:
     """The state of one run: what is pending, in flight, and stored."""
 
@@ -80,8 +89,7 @@ class _Run:
         self.plan, self.store, self.executor, self.options = plan, store, executor, options
         self.owner = this_process()
         self.received: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.flying: dict[Future[Exit], tuple[Work, float]] = {}
-        self.devices: dict[Future[Exit], str] = {}
+        self.flying: dict[Future[Exit], _Flight] = {}
         self.done: set[str] = set()
         self.evaluated: dict[str, Any] = {}
         self.failed = 0
@@ -221,14 +229,15 @@ class _Run:
 
     def _room(self, job: Work) -> bool:
         """Whether the job may start now. One whose process was ended from outside runs alone, to have all memory."""
-        if any(other.attempt > 1 or self._lane(other) == "exclusive" for other, _ in self.flying.values()):
+        others = [flight.job for flight in self.flying.values()]
+        if any(other.attempt > 1 or self._lane(other) == "exclusive" for other in others):
             return False
         alone = self._lane(job) == "exclusive" or job.attempt > 1
         return len(self.flying) < (1 if alone else self.options.workers)
 
     def _submit(self, job: Work) -> None:
         said, performed = job.requests[0].workload.device, watched(job, self.keyed, self.where)
-        card = self.options.cards.place(said, self.devices.values(), isinstance(job, TrainJob))
+        card = self.options.cards.place(said, [each.device for each in self.flying.values()], isinstance(job, TrainJob))
         device = card.device if card else said
         future = self.executor.submit(
             OnCard(performed, card.uuid) if card else performed,
@@ -237,9 +246,8 @@ class _Run:
             device=device,
             lane=self._lane(job),
         )
-        self.devices[future] = device
         future.add_done_callback(lambda _: self.received.put(None))
-        self.flying[future] = (job, time.monotonic())
+        self.flying[future] = _Flight(job, device, time.monotonic())
 
     def _receive(self) -> None:
         """Wait for news, then keep all that has come in one transaction."""
@@ -324,14 +332,14 @@ class _Run:
     def _landed(self) -> Iterator[Work]:
         """Account for the jobs that ended; what a dead one left undone comes back as a job."""
         for future in [f for f in self.flying if f.done()]:
-            job, started = self.flying.pop(future)
-            del self.devices[future]
+            flight = self.flying.pop(future)
+            job = flight.job
             self._take(list(self._waiting()))
             left = tuple(request for request in job.requests if not self._is_settled(request.key))
             if left and isinstance(job, SharedJob) and not future.result().error:
                 yield from (MeasureJob((request,), job.plugins) for request in left)
             elif left:
-                yield from self._after_death(job, left, future.result(), time.monotonic() - started)
+                yield from self._after_death(job, left, future.result(), time.monotonic() - flight.started)
 
     def _after_death(self, job: Work, left: tuple[Request, ...], end: Exit, seconds: float) -> Iterator[Work]:
         error = end.error or "died: the job ended without a result for this measurement"

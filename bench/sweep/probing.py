@@ -10,15 +10,15 @@ from typing import Any
 from bench.registry import Metric, RegistryError
 from bench.registry.builtin import all_names
 from bench.registry.catalogue import declarations
-from bench.registry.project import project, with_project
+from bench.registry.project import with_project
 from bench.results.keys import Request, requests
-from bench.results.location import Location
+from bench.results.location import Location, resolved
 from bench.results.measurement import Measurement
 from bench.results.store import Store
 from bench.results.turns import Group
 from bench.spec.ablation import load
 from bench.sweep.adhoc import ablation_of
-from bench.sweep.revision import SLACK, Network, within_limit
+from bench.sweep.revision import SLACK, Network, further_plugins, within_limit
 from bench.sweep.roots import LIMIT, ElsewhereError, elsewhere
 from bench.sweep.running import measure_static
 from bench.sweep.sides import OF_ABLATION, side_of
@@ -52,20 +52,15 @@ class Probe:
 
     def networks(self, commit: str) -> dict[str, Network]:
         """Name of a variant -> network, in a commit. Raises RevisionError with why the commit has none."""
-        store = self.store.resolve() if isinstance(self.store, Path) else self.store
+        there = replace(self.question, plugins=further_plugins(self.question.plugins))
         with checkout(commit) as place:
             try:
                 answer: dict[str, Network] = elsewhere(
-                    asked, place.folder, place.root, self._there(), store, limit=self.limit + SLACK
+                    asked, place.folder, place.root, there, resolved(self.store), limit=self.limit + SLACK
                 )
             except ElsewhereError as error:
                 raise RevisionError(str(error)) from None
             return {name: _movable(network, Path(place.folder)) for name, network in answer.items()}
-
-    def _there(self) -> Question:
-        """The question for a process in another folder, whose own project has the plug-ins of the project file."""
-        further = tuple(plugin for plugin in self.question.plugins if plugin not in project().plugins)
-        return replace(self.question, plugins=further)
 
     def groups(self, before: tuple[str, Network], after: tuple[str, Network]) -> Iterator[Group]:
         """Groups without end of (commit, network) against another. Raises SideError for a side that does not run."""

@@ -10,9 +10,10 @@ from bench.registry import Metric, RegistryError
 from bench.registry.builtin import all_names, names
 from bench.registry.project import project
 from bench.results.keys import requests
-from bench.results.location import Location
+from bench.results.location import Location, resolved
 from bench.results.measurement import Measurement
 from bench.results.store import Store
+from bench.results.turns import WHOLE
 from bench.spec.ablation import Ablation, load
 from bench.spec.characters import printable
 from bench.spec.variant import Variant
@@ -63,9 +64,6 @@ class Unread:
     graph: str = ""
 
 
-WHOLE = ""
-"""The name of a variant under which `Unread` stands."""
-
 Networks = Mapping[str, Mapping[str, Network | Unread]]
 """Ablation -> name of a variant -> network."""
 
@@ -77,11 +75,14 @@ def networks_of(
 
     Raises ElsewhereError.
     """
-    further = tuple(plugin for plugin in plugins if plugin not in project().plugins)
-    store = store.resolve() if isinstance(store, Path) else store
-    arguments = (tuple(chosen), further, store, tuple(settings))
+    arguments = (tuple(chosen), further_plugins(plugins), resolved(store), tuple(settings))
     answer: Networks = elsewhere(described, place.folder, place.root, *arguments, limit=LIMIT + SLACK)
     return answer
+
+
+def further_plugins(plugins: Sequence[str]) -> tuple[str, ...]:
+    """Those for a process in another folder, whose own project has the plug-ins of the project file."""
+    return tuple(plugin for plugin in plugins if plugin not in project().plugins)
 
 
 SLACK = 60.0

@@ -6,9 +6,7 @@ import contextlib
 import importlib
 import multiprocessing
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import Connection
@@ -16,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.sweep.executors import imports
-from bench.sweep.executors.local import end_process, end_with_driver
-from bench.sweep.executors.supervisor import supervised
+from bench.sweep.executors.local import end_process, perform_supervised
 
 OURS = ("bench", "architectures")
 LIBRARIES = ("torch", "torch._dynamo", "torchvision", "timm")
@@ -108,16 +105,7 @@ class Remote:
 
 
 def _supervised(target: Callable[..., None], pipe: Connection, report: Connection, arguments: tuple[Any, ...]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.dup2(2, 1)
-    perform = partial(target, pipe, *arguments)
-    if hasattr(os, "fork"):
-        os.setsid()
-        supervised(perform, pipe, report)
-    else:
-        report.close()
-        threading.Thread(target=end_with_driver, daemon=True).start()
-        perform()
+    perform_supervised(partial(target, pipe, *arguments), pipe, report)
 
 
 def elsewhere(function: Callable[..., Any], folder: str, root: str, *arguments: Any, limit: float = LIMIT) -> Any:

@@ -69,18 +69,27 @@ def run_all(job: Job, announce: Callable[[Plan], None], finished: Callable[[Plan
     plans = job.plans()
     cards = Cards() if job.on else cards_of(plans)  # a cluster gives its cards to jobs by itself
     executor, workers = _executor(job, [part for each in plans for part in (each.search, each) if part], cards)
-    ends = time.monotonic() + (job.budget or math.inf)
+    means = _Means(executor, workers, cards, time.monotonic() + (job.budget or math.inf))
     failed = False
     try:
         for each in plans:
             announce(each)
-            whole = _searched(job, each, executor, workers, ends, cards)
-            whole, some_failed = _run_looks(job, whole, executor, workers, ends, cards)
+            whole, some_failed = _run_looks(job, _searched(job, each, means), means)
             failed |= some_failed
             finished(whole)
     finally:
         executor.stop()
     return failed
+
+
+@dataclass(frozen=True)
+class _Means:
+    """What runs jobs, how many at once, the cards for trainings, and the time of the monotonic clock to end at."""
+
+    executor: Executor
+    workers: int
+    cards: Cards
+    ends: float
 
 
 def _executor(job: Job, plans: Sequence[Plan], cards: Cards) -> tuple[Executor, int]:
@@ -95,50 +104,50 @@ def _executor(job: Job, plans: Sequence[Plan], cards: Cards) -> tuple[Executor, 
     return executor, executor.workers
 
 
-def _run_looks(job: Job, each: Plan, executor: Executor, workers: int, ends: float, cards: Cards) -> tuple[Plan, bool]:
+def _run_looks(job: Job, each: Plan, means: _Means) -> tuple[Plan, bool]:
     """Run the plan, then what each look at adaptive seeds asks for: (the last plan, whether anything failed)."""
     how = {"rerun": tuple(job.rerun), "force": job.force, "only": tuple(job.only)}
-    failed, made = _run_one(job, each, executor, workers, ends, cards), {request.key for request in each.due}
+    failed, made = _run_one(job, each, means), {request.key for request in each.due}
     while each.look:
         each = plan_on(each, job.store, made, **how)
         due = {request.key for request in each.due}
-        if not due or due & made or time.monotonic() >= ends:
+        if not due or due & made or time.monotonic() >= means.ends:
             break
-        failed |= _run_one(job, each, executor, workers, ends, cards)
+        failed |= _run_one(job, each, means)
         made |= due
     return each, failed
 
 
-def _searched(job: Job, each: Plan, executor: Executor, workers: int, ends: float, cards: Cards) -> Plan:
+def _searched(job: Job, each: Plan, means: _Means) -> Plan:
     """The plan once its search runs are made. One that failed loses; it is no failure of the run."""
     if each.search is None:
         return each
     if each.search.due and len(each.ablation.variants) > 1:
-        check_effects(each, job.store, executor, Options(workers=workers, allow_noop=job.allow_noop))
-    _run_one(job, each.search, executor, workers, ends, cards)
+        check_effects(each, job.store, means.executor, Options(workers=means.workers, allow_noop=job.allow_noop))
+    _run_one(job, each.search, means)
     stored = named_by(each.search.requests, job.store.records(each.search.keys))
     chosen = chosen_of(tuned_of(each.ablation, stored))
     return plan_with(each, chosen, job.store, rerun=tuple(job.rerun), force=job.force, only=tuple(job.only))
 
 
-def _run_one(job: Job, each: Plan, executor: Executor, workers: int, ends: float, cards: Cards) -> bool:
+def _run_one(job: Job, each: Plan, means: _Means) -> bool:
     name = f"{each.ablation.name}, search" if each.ablation.held_back else each.ablation.name
     name = f"{name}, look {each.look}" if each.look > 1 else name
     reporter, keep_weights = Reporter(name, job.verbosity), job.keep_weights and not each.ablation.held_back
     options = Options(
-        workers=workers,
-        budget=ends - time.monotonic(),
+        workers=means.workers,
+        budget=means.ends - time.monotonic(),
         force=job.force,
         replace=job.force or bool(job.rerun),
         allow_noop=job.allow_noop,
         keep_weights=keep_weights,
-        cards=cards,
+        cards=means.cards,
         notify=reporter,
     )
     if keep_weights and (line := _without_weights(each, job)):
         reporter.say(line)
     try:
-        outcome = run(each, job.store, executor, options)
+        outcome = run(each, job.store, means.executor, options)
     finally:
         reporter.close()
     failed, waiting = outcome.failed + each.count("failed"), each.count("waits")

@@ -23,11 +23,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from filelock import FileLock
@@ -149,14 +149,7 @@ class _Choice:
         """The saved decision, or one that is made and saved while other processes wait for it."""
         if self.cache is None:
             return self.made()
-        place = self.cache / f"{self._digest()}.decision.json"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{place}.lock"):
-            if place.is_file():
-                return Admission(**json.loads(place.read_text()))
-            decision = self.made()
-            save(place, decision)
-            return decision
+        return remembered(self.cache / f"{self._digest()}.decision.json", Admission, self.made)
 
     def _digest(self) -> str:
         rules = [file_digest_of(file) for file in (__file__, budget_rules.__file__, processor.__file__)]
@@ -257,6 +250,20 @@ def file_digest_of(file: str | None) -> str:
 
 def digest_of(words: Sequence[object]) -> str:
     return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:32]
+
+
+R = TypeVar("R", Probe, Admission)
+
+
+def remembered(place: Path, kind: type[R], make: Callable[[], R]) -> R:
+    """The saved result, or one that is made and saved while other processes wait for it."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{place}.lock"):
+        if place.is_file():
+            return kind(**json.loads(place.read_text()))
+        result = make()
+        save(place, result)
+        return result
 
 
 def save(place: Path, content: Probe | Admission) -> None:

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 from torch import nn
 
 from bench.structure.modes import moved
@@ -28,6 +27,7 @@ from bench.training import execution as executions
 from bench.training import step_probe
 from bench.training.budget import Served, why_not_repaid
 from bench.training.execution import EXECUTIONS, FALLBACK, why_not
+from bench.training.feeding import Batch
 from bench.training.precision import (
     LIMIT,
     PASSES_OF_A_STEP,
@@ -38,10 +38,10 @@ from bench.training.precision import (
     how_ended,
     layers_of,
     machine_facts,
-    save,
+    remembered,
 )
 from bench.training.probe import Probe
-from bench.training.step_probe import Batch, StepRequest, loss_on
+from bench.training.step_probe import StepRequest, loss_on
 
 FRACTION = 0.25
 """The most that trying an execution may cost, of the trainings that it serves: more than a precision mode, since a
@@ -98,13 +98,7 @@ def _fault(step: Step, execution: str, cache: Path | None, served: Served | None
     if cache is None:
         return _tried(step, execution, batches, served).fault
     place = cache / f"{_digest(step, execution, batches, served)}.step.json"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{place}.lock"):
-        if place.is_file():
-            return Probe(**json.loads(place.read_text())).fault
-        probe_result = _tried(step, execution, batches, served)
-        save(place, probe_result)
-        return probe_result.fault
+    return remembered(place, Probe, lambda: _tried(step, execution, batches, served)).fault
 
 
 def _digest(step: Step, execution: str, batches: Sequence[Batch], served: Served | None) -> str:

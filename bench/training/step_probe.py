@@ -24,10 +24,10 @@ from torch import Tensor, nn
 
 from bench.structure.modes import in_training, moved
 from bench.training.execution import EXECUTIONS, WARM_UP, Execution, compiled, recorded
+from bench.training.feeding import Batch
 from bench.training.modes import MODES, Mode
 from bench.training.probe import Probe, error_of, fault_of, load
 
-Batch = tuple[Tensor, dict[str, Tensor]]
 Gradients = Callable[[Tensor, Mapping[str, Tensor]], dict[str, Tensor]]
 
 

@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from multiprocessing.connection import Connection
@@ -256,7 +256,11 @@ def _has_ended(process: psutil.Process) -> bool:
 def _work(job: Job, pipe: Connection, report: Connection, device: str, lane: Lane) -> None:
     """What a worker process does from start to end."""
     multiprocessing.current_process().name = "fovbench worker"
-    perform = partial(_perform, job, pipe, device, lane)
+    perform_supervised(partial(_perform, job, pipe, device, lane), pipe, report)
+
+
+def perform_supervised(perform: Callable[[], None], pipe: Connection, report: Connection) -> None:
+    """Run `perform`, which writes to `pipe`, so that it and all that it starts end with this process's driver."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver
     os.dup2(2, 1)
     if hasattr(os, "fork"):
@@ -264,11 +268,11 @@ def _work(job: Job, pipe: Connection, report: Connection, device: str, lane: Lan
         supervised(perform, pipe, report)
     else:
         report.close()
-        threading.Thread(target=end_with_driver, daemon=True).start()
+        threading.Thread(target=_end_with_driver, daemon=True).start()
         perform()
 
 
-def end_with_driver() -> None:
+def _end_with_driver() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         multiprocessing.connection.wait([parent.sentinel])

@@ -278,6 +278,7 @@ OWN = {
     "sum_of_blocks": "a definition; `evaluation_source` above",
     "block_correlation": "`neighbour_correlation` above, less its bias; test_inference.py",
     "common_correlation": "by simulation in test_inference.py",
+    "believed": "a definition; `block_correlation` in test_inference.py",
     "widening": "exact covariances in test_inference.py",
     "effective_number": "exact covariances in test_inference.py",
     "effective_images": "exact covariances in test_inference.py",
