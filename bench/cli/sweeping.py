@@ -214,7 +214,7 @@ def _waits_for(plan: Plan) -> str:
 @click.option(
     "--workers",
     type=click.IntRange(1),
-    help="Processes at once. Default: cores over threads; on GPUs as many as memory and cores allow.",
+    help="Processes at once. Default: as many as cores, and for trainings memory, allow; on GPUs by cards and cores.",
 )
 @click.option(
     "--on",
