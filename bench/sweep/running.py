@@ -149,7 +149,7 @@ def _run_looks(job: Job, each: Plan, means: _Means) -> tuple[Plan, bool]:
     """Run the plan, then what each look at adaptive seeds asks for: (the last plan, whether anything failed)."""
     how = {"rerun": tuple(job.rerun), "force": job.force, "only": tuple(job.only)}
     failed, made = _run_one(job, each, means), {request.key for request in each.due}
-    while each.look:
+    while each.look or each.ablation.greedy:
         each = plan_on(each, job.store, made, **how)
         due = {request.key for request in each.due}
         if not due or due & made or time.monotonic() >= means.ends:

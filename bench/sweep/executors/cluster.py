@@ -7,6 +7,7 @@ a limited number of times. A node that is silent is noticed by deadlines of our 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import secrets
@@ -110,7 +111,8 @@ class RayExecutor:
 
     def stop(self) -> None:
         self._stopped.set()
-        self._ray.shutdown()
+        with contextlib.redirect_stdout(sys.stderr):  # Ray prints what it had not printed yet
+            self._ray.shutdown()
         sys.stdout = self._stdout
         self._pool.shutdown(wait=True, cancel_futures=True)
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -52,9 +52,10 @@ def above(name):
     return next(each for each in psutil.Process().parents() if name in " ".join(each.cmdline()))
 
 
-def end(process):
-    """Kill a process that this one depends on, and wait to end with it."""
-    os.kill(process.pid, signal.SIGKILL)
+def end(*processes):
+    """Kill processes that this one depends on, and wait to end with them."""
+    for process in processes:
+        os.kill(process.pid, signal.SIGKILL)
     time.sleep(60)
 
 
@@ -83,7 +84,7 @@ def twice(subject):
         end(psutil.Process(int((FAULTS / "driver.pid").read_text())))
     node = spare_node()
     if node and asked("node"):
-        end(node)
+        end(node, *node.children())
     return helper.doubled(a)
 
 
