@@ -45,7 +45,9 @@ def keyed(requests: Sequence[Request], plugins: tuple[str, ...]) -> Keyed:
         for key, metric in ((request.key, request.metric), (request.training_run, "")):
             if key and key not in closures:
                 behind = _behind(request, metric, plugins)
-                closures[key] = files.setdefault(behind, tuple(os.path.realpath(path) for path in behind))
+                if behind not in files:
+                    files[behind] = tuple(os.path.realpath(path) for path in behind)
+                closures[key] = files[behind]
     texts = {os.path.realpath(path): _text(path) for behind in files for path in behind}
     named = {key: dict(_named(request)) for request in requests for key in (request.key, request.training_run) if key}
     return Keyed(closures, texts, {key: paths for key, paths in named.items() if paths})

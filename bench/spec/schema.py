@@ -123,7 +123,7 @@ class PathSection(_Section):
     """From the baseline to another variant, one axis after the other; see `bench.spec.designs`."""
 
     to: dict[str, Any] = Field(min_length=1)
-    order: list[str] = []
+    order: list[str] | Literal["greedy"] = []
 
 
 class AblationFile(_Section):
