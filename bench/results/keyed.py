@@ -11,6 +11,7 @@ from bench.registry.catalogue import DECLARED, CatalogueError
 from bench.results.freshness import ABSENT, DIGITS
 from bench.results.keys import WEIGHTS, Request, files_behind
 from bench.results.sources import text_of
+from bench.spec.losses import AUTO
 
 Paths = tuple[str, ...]
 
@@ -44,7 +45,9 @@ def keyed(requests: Sequence[Request], plugins: tuple[str, ...]) -> Keyed:
         for key, metric in ((request.key, request.metric), (request.training_run, "")):
             if key and key not in closures:
                 behind = _behind(request, metric, plugins)
-                closures[key] = files.setdefault(behind, tuple(os.path.realpath(path) for path in behind))
+                if behind not in files:
+                    files[behind] = tuple(os.path.realpath(path) for path in behind)
+                closures[key] = files[behind]
     texts = {os.path.realpath(path): _text(path) for behind in files for path in behind}
     named = {key: dict(_named(request)) for request in requests for key in (request.key, request.training_run) if key}
     return Keyed(closures, texts, {key: paths for key, paths in named.items() if paths})
@@ -68,7 +71,8 @@ def _short(digest: str | None) -> str:
 
 
 def _behind(request: Request, metric: str, plugins: tuple[str, ...]) -> tuple[Path, ...]:
-    trained = (request.workload.task, request.workload.dataset) if request.training_run else None
+    loss = request.parts.get("recipe", {}).get("loss", AUTO)
+    trained = (request.workload.task, request.workload.dataset, loss) if request.training_run else None
     return files_behind(request.variant.architecture, metric, trained, plugins)
 
 

@@ -224,6 +224,7 @@ def results_of(ablation: Ablation, requests: Sequence[Request], stored: Stored, 
         failures=failures_of(stored.records),
         plugins=ablation.plugins,
         steps=ablation.steps,
+        raced=ablation.raced,
         looks=ablation.adaptive.sizes if ablation.adaptive and ablation.trains else (),
         expected=tuple((request.variant.name, request.metric, request.seed) for request in requests),
     )

@@ -82,7 +82,7 @@ class CheckedSubject(Subject):
     process: ProcessState | None = field(default=None, compare=False, repr=False)
     arguments: Any = None
     noting: bool = True
-    states: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    states: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @cached_property
     def model(self) -> Any:

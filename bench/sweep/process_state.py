@@ -7,12 +7,13 @@ metric, so that it may draw numbers. Not seen: what lies outside of the process,
 from __future__ import annotations
 
 import gc
+import operator
 import os
 import random
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
@@ -236,15 +237,21 @@ _NESTED = ("torch's default device", "a torch function mode", "a torch dispatch 
 _MODULES = ("builtins", "math", "random", "time", "json", "numpy", "torch", "torch.nn.functional", "torch.nn.init")
 """Modules whose functions all metrics use, beside those of fovbench itself."""
 
+_LAYERS = "torch.nn"
+"""The module of the classes whose methods all networks use."""
 
-def _owners() -> Iterator[tuple[str, Any]]:
-    """(name, module or class) of the functions that a metric must not replace."""
-    for name, module in list(sys.modules.items()):
-        if isinstance(module, ModuleType) and (name in _MODULES or name.split(".")[0] in ("bench", "architectures")):
-            yield name, module
-    if (torch := sys.modules.get("torch")) is not None and hasattr(torch, "nn"):
-        yield "torch.Tensor", torch.Tensor
-        yield from ((f"torch.nn.{name}", layer) for name, layer in vars(torch.nn).items() if isinstance(layer, type))
+
+def _is_watched(name: str) -> bool:
+    return name in _MODULES or name == _LAYERS or name.split(".")[0] in ("bench", "architectures")
+
+
+def _owners(names: Collection[str]) -> Iterator[tuple[str, Any]]:
+    """(name, module or class) of the functions that a metric must not replace, of these loaded modules."""
+    modules = {name: sys.modules.get(name) for name in names if _is_watched(name)}
+    if layers := modules.pop(_LAYERS, None):
+        yield "torch.Tensor", sys.modules["torch"].Tensor
+        yield from ((f"{_LAYERS}.{name}", layer) for name, layer in vars(layers).items() if isinstance(layer, type))
+    yield from ((name, module) for name, module in modules.items() if isinstance(module, ModuleType))
 
 
 class ProcessState:
@@ -263,6 +270,7 @@ class ProcessState:
         self._functions: dict[str, tuple[Any, dict[str, Any]]] = {}
         self._settings: list[Setting] = []
         self._libraries: set[str] = set()
+        self._noticed: set[str] = set()
         self._modules = 0
         self._notice()
         self.put_back()
@@ -322,10 +330,12 @@ class ProcessState:
 
     def _notice(self) -> None:
         self._notice_settings()
-        for name, owner in _owners():
+        new = {name for name in set(sys.modules) - self._noticed if not _is_watched(name) or _is_loaded(name)}
+        for name, owner in _owners(new):
             if name not in self._functions:
                 callables = {key: value for key, value in vars(owner).items() if callable(value)}
                 self._functions[name] = (owner, callables)
+        self._noticed |= new
 
     def _notice_settings(self) -> None:
         """Add the settings of the libraries that have been loaded meanwhile, with the values of a new process."""
@@ -378,7 +388,8 @@ class ProcessState:
 
 def _replaced(owner: Any, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """The functions that have another value, and those that a class has where it inherited them."""
-    replaced = [key for key, value in before.items() if now.get(key) is not value]
+    same = all(map(operator.is_, map(now.get, before), before.values()))  # the loop is in C: this is asked very often
+    replaced = [] if same else [key for key, value in before.items() if now.get(key) is not value]
     if isinstance(owner, type) and len(now) > len(before):
         replaced += [key for key, value in now.items() if key not in before and callable(value)]
     return replaced
@@ -393,7 +404,7 @@ def _is_of(function: Any, owner: str) -> bool:
 
 def _is_loaded(library: str) -> bool:
     """Whether its import has ended: a fork may come in between."""
-    spec = getattr(sys.modules[library], "__spec__", None)
+    spec = getattr(sys.modules.get(library), "__spec__", None)
     return getattr(spec, "_initializing", False) is not True
 
 

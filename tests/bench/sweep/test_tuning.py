@@ -12,6 +12,7 @@ from bench.results.store import Store
 from bench.results.tuned import chosen_of, tuned_of
 from bench.spec.ablation import load
 from bench.sweep.exporting import add_bundle, bundle_of
+from bench.sweep.forecast import forecast_of
 from bench.sweep.plan import plan
 from bench.sweep.reading import read_results
 from bench.sweep.running import Job, run_all
@@ -82,6 +83,15 @@ def test_before_the_search_the_reported_runs_wait(finished):
     assert counts(before.search) == {"due": 6, "waits": 0, "cached": 0, "failed": 0}
     assert counts(before) == {"due": 2, "waits": 2, "cached": 0, "failed": 0}
     assert len({each.request.key for each in before.whole}) == 10
+
+
+@pytest.mark.parametrize("over", ["{train.batch: [1, 2]}", "{train.steps: [2, 4]}"])
+def test_a_search_over_what_a_training_costs_has_a_plan_and_a_forecast(finished, over):
+    _, store, _, _, folder = finished
+    changes = [f"tune.over={over}", "tune.steps=0.5"]
+    waiting = plan(load(folder / "asked.yaml", changes, plugins=[str(folder / "dots.py")]), store)
+    assert waiting.count("waits") == 2
+    assert forecast_of(waiting.as_due(), store).text(1)
 
 
 def test_a_search_run_that_diverges_loses_and_the_rest_is_measured(finished):
