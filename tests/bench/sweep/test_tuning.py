@@ -9,7 +9,7 @@ from bench.report.page import page_of
 from bench.report.table import table
 from bench.results.bundle import read, write
 from bench.results.store import Store
-from bench.results.tuned import chosen_of, tuned_of
+from bench.results.tuned import chosen_of, tuned_of, tuning_of
 from bench.spec.ablation import load
 from bench.sweep.exporting import add_bundle, bundle_of
 from bench.sweep.forecast import forecast_of
@@ -212,3 +212,11 @@ def test_a_metric_without_training_needs_no_search(finished, tmp_path):
         made = plan(ablation, store, only=["params"])
         assert made.search is None
         assert counts(made) == {"due": 2, "waits": 0, "cached": 0, "failed": 0}
+
+
+def test_of_a_sample_the_table_names_the_values_that_were_tried(finished):
+    _, _, _, _, folder = finished
+    sampled = load(folder / "asked.yaml", ["tune.runs=2"], plugins=[str(folder / "dots.py")])
+    tried = [dict(point)["train.lr"] for point in sampled.tune.points]
+    assert len(tried) == 2
+    assert [float(text) for text in tuning_of(sampled, {}).over["train.lr"]] == tried
