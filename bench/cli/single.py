@@ -38,7 +38,13 @@ DOES_NOT_APPLY = "does_not_apply"
 @click.command()
 @click.argument("words", nargs=-1, required=True, metavar="TARGET [AXIS=VALUE]... [TARGET ...]")
 @click.option("--metrics", type=Names(), default=(), help="Metrics: a,b. Default: those that fit and are quick.")
-@click.option("--set", "overrides", multiple=True, metavar="AXIS=VALUE", help="An axis of every TARGET (repeatable).")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="An axis of every TARGET, or a key of the workload: workload.tf32=true (repeatable).",
+)
 @click.option(
     "--shape",
     type=Shape(),
@@ -114,12 +120,15 @@ def measure(
     \b
     exit 0 measured; what does not apply or cannot be measured says why · 1 a metric failed · 2 usage
     """
-    from bench.sweep.adhoc import measure_targets, targets_of
+    from bench.sweep.adhoc import measure_targets, settings_of, targets_of
     from bench.sweep.progress import Reporter
+
+    axes, settings = settings_of(overrides)
+    workload |= settings
 
     if workload["inputs"] and workload["shape"]:
         raise click.UsageError("--shape is that of one image, and --inputs states all inputs: write one of the two")
-    wanted = targets_of(words, overrides)
+    wanted = targets_of(words, axes)
     reporter = Reporter("measure")
     try:
         if weights or dataset:

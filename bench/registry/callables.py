@@ -207,7 +207,8 @@ def _reason(parameter: inspect.Parameter) -> str:
     """Why a parameter is no axis, and what to write."""
     name, default = parameter.name, parameter.default
     if _untyped(parameter) and default is parameter.empty:
-        return f"'{name}' has neither a default nor an annotation: write its type, such as {name}: float = 1.0"
+        example = f"{name}: int (or float, bool, str)"
+        return f"'{name}' has neither a default nor an annotation: write its type, such as {example}"
     if _untyped(parameter):
         hint = f"{name}: int | None = None" if default is None else f"{name}: int = 1"
         return f"'{name}' has no type, and {_shown(default)} gives none: write it, such as {hint}"

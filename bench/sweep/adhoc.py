@@ -18,6 +18,7 @@ from bench.results.store import Store
 from bench.spec.ablation import Ablation
 from bench.spec.inputs import with_inputs
 from bench.spec.recipe import Recipe
+from bench.spec.settings import Settings
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload
 from bench.spec.yamlfile import parse_value
@@ -30,6 +31,9 @@ from bench.sweep.settings import Options
 
 SHAPE = (3, 224, 224)
 """The input where neither the command nor the network says another."""
+
+WORKLOAD = "workload."
+"""What the name of a field of the workload begins with."""
 
 LISTED = 8
 """Names of metrics that a line lists."""
@@ -83,6 +87,21 @@ def targets_of(words: Sequence[str], overrides: Sequence[str] = ()) -> list[Targ
         else:
             chosen[-1] = replace(chosen[-1], axes=(*chosen[-1].axes, word))
     return chosen
+
+
+def settings_of(overrides: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """(the axes, the workload by field) of texts `axis=value` and `workload.FIELD=value`.
+
+    Raises RegistryError for a field that does not exist or does not take the value, and for the dataset.
+    """
+    workload: dict[str, Any] = {}
+    for name, value in stated_axes([text for text in overrides if text.startswith(WORKLOAD)]).items():
+        if name == "workload.dataset":
+            raise RegistryError("'workload.dataset': write --dataset NAME, with --weights FILE")
+        workload[name.removeprefix(WORKLOAD)] = Settings().axis(name).parse(value)
+    if "batch" in workload:
+        workload["batches"] = (workload.pop("batch"),)
+    return [text for text in overrides if not text.startswith(WORKLOAD)], workload
 
 
 def is_axis(word: str) -> bool:

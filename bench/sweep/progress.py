@@ -135,6 +135,8 @@ def _stored(measurement: Measurement) -> str:
 
 PRIOR = 0.1
 """The part of the forecast that counts as work that took as long as forecast: the first results say little."""
+EARLY = 0.25
+"""The part of a run without forecast that is done before the time left is said: the start is in the first result."""
 
 
 class Remaining:
@@ -158,12 +160,14 @@ class Remaining:
                 del self.running[event.label]
 
     def seconds(self, spent: float) -> float | None:
-        """Seconds left after `spent`; None where nothing is done and nothing was forecast."""
+        """Seconds left after `spent`; None where nothing was forecast and little is done."""
         partly = sum(self.work.labels[label] * fraction for label, fraction in self.running.items())
         left = max(0.0, sum(self.pending.values()) - partly)
         prior = PRIOR * self.total if self.work.in_seconds else 0.0
         done = self.total - left
-        return left * (spent + prior) / (done + prior) if done + prior > 0 else None
+        if not prior and (not done or done < EARLY * self.total):
+            return None
+        return left * (spent + prior) / (done + prior)
 
 
 def rough_text(seconds: float) -> str:

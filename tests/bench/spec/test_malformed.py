@@ -143,7 +143,7 @@ LINES = {
     "no such target file": (["measure", "nope.py:net"], r"'nope\.py': there is no such file or module; a target is file\.py:callable"),
     "file that breaks": (["measure", "breaks.py:net"], r"breaks\.py:1: cannot be imported: ZeroDivisionError"),
     "file that exits": (["measure", "exits.py:net"], r"exits\.py:1: cannot be imported: SystemExit"),
-    "a parameter by place": (["measure", "net.py:placed", "k=2"], r"'k' has neither a default nor an annotation: write its type, such as k: float = 1\.0"),
+    "a parameter by place": (["measure", "net.py:placed", "k=2"], r"'k' has neither a default nor an annotation: write its type, such as k: int \(or float, bool, str\)"),
     "no such callable": (["measure", "net.py:sse"], r"'net\.py' has no function 'sse', did you mean 'see'\?"),
     "show nothing": (["show", "fnc"], r"nothing is called 'fnc', did you mean 'fcn'\?"),
     "list nothing": (["list", "metrix"], r"'metrix' is not one of"),

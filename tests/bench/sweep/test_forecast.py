@@ -224,7 +224,18 @@ def test_a_training_run_that_goes_on_counts_by_its_steps_once():
     assert left.seconds(100.0) == 0.0
 
 
-def test_without_any_forecast_the_time_left_is_known_from_the_first_result_on():
+def test_without_any_forecast_the_first_of_many_results_says_nothing_about_the_time_left():
+    """A network's metrics are one job: the first of them records it, and has the start of the process in its time."""
+    static = Job("static", tuple(f"s{n}" for n in range(20)), Cost(), 20)
+    timings = [Job("speed", (f"t{n}",), Cost(), 1) for n in range(11)]
+    left = Remaining(Forecast((static, *timings)).work())
+    left.keep(["s0"])
+    assert left.seconds(8.0) is None  # and not 8 s for each twentieth of a job, 31 minutes
+    left.keep([f"s{n}" for n in range(20)] + ["t0", "t1"])
+    assert left.seconds(12.0) == pytest.approx(9 * 12 / 3)
+
+
+def test_without_any_forecast_the_time_left_is_known_once_much_is_done():
     left = Remaining(Work({"a": 1.0, "b": 1.0}))
     assert left.seconds(5.0) is None
     left.keep(["a"])

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from bench.cli import main
 from bench.hardware.arguments import Arguments, FedSubject, NotAnImageError, drawn, fitted
 from bench.metrics.macs import macs
 from bench.metrics.output_size import output_size
@@ -19,7 +20,7 @@ from bench.registry.callables import own_architecture
 from bench.spec.dtypes import device_named, dtype_named
 from bench.spec.inputs import parsed
 from bench.structure.recorder import leaves
-from bench.sweep.adhoc import Target, targets_of
+from bench.sweep.adhoc import Target, settings_of, targets_of
 
 MACS = 16 * 16 * 4 * 3 * 9
 """Of one convolution from 3 to 4 channels, 3 x 3, on 16 x 16 pixels with padding."""
@@ -200,7 +201,11 @@ def test_a_network_is_copied_for_each_use(own):
 @pytest.mark.parametrize(
     ("name", "axes", "message"),
     [
-        ("untyped", {}, "'width' has neither a default nor an annotation: write its type, such as width: float = 1.0"),
+        (
+            "untyped",
+            {},
+            "'width' has neither a default nor an annotation: write its type, such as width: int .or float",
+        ),
         ("of_module", {}, r"'backbone' \(nn.Module\) is no axis: write int.* def build\(\): return of_module"),
         ("Net", {"norm": "x"}, r"'norm' \(type\[nn.Module\]\) is no axis"),
         ("Net", {"widht": 1}, "did you mean 'width'"),
@@ -221,6 +226,48 @@ def test_words_of_a_command_line_are_targets_with_the_axes_behind_them():
     ]  # fmt: skip
     with pytest.raises(RegistryError, match="name a network before it"):
         targets_of(("stride=32", "fcn"))
+
+
+def test_overrides_of_a_measurement_are_axes_or_fields_of_the_workload():
+    texts = ["width=2", "workload.tf32=matmul", "workload.reduced_precision_reduction=false", "workload.batch=4"]
+    fields = {"tf32": "matmul", "reduced_precision_reduction": False, "batches": (4,)}
+    assert settings_of(texts) == (["width=2"], fields)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("workload.tf3=true", "no setting 'workload.tf3', did you mean 'workload.tf32'"),
+        ("workload.tf32=maybe", "'workload.tf32': .*'conv' or 'matmul', not maybe"),
+        ("workload.threads=0", "'workload.threads': .* not 0"),
+        ("workload.dataset=camvid", "write --dataset NAME"),
+        ("workload.tf32", "write an axis as name=value"),
+    ],
+)
+def test_fields_of_the_workload_that_do_not_exist_are_refused(text, message):
+    with pytest.raises(RegistryError, match=message):
+        settings_of([text])
+
+
+@pytest.mark.parametrize(
+    ("options", "policy"),
+    [
+        ([], {"deterministic": False, "batch": 1}),
+        (["--set", "workload.deterministic=true", "--set", "workload.batch=2"], {"deterministic": True, "batch": 2}),
+    ],
+)
+def test_measure_has_the_numeric_policy_that_is_stated(monkeypatch, options, policy):
+    workloads = []
+
+    def measured(ablations, **_):
+        workloads.extend(ablation.workload for ablation in ablations)
+        return []
+
+    monkeypatch.setattr("bench.sweep.adhoc.measured", measured)
+    with pytest.raises(SystemExit) as ended:
+        main(["measure", "fcn", "--metrics", "params", *options])
+    assert ended.value.code == 0
+    assert {name: getattr(workloads[0], name) for name in policy} == policy
 
 
 def test_names_of_types_and_devices_are_understood_or_refused_with_the_nearest():
