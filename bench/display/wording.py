@@ -283,15 +283,22 @@ def _open(summary: Summary, inferred: Sequence[Column], named: Mapping[str, str]
     if main is None or main not in inferred:
         return
     style = style_of(summary, main)
+    largest = math.inf if margin_of(main, summary.of(main.metric)) is None else 1.0
     for variant in summary.results.variants:
         delta = summary.delta(variant, main.metric)
         if delta and delta.verdict == "inconclusive" and delta.shown_margin is not None:
-            yield f"{main.name} of {named[variant]}: {open_text(delta, style)}"
+            yield f"{main.name} of {named[variant]}: {open_text(delta, style, largest)}"
 
 
-def open_text(delta: Delta, style: Style) -> str:
-    """Of an inconclusive difference: within which margin the two are equivalent, and how many seeds would decide."""
-    margin = f"inconclusive, but equivalent within {PLUS_MINUS}{style.text(delta.shown_margin or 0.0, sign=True)[1:]}"
+def open_text(delta: Delta, style: Style, largest: float = math.inf) -> str:
+    """Of an inconclusive difference: within which margin the two are equivalent, and how many seeds would decide.
+
+    No margin where it is not below `largest`, the largest difference that the metric can have.
+    """
+    shown = delta.shown_margin or 0.0
+    margin = "inconclusive"
+    if shown < largest:
+        margin += f", but equivalent within {PLUS_MINUS}{style.text(shown, sign=True)[1:]}"
     if delta.seeds_needed is None:
         return f"{margin}; {MOST_SEEDS} seeds of each would not decide, if difference and spread stay as they are"
     return f"{margin}; {delta.seeds_needed} seeds of each would decide, if difference and spread stay as they are"
