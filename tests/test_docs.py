@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import json
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +24,7 @@ from bench.registry.versions import __version__
 from bench.report.committed import BEGIN, END
 from bench.spec.ablation import load, names
 from bench.spec.schema import AblationFile, Answer, Claim, CompareWith, Exclusion, WorkloadSection
+from bench.sweep.executors.cluster import TIMING
 
 ROOT = Path(__file__).parents[1]
 PAGES = [p.relative_to(ROOT).as_posix() for p in (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")))]
@@ -135,6 +140,30 @@ def test_commands_and_their_options_exist(page):
         options = {opt for option in ALL[name].params for opt in (*option.opts, *option.secondary_opts)} | {"--help"}
         for word in words:
             assert not word.startswith("--") or word.split("=")[0] in options, f"{page}: bench {' '.join(words)}"
+
+
+def test_the_recipe_for_slurm_is_a_script_whose_bench_command_the_parser_takes():
+    """Its shell parses it, the lane has the name that timings ask for, and `bench run` reads its own words."""
+    (recipe,) = (code for _, code in blocks("docs/cluster.md", "sh") if code.startswith("#!"))
+    subprocess.run(["bash", "-n"], input=recipe, text=True, check=True)
+    lane = shlex.split(re.search(r"^lane=(.*)$", recipe, re.MULTILINE)[1])[0]
+    assert json.loads(lane.partition("=")[2]) == {TIMING: 1}
+    (words,) = (words for line in recipe.splitlines() for words in _bench_words(line))
+    context = bench.commands[words[0]].make_context(words[0], [word.replace("$head", "10.0.0.1") for word in words[1:]])
+    assert context.params["names"] == ("my_ablation",)
+    assert (context.params["on"], context.params["yes"]) == ("10.0.0.1:6379", True)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed (pip install fovbench[ray])")
+def test_ray_takes_the_options_of_the_recipe_for_slurm():
+    """`ray start --help` names each of them."""
+    recipe = next(code for _, code in blocks("docs/cluster.md", "sh") if code.startswith("#!"))
+    starts = [line.partition("ray start")[2] for line in recipe.splitlines() if "ray start" in line]
+    options = {word.partition("=")[0].strip('"') for line in starts for word in line.split() if word.startswith("--")}
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--help"]
+    known = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert len(starts) == 2
+    assert not [option for option in (*options, "--resources") if option not in known]
 
 
 def test_the_check_of_commands_sees_them():

@@ -97,6 +97,7 @@ def taken_looks(
     while True:
         state = _tested(material, state)
         asking = {variant for ending in _endings(material, state) if ending.is_open for variant in ending.variants}
+        asking |= {variant for variant, count in results.raced.items() if count > state.look.size}
         if state.look.is_last or not asking:
             return _looks(material, state, taken=state.look.number + 1)
         further = replace(state, look=replace(state.look, number=state.look.number + 1))
@@ -173,7 +174,7 @@ def _rule(look: Look, earlier: Sequence[Delta] = ()) -> Rule:
 def _tested(material: _Material, state: _State) -> _State:
     """The state with the tests of its look made."""
     aggregates = material.at(state.counts)
-    noise = noise_of(aggregates.values(), material.results.contributions, material.graphs)
+    noise = noise_of(aggregates.values(), material.results.contributions, material.graphs, material.results.baseline)
     baseline, variants = material.results.baseline, material.results.variants
     table: dict[Pair, Delta] = {}
     planned: dict[Planned, Delta] = {}
@@ -250,14 +251,16 @@ def _endings(material: _Material, state: _State) -> Iterator[Ending]:
     """The comparisons that ask for seeds: of the main score with the baseline and of `answers:`; those of claims.
 
     The variants of a path are compared with the one before instead: no more seeds on a step whose order is decided.
+    Those of a greedy path have the seeds of their races (`bench.analysis.race`), and ask for none.
     """
     main, baseline = material.main, material.results.baseline
-    raced = {one for one, other in material.results.steps if other != baseline}
+    races = material.results.raced
+    raced = {one for one, other in material.results.steps if other != baseline} | races.keys()
     for (variant, metric), delta in state.table.items():
         if metric == main and variant not in raced:
             yield Ending(metric, (variant, baseline), state.tested_at[variant, metric], str(delta.verdict))
     for (metric, variant, other), delta in state.planned.items():
-        if metric == main:
+        if metric == main and variant not in races:
             yield Ending(metric, (variant, other), state.tested_at[metric, variant, other], str(delta.verdict))
     yield from _endings_of_claims(material, state)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import sys
 import traceback
@@ -96,11 +97,20 @@ def _report(error: BaseException, debug: bool) -> int:
         echo_error(INTERRUPTED)
         return 130
     if debug and not isinstance(error, click.UsageError):
-        echo_error("".join(traceback.format_exception(error)).rstrip())
+        echo_error(without_passwords("".join(traceback.format_exception(error)).rstrip()))
     if isinstance(error, click.UsageError) and error.ctx is not None:
         echo_error(error.ctx.get_usage())
-    echo_error(f"error: {described(error)}")
+    echo_error(f"error: {without_passwords(described(error))}")
     return FAILURE
+
+
+PASSWORD = re.compile(r"(?<=:/)(/?[^\s:/@]*):[^\s@]+(?=@)")
+"""The user and the password of a URL, also of one whose slashes became one on the way through a path."""
+
+
+def without_passwords(text: str) -> str:
+    """An error's text, with three stars for the password of every URL in it: one may stand where no store is meant."""
+    return PASSWORD.sub(r"\1:***", text)
 
 
 def described(error: BaseException) -> str:

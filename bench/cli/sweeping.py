@@ -61,12 +61,23 @@ def _counted(plan: Plan, stored: Store, force: bool, workers: int | None) -> str
     at_once = workers or workers_for([plan])
     if ahead.due:
         text += f"; {forecast_of(ahead, stored, force).text(at_once)}"
+    text += _later_steps(plan)
     if plan.ablation.adaptive is None or not plan.later:
         return text
     most = plan.at_most.as_due()
     longest = forecast_of(most, stored, force)
     text += f"; until decided: {training_runs} to {_trainings(most)} trainings"
     return text + (f", with all of them {longest.text(at_once)}" if longest.total(at_once).seconds else "")
+
+
+def _later_steps(plan: Plan) -> str:
+    """What the steps of a greedy path after the open one take at most; empty where none is open."""
+    path = plan.ablation.greedy
+    if path is None or not path.candidates:
+        return ""
+    runs, what = plan.later_runs
+    open_step = f"; greedy path: step {len(path.taken) + 1} of {len(path.components)}"
+    return f"{open_step}, at most {runs} {what} more in later steps" if runs else f"{open_step}, the last one"
 
 
 def _trainings(plan: Plan) -> int:
@@ -214,13 +225,19 @@ def _waits_for(plan: Plan) -> str:
 @click.option(
     "--workers",
     type=click.IntRange(1),
-    help="Processes at once. Default: cores over threads; on GPUs as many as memory and cores allow.",
+    help="Processes at once. Default: as many as cores, and for trainings memory, allow; on GPUs by cards and cores.",
 )
 @click.option(
     "--on",
     default="",
     metavar="ray|HOST:PORT",
     help="Run on a Ray cluster: one that is started for this run, or the one whose head is there.",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(1),
+    default=1,
+    help="Measure each speed and size of memory in so many processes, so that tables know how processes differ.",
 )
 @click.option("--budget", type=Seconds(), help="Start no new job after this time: 30m.")
 @click.option("--timeout", type=Seconds(), help="Longest time for one measurement, instead of the file's: 10m.")
@@ -300,7 +317,8 @@ def _confirm(job: Job) -> None:
     Raises click.Abort for the answer no, ClickException where standard input is no terminal.
     """
     plans = job.plans(reading=True)
-    due = sum(len(part.at_most.as_due().due) for plan in plans for part in (plan.search, plan) if part)
+    parts = [part for plan in plans for part in (plan.search, plan) if part]
+    due = sum(len(part.at_most.as_due().due) + part.later_measurements for part in parts)
     seconds = _seconds(plans, job)
     if due <= MOST_DUE and seconds <= MOST_SECONDS:
         return

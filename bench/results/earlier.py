@@ -15,14 +15,17 @@ MEASUREMENTS = "measurements.csv"
 
 
 def earlier_scores(architecture: str, metric: str) -> dict[tuple[str, str], list[float]]:
-    """(ablation, variant) -> its scores over seeds, of every bundle of the project and of fovbench."""
+    """(ablation, variant) -> its scores over seeds, of every bundle of the project and of fovbench.
+
+    A variant with a single score, as each recipe of a search has, is left out: it shows no spread.
+    """
     folders = dict.fromkeys((project().place(str(FOLDER)), home() / FOLDER))
     scores: dict[tuple[str, str], list[float]] = {}
     for folder in folders:
         for name in bundled_names(folder):
             for variant, value in _scores(present(folder / name) / MEASUREMENTS, architecture, metric):
                 scores.setdefault((name, variant), []).append(value)
-    return scores
+    return {key: values for key, values in scores.items() if len(values) > 1}
 
 
 def _scores(file: Path, architecture: str, metric: str) -> Iterator[tuple[str, float]]:

@@ -43,6 +43,7 @@ class Results:
     `bundled`        kind of metric -> the bundle's folder, of the kinds whose numbers do not come from the local store
     `looks`          the numbers of seeds at which adaptive seeds are looked at; empty where the seeds are fixed
     `steps`          the answers that are steps of a path: each of its variants and the one before
+    `raced`          variant -> the seeds that a step of a greedy path gave it; its comparisons ask for no others
     `tuning`         what the search over the recipe gave by variant; None where the ablation has none
     `notes`          remarks on this reading: what does not come from the local store, what a person allowed
     """
@@ -72,6 +73,7 @@ class Results:
     tuning: Tuning | None = None
     looks: tuple[int, ...] = ()
     steps: tuple[tuple[str, str], ...] = ()
+    raced: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def columns(self) -> tuple[str, ...]:

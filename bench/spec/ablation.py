@@ -43,8 +43,9 @@ from bench.registry.project import located, project, with_project
 from bench.spec.adaptive import Adaptive, adaptive_of
 from bench.spec.claims import ClaimError, Scope, Statement, parse
 from bench.spec.context import Context
-from bench.spec.designs import WITH_AXES, design_remarks, path_points
+from bench.spec.designs import WITH_AXES, design_remarks, is_greedy, path_points
 from bench.spec.expansion import expanded
+from bench.spec.greedy import Greedy
 from bench.spec.measured import check_lengths, check_size, main_metric, metrics_of, seeds_of, workload_of
 from bench.spec.recipe import Recipe
 from bench.spec.references import VariantError, find_variant
@@ -75,6 +76,7 @@ class Ablation:
     of the baseline; `workload_of` and `recipe_of` give those of each variant. `remarks` say what the file may not mean.
     `tune` is the search over the recipe that every variant gets, and `chosen` what it chose for each: setting -> value.
     `steps` are the answers that the steps of a `path` are: each of its variants and the one before.
+    `greedy` is the path whose order the results choose, `raced` the seeds that its races gave their variants by now.
     With `adaptive`, `seeds` are the most that a variant can get.
     With `held_back`, networks are trained without this fraction of the training split, and judged on it alone.
     """
@@ -103,6 +105,8 @@ class Ablation:
     held_back: float = 0.0
     adaptive: Adaptive | None = None
     steps: tuple[tuple[str, str], ...] = ()
+    greedy: Greedy | None = None
+    raced: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     @property
     def baseline(self) -> Variant:
@@ -348,6 +352,7 @@ def _checked(context: Context, name: str) -> Ablation:
         ),
         tune=tune,
         adaptive=adaptive,
+        greedy=expansion.greedy,
     )
 
 
@@ -359,7 +364,8 @@ def _with_settings(context: Context, workload: Workload) -> Context:
     datasets = context.registries.datasets
     options = datasets.get(workload.dataset).options if workload.dataset else ()
     names = tuple(each.name for each in datasets if each.task == workload.task) if workload.dataset else ()
-    settings = Settings(context.file.train, workload, options, names)
+    settings = Settings(context.file.train, workload, options, names, context.plugins)
+    _check_loss(context, settings)
     baseline: dict[str, Any] = {}
     for name in setting_names(context.file.baseline):
         path = ["baseline", name]
@@ -373,7 +379,17 @@ def _with_settings(context: Context, workload: Workload) -> Context:
         changed = workload_with(workload, baseline, datasets.get)
     except ValueError as error:
         raise context.error(["baseline"], error) from None
-    return replace(context, settings=Settings(recipe_with(context.file.train, baseline), changed, options, names))
+    return replace(
+        context, settings=replace(settings, recipe=recipe_with(context.file.train, baseline), workload=changed)
+    )
+
+
+def _check_loss(context: Context, settings: Settings) -> None:
+    """Raises AblationError where the section `train` names a loss that there is not."""
+    try:
+        settings.axis("train.loss").parse(context.file.train.loss)
+    except RegistryError as error:
+        raise context.error(["train", "loss"], error) from None
 
 
 def _remarks(context: Context, varied: Sequence[str], metrics: Sequence[Metric]) -> Iterator[str]:
@@ -460,7 +476,12 @@ class _Texts:
         return tuple(answers)
 
     def steps(self) -> tuple[tuple[str, str], ...]:
-        """The names of each variant of a `path` and the one before; excluded ones are left out."""
+        """The names of each variant of a `path` and the one before; excluded ones are left out.
+
+        Those of a greedy path are not known yet.
+        """
+        if is_greedy(self.context.file):
+            return ()
         names = [self.scope.variants[0].name]
         for point in path_points(self.context.file):
             text = ",".join(f"{axis}={text_of(value)}" for axis, value in point.items())

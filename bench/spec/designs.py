@@ -5,7 +5,8 @@ add_in      the baseline with one component more at a time: [skips], or {axis: v
 factorial   {over: {axis: [first, second]}, count: 8}: a regular two-level fraction (Box & Hunter 1961) of at most
             `count` variants, of minimum aberration (Fries & Hunter 1980) as far as the search goes
 sample      {over: {axis: [values]}, count: 12, method: random | latin, seed: 0}: a part of the grid
-path        {to: {axis: value}, order: [axes]}: from the baseline to another variant, one axis after the other
+path        {to: {axis: value}, order: [axes] | greedy}: from the baseline to another variant, one axis after the other,
+            in this order, or in the one that the results choose (bench.spec.greedy)
 
 Numbers of a fraction are bit masks: bit i stands for factor i, and a word is a product of factors that is constant.
 """
@@ -19,6 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from bench.spec.greedy import GREEDY
 from bench.spec.schema import AblationFile, FactorialSection, SampleSection
 
 Place = tuple[Any, ...]
@@ -210,12 +212,20 @@ def sample_remark(section: SampleSection) -> str:
 
 
 def path_points(file: AblationFile) -> Iterator[dict[str, Any]]:
-    """The variants between the baseline and the other end, and that end."""
+    """The variants between the baseline and the other end, and that end; of a greedy path those of its first step."""
     if file.path is None:
+        return
+    if is_greedy(file):
+        yield from ({axis: value} for axis, value in file.path.to.items())
         return
     order = file.path.order or list(file.path.to)
     for length in range(1, len(order) + 1):
         yield {axis: file.path.to[axis] for axis in order[:length]}
+
+
+def is_greedy(file: AblationFile) -> bool:
+    """Whether the file has a path whose order the results choose."""
+    return file.path is not None and file.path.order == GREEDY
 
 
 def design_remarks(file: AblationFile) -> Iterator[str]:
@@ -224,6 +234,6 @@ def design_remarks(file: AblationFile) -> Iterator[str]:
         yield factorial_remark(file.factorial)
     if file.sample:
         yield sample_remark(file.sample)
-    if file.path and len(file.path.to) > 1:
+    if file.path and len(file.path.to) > 1 and not is_greedy(file):
         order = " > ".join(file.path.order or file.path.to)
         yield f"path: {order}; what a step gains depends on this order wherever axes interact"

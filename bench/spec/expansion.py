@@ -17,9 +17,11 @@ from bench.spec.designs import (
     basic_factors,
     design_axes,
     factorial_points,
+    is_greedy,
     path_points,
     sample_points,
 )
+from bench.spec.greedy import MOST_COMPONENTS, Greedy, Names, combinations
 from bench.spec.settings import all_names, workload_with
 from bench.spec.variant import Variant, setting_names
 from bench.spec.workload import Workload
@@ -31,12 +33,16 @@ SECTIONS = tuple(place[0] for place in WITH_AXES)
 
 @dataclass(frozen=True)
 class Expansion:
-    """`variants` begins with the baseline; `excluded` holds (variant, reason); `labels` those of `compare_with`."""
+    """`variants` begins with the baseline; `excluded` holds (variant, reason); `labels` those of `compare_with`.
+
+    `greedy` is the path whose order the results choose, None without one; `variants` has its first step.
+    """
 
     variants: tuple[Variant, ...]
     excluded: tuple[tuple[Variant, str], ...]
     varied: tuple[str, ...]
     labels: Mapping[str, str]
+    greedy: Greedy | None = None
 
 
 def expanded(context: Context, architecture: Architecture, workload: Workload) -> Expansion:
@@ -45,7 +51,7 @@ def expanded(context: Context, architecture: Architecture, workload: Workload) -
     variants, excluded = family.variants()
     others = _others(context, architecture, workload, variants)
     labels = {variant.name: label for variant, label in others.items() if label}
-    return Expansion((*variants, *others), excluded, _varied(context), labels)
+    return Expansion((*variants, *others), excluded, _varied(context), labels, family.greedy())
 
 
 def _varied(context: Context) -> tuple[str, ...]:
@@ -192,15 +198,42 @@ class _Family:
         excluded: dict[Variant, str] = {}
         used: set[int] = set()
         for path, axes in self.combinations():
-            resolved = self.resolved(axes)
-            number = self.exclusion(resolved)
-            if number is None:
-                variants[_variant(self.context, self.architecture, axes, path, self.stated)] = None
-            else:
-                used.add(number)
-                excluded[_named(self.architecture, resolved, self.stated)] = self.file.exclude[number].because
+            variant = self.variant(path, axes, excluded, used)
+            variants |= {variant: None} if variant else {}
+        for axes in self.later_steps().values():
+            self.variant(["path"], axes, excluded, used)
         self.check_exclusions(used)
         return tuple(variants), tuple(excluded.items())
+
+    def variant(
+        self, path: list[str], axes: Mapping[str, Any], excluded: dict[Variant, str], used: set[int]
+    ) -> Variant | None:
+        """The variant of a combination; None where it is excluded, which is noted."""
+        resolved = self.resolved(axes)
+        number = self.exclusion(resolved)
+        if number is None:
+            return _variant(self.context, self.architecture, axes, path, self.stated)
+        used.add(number)
+        excluded[_named(self.architecture, resolved, self.stated)] = self.file.exclude[number].because
+        return None
+
+    def later_steps(self) -> dict[Names, dict[str, Any]]:
+        """The combinations that steps of a greedy path after the first one may reach."""
+        to = self.file.path.to if self.file.path and is_greedy(self.file) else {}
+        return {frozenset(names): self.on_path({name: to[name] for name in names}) for names in combinations(list(to))}
+
+    def on_path(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        return _fitting(self.context, self.architecture, {**self.base, **chosen}, chosen, ["path"])
+
+    def greedy(self) -> Greedy | None:
+        """The path whose order the results choose; `variants` has checked it."""
+        if self.file.path is None or not is_greedy(self.file):
+            return None
+        to = self.file.path.to
+        first = {frozenset([name]): self.on_path({name: value}) for name, value in to.items()}
+        points = {**first, **self.later_steps()}
+        every = {names: self.variant(["path"], axes, {}, set()) for names, axes in points.items()}
+        return Greedy(tuple(to), {names: variant for names, variant in every.items() if variant is not None})
 
     def combinations(self) -> Iterator[tuple[list[str], dict[str, Any]]]:
         """The baseline, then the combinations of every section, each with the key that it comes from."""
@@ -327,8 +360,20 @@ class _Family:
         for axis, value in section.to.items():
             if self.at_baseline(axis) == self.parsed(axis, value):
                 raise self.context.error(["path", "to", axis], f"the baseline has {axis}: {text_of(value)} already")
-        if section.order and sorted(section.order) != sorted(section.to):
+        if is_greedy(self.file):
+            self.check_greedy(len(section.to))
+        elif section.order and sorted(section.order) != sorted(section.to):
             message = f"'path.order' lists each axis of 'path.to' once: {', '.join(section.to)}"
+            raise self.context.error(["path", "order"], message)
+
+    def check_greedy(self, components: int) -> None:
+        if components > MOST_COMPONENTS:
+            message = f"a greedy path has at most {MOST_COMPONENTS} components, not {components}; state 'path.order'"
+            raise self.context.error(["path", "to"], message)
+        if not self.file.main:
+            raise self.context.error(["path", "order"], "a greedy path needs 'main', by which each step is decided")
+        if self.file.tune:
+            message = "a greedy path and 'tune' exclude each other; list the axes in 'path.order'"
             raise self.context.error(["path", "order"], message)
 
     def check_list(self, path: Sequence[Any], values: Sequence[Any]) -> None:

@@ -123,7 +123,7 @@ class PathSection(_Section):
     """From the baseline to another variant, one axis after the other; see `bench.spec.designs`."""
 
     to: dict[str, Any] = Field(min_length=1)
-    order: list[str] = []
+    order: list[str] | Literal["greedy"] = []
 
 
 class AblationFile(_Section):
@@ -239,6 +239,8 @@ def reason(errors: Sequence[Any]) -> str:
 
 def _message(error: Any) -> str:
     """What would have worked; of a section, its keys in place of the name of its class."""
+    if error["type"] == "too_short" and isinstance(error["input"], dict):
+        return "Name one at least"
     if error["type"] != "model_type":
         return str(error["msg"]).removeprefix("Value error, ")
     model = next((each for each in _MODELS.values() if each.__name__ == error["ctx"]["class_name"]), None)

@@ -94,7 +94,7 @@ def _renamed_designs(file: AblationFile) -> dict[str, Any]:
         new = _renamed(section) if isinstance(section, Mapping) else _renamed_list(section)
         if section:
             changed[first] = getattr(file, first).model_copy(update={inner[0]: new}) if inner else new
-    if file.path and file.path.order:
+    if file.path and isinstance(file.path.order, list) and file.path.order:
         changed["path"] = changed["path"].model_copy(update={"order": _renamed_list(file.path.order)})
     return changed
 

@@ -233,7 +233,9 @@ class _Run:
         if any(other.attempt > 1 or self._lane(other) == "exclusive" for other in others):
             return False
         alone = self._lane(job) == "exclusive" or job.attempt > 1
-        return len(self.flying) < (1 if alone else self.options.workers)
+        trains = isinstance(job, TrainJob) and job.evaluation is None
+        at_most = self.options.trainings if trains and self.options.trainings else self.options.workers
+        return len(self.flying) < (1 if alone else at_most)
 
     def _submit(self, job: Work) -> None:
         said, performed = job.requests[0].workload.device, watched(job, self.keyed, self.where)

@@ -1,16 +1,21 @@
-"""Which card of the machine a training run is given to, and how many runs there are at once."""
+"""Which card of the machine a training run is given to, and how many training runs the memory takes at once."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
-from bench.hardware.cards import Card, at_once, card_for, cards_here
+import psutil
+
+from bench.hardware.cards import Card, at_once, card_for
 from bench.hardware.environment import usable_cores
+from bench.hardware.free_memory import CGROUP, left_in_container
+from bench.registry import text_of
 from bench.results.keys import Request
-from bench.sweep.executors import Emit, Job
+from bench.sweep.executors import Emit, Executor, Job
 
 
 @dataclass(frozen=True)
@@ -54,39 +59,115 @@ class OnCard:
         self.job(emit)
 
 
+DeviceKind = Literal["cpu", "cuda"]
+
 Training = tuple[Request, int]
 """A training run, and the examples of each of its steps."""
 
 
-def cards_for(trainings: Sequence[Training], plugins: tuple[str, ...]) -> Cards:
-    """The cards, and what the largest of these training runs needs by the estimate, which runs no network.
+FRACTION = 0.8
+"""The part of the free memory that training runs may take: other programs need some too."""
 
-    The need is unknown where a network cannot be estimated: then each card has one run at a time.
+OF_A_PROCESS = 512 << 20
+"""Bytes that a training process takes besides its tensors: what the libraries write to, and the dataset."""
+
+WORKSPACE = 1.5
+"""What the kernels of a CPU need besides the tensors that the estimate counts, as a factor of it: up to a third more
+for convolutions, see `bench.structure.lifetimes`, and the libraries keep freed memory."""
+
+LIMIT = 300.0
+"""Seconds for the estimate of one network."""
+
+
+def free_memory() -> int:
+    """Bytes of this machine's memory that are free without swapping, within the limit of a container."""
+    available, left = int(psutil.virtual_memory().available), left_in_container(CGROUP)
+    return available if left is None else min(available, left)
+
+
+def bytes_of_run(need: int) -> int:
+    """The memory of a training run whose tensors take `need` bytes."""
+    return int(WORKSPACE * need) + OF_A_PROCESS
+
+
+def fitting(free: int, need: int) -> int:
+    """How many training runs of `need` bytes of tensors each fit into the memory at once; at least one."""
+    return max(1, int(FRACTION * free) // bytes_of_run(need))
+
+
+@dataclass(frozen=True)
+class Room:
+    """How many training runs at once this machine's memory has room for, in words too.
+
+    `at_most` is None where memory is no bound, or where the estimate is not known.
     """
-    from bench.sweep.roots import ElsewhereError, elsewhere
 
-    cards = cards_here()
-    if not cards or not trainings:
-        return Cards(cards)
-    different = {(request.variant, request.workload.shape, batch): (request, batch) for request, batch in trainings}
-    try:
-        return Cards(cards, max(elsewhere(training_bytes, "", "", list(different.values()), plugins)))
-    except ElsewhereError:
-        return Cards(cards)
+    at_most: int | None = None
+    text: str = ""
 
 
-def training_bytes(trainings: Sequence[Training], plugins: tuple[str, ...]) -> list[int]:
-    """The estimated peak of a training step of each: weights, gradients, AdamW's state, and the average of the weights.
+def room_for(need: int | str, workers: int) -> Room:
+    """The room where each training run needs so many bytes, or why that is not known, and so many could run at once."""
+    if isinstance(need, str):
+        return Room(
+            None, f"{workers} training runs at once, by cores alone: what memory they need is not known ({need})"
+        )
+    free = free_memory()
+    at_most = fitting(free, need)
+    if at_most >= workers:
+        return Room()
+    largest = f"the largest needs about {_gib(bytes_of_run(need))}, {_gib(free)} are free"
+    return Room(at_most, f"{at_most} training run{'s' * (at_most > 1)} at once instead of {workers}: {largest}")
 
-    Runs in a process of its own, since it imports torch. Raises what a network raises that cannot be estimated.
+
+def _gib(size: float) -> str:
+    return f"{size / (1 << 30):.1f} GiB"
+
+
+def needed(trainings: Sequence[Training], plugins: tuple[str, ...], kind: DeviceKind, executor: Executor) -> int | str:
+    """The bytes of tensors of the largest of these training runs by the estimate, which runs no network.
+
+    Where a network cannot be estimated: the reason.
     """
-    from bench.structure.allocation import cuda_allocator
+    different = {_network(request, batch): (request, batch) for request, batch in trainings}
+    needs: list[int] = []
+
+    def receive(item: object) -> None:
+        if isinstance(item, int):
+            needs.append(item)
+
+    end = executor.submit(MemoryJob(tuple(different.values()), plugins, kind), receive, timeout=LIMIT).result()
+    return end.error or max(needs)
+
+
+def _network(request: Request, batch: int) -> Hashable:
+    """What the memory of a training step depends on."""
+    return request.variant.architecture, text_of(request.variant.values), request.workload.shape, batch
+
+
+@dataclass(frozen=True)
+class MemoryJob:
+    """Estimates the memory of training runs; emits an integer for each. A job, since it imports torch."""
+
+    trainings: tuple[Training, ...]
+    plugins: tuple[str, ...] = ()
+    kind: DeviceKind = "cuda"
+
+    def __call__(self, emit: Emit) -> None:
+        for request, batch in self.trainings:
+            emit(training_bytes(request, batch, self.plugins, self.kind))
+
+
+def training_bytes(request: Request, batch: int, plugins: tuple[str, ...], kind: DeviceKind) -> int:
+    """The estimated peak of a training step: weights, gradients, AdamW's state, and the average of the weights.
+
+    Raises what a network raises that cannot be estimated.
+    """
+    from bench.structure.allocation import EXACT, cuda_allocator
     from bench.structure.lifetimes import training
     from bench.sweep.subjects import subject_of
 
-    needs, allocator = [], cuda_allocator(reorders=True)
-    for request, batch in trainings:
-        network = subject_of(replace(request, kind="static"), plugins).structure
-        memory = training(network, (batch, *request.workload.shape), optimizer="adamw", allocator=allocator)
-        needs.append(memory.peak + memory.weights)
-    return needs
+    allocator = cuda_allocator(reorders=True) if kind == "cuda" else EXACT
+    network = subject_of(replace(request, kind="static"), plugins).structure
+    memory = training(network, (batch, *request.workload.shape), optimizer="adamw", allocator=allocator)
+    return memory.peak + memory.weights

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.analysis.looks import Looks, looks_at
+from bench.analysis.race import walked
 from bench.registry.catalogue import declarations, live
 from bench.results.freshness import Places, checker, places
 from bench.results.keys import KINDS, Request, refuse_missing_files, requests
-from bench.results.loading import Stored, named_by, results_of
+from bench.results.loading import Stored, named_by, results_of, stored_of
+from bench.results.results import Results
 from bench.results.store import Row, Store
 from bench.results.tuned import chosen_of, tuned_of
 from bench.results.weights import Named, named_weights, refuse_missing_weights
@@ -88,6 +90,20 @@ class Plan:
         planned = tuple(replace(each, status="due") if each.status == "waits" else each for each in self.planned)
         return replace(self, planned=planned)
 
+    @property
+    def later_measurements(self) -> int:
+        """How many measurements the steps of a greedy path after the open one make at most."""
+        seeds = {"accuracy": len(self.ablation.seeds)}
+        of_one = sum(seeds.get(metric.kind, 1) for metric in self.ablation.metrics)
+        return self.ablation.greedy.later * of_one if self.ablation.greedy else 0
+
+    @property
+    def later_runs(self) -> tuple[int, str]:
+        """The same as training runs, where networks are trained: (how many, what)."""
+        if self.ablation.greedy is None or not self.ablation.trains:
+            return self.later_measurements, "measurements"
+        return self.ablation.greedy.later * len(self.ablation.seeds), "trainings"
+
     def count(self, status: str) -> int:
         """Measurements of a status; one that several variants have in common counts once."""
         return len({p.request.key for p in self.planned if p.status == status})
@@ -103,16 +119,20 @@ def plan(
     only: Sequence[str] = (),
     kinds: Sequence[str] = KINDS,
     reading: bool = False,
+    bundled: bool = False,
+    bundle: Path | None = None,
 ) -> Plan:
     """Every measurement of the ablation with its status in `store`. Builds no network, imports no torch.
 
     `rerun` names kinds of errors that are due again; `force` makes everything due; `only` keeps these metrics, `kinds`
     these kinds of metrics. With `reading`, a dataset that is not here counts as what it was when it was last used, or,
     if it never was, as data whose measurements the store cannot have.
+    Which variants a greedy path has by now is what the store says; with `bundled`, the ablation's committed results
+    where the store has none, and those of the folder `bundle` alone where it is named.
     A stored measurement is due again where a file that it was made of changed.
     Raises DataNotFound where the data are needed and missing, RegistryError where an axis names a file that is.
     """
-    how = _How(store, data, tuple(rerun), force, tuple(only), tuple(kinds), reading)
+    how = _How(store, data, tuple(rerun), force, tuple(only), tuple(kinds), reading, bundled=bundled, bundle=bundle)
     if not _is_searched(ablation, how):
         return _plan(ablation, how)
     search = _plan(search_of(ablation), replace(how, only=(), kinds=("accuracy",)))
@@ -148,6 +168,8 @@ class _How:
     kinds: tuple[str, ...] = KINDS
     reading: bool = False
     made: frozenset[str] = frozenset()
+    bundled: bool = False
+    bundle: Path | None = None
 
 
 def _is_searched(ablation: Ablation, how: _How) -> bool:
@@ -159,6 +181,7 @@ def _is_searched(ablation: Ablation, how: _How) -> bool:
 
 def _plan(ablation: Ablation, how: _How) -> Plan:
     """The plan of an ablation as it is, without its search; of adaptive seeds those that the looks so far ask for."""
+    ablation = walked(ablation, lambda step: _of_step(step, how))
     planned = _every(ablation, how)
     if ablation.adaptive is None or not any(each.request.training_run for each in planned.planned):
         return planned
@@ -170,9 +193,22 @@ def _plan(ablation: Ablation, how: _How) -> Plan:
 
 def _looks(planned: Plan, store: Store) -> Looks:
     """What the looks at the stored scores gave; what is due again is not stored."""
+    return looks_at(_made(planned, store))
+
+
+def _made(planned: Plan, store: Store) -> Results:
     made = [each.request for each in planned.planned if each.status in ("cached", "failed")]
     stored = Stored(tuple(named_by(made, store.records(request.key for request in made))))
-    return looks_at(results_of(planned.ablation, planned.requests, stored, ()))
+    return results_of(planned.ablation, planned.requests, stored, ())
+
+
+def _of_step(step: Ablation, how: _How) -> Results:
+    """The results of the candidates of one step of a greedy path."""
+    planned = _every(step, replace(how, only=(), kinds=KINDS))
+    if not how.bundled:
+        return _made(planned, how.store)
+    local = how.store if how.bundle is None else None
+    return results_of(step, planned.requests, stored_of(step, planned.requests, local, how.bundle, False), ())
 
 
 def is_asked(request: Request, counts: Mapping[str, int]) -> bool:

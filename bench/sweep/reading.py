@@ -36,7 +36,7 @@ def read_results(
     `bundle` names a bundle's folder, which is then read in place of the store. Without `evaluations` (tables need none)
     those of the store stay unread. Raises BundleError where `bundle` is none.
     """
-    planned = plan(ablation, store, data, reading=True)
+    planned = plan(ablation, store, data, reading=True, bundled=True, bundle=bundle)
     local = store if bundle is None else None
     planned, search, tuned = chosen_recipes(planned, store, local, bundle)
     tuning = tuning_of(ablation, tuned)

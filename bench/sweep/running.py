@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bench.hardware.cards import cards_here
 from bench.hardware.environment import device_kind, usable_cores
 from bench.registry.project import project
 from bench.results.bundle import folder_of, is_bundle, read
+from bench.results.keys import Request
 from bench.results.loading import named_by
 from bench.results.spill import files_of, take_in
 from bench.results.store import Store
@@ -24,8 +26,8 @@ from bench.sweep.executors.cluster import RayExecutor
 from bench.sweep.executors.local import LocalExecutor
 from bench.sweep.executors.shipping import shipment
 from bench.sweep.noop import check_effects
-from bench.sweep.placing import Cards, cards_for
-from bench.sweep.plan import Plan, plan, plan_on, plan_with
+from bench.sweep.placing import Cards, DeviceKind, Training, needed, room_for
+from bench.sweep.plan import Plan, Planned, plan, plan_on, plan_with
 from bench.sweep.preloading import preload
 from bench.sweep.progress import Reporter
 from bench.sweep.settings import Options
@@ -36,6 +38,7 @@ class Job:
     """What to run, on what, and how. `verbosity`: see `bench.sweep.progress.Reporter`.
 
     `on` is empty for this machine, `ray` for a Ray cluster that is started for the run, or HOST:PORT of a running one.
+    `processes`: how many processes measure each speed and size of memory, one after the other.
     """
 
     ablations: Sequence[Ablation]
@@ -50,6 +53,7 @@ class Job:
     verbosity: int = 0
     keep_weights: bool = False
     on: str = ""
+    processes: int = 1
 
     def plans(self, reading: bool = False) -> list[Plan]:
         """Every ablation planned; whatever is wrong with one shows before any is run."""
@@ -67,15 +71,15 @@ def run_all(job: Job, announce: Callable[[Plan], None], finished: Callable[[Plan
         added = take_in(job.store, [file])
         Reporter(file.name).say(f"{added} results that an earlier run could not store are stored now")
     plans = job.plans()
-    cards = Cards() if job.on else cards_of(plans)  # a cluster gives its cards to jobs by itself
-    executor, workers = _executor(job, [part for each in plans for part in (each.search, each) if part], cards)
-    means = _Means(executor, workers, cards, time.monotonic() + (job.budget or math.inf))
+    parts = [part for each in plans for part in (each.search, each) if part]
+    executor = _executor(job, parts)
     failed = False
     try:
+        means = _means(job, parts, executor)
         for each in plans:
             announce(each)
             whole, some_failed = _run_looks(job, _searched(job, each, means), means)
-            failed |= some_failed
+            failed |= some_failed | _run_again(job, whole, means)
             finished(whole)
     finally:
         executor.stop()
@@ -84,31 +88,71 @@ def run_all(job: Job, announce: Callable[[Plan], None], finished: Callable[[Plan
 
 @dataclass(frozen=True)
 class _Means:
-    """What runs jobs, how many at once, the cards for trainings, and the time of the monotonic clock to end at."""
+    """What runs jobs, how many at once, and the time of the monotonic clock to end at.
+
+    `trainings` is how many of the jobs may be training runs, None for no bound; `cards` are those that they are given.
+    """
 
     executor: Executor
     workers: int
-    cards: Cards
     ends: float
+    cards: Cards = Cards()  # noqa: RUF009 - a frozen value
+    trainings: int | None = None
 
 
-def _executor(job: Job, plans: Sequence[Plan], cards: Cards) -> tuple[Executor, int]:
-    """What runs the jobs of these plans, and how many at once. Raises WorkerError."""
+def _executor(job: Job, plans: Sequence[Plan]) -> Executor:
+    """What runs the jobs of these plans. Raises WorkerError."""
     if not job.on:
-        workers = job.workers or workers_for(plans, cards)
-        return LocalExecutor(workers, preload(plans)), workers
+        return LocalExecutor(job.workers or project().workers or _by_cores(plans), preload(plans))
     if job.keep_weights:
         raise WorkerError("--keep-weights needs the files of the workers on this machine: leave out --on")
     threads = max((work.threads for plan in plans for work in plan.ablation.workloads), default=1)
-    executor = RayExecutor(job.on, job.workers, shipment(plans), preload(plans), threads)
-    return executor, executor.workers
+    return RayExecutor(job.on, job.workers, shipment(plans), preload(plans), threads)
+
+
+def _means(job: Job, plans: Sequence[Plan], executor: Executor) -> _Means:
+    """How many jobs run at once: by cores, by cards, and by the memory that the largest training run needs."""
+    ends = time.monotonic() + (job.budget or math.inf)
+    if job.on:
+        return _Means(executor, executor.workers, ends)  # a cluster gives its cards to jobs by itself
+    said = job.workers or project().workers
+    if _on_gpu(plans):
+        cards = cards_of(plans, executor)
+        return _Means(executor, said or workers_for(plans, cards), ends, cards)
+    workers = said or workers_for(plans)
+    trainings = None if said or workers == 1 else _room(plans, workers, executor, job.verbosity)
+    return _Means(executor, workers, ends, trainings=trainings)
+
+
+def _room(plans: Sequence[Plan], workers: int, executor: Executor, verbosity: int) -> int | None:
+    """How many training runs fit into memory at once, where they are fewer than the workers; says so."""
+    trainings = _trainings(plans)
+    if not trainings:
+        return None
+    room = room_for(_need(plans, "cpu", executor), min(workers, len(trainings)))
+    if room.text and verbosity >= 0:
+        names = ", ".join(dict.fromkeys(plan.ablation.name for plan in plans))
+        Reporter(names).say(f"{names}: {room.text}")
+    return room.at_most
+
+
+def _trainings(plans: Sequence[Plan]) -> list[Training]:
+    """The training runs that are due, each with the size of its batches."""
+    runs = {request.training_run: (each, request) for each in plans for request in each.due if request.training_run}
+    recipes = [(request, each.ablation.recipe_of(request.variant)) for each, request in runs.values()]
+    return [(replace(request, shared={}), recipe.batch) for request, recipe in recipes if recipe.trains]
+
+
+def _need(plans: Sequence[Plan], kind: DeviceKind, executor: Executor) -> int | str:
+    plugins = tuple(dict.fromkeys(plugin for each in plans for plugin in each.ablation.plugins))
+    return needed(_trainings(plans), plugins, kind, executor)
 
 
 def _run_looks(job: Job, each: Plan, means: _Means) -> tuple[Plan, bool]:
     """Run the plan, then what each look at adaptive seeds asks for: (the last plan, whether anything failed)."""
     how = {"rerun": tuple(job.rerun), "force": job.force, "only": tuple(job.only)}
     failed, made = _run_one(job, each, means), {request.key for request in each.due}
-    while each.look:
+    while each.look or each.ablation.greedy:
         each = plan_on(each, job.store, made, **how)
         due = {request.key for request in each.due}
         if not due or due & made or time.monotonic() >= means.ends:
@@ -116,6 +160,27 @@ def _run_looks(job: Job, each: Plan, means: _Means) -> tuple[Plan, bool]:
         failed |= _run_one(job, each, means)
         made |= due
     return each, failed
+
+
+def _run_again(job: Job, each: Plan, means: _Means) -> bool:
+    """Measure speeds in further processes until each has as many as the job asks for; whether anything failed."""
+    failed = False
+    speeds = [request for request in each.requests if request.kind == "speed"]
+    for _ in range(job.processes - 1):
+        due = _too_few(job, speeds)
+        if not due or failed or time.monotonic() >= means.ends:
+            break
+        again = replace(each, planned=tuple(Planned(request, "due") for request in due), later=(), look=0)
+        failed |= _run_one(replace(job, force=True, keep_weights=False), again, means)
+    return failed
+
+
+def _too_few(job: Job, speeds: Sequence[Request]) -> list[Request]:
+    """The speeds that are measured, by fewer processes than the job asks for."""
+    keys = [request.key for request in speeds]
+    measured = {key for key, row in job.store.measured(keys).items() if row.error is None}
+    earlier = job.store.earlier_samples(measured)
+    return [r for r in speeds if r.key in measured and len(earlier.get(r.key, ())) + 1 < job.processes]
 
 
 def _searched(job: Job, each: Plan, means: _Means) -> Plan:
@@ -142,6 +207,7 @@ def _run_one(job: Job, each: Plan, means: _Means) -> bool:
         allow_noop=job.allow_noop,
         keep_weights=keep_weights,
         cards=means.cards,
+        trainings=means.trainings,
         notify=reporter,
     )
     if keep_weights and (line := _without_weights(each, job)):
@@ -214,13 +280,14 @@ def _completed(planned: Plan, store: Store) -> Plan:
     return plan(planned.ablation, store, kinds=("static",))
 
 
-def cards_of(plans: Sequence[Plan]) -> Cards:
-    """The cards for the training runs of these plans, and what the largest that is due needs; none without a GPU."""
-    every = [part for each in plans for part in (each.search, each) if part is not None]
-    if not any(device_kind(work.device) == "cuda" for each in every for work in each.ablation.workloads):
-        return Cards()
-    trainings = [(r, each.ablation.recipe_of(r.variant).batch) for each in every for r in each.due if r.training_run]
-    return cards_for(trainings, tuple(dict.fromkeys(p for each in every for p in each.ablation.plugins)))
+def cards_of(plans: Sequence[Plan], executor: Executor) -> Cards:
+    """The cards for the training runs of these plans, and what the largest that is due needs.
+
+    The need is unknown where a network cannot be estimated: then each card has one run at a time.
+    """
+    cards = cards_here()
+    need = _need(plans, "cuda", executor) if cards and _trainings(plans) else ""
+    return Cards(cards, None if isinstance(need, str) else need)
 
 
 def workers_for(plans: Sequence[Plan], cards: Cards = Cards()) -> int:  # noqa: B008 - a frozen value
@@ -230,7 +297,18 @@ def workers_for(plans: Sequence[Plan], cards: Cards = Cards()) -> int:  # noqa: 
     """
     if (said := project().workers) is not None:
         return said
-    work = [workload for each in plans for workload in each.ablation.workloads]
-    if any(device_kind(w.device) != "cpu" for w in work):
-        return cards.workers(max(w.threads for w in work)) if cards.cards else 1
-    return max(1, usable_cores() // max(w.threads for w in work))
+    if _on_gpu(plans):
+        return cards.workers(_threads(plans)) if cards.cards else 1
+    return _by_cores(plans)
+
+
+def _on_gpu(plans: Sequence[Plan]) -> bool:
+    return any(device_kind(work.device) != "cpu" for each in plans for work in each.ablation.workloads)
+
+
+def _threads(plans: Sequence[Plan]) -> int:
+    return max(work.threads for each in plans for work in each.ablation.workloads)
+
+
+def _by_cores(plans: Sequence[Plan]) -> int:
+    return max(1, usable_cores() // _threads(plans))

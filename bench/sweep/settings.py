@@ -22,8 +22,8 @@ class Options:
     `budget` is in seconds. `replace` puts new measurements in place of stored ones. `allow_noop` is a person's
     reason to keep two variants that are the same network; `check_noop` looks for such. `notify` receives the events.
     `keep_weights` keeps the trained weights of each training run. `cards` are those that training runs are given to,
-    one each, where there are several. `pause` waits some seconds before the store is tried
-    again.
+    one each, where there are several. `trainings` is how many of the `workers` may train at once; None: all. `pause`
+    waits some seconds before the store is tried again.
     """
 
     workers: int = 1
@@ -34,6 +34,7 @@ class Options:
     check_noop: bool = True
     keep_weights: bool = False
     cards: Cards = field(default_factory=Cards)
+    trainings: int | None = None
     notify: Callable[[Any], None] = field(default=lambda event: None)
     pause: Callable[[float], None] = time.sleep
 

@@ -45,7 +45,10 @@ class Exit:
 
 
 class Executor(Protocol):
-    """Runs each job in a process of its own. What a job emits reaches `receive` at once, in order."""
+    """Runs each job in a process of its own, at most `workers` at once. What a job emits reaches `receive` at once, in
+    order."""
+
+    workers: int
 
     def submit(
         self, job: Job, receive: Emit, *, timeout: float, device: str = "cpu", lane: Lane = "shared"

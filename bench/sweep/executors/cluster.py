@@ -7,10 +7,12 @@ a limited number of times. A node that is silent is noticed by deadlines of our 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import secrets
 import shutil
+import sys
 import tempfile
 import threading
 from collections import Counter
@@ -22,7 +24,7 @@ from typing import Any
 
 from bench.hardware.environment import device_kind, usable_cores
 from bench.sweep.executors import Emit, Exit, Job, Lane, WorkerError
-from bench.sweep.executors.node import BEAT, Beat, Order, Refused, answer, perform
+from bench.sweep.executors.node import BEAT, Beat, Order, Pulse, Refused, perform
 from bench.sweep.executors.shipping import Shipment, resolved
 
 START = "ray"
@@ -34,13 +36,21 @@ TIMING = "fovbench_timing"
 STORE_BYTES = 80_000_000
 """Memory of Ray's object store on the cluster that is started: results are small, and are stored by the driver."""
 
+ATTEMPTS = 3
+"""So often a cluster is started at most: Ray gives up on a node that has not registered after 30 s."""
+
+LONGEST_FOLDER = 32
+"""Characters of the folder for Ray's files at most: the path of a socket, with Ray's names below it, has 107."""
+
 LOOPBACK = ("127.0.0.1", "localhost")
 OWN = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # else it listens on all interfaces
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_agent_register_timeout_ms": "180000",
+    "RAY_gcs_server_port_wait_time_s": "180",
     "RAY_raylet_start_wait_time_s": "180",
+    "RAY_worker_register_timeout_seconds": "180",
 }
 """Settings of Ray for a cluster on this machine alone: loopback, nothing reported, patience on a loaded machine."""
 
@@ -48,11 +58,13 @@ OWN = {
 @dataclass(frozen=True)
 class Patience:
     """Seconds: a node says every `beat` that it lives; one that was silent for `silence` and then does not answer a
-    question within `answer` is lost."""
+    question within `answer` is lost. Where the question or the job has to start a process first, which takes long on a
+    loaded machine, it has `start` for it."""
 
     beat: float = BEAT
     silence: float = 30.0
     answer: float = 30.0
+    start: float = 180.0
 
 
 class RayExecutor:
@@ -71,17 +83,22 @@ class RayExecutor:
         patience: Patience = Patience(),
     ) -> None:
         self._sent, self._preload, self._threads, self._patience = sent, tuple(preload), threads, patience
-        self._folder = tempfile.mkdtemp(prefix="fv")
+        self._folder = tempfile.mkdtemp(prefix="fv", dir=_short_folder())
         self._lock = threading.Lock()
         self._load: Counter[str] = Counter()
         self._lost: dict[str, str] = {}
         self._foreign: set[str] = set()
+        self._pulses: dict[str, Any] = {}
+        self._answered: set[str] = set()
         self._stopped = threading.Event()
+        before = set(threading.enumerate())
         try:
             self._ray = _connected(address, self._folder, sent.write(Path(self._folder) / "code"), workers, threads)
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
+        self._stdout = sys.stdout
+        sys.stdout = _Sorted(sys.stdout, set(threading.enumerate()) - before)
         slots = sum(int(node["Resources"].get("CPU", 0)) // threads for node in self._alive())
         self.workers = workers or max(1, slots)
         self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="cluster")
@@ -94,7 +111,9 @@ class RayExecutor:
 
     def stop(self) -> None:
         self._stopped.set()
-        self._ray.shutdown()
+        with contextlib.redirect_stdout(sys.stderr):  # Ray prints what it had not printed yet
+            self._ray.shutdown()
+        sys.stdout = self._stdout
         self._pool.shutdown(wait=True, cancel_futures=True)
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -124,18 +143,33 @@ class RayExecutor:
         return Exit("stopped: the run was ended")
 
     def _chosen(self, device: str, lane: Lane) -> dict[str, Any]:
-        """The node with the fewest jobs for its cores, of those that can run this one. Raises WorkerError."""
+        """A node that can run this job; one that was lost, where it answers again. Raises WorkerError for none."""
         needs = self._needs(device, lane)
+        node = self._free(needs, lane) or (self._free(needs, lane) if self._found_again() else None)
+        if node is None:
+            raise WorkerError(self._nobody(needs))
+        return node
+
+    def _free(self, needs: dict[str, float], lane: Lane) -> dict[str, Any] | None:
+        """The node with the fewest jobs for its cores, of those that can run such a job."""
         with self._lock:
             nodes = [node for node in self._alive() if node["NodeID"] not in self._lost]
             fitting = [n for n in nodes if all(n["Resources"].get(name, 0) >= number for name, number in needs.items())]
             if lane == "exclusive":
                 fitting = [node for node in fitting if node["NodeID"] not in self._foreign]
             if not fitting:
-                raise WorkerError(self._nobody(needs))
+                return None
             node = min(fitting, key=lambda n: self._load[n["NodeID"]] / max(1.0, n["Resources"].get("CPU", 1.0)))
             self._load[node["NodeID"]] += 1
             return node
+
+    def _found_again(self) -> bool:
+        """Whether a node that was lost is there still and answers: it was too busy, or the network is back."""
+        back = [node["NodeID"] for node in self._alive() if node["NodeID"] in self._lost and self._answers(node, True)]
+        with self._lock:
+            for each in back:
+                self._lost.pop(each, None)
+        return bool(back)
 
     def _nobody(self, needs: dict[str, float]) -> str:
         lost = "".join(f"; {each}" for each in self._lost.values())
@@ -176,6 +210,7 @@ class RayExecutor:
         while True:
             ready, _ = self._ray.wait([stream], timeout=self._patience.silence)
             if not ready and not self._still_runs(node, started):
+                self._ray.cancel(stream, force=True)  # else it would keep the node's resources from the next job
                 yield Exit(f"died: {self._lost.get(node['NodeID']) or f'a process of {_name(node)} hangs'}", "outside")
                 return
             if ready:
@@ -188,15 +223,51 @@ class RayExecutor:
 
     def _still_runs(self, node: dict[str, Any], started: bool) -> bool:
         """Whether a task that is silent may still run: it has not started, and its node answers."""
-        ask = self._ray.remote(num_cpus=0, max_retries=0)(answer).options(scheduling_strategy=_on(node))
+        if self._answers(node, started):
+            return not started
+        waited = self._patience.silence + self._patience_with(node, started)
+        with self._lock:
+            self._lost[node["NodeID"]] = f"the node {_name(node)} was silent for {waited:.0f} s"
+        return False
+
+    def _answers(self, node: dict[str, Any], started: bool) -> bool:
+        """Whether a node answers in time; `started` says that a process of it has spoken before."""
+        name, patience = node["NodeID"], self._patience_with(node, started)
+        with self._lock:
+            if name not in self._pulses:
+                pulse = self._ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Pulse)
+                self._pulses[name] = pulse.options(scheduling_strategy=_on(node)).remote()
         try:
-            self._ray.get(ask.remote(), timeout=self._patience.answer)
+            self._ray.get(self._pulses[name].answer.remote(), timeout=patience)
         except self._ray.exceptions.RayError:
-            waited = self._patience.silence + self._patience.answer
-            with self._lock:
-                self._lost[node["NodeID"]] = f"the node {_name(node)} was silent for {waited:.0f} s"
             return False
-        return not started
+        self._answered.add(name)
+        return True
+
+    def _patience_with(self, node: dict[str, Any], started: bool) -> float:
+        """The seconds that a node has for an answer."""
+        return self._patience.answer if started or node["NodeID"] in self._answered else self._patience.start
+
+
+def _short_folder() -> str:
+    """Where Ray's files go: the folder for temporary files, unless its path is too long for a socket."""
+    usual = tempfile.gettempdir()
+    others = [each for each in ("/tmp", "/var/tmp") if os.access(each, os.W_OK)]
+    return min([usual, *others], key=len) if len(usual) > LONGEST_FOLDER else usual
+
+
+class _Sorted:
+    """Standard output, in which what some threads write goes to standard error.
+
+    Ray prints what happens to a cluster (`A worker died`) into the standard output of the driver, whose lines are a
+    table or JSON; no option of Ray turns that off.
+    """
+
+    def __init__(self, stream: Any, threads: set[threading.Thread]) -> None:
+        self._stream, self._threads = stream, threads
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr if threading.current_thread() in self._threads else self._stream, name)
 
 
 def _on(node: dict[str, Any]) -> Any:
@@ -230,12 +301,26 @@ def _connected(address: str, folder: str, code: Path, workers: int | None, threa
         raise WorkerError(f"--on {address} needs Ray ({error}); pip install fovbench[ray]") from None
     environment = {"working_dir": str(code), "env_vars": {"PYTHONSAFEPATH": ""}}
     shared = {"runtime_env": environment, "log_to_driver": False, "logging_level": "ERROR"}
+    if address == START:
+        _start_own(ray, {**shared, **_own_cluster(folder, workers, threads)})
+        return ray
     try:
-        ray.init(**shared, **(_own_cluster(folder, workers, threads) if address == START else {"address": address}))
+        ray.init(address=address, **shared)
     except Exception as error:
-        where = "no cluster can be started" if address == START else f"no cluster answers at {address}"
-        raise WorkerError(f"{where} ({_first_line(error)})") from error
+        raise WorkerError(f"no cluster answers at {address} ({_first_line(error)})") from error
     return ray
+
+
+def _start_own(ray: Any, options: dict[str, Any]) -> None:
+    """Start a cluster, again where Ray gave up on it: it waits for a node for 30 s. Raises WorkerError."""
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            ray.init(**options)
+            return
+        except Exception as error:
+            ray.shutdown()
+            if not left:
+                raise WorkerError(f"no cluster can be started ({_first_line(error)})") from error
 
 
 def _own_cluster(folder: str, workers: int | None, threads: int) -> dict[str, Any]:

@@ -78,6 +78,7 @@ class LocalExecutor:
             modules = ("bench.sweep.watching", "bench.sweep.executors.local", "bench.sweep.executors.in_advance")
             self._context.set_forkserver_preload([*modules])
         lock_folder()
+        self.workers = workers
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="job")
         self._processes: set[Any] = set()
         self._stopped = threading.Event()

@@ -8,7 +8,8 @@ import pickle
 import queue
 import socket
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,25 +53,51 @@ class Order:
     lane: Lane
 
 
-def answer() -> bool:
-    """What a node is asked that was silent."""
-    return True
+class Pulse:
+    """A process of a node that is asked whether the node lives; it is there already when the question comes."""
+
+    def answer(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class _Raised:
+    """What ends a task of Ray with an error: none of the job's own."""
+
+    error: BaseException
 
 
 def perform(content: bytes, folder: str | None = None, beat: float = BEAT) -> Iterator[bytes]:
-    """Run a job; gives what it emits as it comes, then how it ended. `folder` is the one that was sent."""
+    """Run a job; gives what it emits as it comes, then how it ended. `folder` is the one that was sent.
+
+    The node says every `beat` seconds that it lives, also while it imports what the job needs.
+    """
     yield pickle.dumps(Beat())
+    news: queue.SimpleQueue[Any] = queue.SimpleQueue()
     here = os.path.realpath(folder or os.environ.get("FOVBENCH_SENT") or os.getcwd())
-    order: Order = pickle.loads(content)
-    roots = tuple((source, os.path.normpath(os.path.join(here, place))) for source, place in order.roots)
-    watched = relocated(order.watched, roots)
-    _enter(here, order)
-    refusal = _refusal(watched, order)
-    if refusal is not None:
-        yield pickle.dumps(refusal)
-        return
-    for item in _followed(watched, order, beat):
+    threading.Thread(target=_work, args=(content, here, news.put), daemon=True).start()
+    while True:
+        try:
+            item = news.get(timeout=beat)
+        except queue.Empty:
+            item = Beat()
+        if isinstance(item, _Raised):
+            raise item.error
         yield pickle.dumps(item)
+        if isinstance(item, (Exit, Refused)):
+            return
+
+
+def _work(content: bytes, here: str, put: Callable[[Any], None]) -> None:
+    """Put what the job emits, then how it ended: an Exit, a refusal, or what was raised."""
+    try:
+        order: Order = pickle.loads(content)
+        roots = tuple((source, os.path.normpath(os.path.join(here, place))) for source, place in order.roots)
+        watched = relocated(order.watched, roots)
+        _enter(here, order)
+        put(_refusal(watched, order) or _end(watched, order, put))
+    except BaseException as error:
+        put(_Raised(error))
 
 
 def _enter(here: str, order: Order) -> None:
@@ -119,25 +146,14 @@ def _other_machine(named: Mapping[str, str] | None, device: str) -> str:
     return next(other, "")
 
 
-def _followed(watched: Watched, order: Order, beat: float) -> Iterator[Any]:
-    """What the job emits, a beat where it is silent, and its Exit."""
-    news: queue.SimpleQueue[Any] = queue.SimpleQueue()
+def _end(watched: Watched, order: Order, put: Callable[[Any], None]) -> Exit:
+    """How the job ended, once all that it emitted was put."""
     executor = _executor(order.preload)
-    future = executor.submit(watched, news.put, timeout=order.timeout, device=order.device, lane=order.lane)
-    future.add_done_callback(lambda _: news.put(None))
-    while True:
-        try:
-            item = news.get(timeout=beat)
-        except queue.Empty:
-            yield Beat()
-            continue
-        if item is None:
-            break
-        yield item
+    future = executor.submit(watched, put, timeout=order.timeout, device=order.device, lane=order.lane)
     try:
-        yield future.result()
+        return future.result()
     except WorkerError as error:
-        yield Exit(f"died: the node {socket.gethostname()} cannot run jobs ({error})", "outside")
+        return Exit(f"died: the node {socket.gethostname()} cannot run jobs ({error})", "outside")
 
 
 @functools.cache

@@ -191,3 +191,45 @@ class UnshowableError(ValueError):
 )
 def test_an_exception_with_an_odd_text_is_one_line_too(failing, error, line):
     assert failing(error) == (2, f"error: {line}")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["table", "URL"],
+        ["table", "URL", "--debug"],
+        ["compare", "URL", "URL"],
+        ["import", "URL"],
+        ["table", "smoke", "--from", "URL"],
+        ["plan", "smoke", "--data", "URL"],
+        ["plan", "smoke", "--store", "URL", "--stor", "x"],
+        ["show", "URL", "--debug"],
+        ["run", "smoke", "--plugin", "URL", "--debug"],
+        ["run", "smoke", "--set", "URL"],
+        ["plan", "smoke", "--only", "URL"],
+    ],
+)
+def test_the_password_of_a_url_that_stands_in_a_wrong_place_is_not_printed(arguments, capsys):
+    """A person who mixes up two arguments must not find the password of the store in a log."""
+    url = "postgresql://user:s3cr3tw0rd@127.0.0.1:1/results"
+    with pytest.raises(SystemExit) as ended:
+        main([url if each == "URL" else each for each in arguments])
+    assert ended.value.code == 2
+    out, err = capsys.readouterr()
+    assert "s3cr3tw0rd" not in out + err
+    assert "error:" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("no postgresql://me:pw@host/db here", "no postgresql://me:***@host/db here"),
+        ("postgresql:/me:p/w@host/db", "postgresql:/me:***@host/db"),
+        ("postgresql://:pw@host", "postgresql://:***@host"),
+        ("postgresql://me@host:5432/db", "postgresql://me@host:5432/db"),
+        ("https://host/a:b and you@home", "https://host/a:b and you@home"),
+        ("a.yaml:5:3: fcn@v1", "a.yaml:5:3: fcn@v1"),
+    ],
+)
+def test_only_passwords_of_urls_become_stars(text, shown):
+    assert errors.without_passwords(text) == shown

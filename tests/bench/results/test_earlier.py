@@ -11,11 +11,14 @@ net(a=1),miou,accuracy,0,0.5
 net(a=1),miou,accuracy,1,0.6
 net(a=1),params,static,,7
 net(a=2),miou,accuracy,0,
+"net(a=1,train.lr=0.1)",miou,accuracy,1000000,0.4
 other(a=1),miou,accuracy,0,0.1
 """
 
 
-def test_scores_of_an_architecture_are_read_from_every_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_scores_of_an_architecture_are_read_from_every_bundle_where_they_show_a_spread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.chdir(tmp_path)
     for name in ("first", "second"):
         folder = tmp_path / "results" / "reference" / name

@@ -8,6 +8,7 @@ import queue
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ class FakeRay:
         self.alive = [f"node{number}" for number in range(nodes)]
         self.started: list[str] = []
         self.notes: Path | None = None
+        self.answers: Callable[[str], bool] = lambda node: node not in self.hung
 
     def nodes(self) -> list[dict[str, Any]]:
         return [
@@ -63,6 +65,10 @@ class FakeRay:
             raise reference
         return reference
 
+    def cancel(self, stream: Stream, force: bool) -> None:
+        if not stream.is_silent:
+            stream.process.kill()
+
     def shutdown(self) -> None:
         for process in self.running:
             process.kill()
@@ -77,10 +83,20 @@ class Task:
 
     def remote(self, *arguments: Any) -> Any:
         node = self.given["scheduling_strategy"]
-        if self.name == "answer":
-            return RayError("no answer") if node in self.ray.hung else True
+        if self.name == "Pulse":
+            return Actor(self.ray, node)
         self.ray.started.append(node)
         return Stream(self.ray, node, arguments)
+
+
+class Actor:
+    """A process of a node that answers, unless the node hangs; `actor.answer.remote()` as in Ray."""
+
+    def __init__(self, ray: FakeRay, node: str) -> None:
+        self.ray, self.node, self.answer = ray, node, self
+
+    def remote(self) -> Any:
+        return True if self.ray.answers(self.node) else RayError("no answer")
 
 
 class Stream:

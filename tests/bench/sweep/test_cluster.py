@@ -1,8 +1,10 @@
 """Runs on a cluster: what is sent, what a node refuses, and that nothing is lost or doubled where nodes are."""
 
+import contextlib
 import os
 import pickle
 import sys
+import threading
 import types
 from dataclasses import replace
 from pathlib import Path
@@ -219,7 +221,7 @@ def on_cluster(monkeypatch):
 
 def impatient(*arguments):
     """The fake says at once that a node is silent, so that no test waits for it."""
-    return RayExecutor(*arguments, patience=Patience(1.0, 60.0, 0.0))
+    return RayExecutor(*arguments, patience=Patience(1.0, 60.0, 0.0, 0.0))
 
 
 EXPECTED = [("plain(a=0)", 0.0), ("plain(a=1)", 2.0), ("plain(a=2)", 4.0), ("plain(a=3)", 6.0)]
@@ -285,15 +287,20 @@ def test_weights_are_not_kept_on_a_cluster(project, tmp_path):
             run_all(job, lambda plan: None, lambda plan: None)
 
 
+def without_ray(monkeypatch):
+    """No variable of Ray's is set, and those that are set meanwhile are gone after the test."""
+    for name in (*cluster.OWN, "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
 def test_a_cluster_that_a_run_starts_is_asked_for_loopback_no_dashboard_and_a_token(tmp_path, monkeypatch):
     """What Ray is asked for, seen by a module in its place."""
     asked = {}
     fake = types.ModuleType("ray")
     fake.init = lambda **options: asked.update(options)
     monkeypatch.setitem(sys.modules, "ray", fake)
-    for name in (*cluster.OWN, "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
+    without_ray(monkeypatch)
     cluster._connected("ray", str(tmp_path), tmp_path / "code", 2, 1)
     assert (asked["address"], asked["_node_ip_address"], asked["include_dashboard"]) == ("local", "127.0.0.1", False)
     assert os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"
@@ -301,6 +308,66 @@ def test_a_cluster_that_a_run_starts_is_asked_for_loopback_no_dashboard_and_a_to
     assert os.environ["RAY_AUTH_MODE"] == "token"
     assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
     assert (asked["num_cpus"], asked["resources"]) == (2, {"fovbench_timing": 1})
+
+
+def test_what_ray_prints_while_it_runs_goes_to_stderr(capsys):
+    """Ray writes into the driver's standard output from a thread of its own, whose lines would spoil a table."""
+    go, threads = threading.Event(), []
+
+    def of_ray():
+        go.wait(60)
+        print("(raylet) A worker died", flush=True)
+
+    threads.append(threading.Thread(target=of_ray))
+    with contextlib.redirect_stdout(cluster._Sorted(sys.stdout, set(threads))):
+        threads[0].start()
+        go.set()
+        threads[0].join()
+        print("| variant |")
+    assert capsys.readouterr() == ("| variant |\n", "(raylet) A worker died\n")
+
+
+def test_a_node_that_was_lost_is_used_again_where_it_answers(on_cluster, project, tmp_path):
+    """The only node is silent for one job, and answers when it is asked once more before the run would end."""
+
+    def wakes_up(fake):
+        asked = []
+
+        def answer(node):
+            asked.append(node)
+            if len(asked) == 2:
+                fake.hung.clear()
+            return len(asked) > 1
+
+        fake.answers = answer
+
+    fake, rows = on_cluster(project, tmp_path / "s.sqlite", hung={"node0"}, prepare=wakes_up)
+    assert rows == EXPECTED
+    assert fake.started.count("node0") == 3, "the job that was lost, the check of the networks, and the measurements"
+
+
+@pytest.mark.parametrize(("usual", "short"), [("/tmp", "/tmp"), ("/scratch/" + "x" * 60, "/tmp")])
+def test_files_of_ray_are_where_the_paths_of_sockets_are_short(monkeypatch, usual, short):
+    monkeypatch.setattr(cluster.tempfile, "gettempdir", lambda: usual)
+    assert cluster._short_folder() == short
+
+
+def test_a_cluster_that_does_not_start_in_time_is_started_again(tmp_path, monkeypatch):
+    fake, tries = types.ModuleType("ray"), []
+
+    def init(**options):
+        tries.append(options["address"])
+        if len(tries) < 3:
+            raise RuntimeError("The current node timed out during startup.")
+
+    fake.init, fake.shutdown = init, lambda: None
+    monkeypatch.setitem(sys.modules, "ray", fake)
+    without_ray(monkeypatch)
+    assert cluster._connected("ray", str(tmp_path), tmp_path / "code", 2, 1) is fake
+    assert tries == ["local"] * 3
+    fake.init = lambda **_: 1 / 0
+    with pytest.raises(WorkerError, match=r"no cluster can be started \(ZeroDivisionError: division by zero\)"):
+        cluster._connected("ray", str(tmp_path), tmp_path / "code", 2, 1)
 
 
 def test_without_ray_the_extra_is_named(tmp_path, monkeypatch):
