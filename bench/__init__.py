@@ -199,8 +199,11 @@ def run(
     plugins: Sequence[str] = (),
     workers: int | None = None,
     budget: float | None = None,
+    processes: int = 1,
 ) -> AblationResults:
     """Measure what is missing of an ablation, then load it. `budget` in seconds: no job starts later.
+
+    `processes`: how many measure each speed and size of memory, so that tables know how processes differ.
 
     Every measurement is stored as soon as it is made. Failures are rows with an error. Raises NoEffect where an axis
     does nothing, DataNotFound where the dataset is not in `data`. A script that calls this needs a main guard, since
@@ -214,7 +217,7 @@ def run(
     read_changes()
     ablation = load_ablation(name, settings, plugins)
     with Store(store or project().store) as stored:
-        job = Job([ablation], stored, _data(data), workers=workers, budget=budget)
+        job = Job([ablation], stored, _data(data), workers=workers, budget=budget, processes=processes)
         run_all(job, lambda plan: None, lambda plan: None)
     return load(name, store=store, data=data, settings=settings, plugins=plugins)
 

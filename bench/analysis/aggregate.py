@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
+from bench.results.measurement import EARLIER
 from bench.results.results import Results
 from bench.stats.descriptive import deviation, mean, median, quantile
 
@@ -57,9 +59,27 @@ class Aggregate:
         """The values of metrics that depend on a seed; empty for the others."""
         return {seed: value for seed, value in self.by_seed.items() if seed is not None}
 
+    @cached_property
+    def processes(self) -> tuple[float, ...]:
+        """The median of each process that took samples of a speed or a size, the latest last; else empty."""
+        if self.exact or self.seeded or not self.samples:
+            return ()
+        earlier = (float(value) for detail in self.details for value in detail.get(EARLIER, ()))
+        return (*earlier, *self.by_seed.values())
+
+    @property
+    def shares_timing(self) -> bool:
+        """Whether the samples are those of another variant with the same graph."""
+        return any("shared_with" in detail for detail in self.details)
+
     @property
     def value(self) -> float | None:
-        """The mean over the seeds; without seeds the number itself, or the median of the samples."""
+        """The mean over the seeds; without seeds the number itself, or the median of the samples.
+
+        Of several processes it is the geometric mean of their medians.
+        """
+        if len(self.processes) > 1 and min(self.processes) > 0:
+            return math.exp(mean([math.log(each) for each in self.processes]))
         return mean(list(self.by_seed.values())) if self.samples else None
 
     @property

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis.aggregate import Aggregate
-from bench.stats.descriptive import deviation
+from bench.stats.descriptive import deviation, mean
 from bench.stats.inference import (
     LEVEL,
     Estimate,
     Exact,
     Interval,
     Ratio,
-    Source,
     Student,
     block_correlation,
     bootstrap_of_mean,
@@ -27,7 +26,7 @@ from bench.stats.inference import (
     sum_of_blocks,
     widening,
 )
-from bench.stats.moderation import Spread, Spreads, moderated, source_of_means
+from bench.stats.moderation import Spread, Spreads, moderated, pooled, source_of_means
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 Contributions = Mapping[tuple[str, str, int], Any]
 """(variant, metric, seed) -> an array of what each block of images contributes to that score."""
 
-ONE_PROCESS = "one process for each variant, so that the spread of its samples stands for that between processes"
+ONE_PROCESS = "one process for each variant; how processes differ was not measured, so that this holds for these alone"
 
 
 class ContrastError(ValueError):
@@ -52,12 +51,16 @@ class Noise:
     logarithms of samples of speed. `contributions`: what each block of images contributes to a score.
     `correlations` of neighbouring blocks that the differences of a metric have in common.
     `graphs`: the hash of each variant's graph, where it is known; variants of one graph are equally fast.
+    `processes`: how processes that measured one network differ, by metric, where any network was measured in several.
+    `samples`: the spread of the samples of a process, as the mean over all processes of the run. Both of logarithms.
     """
 
     spreads: Mapping[str, Spreads[str]] = field(default_factory=dict)
     contributions: Contributions = field(default_factory=dict)
     graphs: Mapping[str, str] = field(default_factory=dict)
     correlations: Mapping[str, float] = field(default_factory=dict)
+    processes: Mapping[str, Spread] = field(default_factory=dict)
+    samples: Spread | None = None
 
     def one_graph(self, variants: Iterable[str]) -> bool:
         """Whether all of them are known to have the same graph."""
@@ -69,16 +72,56 @@ class Noise:
         spreads = self.spreads.get(metric)
         return spreads_of(aggregates) if spreads is None else spreads
 
+    def of_process(self, aggregate: Aggregate) -> Spread | None:
+        """The spread of the logarithm of what a process measures; `count` is how many did. None where nothing varies.
 
-def noise_of(aggregates: Iterable[Aggregate], contributions: Contributions, graphs: Mapping[str, str]) -> Noise:
-    """The noise of a table, from all of its aggregates, and the hash of each variant's graph."""
+        Of a variant that one process measured, it is the largest of what processes differ by, where that is known, the
+        spread of its own samples, and that of all processes of the run: none is as quiet as equal samples look.
+        """
+        count, between = len(aggregate.processes), self.processes.get(aggregate.metric)
+        if between is not None and count > 1:
+            return replace(between, count=count) if between.variance else None
+        silent = self.samples is not None and self.samples.variance == 0
+        own = None if silent else self.of(aggregate.metric, [aggregate]).groups.get(aggregate.variant)
+        known = [each for each in (between, own, self.samples) if each is not None and each.variance > 0]
+        return replace(max(known, key=lambda each: each.variance), count=1) if known else None
+
+
+def noise_of(
+    aggregates: Iterable[Aggregate], contributions: Contributions, graphs: Mapping[str, str], baseline: str = ""
+) -> Noise:
+    """The noise of a table, from all of its aggregates, the hash of each variant's graph, and the variant that all
+    others are compared with, if there is one."""
+    aggregates = tuple(aggregates)
     metrics: dict[str, list[Aggregate]] = {}
     for aggregate in aggregates:
         if aggregate.seeded or _in_logs(aggregate):
             metrics.setdefault(aggregate.metric, []).append(aggregate)
-    spreads = {metric: spreads_of(each) for metric, each in metrics.items()}
+    spreads = {metric: spreads_of(each, baseline) for metric, each in metrics.items()}
     correlations = {metric: _correlation(each, contributions) for metric, each in metrics.items()}
-    return Noise(spreads, contributions, graphs, {m: each for m, each in correlations.items() if each is not None})
+    alike = {m: each for m, each in correlations.items() if each is not None}
+    timed = [each for each in aggregates if _in_logs(each) and not each.shares_timing]
+    return Noise(spreads, contributions, graphs, alike, _between_processes(timed, graphs), _of_samples(timed))
+
+
+def _between_processes(timed: Iterable[Aggregate], graphs: Mapping[str, str]) -> dict[str, Spread]:
+    """How processes that measured the same network differ, by metric, from variants that were measured in several, and
+    from variants of one graph. Metrics without either are left out."""
+    groups: dict[str, dict[str, list[float]]] = {}
+    for each in timed:
+        network = graphs.get(each.variant) or each.variant
+        groups.setdefault(each.metric, {}).setdefault(network, []).extend(map(math.log, each.processes))
+    spreads = {metric: pooled(networks.values()) for metric, networks in groups.items()}
+    return {metric: spread for metric, spread in spreads.items() if spread is not None}
+
+
+def _of_samples(timed: Iterable[Aggregate]) -> Spread | None:
+    """The mean variance of the samples of a process, over all processes and metrics; each process counts once."""
+    own = [(spread**2, len(each.samples) - 1) for each in timed if (spread := deviation(_values(each))) is not None]
+    if not own:
+        return None
+    variance = mean([each for each, _ in own])
+    return Spread(variance, sum(freedom for _, freedom in own), 1, variance, True)
 
 
 def _correlation(aggregates: Sequence[Aggregate], contributions: Contributions) -> float | None:
@@ -90,9 +133,15 @@ def _correlation(aggregates: Sequence[Aggregate], contributions: Contributions) 
     return common_correlation(np.array(series)) if len({len(each) for each in series}) == 1 else None
 
 
-def spreads_of(aggregates: Iterable[Aggregate]) -> Spreads[str]:
-    """The spread of each variant, by name: over seeds, without failed ones, or of the logarithms of its samples."""
-    return moderated({each.variant: _values(each) for each in aggregates})
+def spreads_of(aggregates: Iterable[Aggregate], baseline: str = "") -> Spreads[str]:
+    """The spread of each variant, by name: over seeds, without failed ones, or of the logarithms of its samples.
+
+    A `baseline` is part of every comparison of scores, which `moderated` guards.
+    """
+    aggregates = tuple(aggregates)
+    values = {each.variant: _values(each) for each in aggregates}
+    scores = {each.variant for each in aggregates if each.seeded}
+    return moderated(values, baseline if baseline in scores else None)
 
 
 def _values(aggregate: Aggregate) -> list[float]:
@@ -172,27 +221,31 @@ def contrast(terms: Terms, constant: float, noise: Noise) -> Contrast:
 
 
 def _timed(terms: Terms, constant: float, noise: Noise) -> Contrast:
-    """Of samples that were taken in one process for each variant.
+    """Of speeds and sizes of memory, which processes measure: no number of samples of one process makes it certain.
 
-    How processes differ was not measured; the spread of a process's samples stands for it. So a variant counts as one
-    draw from its samples, and no number of samples makes its interval narrow.
+    Its noise is relative, and that of a product or ratio exact; of other sums it is that of small deviations.
     """
-    spreads = noise.of(terms[0][1].metric, [aggregate for _, aggregate in terms]).groups
-    counts = "/".join(dict.fromkeys(str(len(aggregate.samples)) for _, aggregate in terms))
-    basis = f"{counts} samples; {ONE_PROCESS}"
+    basis, spreads = _process_text(terms, noise), [noise.of_process(each) for _, each in terms]
     sides = _sides(terms, constant)
     if sides is not None and all(_in_logs(aggregate) for _, aggregate in terms):
-        one_draw = [(1.0, _one_draw(spreads.get(aggregate.variant))) for _, aggregate in terms]
+        source = source_of_means([(1.0, spread) for spread in spreads])
         same = len(terms) == 2 and sorted(terms[0][1].samples) == sorted(terms[1][1].samples) and sides[0] == sides[1]
-        return Contrast(Ratio(*sides, (source_of_means(one_draw),)), basis, identical=same)
+        return Contrast(Ratio(*sides, (source,)), basis, identical=same)
     value = constant + math.fsum(weight * (aggregate.value or 0.0) for weight, aggregate in terms)
-    own = [(weight, deviation([v for _, v in each.samples]), len(each.samples)) for weight, each in terms]
-    sources = tuple(Source(abs(weight) * (spread or 0.0), count - 1) for weight, spread, count in own)
-    return Contrast(Student(value, sources), basis)
+    absolute = [(weight * (each.value or 0.0), spread) for (weight, each), spread in zip(terms, spreads, strict=True)]
+    return Contrast(Student(value, (source_of_means(absolute),)), basis)
 
 
-def _one_draw(spread: Spread | None) -> Spread | None:
-    return None if spread is None else replace(spread, count=1)
+def _process_text(terms: Terms, noise: Noise) -> str:
+    """`12 samples`, and of how many processes; how much processes differ, or that it was not measured."""
+    samples = "/".join(dict.fromkeys(str(len(each.samples)) for _, each in terms))
+    between = noise.processes.get(terms[0][1].metric)
+    if between is None:
+        return f"{samples} samples; {ONE_PROCESS}"
+    counts = "/".join(dict.fromkeys(str(len(each.processes)) for _, each in terms))
+    processes = "one process" if counts == "1" else f"{counts} processes"
+    spread = f"{100 * math.expm1(between.variance**0.5):.2g} %"
+    return f"{samples} samples; {processes} for each variant; processes of one network differ by {spread}"
 
 
 def _sides(terms: Terms, constant: float) -> tuple[float, float] | None:
@@ -235,7 +288,9 @@ def _of(seed: int | None) -> str:
 def _seeded(terms: Terms, constant: float, noise: Noise) -> Contrast:
     value = constant + math.fsum(weight * (aggregate.value or 0.0) for weight, aggregate in terms)
     spreads = noise.of(terms[0][1].metric, [aggregate for _, aggregate in terms])
-    training = source_of_means([(weight, spreads.groups.get(each.variant)) for weight, each in terms])
+    training = source_of_means(
+        [(weight, _of_pair(spreads.groups.get(each.variant), len(terms))) for weight, each in terms]
+    )
     seeds, basis = min(len(aggregate.seeded) for _, aggregate in terms), _seeds_text(terms)
     same = seeds > 1 and constant == 0 and _cancel(terms)
     blocks = image_blocks(terms, noise.contributions)
@@ -246,6 +301,11 @@ def _seeded(terms: Terms, constant: float, noise: Noise) -> Contrast:
     widened = total.mean() + math.sqrt(widening(alike, len(total))) * (total - total.mean())
     basis = f"{basis} and {_blocks_text(alike, len(total), _image_count(terms))}"
     return Contrast(Student(value, (training, evaluation_source(blocks, alike))), basis, seeds, same, widened)
+
+
+def _of_pair(spread: Spread | None, variants: int) -> Spread | None:
+    """The spread; of other sums than comparisons of two variants without what guards those with the baseline."""
+    return replace(spread, excess=0.0) if spread is not None and variants != 2 else spread
 
 
 def _balanced(terms: Terms) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from bench.analysis.aggregate import Aggregate, Column
 from bench.analysis.contrast import ContrastError, contrast, image_blocks
 from bench.analysis.summary import Summary
+from bench.stats.descriptive import mean
 from bench.stats.inference import (
     LEVEL,
     Direction,
@@ -21,6 +22,7 @@ from bench.stats.inference import (
     pareto,
     widening,
 )
+from bench.stats.moderation import Spread
 from bench.stats.sequential import single
 
 if TYPE_CHECKING:
@@ -141,16 +143,24 @@ def _drawn(summary: Summary, column: Column, variants: Sequence[str], random: Ra
     means = np.array([each.value for each in aggregates], dtype=float)
     if all(each.exact and not each.seeded for each in aggregates):
         return np.tile(means, (DRAWS, 1))
-    spreads = summary.noise.of(column.metric, aggregates).groups
-    if not all(variant in spreads for variant in variants):
+    own = [_spread(summary, each) for each in aggregates]
+    known = [each for each in own if each is not None]
+    if len(known) < len(own):
         return None
-    own = [spreads[variant] for variant in variants]
-    noise = np.stack([random.standard_t(each.freedom, DRAWS) * each.variance**0.5 for each in own], axis=1)
+    errors = [(each.variance / each.count) ** 0.5 for each in known]
+    noise = np.stack([random.standard_t(each.freedom, DRAWS) * e for each, e in zip(known, errors)], axis=1)
     if not aggregates[0].seeded:
         drawn: Floats = means * np.exp(noise)
         return drawn
-    scores: Floats = means + noise / np.sqrt([each.count for each in own]) + _of_images(summary, aggregates, random)
+    scores: Floats = means + noise + _of_images(summary, aggregates, random)
     return scores
+
+
+def _spread(summary: Summary, aggregate: Aggregate) -> Spread | None:
+    """The spread of a score over seeds, or of the logarithm of a cost over processes; None where it is not known."""
+    if not aggregate.seeded:
+        return summary.noise.of_process(aggregate)
+    return summary.noise.of(aggregate.metric, [aggregate]).groups.get(aggregate.variant)
 
 
 def _of_images(summary: Summary, aggregates: Sequence[Aggregate], random: Random) -> Floats:
@@ -173,9 +183,18 @@ def _direction(column: Column) -> Direction:
 
 
 def _point(summary: Summary, variant: str, objectives: Sequence[Column]) -> tuple[float, ...] | None:
-    aggregates = [summary.aggregates.get((variant, column.metric)) for column in objectives]
-    values = [each.value for each in aggregates if each is not None and each.value is not None]
-    return tuple(values) if len(values) == len(objectives) else None
+    values = [_coordinate(summary, variant, column) for column in objectives]
+    known = tuple(value for value in values if value is not None)
+    return known if len(known) == len(objectives) else None
+
+
+def _coordinate(summary: Summary, variant: str, column: Column) -> float | None:
+    """The value by a metric; of a speed the mean over the variants with the same graph, which are equally fast."""
+    aggregate = summary.aggregates.get((variant, column.metric))
+    if aggregate is None or aggregate.value is None or column.kind != "speed":
+        return None if aggregate is None else aggregate.value
+    twins = [a for a in summary.measured(column.metric) if summary.noise.one_graph((variant, a.variant))]
+    return mean([each.value for each in twins or [aggregate] if each.value is not None])
 
 
 def _beaten(summary: Summary, objectives: Sequence[Column], points: Mapping[str, Sequence[float]]) -> set[str]:
@@ -201,7 +220,12 @@ def _p_of_all(summary: Summary, objectives: Sequence[Column], winner: str, loser
 
 
 def _p_value(summary: Summary, column: Column, winner: str, loser: str) -> float:
-    """The p-value of "the winner's score is better", or of "its cost is not greater"; 1 where unknown."""
+    """The p-value of "the winner's score is better", or of "its cost is not greater"; 1 where unknown.
+
+    Variants of one graph are equally fast.
+    """
+    if column.kind == "speed" and summary.noise.one_graph((winner, loser)):
+        return 0.0
     one, other = (summary.aggregates[variant, column.metric] for variant in (winner, loser))
     try:
         difference = contrast([(1.0, one), (-1.0, other)], 0.0, summary.noise)

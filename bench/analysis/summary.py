@@ -27,14 +27,23 @@ class Summary:
     @cached_property
     def noise(self) -> Noise:
         """What is known of the noise of all metrics."""
-        return noise_of(self.aggregates.values(), self.results.contributions, self._graphs)
+        return noise_of(self.aggregates.values(), self.results.contributions, self._graphs, self.results.baseline)
 
     @property
     def _graphs(self) -> Mapping[str, str]:
-        """The hash of each variant's graph: as it was measured, or from the check for axes without effect."""
+        """The hash of each variant's graph: as it was measured, or from the check for axes without effect.
+
+        With what the variant states of its workload: one graph in another type, batch or number of threads is another.
+        """
         recorded = {variant.name: signature.graph for variant, signature in self.results.signatures.items()}
         measured = {each.variant: f"{each.value:.0f}" for each in self.of("graph_hash") if each.value is not None}
-        return measured or recorded
+        return {variant: self._with_workload(variant, graph) for variant, graph in (measured or recorded).items()}
+
+    def _with_workload(self, variant: str, graph: str) -> str:
+        """Empty where the graph is not known."""
+        axes = self.results.axes.get(variant, {})
+        stated = [f"{axis}={text}" for axis, text in axes.items() if axis.startswith("workload.")]
+        return " ".join([graph, *stated]) if graph else ""
 
     @cached_property
     def looks(self) -> Looks | None:

@@ -52,6 +52,11 @@ if TYPE_CHECKING:
 @click.option("--sort", default="", metavar="[-]METRIC|AXIS", help="Order of the variants; - for descending.")
 @click.option("--no-delta", "delta", is_flag=True, flag_value=False, default=True, help="No differences.")
 @click.option("--best", is_flag=True, help="Best number of a metric in bold; in csv a column METRIC_best.")
+@click.option(
+    "--effects",
+    is_flag=True,
+    help="The main effects and interactions of axes that are crossed, on the main metric or on --metrics.",
+)
 def table(
     name: str,
     form: Any,
@@ -60,6 +65,7 @@ def table(
     sort: str,
     delta: bool,
     best: bool,
+    effects: bool,
     **options: Any,
 ) -> None:
     """Print the table of ABLATION.
@@ -67,6 +73,7 @@ def table(
     \b
     bench table fcn_skips --metrics params,miou --sort -miou --best
     bench table fcn_skips --columns variant,stride,miou,difference --format latex
+    bench table fcn_skips --effects --metrics miou,boundary_iou
 
     LaTeX needs no package and fits the width of a page: broad tables are set in parts.
 
@@ -74,11 +81,17 @@ def table(
     from the committed results bundle, results/reference/ABLATION; stderr says so. It also says what failed, and with
     --debug where."""
     from bench.report.choice import Choice
+    from bench.report.effects import effects_text
     from bench.report.table import table as rendered
 
+    if effects and (columns or sort or best or not delta):
+        raise click.UsageError("--effects has columns of its own: of the other options it takes --metrics and --format")
     results = read_results(name, evaluations=False, **options)
     for failure in results.failures:
         echo_error("\n".join(failure.lines(shows_tracebacks())))
+    if effects:
+        echo(effects_text(results, form, metrics), nl=False)
+        return
     echo(rendered(results, form, Choice(metrics, columns, sort, delta, best)), nl=False)
 
 

@@ -233,6 +233,12 @@ def _waits_for(plan: Plan) -> str:
     metavar="ray|HOST:PORT",
     help="Run on a Ray cluster: one that is started for this run, or the one whose head is there.",
 )
+@click.option(
+    "--processes",
+    type=click.IntRange(1),
+    default=1,
+    help="Measure each speed and size of memory in so many processes, so that tables know how processes differ.",
+)
 @click.option("--budget", type=Seconds(), help="Start no new job after this time: 30m.")
 @click.option("--timeout", type=Seconds(), help="Longest time for one measurement, instead of the file's: 10m.")
 @only_option

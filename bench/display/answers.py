@@ -13,8 +13,8 @@ from bench.analysis.leading import cost_column, main_column
 from bench.analysis.summary import Summary
 from bench.display.figure import names
 from bench.display.names import axis_text
-from bench.display.numbers import BYTES, fixed, interval_text, shown_unit, style_of
-from bench.display.wording import EMPTY, level_text
+from bench.display.numbers import BYTES, MANY_TIMES, fixed, interval_text, shown_unit, style_of
+from bench.display.wording import EMPTY, level_text, one_process
 from bench.results.results import Results
 
 Pair = tuple[str, str]
@@ -24,8 +24,6 @@ ALIKE = ("same", "equivalent", "within noise")
 POLAR = re.compile(r"(do|does|is|are|can|will)\b", re.IGNORECASE)
 GAINS = re.compile(r"\b(better|sharpen|helps?|improves?|resolves?|rises?|raises?|restores?|corrects?)\b", re.IGNORECASE)
 """Verbs of questions to which a better score says yes."""
-MANY_TIMES = 9.0
-"""From here on a cost is said as a factor, not in percent."""
 
 
 @dataclass(frozen=True)
@@ -245,8 +243,14 @@ def _decided(each: _Contrast) -> str:
         factor = fixed(1 + relative, 0)
         return f"{_capital(first)} takes {factor} times the {each.column.name} of {second}: {numbers}"
     start = f"{_capital(each.column.name)} is {_direction(each)} with {first} than with {second}: {numbers}"
+    start += _alone_text(each.summary, each.column)
     evidence = _evidence(each)
     return f"{start} ({evidence})" if evidence else start
+
+
+def _alone_text(summary: Summary, column: Column) -> str:
+    """That a cost was measured in one process each, so that how processes differ is not part of what is said."""
+    return " (one process each)" if one_process(summary, column) else ""
 
 
 def _direction(each: _Contrast) -> str:
@@ -312,19 +316,20 @@ def _cost(each: _Contrast) -> str:
 
 def _cost_words(summary: Summary, column: Column, values: tuple[float, float], delta: Delta | None) -> str:
     """A difference within the noise is none; one whose noise was not tested is said as two numbers."""
-    ratio, name = values[0] / values[1], column.name
+    ratio, name, alone = values[0] / values[1], column.name, _alone_text(summary, column)
     if values[0] == values[1] or (delta and delta.verdict and delta.verdict not in ("better", "worse", "changed")):
         return f", at {'no measurable difference in' if values[0] != values[1] else 'the same'} {name}"
     if ratio >= 1 + MANY_TIMES:
         return f", at {fixed(ratio, 0)} times the {name}"
     if column.kind == "speed" and (delta is None or delta.verdict is None):
-        return f"; {name} {_number(summary, column, values[0])} against {_number(summary, column, values[1])}"
+        numbers = f"{_number(summary, column, values[0])} against {_number(summary, column, values[1])}"
+        return f"; {name} {numbers}, whose noise was not measured"
     percent = 100 * abs(ratio - 1)
     digits = 0 if percent >= 10 else 1
     if not round(percent, digits):
         return f", at nearly the same {name}"
     less = "less" if column.kind == "speed" or column.unit in BYTES else "fewer"
-    return f", at {fixed(percent, digits)} % {'more' if ratio > 1 else less} {name}"
+    return f", at {fixed(percent, digits)} % {'more' if ratio > 1 else less} {name}{alone}"
 
 
 def _knee(contrasts: Sequence[_Contrast]) -> str:

@@ -41,9 +41,9 @@ class EffectsTable:
     notes: tuple[str, ...]
 
 
-def effects_table(summary: Summary) -> EffectsTable | None:
-    """Of the main metric; None where no axes are crossed, or where it has no value."""
-    column, design = summary.main(), design_of(summary)
+def effects_table(summary: Summary, metric: str = "") -> EffectsTable | None:
+    """Of a metric of the table, or the main one; None where no axes are crossed, or where it has no value."""
+    column, design = summary.column(metric) if metric else summary.main(), design_of(summary)
     if column is None or design is None:
         return None
     estimated, style = effects(summary, column), style_of(summary, column)

@@ -25,5 +25,9 @@ def axis_label(summary: Summary, column: Column) -> str:
 
 
 def best_possible(bounds: Iterable[Bound]) -> str:
-    """What a line of best scores is: of each variant, or of any network where no bound of these ones is known."""
-    return "best possible (known)" if any(each.because for each in bounds) else "best of any network (known)"
+    """What a line of best scores is: what limits each variant, or any network where no bound of these ones is known."""
+    limits = [each.because for each in bounds if each.because]
+    if not limits:
+        return "best of any network"
+    by_field, by_stride = (any(text.startswith(start) for text in limits) for start in ("receptive field", "stride"))
+    return f"best that the {' or the '.join(['receptive field'] * by_field + ['output stride'] * by_stride)} allows"

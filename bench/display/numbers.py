@@ -39,9 +39,11 @@ class Style:
     decimals: int
 
     def text(self, value: float, sign: bool = False) -> str:
+        """With the decimals of the column; a difference (`sign`) that is not 0 has so many that it does not read 0."""
         if self.scale.unit == HASH:
             return f"{int(value):012x}"
-        return fixed(value / self.scale.factor, self.decimals, sign)
+        scaled = value / self.scale.factor
+        return fixed(scaled, nonzero_decimals(scaled, self.decimals) if sign else self.decimals, sign)
 
 
 def scale_of(values: Sequence[float], unit: str) -> Scale:
@@ -105,6 +107,17 @@ def decimals_for(number: float, digits: int) -> int:
     return max(0, digits - 1 - math.floor(math.log10(abs(number))))
 
 
+ROUNDING = 9
+"""So many decimals further, what is left of a difference is the error of floating-point numbers."""
+
+
+def nonzero_decimals(number: float, decimals: int) -> int:
+    """At least `decimals`, and so many that a number that is not 0 shows its first digit: -0.0004, not -0.000."""
+    if not math.isfinite(number) or round(number, decimals) or abs(number) < 10.0 ** -(decimals + ROUNDING):
+        return decimals
+    return decimals_for(number, 1)
+
+
 def fixed(number: float, decimals: int, sign: bool = False) -> str:
     """With so many decimals and a real minus sign; `-0.0` has none."""
     if not math.isfinite(number):
@@ -164,10 +177,10 @@ def _plus_minus(spread: float | None, style: Style) -> str:
 
 
 def difference_text(aggregate: Aggregate, change: Delta, style: Style) -> str:
-    """Of seeds in the metric's unit with its interval, of single numbers as a fraction of the baseline."""
+    """Of seeds in the metric's unit, of other numbers as a fraction of the baseline; with its interval."""
     plain = change.difference
     if not aggregate.seeded:
-        return _relative(plain, style)
+        return _relative(plain, style) + _relative_interval(change)
     pairs = f" ({plain.pairs} pairs)" if plain.pairs != aggregate.count else ""
     return style.text(plain.value, sign=True) + interval_text(change.interval, style) + pairs
 
@@ -190,10 +203,31 @@ def _relative(change: Difference, style: Style) -> str:
         return f"{PLUS_MINUS}0"
     if change.relative is None:
         return style.text(change.value, sign=True)
-    if change.relative >= 9:
-        return f"\N{MULTIPLICATION SIGN}{fixed(1 + change.relative, 1)}"
+    if change.relative >= MANY_TIMES:
+        return _times(change.relative)
     percent = 100 * change.relative
     return f"{fixed(percent, decimals_for(percent, 2), sign=True)} %"
+
+
+MANY_TIMES = 9.0
+"""From this fraction on a difference is said as a factor, not in percent."""
+
+
+def _times(fraction: float) -> str:
+    return f"\N{MULTIPLICATION SIGN}{fixed(1 + fraction, 1)}"
+
+
+def _relative_interval(change: Delta) -> str:
+    """` [-33, +15] %`, of a difference of numbers with noise, as a fraction of the baseline; two digits of its ends."""
+    plain = change.difference
+    if change.interval is None or not plain.relative:
+        return ""
+    fractions = [end * plain.relative / plain.value for end in change.interval]
+    if plain.relative >= MANY_TIMES:
+        return f" [{', '.join(map(_times, fractions))}]"
+    decimals = min(decimals_for(100 * min(map(abs, fractions)), 2), decimals_for(100 * max(map(abs, fractions)), 2) + 1)
+    texts = [fixed(100 * each, nonzero_decimals(100 * each, decimals), sign=True) for each in fractions]
+    return f" [{', '.join(texts)}] %"
 
 
 def usual_count(aggregates: Sequence[Aggregate]) -> int:

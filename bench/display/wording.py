@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -166,6 +167,30 @@ def inference_notes(summary: Summary) -> Iterator[str]:
     if unknown := [c for c in inferred if not _with_evaluation_noise(summary, c)]:
         yield f"{_names(unknown)}: the noise of evaluation is not known here; the interval counts the seeds alone"
     yield from _left_out(summary, scores)
+    yield from _costs(summary)
+
+
+AGAIN = "`bench run --processes 3` measures that"
+
+
+def _costs(summary: Summary) -> Iterator[str]:
+    """What the verdicts on speeds and sizes of memory count as noise: how processes differ, or samples of one each."""
+    judged = [c for c in summary.columns if c.kind == "speed" and any(d.interval for d in _deltas(summary, c))]
+    for column in judged:
+        if between := summary.noise.processes.get(column.metric):
+            spread = f"{100 * math.expm1(between.variance**0.5):.2g} %"
+            known = f"standard deviation, {between.freedom} degrees of freedom"
+            yield f"{column.name}: processes of one network differ by {spread} ({known}), which the verdicts count"
+    if alone := [c for c in judged if one_process(summary, c)]:
+        yield (
+            f"{_names(alone)}: one process for each variant; the verdicts count how its samples differ and hold for "
+            f"these processes alone, since how processes differ was not measured: {AGAIN}"
+        )
+
+
+def one_process(summary: Summary, column: Column) -> bool:
+    """Whether a speed was measured in one process for each network, so that how processes differ is not known."""
+    return column.kind == "speed" and column.metric not in summary.noise.processes
 
 
 def _left_out(summary: Summary, scores: Sequence[Column]) -> Iterator[str]:
@@ -266,7 +291,7 @@ def _open(summary: Summary, inferred: Sequence[Column], named: Mapping[str, str]
 
 def open_text(delta: Delta, style: Style) -> str:
     """Of an inconclusive difference: within which margin the two are equivalent, and how many seeds would decide."""
-    margin = f"inconclusive, but equivalent within {PLUS_MINUS}{style.text(delta.shown_margin or 0.0)}"
+    margin = f"inconclusive, but equivalent within {PLUS_MINUS}{style.text(delta.shown_margin or 0.0, sign=True)[1:]}"
     if delta.seeds_needed is None:
         return f"{margin}; {MOST_SEEDS} seeds of each would not decide, if difference and spread stay as they are"
     return f"{margin}; {delta.seeds_needed} seeds of each would decide, if difference and spread stay as they are"

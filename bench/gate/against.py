@@ -28,7 +28,7 @@ EXIT: Mapping[Verdict, int] = {
 
 
 class Described(Protocol):
-    """What the gate reads of a network of one revision."""
+    """What is read of a network of one revision. `code` is equal where two revisions have the same code of it."""
 
     @property
     def code(self) -> str: ...

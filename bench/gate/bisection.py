@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol
 
+from bench.gate.against import Described
 from bench.gate.expectations import compared as compared_exactly
 from bench.gate.expectations import parts
 from bench.gate.paired import Comparison, Task, compared, task_of
 from bench.gate.paired_text import interval
 from bench.gate.summary import change_text
 from bench.registry import Metric, RegistryError
-from bench.results.measurement import Measurement
 from bench.results.turns import Group
 from bench.stats.bisection import Posterior
 from bench.stats.paired import Rule
@@ -37,17 +37,6 @@ AFTERWARDS = 2
 
 Verdict = Literal["found", "several", "no change", "inconclusive", "broken"]
 EXIT: Mapping[Verdict, int] = {"found": 0, "no change": 1, "several": 3, "inconclusive": 3, "broken": 4}
-
-
-class Described(Protocol):
-    """What is read of a network of one commit. `code` is equal where two commits have the same code of it."""
-
-    @property
-    def code(self) -> str: ...
-    @property
-    def static(self) -> tuple[Measurement, ...]: ...
-    @property
-    def broken(self) -> str: ...
 
 
 class Probe(Protocol):
@@ -129,6 +118,19 @@ class How:
 
 
 @dataclass
+class Seen:
+    """What a search has seen: the networks of commits by their places (-1 is GOOD), and what that makes of each commit.
+
+    Commits in `skipped` do not run; another look at those in `useless` would decide nothing.
+    """
+
+    states: dict[int, Described]
+    posterior: Posterior
+    skipped: set[int] = field(default_factory=set)
+    useless: set[int] = field(default_factory=set)
+
+
+@dataclass
 class Search:
     """A search that is under way. `commits` are those after GOOD up to BAD, the oldest first."""
 
@@ -150,16 +152,12 @@ class Search:
             first = self.probe.networks(outcome.good)
         except RegistryError as error:
             return replace(outcome, whole=Change("broken", f"{self.good[:10]}: {error}"))
-        both = {name: (network, last[name]) for name, network in first.items() if name in last}
-        pairs = both or {name: (_named(first, name), _named(last, name)) for name in [*last][:1]}
-        if not all(network for pair in pairs.values() for network in pair):
-            raise RegistryError(f"no variant is in both commits; GOOD has {_listed(first)}, BAD has {_listed(last)}")
+        pairs = _pairs(first, last)
         self.runs += sum(old.code != new.code for old, new in pairs.values())
         changes = {name: self._whole(*pair) for name, pair in pairs.items()}
         name = max(changes, key=lambda each: _size(changes[each]))
-        whole = changes[name]
-        self.notify(whole)
-        outcome = replace(outcome, verdict=_verdict(whole), variant=name, whole=whole)
+        self.notify(changes[name])
+        outcome = replace(outcome, verdict=_verdict(changes[name]), variant=name, whole=changes[name])
         return outcome if outcome.verdict != "found" else self._found(outcome, *pairs[name])
 
     def _whole(self, first: Described, last: Described) -> Change:
@@ -198,49 +196,48 @@ class Search:
     def _found(self, outcome: Bisection, first: Described, last: Described) -> Bisection:
         """The search itself, once it is known that BAD is changed."""
         worse = outcome.whole is not None and outcome.whole.worse >= outcome.whole.better
-        states, skipped = {-1: first, len(self.commits) - 1: last}, set[int]()
-        posterior, useless = Posterior.uniform(len(self.commits)), set[int]()
-        while posterior.likeliest(skipped).probability < SURE and self.how.now() < self.ends:
-            place = posterior.middle(skipped | useless)
-            if place is None:
-                break
-            posterior = self._step(place, posterior, states, skipped, outcome.variant, worse)
-            if self.steps[-1].verdict == "inconclusive":
-                useless.add(place)  # it had its time twice: it lies at the tolerance, or is too noisy
-        return self._outcome(outcome, posterior, states, skipped)
+        seen = Seen({-1: first, len(self.commits) - 1: last}, Posterior.uniform(len(self.commits)))
+        while (place := self._next(seen)) is not None:
+            step = self._step(place, seen, outcome.variant, worse)
+            if step.verdict == "inconclusive":
+                seen.useless.add(place)  # it had its time twice: it lies at the tolerance, or is too noisy
+            self.steps.append(step)
+            self.notify(step)
+        return self._outcome(outcome, seen)
 
-    def _step(
-        self,
-        place: int,
-        posterior: Posterior,
-        states: dict[int, Described],
-        skipped: set[int],
-        variant: str,
-        worse: bool,
-    ) -> Posterior:
+    def _next(self, seen: Seen) -> int | None:
+        """The commit to look at; None where it is sure, the time is up, or none is left."""
+        if seen.posterior.likeliest(seen.skipped).probability >= SURE or self.how.now() >= self.ends:
+            return None
+        return seen.posterior.middle(seen.skipped | seen.useless)
+
+    def _step(self, place: int, seen: Seen, variant: str, worse: bool) -> Step:
         """Look at a commit, and judge it where no commit with the same code was judged."""
-        network = states.get(place) or self._network(place, variant)
+        network = seen.states.get(place) or self._network(place, variant)
         if isinstance(network, str):
-            skipped.add(place)
-            self._note(Step(self.commits[place], "skipped", None, network, _left(posterior)))
-            return posterior
-        twin = next((at for at, each in states.items() if at != place and each.code == network.code), None)
-        if place not in states and twin is not None:
-            states[place] = network
-            after = posterior.alike(min(place, twin), max(place, twin))
-            text = f"the same code as {(self.good if twin < 0 else self.commits[twin])[:10]}"
-            self._note(_step(self.commits[place], after.up_to(place), text, _left(after)))
-            return after
-        change = self._change((self.good, states[-1]), (self.commits[place], network))
+            return self._skipped(place, seen, network)
+        twin = next((at for at, each in seen.states.items() if at != place and each.code == network.code), None)
+        if place not in seen.states and twin is not None:
+            return self._alike(place, seen, network, twin)
+        change = self._change((self.good, seen.states[-1]), (self.commits[place], network))
         if change.verdict == "broken":
-            skipped.add(place)
-            self._note(Step(self.commits[place], "skipped", None, change.text, _left(posterior)))
-            return posterior
-        states[place] = network
+            return self._skipped(place, seen, change.text)
+        seen.states[place] = network
         probability = change.worse if worse else change.better
-        after = posterior.judged(place, probability)
-        self._note(_step(self.commits[place], probability, change.text, _left(after)))
-        return after
+        seen.posterior = seen.posterior.judged(place, probability)
+        return _step(self.commits[place], probability, change.text, _left(seen.posterior))
+
+    def _skipped(self, place: int, seen: Seen, why: str) -> Step:
+        """Of a commit that does not run."""
+        seen.skipped.add(place)
+        return Step(self.commits[place], "skipped", None, why, _left(seen.posterior))
+
+    def _alike(self, place: int, seen: Seen, network: Described, twin: int) -> Step:
+        """Of a commit with the same code as one that was judged: it costs nothing."""
+        seen.states[place] = network
+        seen.posterior = seen.posterior.alike(min(place, twin), max(place, twin))
+        text = f"the same code as {self._name(twin)[:10]}"
+        return _step(self.commits[place], seen.posterior.up_to(place), text, _left(seen.posterior))
 
     def _network(self, place: int, variant: str) -> Any:
         """The network of a commit, or why it has none."""
@@ -251,35 +248,41 @@ class Search:
         network = _named(networks, variant)
         return f"it has no {variant}" if network is None else network.broken or network
 
-    def _note(self, step: Step) -> None:
-        self.steps.append(step)
-        self.notify(step)
-
-    def _outcome(
-        self, outcome: Bisection, posterior: Posterior, states: Mapping[int, Described], skipped: set[int]
-    ) -> Bisection:
-        block = posterior.likeliest(skipped)
+    def _outcome(self, outcome: Bisection, seen: Seen) -> Bisection:
+        block = seen.posterior.likeliest(seen.skipped)
         candidates = tuple(self.commits[block.first : block.last + 1])
         verdict: Verdict = "inconclusive" if block.probability < SURE else "several" if len(candidates) > 1 else "found"
-        before = max((at for at in states if at < block.first), default=-1)
-        own = None
-        if block.last in states and (self.how.metric.kind == "static" or self.how.now() < self.ends):
-            names = [self.good if at < 0 else self.commits[at] for at in (before, block.last)]
-            own = self._change((names[0], states[before]), (names[1], states[block.last]))
+        before = max((at for at in seen.states if at < block.first), default=-1)
+        weights = enumerate(seen.posterior.weights)
+        others = [(at, weight) for at, weight in weights if weight >= DOUBT and not block.first <= at <= block.last]
         return replace(
             outcome,
             verdict=verdict,
             steps=tuple(self.steps),
             candidates=candidates,
             sure=block.probability,
-            others=tuple(
-                (self.commits[at], weight)
-                for at, weight in enumerate(posterior.weights)
-                if weight >= DOUBT and not block.first <= at <= block.last
-            ),
-            before=self.good if before < 0 else self.commits[before],
-            own=own,
+            others=tuple((self.commits[at], weight) for at, weight in others),
+            before=self._name(before),
+            own=self._own(before, block.last, seen.states),
         )
+
+    def _own(self, before: int, last: int, states: Mapping[int, Described]) -> Change | None:
+        """The change between two commits; None where the last does not run, or no time is left to time it."""
+        if last not in states or (self.how.metric.kind != "static" and self.how.now() >= self.ends):
+            return None
+        return self._change((self._name(before), states[before]), (self._name(last), states[last]))
+
+    def _name(self, place: int) -> str:
+        return self.good if place < 0 else self.commits[place]
+
+
+def _pairs(first: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Name -> (network in GOOD, network in BAD) of what both have. Raises RegistryError where that is none."""
+    both = {name: (network, last[name]) for name, network in first.items() if name in last}
+    pairs = both or {name: (_named(first, name), _named(last, name)) for name in [*last][:1]}
+    if not all(network for pair in pairs.values() for network in pair):
+        raise RegistryError(f"no variant is in both commits; GOOD has {_listed(first)}, BAD has {_listed(last)}")
+    return pairs
 
 
 def _named(networks: Mapping[str, Any], name: str) -> Any:

@@ -10,7 +10,7 @@ from bench.analysis.summary import Column, Summary, summarise
 from bench.display.examples import with_receptive_fields
 from bench.display.figure import BASELINE, INK, in_order, names, stacked, styles
 from bench.display.legend import legend_below
-from bench.display.metric_names import axis_label, display_name
+from bench.display.metric_names import axis_label, best_possible, display_name
 from bench.display.receptive_fields import ReceptiveFieldAxis, sides_of
 from bench.display.seeds import error_bar, scaled, scaled_value, score_notes
 from bench.registry import plot
@@ -27,7 +27,7 @@ LABELS = {
     "effective_receptive_field": "effective receptive field at initialisation\n(px, side of the square with 95 %)",
 }
 LINES: Mapping[str, dict[str, Any]] = {
-    "best possible (known)": {"color": INK, "linestyle": ":", "linewidth": 1.6, "zorder": 1},
+    "best score": {"color": INK, "linestyle": ":", "linewidth": 1.6, "zorder": 1},
     "best constant prediction": {"color": BASELINE, "linestyle": "--", "linewidth": 1.2, "zorder": 1},
     "least receptive field that contains the cue": {"color": INK, "linestyle": "-.", "linewidth": 1.0, "alpha": 0.6},
 }
@@ -147,7 +147,9 @@ def _legend(figure: Figure, panels: Sequence[Axes], summary: Summary, main: Colu
     patterns = set().union(*(_styles(axes) for axes in panels))
     variants = [variant for variant in in_order(results) if variant in shown]
     handles: dict[str, Any] = {texts[v]: Line2D([], [], **looks[v], linestyle="none", markersize=7) for v in variants}
-    handles |= {name: Line2D([], [], **look) for name, look in LINES.items() if look["linestyle"] in patterns}
+    best = {BEST: best_possible(filter(None, (bound(summary, variant, main.metric) for variant in variants)))}
+    drawn = {best.get(name, name): look for name, look in LINES.items() if look["linestyle"] in patterns}
+    handles |= {name: Line2D([], [], **look) for name, look in drawn.items()}
     handles |= {str(BAND["label"]): Patch(**BAND)} if any(axes.patches for axes in panels) else {}
     legend_below(figure, [*handles.values()], [*handles], columns=2)
 

@@ -9,7 +9,7 @@ from bench.analysis.bounds import Bound, bound
 from bench.analysis.summary import Aggregate, Column, Summary, summarise
 from bench.display.figure import INK, in_order, palette, rows_figure, seaborn, variant_rows
 from bench.display.legend import legend_below
-from bench.display.metric_names import display_name
+from bench.display.metric_names import best_possible, display_name
 from bench.display.numbers import fixed, style_of
 from bench.display.seeds import seeds_text
 from bench.registry import plot
@@ -33,7 +33,7 @@ def fraction_of_optimum(results: Results) -> Iterator[tuple[str, Figure]]:
     if column is None or not bounds:
         return
     name = display_name(results, column.metric)
-    caption = f"{name} as a fraction of the best possible score of each variant; bar: mean, tick: a seed"
+    caption = f"{name} as a fraction of the {best_possible(bounds.values())}; bar: mean, tick: a seed"
     aggregates = {each.variant: each for each in summary.measured(column.metric) if each.variant in bounds}
     rows = variant_rows(results, {v: _words(summary, aggregates[v], bounds[v]) for v in aggregates})
     figure, axes = rows_figure(rows, caption)
@@ -41,8 +41,8 @@ def fraction_of_optimum(results: Results) -> Iterator[tuple[str, Figure]]:
     rows.line(axes, 100, color=INK, linewidth=1.4, linestyle=":")
     rows.label(axes)
     axes.set_xlim(0, max(102.0, axes.get_xlim()[1]))  # the length of a bar is read, so the axis begins at 0
-    axes.set_xlabel(f"{name}, % of the best possible")
-    _legend(figure)
+    axes.set_xlabel(f"{name}, % of the best score")
+    _legend(figure, best_possible(bounds.values()))
     yield "fraction_of_optimum", figure
 
 
@@ -82,11 +82,11 @@ def _words(summary: Summary, aggregate: Aggregate, best: Bound) -> str:
     return f"{fixed(100 * mean / best.value, 1)} %: {numbers}{seeds}"
 
 
-def _legend(figure: Figure) -> None:
+def _legend(figure: Figure, best: str) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
         Line2D([], [], color=INK, marker="|", linestyle="none"),
         Line2D([], [], color=INK, linewidth=1.4, linestyle=":"),
     ]
-    legend_below(figure, handles, ["one seed", "best possible (known)"])
+    legend_below(figure, handles, ["one seed", best])

@@ -88,6 +88,20 @@ def sources(plugins: Sequence[str] = ()) -> Iterator[Source]:
         yield plugin_source(plugin)
 
 
+def is_named(file: str, plugins: Sequence[str]) -> bool:
+    """Whether a file or module is one of the plug-ins, so that its code may run."""
+    if file in plugins:
+        return True
+    if not file.endswith(".py"):
+        return False
+    return located(file).resolve() in [plugin_source(each).path for each in plugins if each.endswith(".py")]
+
+
+def allow(file: str) -> str:
+    """How the code of a file is allowed to run."""
+    return f"allow it with --plugin {file}, or under plugins in the project's {FILE}"
+
+
 def plugin_source(plugin: str) -> Source:
     """The module that `pkg.module` or `path/file.py` names. Raises CatalogueError if there is none."""
     if plugin.endswith(".py"):

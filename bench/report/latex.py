@@ -38,6 +38,7 @@ LATEX = {
     "\N{MINUS SIGN}": "$-$",
     "\N{MULTIPLICATION SIGN}": r"$\times$",
     "\N{MICRO SIGN}": r"$\mu$",
+    "\N{RIGHTWARDS ARROW}": r"$\rightarrow$",
     "\N{UPWARDS ARROW}": r"$\uparrow$",
     "\N{DOWNWARDS ARROW}": r"$\downarrow$",
     "\N{EN DASH}": "--",

@@ -126,7 +126,7 @@ def _columns(summary: Summary) -> Iterator[_Varied | _Change | _Number]:
         yield _Number(summary, main, leading=True, change=False)
         yield from [_Change(summary, main)] * any(metric == main.metric for _, metric in summary.deltas)
     if cost:
-        yield _Number(summary, cost, leading=True, change=False)
+        yield _Number(summary, cost, leading=True, change=True)
     yield from (_Number(summary, c, leading=False, change=True) for c in summary.columns if c not in (main, cost))
 
 

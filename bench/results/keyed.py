@@ -11,6 +11,7 @@ from bench.registry.catalogue import DECLARED, CatalogueError
 from bench.results.freshness import ABSENT, DIGITS
 from bench.results.keys import WEIGHTS, Request, files_behind
 from bench.results.sources import text_of
+from bench.spec.losses import AUTO
 
 Paths = tuple[str, ...]
 
@@ -70,7 +71,8 @@ def _short(digest: str | None) -> str:
 
 
 def _behind(request: Request, metric: str, plugins: tuple[str, ...]) -> tuple[Path, ...]:
-    trained = (request.workload.task, request.workload.dataset) if request.training_run else None
+    loss = request.parts.get("recipe", {}).get("loss", AUTO)
+    trained = (request.workload.task, request.workload.dataset, loss) if request.training_run else None
     return files_behind(request.variant.architecture, metric, trained, plugins)
 
 

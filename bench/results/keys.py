@@ -26,10 +26,12 @@ from bench.registry import Axis, Entry, Metric, RegistryError, targets
 from bench.registry.catalogue import Source, declarations, package_folder, source_of
 from bench.registry.entries import FRACTION
 from bench.registry.foreign import is_foreign
+from bench.registry.losses import loss_sources
 from bench.registry.versions import library_version
 from bench.results.sources import closure, code_digest, digest, file_digest, libraries
 from bench.results.weights import Named
 from bench.spec.ablation import Ablation
+from bench.spec.losses import AUTO
 from bench.spec.variant import Variant
 from bench.spec.weights import weights_of
 from bench.spec.workload import Workload
@@ -248,12 +250,14 @@ class _Maker:
         initial = self.initial(variant)
         weights = {**named.get("weights", {}), **initial}
         further = (instrument("budget") if recipe.flops else {}) | (instrument("weights") if initial else {})
+        losses = _loss_modules(recipe.loss, work.task) if recipe.trains else ()
+        further |= _loss_code(losses)
         return {
             "architecture": variant.architecture,
             "axes": variant.values,
             "shape": list(work.shape),
             "code": code["code"] | instrument("training") | further,
-            "libraries": code["libraries"],
+            "libraries": code["libraries"] | dict(libraries(losses) if losses else ()),
             "task": work.task,
             "dataset": {"name": work.dataset, **dict(work.dataset_axes)},
             "fingerprint": dict(self.fingerprint(work)),
@@ -280,6 +284,17 @@ class _Maker:
         pairs = ((self.axes(variant.architecture), variant.values), *more)
         files = [path for axes, values in pairs for path in named_files(axes, values)]
         return _weights(variant) | ({"file": {path: file_digest(Path(path)) for path in files}} if files else {})
+
+
+def _loss_modules(loss: str, task: str) -> tuple[tuple[str, Path], ...]:
+    """The modules that a named loss stands in; nothing for the network's or the task's own."""
+    sources = [] if loss in (AUTO, UNKNOWN) else loss_sources(loss, task)
+    return tuple((source.module, source.path) for source in sources)
+
+
+def _loss_code(modules: Sequence[tuple[str, Path]]) -> dict[str, dict[str, str]]:
+    """Digests of the modules of a named loss, and of what applies it; nothing without one."""
+    return {"loss": instrument("loss")["loss"] | code_digest(modules)} if modules else {}
 
 
 def _machine(work: Workload) -> dict[str, Any]:
@@ -364,6 +379,7 @@ INSTRUMENTS = {
         ("bench.metrics.effective_receptive_field", False),
     ),
     "weights": (("bench.training.weights", True),),
+    "loss": (("bench.training.chosen_loss", False),),
 }
 """Modules of ours that take part in every measurement of a kind, by role; True: with all that they import."""
 
@@ -388,18 +404,19 @@ def _own(module: str) -> tuple[str, Path]:
 
 @functools.cache
 def files_behind(
-    architecture: str, metric: str, trained: tuple[str, str] | None, plugins: tuple[str, ...]
+    architecture: str, metric: str, trained: tuple[str, str, str] | None, plugins: tuple[str, ...]
 ) -> tuple[Path, ...]:
     """The files whose code a key names. `metric` is empty for a network or a training run itself.
 
-    `trained` is (task, dataset) of what needs a training run.
+    `trained` is (task, dataset, loss) of what needs a training run.
     """
     registries = declarations(plugins)
     entries: list[Entry] = [registries.metrics.get(metric)] if metric else []
     if trained is not None:
         entries += [registries.tasks.get(trained[0]), registries.datasets.get(trained[1])]
     modules = _entry_modules(architecture, entries, plugins).values()
-    paths = {path: None for module in modules for _, path in closure(*module)}
+    losses = _loss_modules(trained[2], trained[0]) if trained is not None else ()
+    paths = {path: None for module in (*modules, *losses) for _, path in closure(*module)}
     for role in ("training",) if trained is not None else ("subject",) if metric else ("subject", "signature"):
         for name, path, whole in _instrument_files(role):
             paths |= {file: None for _, file in closure(name, path)} if whole else {path: None}

@@ -22,13 +22,14 @@ from bench.results.conditions import conditions_of, differences, stated
 from bench.results.failures import failures_of
 from bench.results.frame import frame_of
 from bench.results.keys import KINDS, Request, networks
-from bench.results.measurement import Evaluation, Record
+from bench.results.measurement import EARLIER, Evaluation, Record
 from bench.results.results import Results
 from bench.results.signature import Signature
 from bench.results.store import Store, is_damaged
 from bench.results.tuned import Tuning
 from bench.spec.ablation import Ablation
 from bench.spec.variant import Variant
+from bench.stats.descriptive import median
 
 Runs = Mapping[tuple[Variant, int], Evaluation]
 
@@ -97,12 +98,23 @@ def _joined(local: Stored, committed: Stored) -> Stored:
 
 def _of_store(ablation: Ablation, requests: Sequence[Request], store: Store, evaluations: bool) -> Stored:
     stored = (record for record in store.records(each.key for each in requests) if not is_damaged(record))
-    records = named_by(requests, stored)
+    earlier = store.earlier_samples(each.key for each in requests if each.kind == "speed")
+    records = [_with_earlier(record, earlier) for record in named_by(requests, stored)]
     note = store.note(ablation.name)
     signatures = stored_signatures(ablation, store)
     runs = _evaluations(requests, store) if evaluations else {}
     notes = (note,) if note else ()
     return Stored(tuple(records), runs, signatures, origin=tuple(_damage(store, requests)), notes=notes)
+
+
+def _with_earlier(record: Record, earlier: Mapping[str, Sequence[Sequence[float]]]) -> Record:
+    """The record; its detail has the medians of other processes that measured the same before, if there were any."""
+    samples = earlier.get(record.measurement.key)
+    if not samples or record.measurement.error is not None:
+        return record
+    detail = dict(record.measurement.detail)
+    medians = [*detail.get(EARLIER, ()), *map(median, samples)]
+    return replace(record, measurement=replace(record.measurement, detail={**detail, EARLIER: medians}))
 
 
 def _damage(store: Store, requests: Sequence[Request]) -> Iterator[str]:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+EARLIER = "earlier_processes"
+"""What the detail of a speed calls the medians that other processes gave before, for the same key."""
+
+
 @dataclass(frozen=True)
 class Reading:
     """What a metric returns: one number (exact), or a list of samples, and what explains them.

@@ -129,10 +129,22 @@ def _project_imports(module: str, path: Path) -> tuple[tuple[str, Path], ...]:
 
 def _beside(name: str, importer: str, path: Path) -> Path | None:
     """A module of the user's own in the folder of a plug-in that imports it, or in the project's folder."""
-    if importer.split(".")[0] in OURS or not name:
+    if importer.split(".")[0] in OURS or not name or _comes_first(name.partition(".")[0]):
         return None
     folders = (path.parent, Path(os.path.abspath(project().folder)))
     return next((file for folder in folders if (file := _existing(folder.joinpath(*name.split("."))))), None)
+
+
+@functools.cache
+def _comes_first(top: str) -> bool:
+    """Whether the interpreter imports a module of its own or of an installed package, whatever lies by a plug-in."""
+    if top in sys.stdlib_module_names:
+        return True
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return False
+    return spec is not None and spec.origin is not None and is_installed(os.path.realpath(spec.origin))
 
 
 def _editable(name: str) -> Path | None:
@@ -251,5 +263,5 @@ def _content(path: Path, size: int, date: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-CACHED = (digest, closure, _project_imports, _origin, _imports, imported_at_once, libraries)
+CACHED = (digest, closure, _project_imports, _comes_first, _origin, _imports, imported_at_once, libraries)
 """What remembers the content of code."""

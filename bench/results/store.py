@@ -115,12 +115,25 @@ class Store:
         rows = self._chosen(f"key, CASE WHEN {SOUND} THEN error ELSE '{_MISMATCH}' END, duration, files", keys)
         return {row[0]: Row(*row) for row in rows}
 
-    def _chosen(self, columns: str, keys: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+    def _chosen(self, columns: str, keys: Iterable[str], which: str = "live = 1") -> Iterator[tuple[Any, ...]]:
         unique = list(dict.fromkeys(keys))
         for start in range(0, len(unique), 500):
             chunk = unique[start : start + 500]
             marks = ",".join("?" * len(chunk))
-            yield from self._read(f"SELECT {columns} FROM measurement WHERE live = 1 AND key IN ({marks})", chunk)
+            yield from self._read(f"SELECT {columns} FROM measurement WHERE {which} AND key IN ({marks})", chunk)
+
+    def earlier_samples(self, keys: Iterable[str]) -> dict[str, list[tuple[float, ...]]]:
+        """The samples that other processes took of those keys before, the oldest first; failures have none.
+
+        Of the rows that a later measurement of the same key, made of the same files, took the place of.
+        """
+        live = {row[0]: row[1] for row in self._chosen("key, files", keys)}
+        earlier: dict[str, list[tuple[float, ...]]] = {}
+        chosen = self._chosen("id, key, files, samples", live, f"live IS NULL AND error IS NULL AND {SOUND}")
+        for _, key, files, samples in sorted(chosen):
+            if files == live[key] and (values := tuple(_parsed(samples))):
+                earlier.setdefault(key, []).append(values)
+        return earlier
 
     def add(
         self,

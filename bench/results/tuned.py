@@ -45,8 +45,8 @@ class Tuned:
 class Tuning:
     """The search of an ablation: what was searched over, how, and by variant what it gave.
 
-    `over`: setting -> the values that the file lists, as text. `combinations` is the number of recipes that these
-    make, `recipes` the number that each variant tries. `on` is the fraction of the training split that is held back.
+    `over`: setting -> the values that were tried, as text. `combinations` is the number of recipes that the file lists,
+    `recipes` the number that each variant tries. `on` is the fraction of the training split that is held back.
     `length` is that of a search run in words, empty where it is that of a reported run.
     """
 
@@ -119,9 +119,14 @@ def _best(tune: Tune, scores: Mapping[Point, float]) -> Point | None:
 
 def _edges(tune: Tune, best: Point) -> dict[str, str]:
     """Where the chosen value is at an end of those that the recipes tried have."""
-    tried = {name: [dict(point)[name] for point in tune.points] for name in tune.names}
-    edges = {name: edge_of(name, value, list(dict.fromkeys(tried[name]))) for name, value in best}
+    edges = {name: edge_of(name, value, _tried(tune, name)) for name, value in best}
     return {name: edge for name, edge in edges.items() if edge}
+
+
+def _tried(tune: Tune, name: str) -> list[Any]:
+    """The values of a setting that the recipes tried have, in the order of the file."""
+    chosen = [dict(point)[name] for point in tune.points]
+    return [value for value in dict(tune.over)[name] if value in chosen]
 
 
 def tuning_of(ablation: Ablation, tuned: Mapping[Variant, Tuned]) -> Tuning | None:
@@ -130,7 +135,7 @@ def tuning_of(ablation: Ablation, tuned: Mapping[Variant, Tuned]) -> Tuning | No
     if tune is None:
         return None
     return Tuning(
-        over={name: tuple(text_of(value) for value in values) for name, values in tune.over},
+        over={name: tuple(text_of(value) for value in _tried(tune, name)) for name in tune.names},
         combinations=tune.combinations,
         recipes=len(tune.points),
         on=tune.on,

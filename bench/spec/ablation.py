@@ -364,7 +364,8 @@ def _with_settings(context: Context, workload: Workload) -> Context:
     datasets = context.registries.datasets
     options = datasets.get(workload.dataset).options if workload.dataset else ()
     names = tuple(each.name for each in datasets if each.task == workload.task) if workload.dataset else ()
-    settings = Settings(context.file.train, workload, options, names)
+    settings = Settings(context.file.train, workload, options, names, context.plugins)
+    _check_loss(context, settings)
     baseline: dict[str, Any] = {}
     for name in setting_names(context.file.baseline):
         path = ["baseline", name]
@@ -378,7 +379,17 @@ def _with_settings(context: Context, workload: Workload) -> Context:
         changed = workload_with(workload, baseline, datasets.get)
     except ValueError as error:
         raise context.error(["baseline"], error) from None
-    return replace(context, settings=Settings(recipe_with(context.file.train, baseline), changed, options, names))
+    return replace(
+        context, settings=replace(settings, recipe=recipe_with(context.file.train, baseline), workload=changed)
+    )
+
+
+def _check_loss(context: Context, settings: Settings) -> None:
+    """Raises AblationError where the section `train` names a loss that there is not."""
+    try:
+        settings.axis("train.loss").parse(context.file.train.loss)
+    except RegistryError as error:
+        raise context.error(["train", "loss"], error) from None
 
 
 def _remarks(context: Context, varied: Sequence[str], metrics: Sequence[Metric]) -> Iterator[str]:

@@ -8,9 +8,8 @@ from functools import cached_property
 from typing import Any
 
 from bench.registry import Architecture, Registries, RegistryError, suggestion
-from bench.registry.catalogue import CatalogueError, declarations, plugin_source, unregistered
+from bench.registry.catalogue import CatalogueError, allow, declarations, is_named, unregistered
 from bench.registry.foreign import fitted, is_foreign
-from bench.registry.project import FILE, located
 from bench.registry.targets import ZOOS, declared
 from bench.spec.schema import AblationError, AblationFile
 from bench.spec.settings import Parser, Settings
@@ -41,8 +40,7 @@ class Context:
         """The architecture that the file names at `path`. Raises AblationError for one that does not exist."""
         if not self._allowed(name):
             file = name.rpartition(":")[0]
-            how = f"allow it with --plugin {file}, or under plugins in the project's {FILE}"
-            raise self.error(path, f"'{name}' would run code from {file}; {how}")
+            raise self.error(path, f"'{name}' would run code from {file}; {allow(file)}")
         try:
             entry = declared(name, self.plugins)
         except RegistryError as error:
@@ -74,12 +72,7 @@ class Context:
     def _allowed(self, name: str) -> bool:
         """Whether looking the name up runs no code, or only code of a plug-in that was named."""
         file, colon, _ = name.rpartition(":")
-        if not colon or name.partition(":")[0] in ZOOS or file in self.plugins:
-            return True
-        if not file.endswith(".py"):
-            return False
-        files = [plugin_source(plugin).path for plugin in self.plugins if plugin.endswith(".py")]
-        return located(file).resolve() in files
+        return not colon or name.partition(":")[0] in ZOOS or is_named(file, self.plugins)
 
     def check_value(self, architecture: Architecture, axis: str, value: Any, path: Sequence[Any]) -> None:
         """Raises AblationError where there is no such axis or setting, or it does not take the value."""

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WrapValidator, model_validator
 
 from bench.spec.budget import budget_text, flops_of, seconds_of
+from bench.spec.losses import AUTO, loss_text
 from bench.spec.weights import NONE, weights_text
 
 MOST = 10**9
@@ -62,6 +63,11 @@ class Recipe(BaseModel):
     average: float = Field(default=0.0, ge=0, lt=1, description="decay of the moving average of the weights; 0: none")
     clip: float = Field(default=0.0, ge=0, description="largest gradient norm; 0: no clipping")
     augment: bool = Field(default=True, description="whether the task augments the training examples")
+    loss: Annotated[str, AfterValidator(loss_text)] = Field(
+        default=AUTO,
+        description="what is minimised: named losses of the task (`dice`, `cross_entropy+dice`), or a function "
+        "`file.py:NAME` of (outputs, targets); auto: the network's own loss, else that of the task",
+    )
     balance: float = Field(
         default=0.0, ge=0, le=1, description="weight of a class: its frequency to minus this power; 0: all equal"
     )
@@ -134,4 +140,4 @@ class Recipe(BaseModel):
         return {**self.parts(), **({"weights": self.weights} if self.weights else {})}
 
 
-LATER = ("freeze", "lr_factors", "execution")
+LATER = ("freeze", "lr_factors", "execution", "loss")

@@ -239,6 +239,8 @@ def reason(errors: Sequence[Any]) -> str:
 
 def _message(error: Any) -> str:
     """What would have worked; of a section, its keys in place of the name of its class."""
+    if error["type"] == "too_short" and isinstance(error["input"], dict):
+        return "Name one at least"
     if error["type"] != "model_type":
         return str(error["msg"]).removeprefix("Value error, ")
     model = next((each for each in _MODELS.values() if each.__name__ == error["ctx"]["class_name"]), None)

@@ -18,6 +18,9 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ValidationError
 
 from bench.registry import Axis, Dataset, RegistryError, suggestion
+from bench.registry.catalogue import allow, is_named
+from bench.registry.losses import check_loss
+from bench.spec.losses import AUTO
 from bench.spec.numeric import DEFAULTS, effective
 from bench.spec.recipe import Recipe
 from bench.spec.schema import AblationFile, WorkloadSection, reason
@@ -59,6 +62,28 @@ class Setting:
         return tuple(parsed) if isinstance(parsed, list) else parsed
 
 
+@dataclass(frozen=True)
+class LossSetting(Setting):
+    """`train.loss`: a loss that the task or a plug-in of the ablation has."""
+
+    task: str = ""
+    plugins: tuple[str, ...] = ()
+
+    def parse(self, value: Any) -> Any:
+        """The text. Raises RegistryError for a loss that there is not, and for code that no plug-in names."""
+        loss = super().parse(value)
+        if loss == AUTO or not self.task:
+            return loss
+        file = loss.rpartition(":")[0]
+        if file and not is_named(file, self.plugins):
+            raise RegistryError(f"'{self.name}': '{loss}' would run code from {file}; {allow(file)}")
+        try:
+            check_loss(loss, self.task)
+        except RegistryError as error:
+            raise RegistryError(f"'{self.name}': {error}") from None
+        return loss
+
+
 def check_shape(shape: Sequence[int], images: bool) -> None:
     """Raises RegistryError for sizes below 1, too many values, and where there are images, another form than theirs."""
     text = f"[{','.join(map(str, shape))}]"
@@ -75,12 +100,14 @@ class Settings:
     """The settings that an ablation may name, with the values that its file states for all variants.
 
     `options` are those of the dataset, `datasets` the names of those of its task; empty where it has no dataset.
+    `plugins` may have losses.
     """
 
     recipe: Recipe = field(default_factory=Recipe)
     workload: Workload = field(default_factory=lambda: Workload("", "", (), (), 1))
     options: tuple[Axis, ...] = ()
     datasets: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -97,6 +124,8 @@ class Settings:
             raise RegistryError(f"there is no setting '{name}'{none or hint}")
         if name == "workload.dataset":
             return Axis(name, "choice", self.workload.dataset, self.datasets)
+        if name == "train.loss":
+            return LossSetting(name, self.workload.task, self.plugins)
         section, _, field = name.partition(".")
         if section != "dataset":
             return Setting(name)

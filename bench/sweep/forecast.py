@@ -14,7 +14,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.results.keys import KINDS, Request, networks
+from bench.results.keys import KINDS, UNKNOWN, Request, networks
 from bench.results.loading import stored_signatures
 from bench.results.store import Precedent, Store, network_text
 from bench.spec.budget import seconds_of
@@ -253,7 +253,7 @@ class _History:
 
     def training(self, request: Request) -> Cost | None:
         """Its steps, and its loading and evaluation, which do not grow with them."""
-        family, parts = request.variant.architecture, request.shared
+        family, parts = request.variant.architecture, _without_unknown(request.shared)
         steps = self._timed(parts) or self.trainings.cost(self._training_levels(family, parts))
         return steps + (self.trainings.cost(_fixed_levels(family, parts)) or NOTHING) if steps else None
 
@@ -277,6 +277,12 @@ class _History:
         yield Level(("pixels", family, device), images * math.prod(parts["shape"][1:]), ALIKE)
         if macs:
             yield Level(("macs", device), images * macs, OTHER)
+
+
+def _without_unknown(parts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The parts of a key without the fields of the recipe that a search has not chosen yet."""
+    recipe = {name: value for name, value in (parts.get("recipe") or {}).items() if value != UNKNOWN}
+    return {**parts, "recipe": recipe}
 
 
 def _fixed_levels(family: str, parts: Mapping[str, Any]) -> tuple[Level, ...]:

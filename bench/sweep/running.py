@@ -13,6 +13,7 @@ from bench.hardware.cards import cards_here
 from bench.hardware.environment import device_kind, usable_cores
 from bench.registry.project import project
 from bench.results.bundle import folder_of, is_bundle, read
+from bench.results.keys import Request
 from bench.results.loading import named_by
 from bench.results.spill import files_of, take_in
 from bench.results.store import Store
@@ -26,7 +27,7 @@ from bench.sweep.executors.local import LocalExecutor
 from bench.sweep.executors.shipping import shipment
 from bench.sweep.noop import check_effects
 from bench.sweep.placing import Cards, DeviceKind, Training, needed, room_for
-from bench.sweep.plan import Plan, plan, plan_on, plan_with
+from bench.sweep.plan import Plan, Planned, plan, plan_on, plan_with
 from bench.sweep.preloading import preload
 from bench.sweep.progress import Reporter
 from bench.sweep.settings import Options
@@ -37,6 +38,7 @@ class Job:
     """What to run, on what, and how. `verbosity`: see `bench.sweep.progress.Reporter`.
 
     `on` is empty for this machine, `ray` for a Ray cluster that is started for the run, or HOST:PORT of a running one.
+    `processes`: how many processes measure each speed and size of memory, one after the other.
     """
 
     ablations: Sequence[Ablation]
@@ -51,6 +53,7 @@ class Job:
     verbosity: int = 0
     keep_weights: bool = False
     on: str = ""
+    processes: int = 1
 
     def plans(self, reading: bool = False) -> list[Plan]:
         """Every ablation planned; whatever is wrong with one shows before any is run."""
@@ -76,7 +79,7 @@ def run_all(job: Job, announce: Callable[[Plan], None], finished: Callable[[Plan
         for each in plans:
             announce(each)
             whole, some_failed = _run_looks(job, _searched(job, each, means), means)
-            failed |= some_failed
+            failed |= some_failed | _run_again(job, whole, means)
             finished(whole)
     finally:
         executor.stop()
@@ -157,6 +160,27 @@ def _run_looks(job: Job, each: Plan, means: _Means) -> tuple[Plan, bool]:
         failed |= _run_one(job, each, means)
         made |= due
     return each, failed
+
+
+def _run_again(job: Job, each: Plan, means: _Means) -> bool:
+    """Measure speeds in further processes until each has as many as the job asks for; whether anything failed."""
+    failed = False
+    speeds = [request for request in each.requests if request.kind == "speed"]
+    for _ in range(job.processes - 1):
+        due = _too_few(job, speeds)
+        if not due or failed or time.monotonic() >= means.ends:
+            break
+        again = replace(each, planned=tuple(Planned(request, "due") for request in due), later=(), look=0)
+        failed |= _run_one(replace(job, force=True, keep_weights=False), again, means)
+    return failed
+
+
+def _too_few(job: Job, speeds: Sequence[Request]) -> list[Request]:
+    """The speeds that are measured, by fewer processes than the job asks for."""
+    keys = [request.key for request in speeds]
+    measured = {key for key, row in job.store.measured(keys).items() if row.error is None}
+    earlier = job.store.earlier_samples(measured)
+    return [r for r in speeds if r.key in measured and len(earlier.get(r.key, ())) + 1 < job.processes]
 
 
 def _searched(job: Job, each: Plan, means: _Means) -> Plan:

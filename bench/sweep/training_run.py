@@ -41,7 +41,7 @@ def trained(
     is the file that the weights are written to which are evaluated; None: they are not kept.
     """
     from bench.hardware.energy import account
-    from bench.training.loop import fit
+    from bench.training.chosen_loss import fit
     from bench.training.weights import save_weights
 
     work, declared = request.workload, declarations(plugins)

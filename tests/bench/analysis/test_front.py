@@ -37,9 +37,9 @@ def test_a_cost_that_is_not_significantly_lower_dominates_nothing(results_of):
 
 def test_all_costs_together_leave_more_on_the_front(results_of):
     table = {
-        "net(a=0)": {"macs": 10, "latency": [9.0] * 9, "miou": seeds(0.5, 0.001)},
-        "net(a=1)": {"macs": 20, "latency": [5.0] * 9, "miou": seeds(0.5, 0.002)},
-        "net(a=2)": {"macs": 30, "latency": [7.0] * 9, "miou": seeds(0.4, -0.001)},
+        "net(a=0)": {"macs": 10, "latency": [9.0, 9.1, 9.2] * 3, "miou": seeds(0.5, 0.001)},
+        "net(a=1)": {"macs": 20, "latency": [5.0, 5.1, 5.0] * 3, "miou": seeds(0.5, 0.002)},
+        "net(a=2)": {"macs": 30, "latency": [7.0, 7.1, 7.2] * 3, "miou": seeds(0.4, -0.001)},
     }
     by_macs, by_latency, together = standings(results_of(table))
     assert [*by_macs.values()] == ["front", "dominated", "dominated"] or by_macs["net(a=1)"] == "inconclusive"

@@ -26,5 +26,8 @@ def test_an_axis_has_the_unit_once(synthetic: Results):
 
 
 def test_the_best_score_is_of_any_network_where_nothing_is_known_of_these():
-    assert best_possible([Bound(1.0), Bound(1.0)]) == "best of any network (known)"
-    assert best_possible([Bound(0.98, "stride 8"), Bound(1.0)]) == "best possible (known)"
+    assert best_possible([Bound(1.0), Bound(1.0)]) == "best of any network"
+    assert best_possible([Bound(0.98, "stride 8"), Bound(1.0)]) == "best that the output stride allows"
+    field = Bound(0.7, "receptive field of 25 px")
+    assert best_possible([field]) == "best that the receptive field allows"
+    assert best_possible([field, Bound(0.9, "stride 4")]) == "best that the receptive field or the output stride allows"

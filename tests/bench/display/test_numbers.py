@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.display.numbers import brief, coverage_text, fixed, scale_of
+from bench.display.numbers import Scale, Style, brief, coverage_text, fixed, interval_text, scale_of
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,24 @@ def test_long_errors_are_cut_to_their_first_line():
 
 def test_a_coverage_below_one_is_never_rounded_up_to_all():
     assert coverage_text(0.99999) == "covers 99.9 % of operators"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (-0.0004, "\N{MINUS SIGN}0.0004"),
+        (0.0004, "+0.0004"),
+        (-0.00096, "\N{MINUS SIGN}0.001"),
+        (0.0000042, "+0.000004"),
+        (-0.0123, "\N{MINUS SIGN}0.012"),
+        (0.0, "+0.000"),
+        (1e-17, "+0.000"),  # what floating-point numbers leave of nothing
+    ],
+)
+def test_a_difference_that_is_not_zero_never_reads_zero(value: float, text: str):
+    assert Style(Scale(1.0, ""), 3).text(value, sign=True) == text
+    assert Style(Scale(1e-3, "m"), 3).text(value / 1000, sign=True) == text
+
+
+def test_a_bound_that_excludes_zero_is_not_shown_as_zero():
+    assert interval_text((-0.0281, -0.0004), Style(Scale(1.0, ""), 3)) == " [\N{MINUS SIGN}0.028, \N{MINUS SIGN}0.0004]"

@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ET
 import pytest
 from click.testing import CliRunner
 
+from bench import gate_against
 from bench.cli import bench
 
 NETWORK = """
@@ -81,6 +82,7 @@ def commit(folder, text):
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
+    """The repository of two commits. Its store has the static numbers of both: a test only times."""
     folder = tmp_path_factory.mktemp("user")
     (folder / "fovbench.toml").write_text(f"plugins = {[f'{name}.py' for name in AFTER]}\n".replace("'", '"'))
     (folder / ".gitignore").write_text("results/\n__pycache__/\n")
@@ -90,6 +92,9 @@ def project(tmp_path_factory):
     write(folder, AFTER)
     (folder / "README.md").write_text("documentation\n")
     commit(folder, "after")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        gate_against("HEAD~1", budget=0.0)
     return folder
 
 

@@ -1,6 +1,6 @@
 import textwrap
 
-from bench.registry.catalogue import package_folder
+from bench.registry.catalogue import package_folder, plugin_source
 from bench.results.sources import closure, code_digest, digest, libraries
 
 
@@ -36,6 +36,15 @@ def test_the_closure_follows_imports_of_the_project_only(tmp_path):
     )
     assert [name for name, _ in closure("pack.top", top)] == ["pack", "pack.deep", "pack.near", "pack.top"]
     assert {name for name, _ in libraries((("pack.top", top),))} == {"numpy", "torch"}
+
+
+def test_a_neighbour_called_like_an_installed_package_or_a_module_of_python_is_no_part_of_a_plug_in(tmp_path):
+    for name in ("torch", "numpy", "json", "layers"):
+        write(tmp_path / f"{name}.py", "X = 1\n")
+    plug_in = write(tmp_path / "net.py", "import json\nimport layers\nimport numpy\nfrom torch import nn\n")
+    name = plugin_source(str(plug_in)).module
+    assert [module for module, _ in closure(name, plug_in)] == [name, "layers"]
+    assert {library for library, _ in libraries(((name, plug_in),))} == {"numpy", "torch"}
 
 
 def test_harness_modules_that_hold_no_arithmetic_are_no_part_of_a_metric():

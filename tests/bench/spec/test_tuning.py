@@ -93,7 +93,7 @@ def test_the_metric_is_the_main_one_or_another(load):
         ("{over: {train.lr: [1, -2]}}", {}, r"'train\.lr'.*greater than 0"),
         ("{over: {train.lr: [1, 1.0]}}", {}, r"'train\.lr' lists a value twice"),
         ("{over: {train.lr: []}}", {}, r"'train\.lr' lists no values"),
-        ("{over: {}}", {}, r"'tune\.over'.*at least 1"),
+        ("{over: {}}", {}, r"'tune\.over': name one at least, not \{\}"),
         ("{over: {train.lr: [1, 2]}, on: 1}", {}, r"'tune\.on'.*less than 1"),
         ("{over: {train.lr: [1, 2]}, runs: 0}", {}, r"'tune\.runs'.*greater than or equal to 1"),
         ("{over: {train.lr: [1, 2]}, run: 3}", {}, r"no key 'run', did you mean 'runs'"),

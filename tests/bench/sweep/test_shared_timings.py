@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bench.analysis.summary import summarise
 from bench.report.table import table
 from bench.results.loading import load_results
 from bench.results.store import Store
@@ -17,6 +18,7 @@ from bench.spec.ablation import Ablation
 from bench.sweep import driver as sweep
 from bench.sweep import plan as planning
 from bench.sweep.executors.local import LocalExecutor
+from bench.sweep.running import Job, run_all
 from bench.sweep.settings import Options
 
 NETWORK = """
@@ -141,6 +143,31 @@ REPLACED = """
     if start == "usual":
         open("weights.txt").read()
     last ="""
+
+
+def test_a_run_of_two_processes_measures_how_processes_differ(
+    plugin: str, store: Store, write: Callable[[str], Path]
+) -> None:
+    """Each speed is measured twice; the first time is history, which the table has too."""
+    ablation = ablations.load(write(TEXT + "vary: {start: [zero], wide: [true]}\n"), plugins=[plugin])
+    job = Job([ablation], store, None, allow_noop="a test", verbosity=-1, processes=2)
+    assert not run_all(job, lambda plan: None, lambda plan: None)
+    keys = planning.plan(ablation, store).keys
+    assert {len(samples) for samples in store.earlier_samples(keys).values()} == {1}
+    results = load_results(ablation, planning.plan(ablation, store).requests, store)
+    summary = summarise(results)
+    usual, zero, wide = (summary.aggregates[variant, "once"] for variant in results.variants)
+    assert [len(each.processes) for each in (usual, zero, wide)] == [2, 2, 2]
+    assert usual.processes == zero.processes  # one timing for both, each time
+    assert zero.shares_timing
+    assert summary.noise.processes["once"].freedom == 2  # two networks of two processes
+    own = summary.noise.processes["own"]
+    assert own.freedom == 4  # of this metric all three are timed: four processes of one graph, two of the other
+    assert "2 processes for each variant" in summary.deltas[results.variants[2], "once"].contrast.basis
+    assert not run_all(job, lambda plan: None, lambda plan: None)
+    assert {len(samples) for samples in store.earlier_samples(keys).values()} == {1}  # they have as many as asked for
+
+
 WHILE_TIMED = """
     if os.path.exists("next.txt") and len(list(subject.model.parameters())):
         os.replace("next.txt", "weights.txt")

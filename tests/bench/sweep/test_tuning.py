@@ -9,9 +9,10 @@ from bench.report.page import page_of
 from bench.report.table import table
 from bench.results.bundle import read, write
 from bench.results.store import Store
-from bench.results.tuned import chosen_of, tuned_of
+from bench.results.tuned import chosen_of, tuned_of, tuning_of
 from bench.spec.ablation import load
 from bench.sweep.exporting import add_bundle, bundle_of
+from bench.sweep.forecast import forecast_of
 from bench.sweep.plan import plan
 from bench.sweep.reading import read_results
 from bench.sweep.running import Job, run_all
@@ -82,6 +83,15 @@ def test_before_the_search_the_reported_runs_wait(finished):
     assert counts(before.search) == {"due": 6, "waits": 0, "cached": 0, "failed": 0}
     assert counts(before) == {"due": 2, "waits": 2, "cached": 0, "failed": 0}
     assert len({each.request.key for each in before.whole}) == 10
+
+
+@pytest.mark.parametrize("over", ["{train.batch: [1, 2]}", "{train.steps: [2, 4]}"])
+def test_a_search_over_what_a_training_costs_has_a_plan_and_a_forecast(finished, over):
+    _, store, _, _, folder = finished
+    changes = [f"tune.over={over}", "tune.steps=0.5"]
+    waiting = plan(load(folder / "asked.yaml", changes, plugins=[str(folder / "dots.py")]), store)
+    assert waiting.count("waits") == 2
+    assert forecast_of(waiting.as_due(), store).text(1)
 
 
 def test_a_search_run_that_diverges_loses_and_the_rest_is_measured(finished):
@@ -202,3 +212,11 @@ def test_a_metric_without_training_needs_no_search(finished, tmp_path):
         made = plan(ablation, store, only=["params"])
         assert made.search is None
         assert counts(made) == {"due": 2, "waits": 0, "cached": 0, "failed": 0}
+
+
+def test_of_a_sample_the_table_names_the_values_that_were_tried(finished):
+    _, _, _, _, folder = finished
+    sampled = load(folder / "asked.yaml", ["tune.runs=2"], plugins=[str(folder / "dots.py")])
+    tried = [dict(point)["train.lr"] for point in sampled.tune.points]
+    assert len(tried) == 2
+    assert [float(text) for text in tuning_of(sampled, {}).over["train.lr"]] == tried
