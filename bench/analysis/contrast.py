@@ -87,17 +87,14 @@ class Noise:
         return replace(max(known, key=lambda each: each.variance), count=1) if known else None
 
 
-def noise_of(
-    aggregates: Iterable[Aggregate], contributions: Contributions, graphs: Mapping[str, str], baseline: str = ""
-) -> Noise:
-    """The noise of a table, from all of its aggregates, the hash of each variant's graph, and the variant that all
-    others are compared with, if there is one."""
+def noise_of(aggregates: Iterable[Aggregate], contributions: Contributions, graphs: Mapping[str, str]) -> Noise:
+    """The noise of a table, from all of its aggregates, and the hash of each variant's graph."""
     aggregates = tuple(aggregates)
     metrics: dict[str, list[Aggregate]] = {}
     for aggregate in aggregates:
         if aggregate.seeded or _in_logs(aggregate):
             metrics.setdefault(aggregate.metric, []).append(aggregate)
-    spreads = {metric: spreads_of(each, baseline) for metric, each in metrics.items()}
+    spreads = {metric: spreads_of(each) for metric, each in metrics.items()}
     correlations = {metric: _correlation(each, contributions) for metric, each in metrics.items()}
     alike = {m: each for m, each in correlations.items() if each is not None}
     timed = [each for each in aggregates if _in_logs(each) and not each.shares_timing]
@@ -133,15 +130,9 @@ def _correlation(aggregates: Sequence[Aggregate], contributions: Contributions) 
     return common_correlation(np.array(series)) if len({len(each) for each in series}) == 1 else None
 
 
-def spreads_of(aggregates: Iterable[Aggregate], baseline: str = "") -> Spreads[str]:
-    """The spread of each variant, by name: over seeds, without failed ones, or of the logarithms of its samples.
-
-    A `baseline` is part of every comparison of scores, which `moderated` guards.
-    """
-    aggregates = tuple(aggregates)
-    values = {each.variant: _values(each) for each in aggregates}
-    scores = {each.variant for each in aggregates if each.seeded}
-    return moderated(values, baseline if baseline in scores else None)
+def spreads_of(aggregates: Iterable[Aggregate]) -> Spreads[str]:
+    """The spread of each variant, by name: over seeds, without failed ones, or of the logarithms of its samples."""
+    return moderated({each.variant: _values(each) for each in aggregates})
 
 
 def _values(aggregate: Aggregate) -> list[float]:
@@ -288,9 +279,7 @@ def _of(seed: int | None) -> str:
 def _seeded(terms: Terms, constant: float, noise: Noise) -> Contrast:
     value = constant + math.fsum(weight * (aggregate.value or 0.0) for weight, aggregate in terms)
     spreads = noise.of(terms[0][1].metric, [aggregate for _, aggregate in terms])
-    training = source_of_means(
-        [(weight, _of_pair(spreads.groups.get(each.variant), len(terms))) for weight, each in terms]
-    )
+    training = source_of_means([(weight, spreads.groups.get(each.variant)) for weight, each in terms])
     seeds, basis = min(len(aggregate.seeded) for _, aggregate in terms), _seeds_text(terms)
     same = seeds > 1 and constant == 0 and _cancel(terms)
     blocks = image_blocks(terms, noise.contributions)
@@ -301,11 +290,6 @@ def _seeded(terms: Terms, constant: float, noise: Noise) -> Contrast:
     widened = total.mean() + math.sqrt(widening(alike, len(total))) * (total - total.mean())
     basis = f"{basis} and {_blocks_text(alike, len(total), _image_count(terms))}"
     return Contrast(Student(value, (training, evaluation_source(blocks, alike))), basis, seeds, same, widened)
-
-
-def _of_pair(spread: Spread | None, variants: int) -> Spread | None:
-    """The spread; of other sums than comparisons of two variants without what guards those with the baseline."""
-    return replace(spread, excess=0.0) if spread is not None and variants != 2 else spread
 
 
 def _balanced(terms: Terms) -> bool:

@@ -174,7 +174,7 @@ def _rule(look: Look, earlier: Sequence[Delta] = ()) -> Rule:
 def _tested(material: _Material, state: _State) -> _State:
     """The state with the tests of its look made."""
     aggregates = material.at(state.counts)
-    noise = noise_of(aggregates.values(), material.results.contributions, material.graphs, material.results.baseline)
+    noise = noise_of(aggregates.values(), material.results.contributions, material.graphs)
     baseline, variants = material.results.baseline, material.results.variants
     table: dict[Pair, Delta] = {}
     planned: dict[Planned, Delta] = {}

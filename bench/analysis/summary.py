@@ -27,7 +27,7 @@ class Summary:
     @cached_property
     def noise(self) -> Noise:
         """What is known of the noise of all metrics."""
-        return noise_of(self.aggregates.values(), self.results.contributions, self._graphs, self.results.baseline)
+        return noise_of(self.aggregates.values(), self.results.contributions, self._graphs)
 
     @property
     def _graphs(self) -> Mapping[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,37 +116,73 @@ def gate(
     bench gate --against HEAD~1 --history results/history.jsonl      and keep the numbers for bench history
     exit 0 pass · 1 regression or change · 2 usage · 3 inconclusive · 4 broken or missing · 5 unexpected win
     """
-    import bench
-    from bench.gate.expectations import NOTHING_TO_COMPARE, NoExpectationsError
-    from bench.gate.output.outcome import outcome_against, outcome_of_checks
+    _refuse_contradictions(names, against, claims, accuracy, margin)
+    common: dict[str, Any] = {"store": store, "plugins": plugins, "settings": overrides}
+    if against:
+        code = _gate_against(against, names, common, timing, outputs, history, as_json)
+    else:
+        asked = {"claims": claims, "accuracy": accuracy, "margin": margin}
+        code = _gate_expected(names, common, asked, outputs, history, as_json, details)
+    raise SystemExit(code)
 
+
+def _refuse_contradictions(
+    names: Sequence[str], against: str, claims: bool, accuracy: bool, margin: float | None
+) -> None:
     if against and (claims or accuracy or margin):
         raise click.UsageError("--claims, --accuracy and --margin do not go with --against")
     if accuracy and not names:
         raise click.UsageError("--accuracy needs the names of the ablations that were run")
     if margin is not None and not accuracy:
         raise click.UsageError("--margin goes with --accuracy")
-    if against:
-        outcome = bench.gate_against(
-            against, *names, store=store, plugins=plugins, settings=overrides, notify=say_round, **timing
-        )
-        outputs.write(outcome_against(outcome), as_json)
-        if history:
-            _append(history, names, store, plugins, overrides, outcome)
-        raise SystemExit(_print_against(outcome, as_json))
-    asked: dict[str, Any] = {"claims": claims, "accuracy": accuracy, "margin": margin}
+
+
+def _gate_against(
+    revision: str,
+    names: Sequence[str],
+    common: Mapping[str, Any],
+    timing: Mapping[str, Any],
+    outputs: Outputs,
+    history: Path | None,
+    as_json: bool,
+) -> int:
+    """Compare with a revision, print and write the outcome; the exit code."""
+    import bench
+    from bench.gate.output.outcome import outcome_against
+
+    outcome = bench.gate_against(revision, *names, **common, notify=say_round, **timing)
+    outputs.write(outcome_against(outcome), as_json)
+    if history:
+        _append(history, names, **common, outcome=outcome)
+    return _print_against(outcome, as_json)
+
+
+def _gate_expected(
+    names: Sequence[str],
+    common: Mapping[str, Any],
+    asked: Mapping[str, Any],
+    outputs: Outputs,
+    history: Path | None,
+    as_json: bool,
+    details: bool,
+) -> int:
+    """Compare with the committed expectations, print and write the outcome; the exit code."""
+    import bench
+    from bench.gate.expectations import NOTHING_TO_COMPARE, NoExpectationsError
+    from bench.gate.output.outcome import outcome_of_checks
+
     try:
-        result = bench.gate(*names, store=store, settings=overrides, plugins=plugins, **asked)
+        result = bench.gate(*names, **common, **asked)
     except NoExpectationsError as error:
         echo_error(f"error: {error}")
-        raise SystemExit(NOTHING_TO_COMPARE) from None
+        return NOTHING_TO_COMPARE
     outputs.write(outcome_of_checks(result.checks, result.exit_code), as_json)
     if history:
-        _append(history, names or tuple({check.ablation: "" for check in result.checks}), store, plugins, overrides)
+        _append(history, names or tuple({check.ablation: "" for check in result.checks}), **common)
     print_json(vars(check) for check in result.checks) if as_json else _print_checks(result.checks, details)
-    for line in _hints(result.checks, names, plugins):
+    for line in _hints(result.checks, names, common["plugins"]):
         echo_error(line)
-    raise SystemExit(result.exit_code)
+    return result.exit_code
 
 
 def _append(

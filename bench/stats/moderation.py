@@ -13,10 +13,10 @@ import functools
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from bench.stats.descriptive import deviation, mean, median
+from bench.stats.descriptive import deviation, mean
 from bench.stats.inference import Source
 
 K = TypeVar("K")
@@ -44,8 +44,7 @@ power falls by 3 points.
 class Spread:
     """The variance of one value of a group, and its degrees of freedom; `count` is how many values the group has.
 
-    `own` is the group's own variance, before anything was borrowed; `borrows` says whether anything was. `excess` is
-    variance that is added, and known from the group's own values alone.
+    `own` is the group's own variance, before anything was borrowed; `borrows` says whether anything was.
     """
 
     variance: float
@@ -53,7 +52,6 @@ class Spread:
     count: int
     own: float
     borrows: bool
-    excess: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -97,24 +95,8 @@ def resolution(values: Iterable[float]) -> float:
     return min((b - a for a, b in itertools.pairwise(ordered) if b - a > least), default=0.0)
 
 
-SURE = 0.6
-"""The probability with which the variance of a group that stands apart is no larger than is assumed."""
-
-APART = 2.0
-"""A group that all are compared with stands apart where its mean is so many standard errors from the others' median.
-
-By simulation (tests/perf/test_inference_power.py): a baseline with three times the spread of all others gives 10 %
-false verdicts without this guard, and 5 % with it. Where one variant is better, power falls by one point. Where all are
-better than the baseline, which looks the same as a baseline that is off, it falls from 83 to 70 %, from 81 to 65 % with
-ten variants, at a difference of 3.6 standard deviations and three seeds.
-"""
-
-
-def moderated(groups: Mapping[K, Sequence[float]], shared: K | None = None) -> Spreads[K]:
+def moderated(groups: Mapping[K, Sequence[float]]) -> Spreads[K]:
     """The spread of each group that has two values or more.
-
-    `shared` is the group that all others are compared with: with too small a variance, all verdicts are wrong at once.
-    Where its mean stands apart from the others', its variance is no less than its own values say with SURE.
 
     No variance is below step**2 / 12, that of a number rounded to steps of `resolution`: equal values are no proof that
     nothing varies.
@@ -126,24 +108,7 @@ def moderated(groups: Mapping[K, Sequence[float]], shared: K | None = None) -> S
     different = _different(own)
     prior = _prior([each for key, each in own.items() if key not in different])
     spreads = {key: _spread(each, None if key in different else prior) for key, each in own.items()}
-    alike = {key: groups[key] for key in own if key not in different}
-    if shared is not None and shared in alike and _stands_apart(alike, shared, spreads[shared]):
-        spreads[shared] = _guarded(spreads[shared])
     return Spreads(spreads, prior.variance, prior.freedom, different, floor)
-
-
-def _stands_apart(groups: Mapping[K, Sequence[float]], shared: K, spread: Spread) -> bool:
-    means = [mean(values) for key, values in groups.items() if key != shared]
-    return abs(mean(groups[shared]) - median(means)) > APART * math.sqrt(spread.variance / spread.count)
-
-
-def _guarded(spread: Spread) -> Spread:
-    """With what its variance lacks to be, by its own values, no less than the true one with probability SURE."""
-    from scipy.special import chdtri
-
-    own = spread.count - 1
-    likely = spread.own * own / float(chdtri(own, SURE))
-    return replace(spread, excess=max(likely - spread.variance, 0.0))
 
 
 def pooled(groups: Iterable[Sequence[float]]) -> Spread | None:
@@ -167,14 +132,12 @@ def source_of_means(terms: Sequence[tuple[float, Spread | None]]) -> Source:
     Satterthwaite 1946 do. Without degrees of freedom where any group has a single value.
     """
     parts = [(weight**2 * each.variance / each.count, each) for weight, each in terms if each is not None]
-    added = [(weight**2 * each.excess / each.count, each) for weight, each in terms if each is not None and each.excess]
-    total = math.fsum(part for part, _ in (*parts, *added))
+    total = math.fsum(part for part, _ in parts)
     if len(parts) < len(terms) or not parts:
         return Source(math.sqrt(total), 0)
     if total == 0:
         return Source(0.0, min(each.freedom for _, each in parts))
     alone = math.fsum(part**2 / each.freedom for part, each in parts if not each.borrows)
-    alone += math.fsum(part**2 / (each.count - 1) for part, each in added)
     shared = [(part, each.freedom) for part, each in parts if each.borrows]
     borrowed = math.fsum(part for part, _ in shared) * math.fsum(part / freedom for part, freedom in shared)
     return Source(math.sqrt(total), total**2 / (alone + borrowed))

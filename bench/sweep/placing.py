@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
@@ -78,6 +79,10 @@ for convolutions, see `bench.structure.lifetimes`, and the libraries keep freed 
 LIMIT = 300.0
 """Seconds for the estimate of one network."""
 
+MOST = 16
+"""So many different networks are estimated at most, which takes 0.1 s each or more: those with the largest product of
+parameters, pixels and batch. Building a network to count its parameters takes a few milliseconds."""
+
 
 def free_memory() -> int:
     """Bytes of this machine's memory that are free without swapping, within the limit of a container."""
@@ -127,6 +132,7 @@ def _gib(size: float) -> str:
 def needed(trainings: Sequence[Training], plugins: tuple[str, ...], kind: DeviceKind, executor: Executor) -> int | str:
     """The bytes of tensors of the largest of these training runs by the estimate, which runs no network.
 
+    Of more than MOST different networks, by the estimates of the MOST that are largest by parameters, pixels and batch.
     Where a network cannot be estimated: the reason.
     """
     different = {_network(request, batch): (request, batch) for request, batch in trainings}
@@ -154,8 +160,21 @@ class MemoryJob:
     kind: DeviceKind = "cuda"
 
     def __call__(self, emit: Emit) -> None:
-        for request, batch in self.trainings:
+        largest = self.trainings
+        if len(largest) > MOST:
+            largest = tuple(
+                sorted(largest, key=lambda training: _size(training[0], training[1], self.plugins), reverse=True)[:MOST]
+            )
+        for request, batch in largest:
             emit(training_bytes(request, batch, self.plugins, self.kind))
+
+
+def _size(request: Request, batch: int, plugins: tuple[str, ...]) -> int:
+    """Parameters x pixels x batch: what the memory of training runs grows with."""
+    from bench.sweep.subjects import subject_of
+
+    network = subject_of(replace(request, kind="static"), plugins).structure
+    return sum(each.numel() for each in network.parameters()) * math.prod(request.workload.shape) * batch
 
 
 def training_bytes(request: Request, batch: int, plugins: tuple[str, ...], kind: DeviceKind) -> int:

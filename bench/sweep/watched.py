@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from bench.results.measurement import Measurement
 from bench.results.signature import Signature
 from bench.sweep import opened
 from bench.sweep.executors import Emit
+from bench.sweep.imported_files import imported_files
 from bench.sweep.worker import Evaluated, Imported, SharedJob, TrainJob
 
 
@@ -188,8 +189,8 @@ class _Watch:
         Of a measurement that failed, all code that its key names is compared: what is gone cannot be imported.
         """
         with opened.quiet():
-            modules = self.keyed.closures[key]
-            code = (path for path in modules if self._other_code(path, failed))
+            modules, imported = self.keyed.closures[key], imported_files()
+            code = (path for path in modules if self._other_code(path, imported, failed))
             read = (p for p, digests in self._reached(key).items() if digests != {state(p)})
             named = (p for _, p, digest in self._named(key) if state(p) != digest)
             files = (p for p, digest in self.keyed.files.get(key, {}).items() if self._other_file(p, digest))
@@ -200,11 +201,11 @@ class _Watch:
         read = opened.RECORD.readings.get(path)
         return state(path) != digest or (read is not None and read.digests != {digest})
 
-    def _other_code(self, path: str, failed: bool) -> bool:
+    def _other_code(self, path: str, imported: Collection[str], failed: bool) -> bool:
         text = self.keyed.texts[path]
         if path in loading.EXECUTED:
             return {digest[:DIGITS] for digest in loading.EXECUTED[path]} != {text} or (failed and state(path) != text)
-        return (failed or path in _imported_files()) and state(path) != text
+        return (failed or path in imported) and state(path) != text
 
     def stale_of(self, keys: Iterable[str]) -> Iterator[Stale]:
         for key in keys:
@@ -226,11 +227,6 @@ def _module_name(path: str) -> str:
     """The record of an imported module that lies below none of the folders; empty for one of ours."""
     names = [name for name, module in list(sys.modules.items()) if getattr(module, "__file__", None) == path]
     return f"{MODULE}{names[0]}" if names else ""
-
-
-def _imported_files() -> set[str]:
-    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    return {os.path.realpath(file) for file in files if file}
 
 
 def watched(job: Any, keyed: Keyed, where: Places) -> Watched:

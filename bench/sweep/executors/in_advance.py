@@ -9,7 +9,9 @@ import os
 import sys
 
 from bench.sweep.executors.imports import VARIABLE, imported, restore
+from bench.sweep.imported_files import imported_files
 
 restore(os.environ)
 for line in imported(filter(None, os.environ.get(VARIABLE, "").split(","))):
     print(line, file=sys.stderr, flush=True)
+imported_files()  # the jobs, which are forks, need not resolve the paths again

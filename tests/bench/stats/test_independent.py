@@ -140,6 +140,14 @@ def of_fronts() -> tuple[Any, Any]:
     return inference.pareto(POINTS, ("higher", "lower", "higher")), tuple(np.flatnonzero(~dominated).tolist())
 
 
+def of_pooled() -> tuple[Any, Any]:
+    """The residual variance of a one-way analysis of variance, with its degrees of freedom."""
+    groups = {key: values[: 2 + key % 3] for key, values in GROUPS.items()}
+    mine, model = moderation.pooled(groups.values()), smf.ols("y ~ C(g)", _frame(groups)).fit()
+    assert mine is not None
+    return (mine.variance, mine.freedom), (model.mse_resid, model.df_resid)
+
+
 def of_moderated() -> tuple[Any, Any]:
     """The degrees of freedom of the average solve Smyth's equation, by another solver; pooled by bartlett's variance."""
     spreads = moderation.moderated(GROUPS)
@@ -256,6 +264,7 @@ AGREE: dict[str, Pair] = {
     "pareto": of_fronts,
     "resolution": lambda: (moderation.resolution([3, 1, 8, 3, 4.5]), np.diff(np.unique([3, 1, 8, 3, 4.5])).min()),
     "moderated": of_moderated,
+    "pooled": of_pooled,
     "source_of_means": of_means,
     "contrasts": of_contrasts,
     "nulls": of_nulls,

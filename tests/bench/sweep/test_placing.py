@@ -83,6 +83,15 @@ def test_the_need_of_several_runs_is_that_of_the_largest_and_each_network_is_est
     assert len(executor.jobs[0].trainings) == 4, "three networks at batch 4, one at batch 16; the seeds do not matter"
 
 
+def test_of_many_networks_the_largest_are_estimated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(placing, "MOST", 2)
+    estimated: list[int] = []
+    monkeypatch.setattr(placing, "training_bytes", lambda request, batch, *_: estimated.append(batch) or batch)
+    request = trainings_of(planned(tmp_path))[0][0]
+    assert needed([(request, batch) for batch in (4, 32, 2, 16)], (), "cpu", Here()) == 32
+    assert estimated == [32, 16]
+
+
 def test_a_network_that_cannot_be_estimated_makes_the_need_unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     def fails(*_: Any) -> Any:
         raise RuntimeError("no shape")
