@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bench.display.figure import INK
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.transforms import Bbox
@@ -25,17 +27,16 @@ def label_points(axes: Axes, points: Mapping[str, tuple[float, float]], texts: M
 
     A name that finds no room is written where it covers least. The layout stays as it is from here on.
     """
-    from matplotlib.transforms import Bbox
-
     axes.figure.draw_without_rendering()  # type: ignore[union-attr]
     axes.figure.set_layout_engine("none")  # type: ignore[union-attr]
     dot = axes.figure.dpi / 72
-    centres = {name: axes.transData.transform(point) for name, point in points.items()}
-    free = RADIUS * dot
-    taken = [Bbox.from_extents(x - free, y - free, x + free, y + free) for x, y in centres.values()]
-    taken += [Bbox.from_extents(x - dot, y - dot, x + dot, y + dot) for x, y in _on_lines(axes, STEP * dot)]
+    centres = {name: tuple(axes.transData.transform(point).tolist()) for name, point in points.items()}
+    taken = [_about(place, RADIUS * dot) for place in centres.values()]
+    taken += [_about(place, dot) for place in _on_lines(axes, STEP * dot)]
     for name in sorted(points, key=lambda each: (-len(texts[each]), each)):
-        taken.append(_place(axes, points[name], texts[name], taken, size))
+        box = _place(axes, points[name], texts[name], taken, size)
+        middle = ((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)
+        taken += [box, *(_about(place, dot) for place in _between(middle, centres[name], STEP * dot))]
 
 
 def _on_lines(axes: Axes, step: float) -> Iterator[tuple[float, float]]:
@@ -52,9 +53,23 @@ def _on_lines(axes: Axes, step: float) -> Iterator[tuple[float, float]]:
     paths += [np.asarray(segment, dtype=float) for each in bars for segment in each.get_segments()]
     for path in paths:
         places = axes.transData.transform(path)
-        for (x0, y0), (x1, y1) in itertools.pairwise(places.tolist()):
-            count = max(1, math.ceil(math.hypot(x1 - x0, y1 - y0) / step))
-            yield from ((x0 + (x1 - x0) * i / count, y0 + (y1 - y0) * i / count) for i in range(count + 1))
+        for start, end in itertools.pairwise(places.tolist()):
+            yield from _between(start, end, step)
+
+
+def _between(start: Sequence[float], end: Sequence[float], step: float) -> Iterator[tuple[float, float]]:
+    """Places on a straight line, at most `step` apart."""
+    (x0, y0), (x1, y1) = start, end
+    count = max(1, math.ceil(math.hypot(x1 - x0, y1 - y0) / step))
+    yield from ((x0 + (x1 - x0) * i / count, y0 + (y1 - y0) * i / count) for i in range(count + 1))
+
+
+def _about(place: Sequence[float], radius: float) -> Bbox:
+    """The square about a place."""
+    from matplotlib.transforms import Bbox
+
+    x, y = place
+    return Bbox.from_extents(x - radius, y - radius, x + radius, y + radius)
 
 
 def _place(axes: Axes, point: tuple[float, float], text: str, taken: Sequence[Bbox], size: float) -> Bbox:
@@ -71,7 +86,9 @@ def _place(axes: Axes, point: tuple[float, float], text: str, taken: Sequence[Bb
         if cost < 0.1:
             break
     far = math.hypot(*best[1]) > DISTANCES[1]
-    arrow: dict[str, Any] = {"arrowprops": {"arrowstyle": "-", "linewidth": 0.6, "alpha": 0.6}} if far else {}
+    arrow: dict[str, Any] = (
+        {"arrowprops": {"arrowstyle": "-", "linewidth": 0.6, "alpha": 0.6, "color": INK}} if far else {}
+    )
     written = axes.annotate(text, point, best[1], ha=best[2], **look, **arrow)
     written.get_window_extent()  # puts the text where it belongs
     return Text.get_window_extent(written)  # without the line
