@@ -98,6 +98,9 @@ def _report(error: BaseException, debug: bool) -> int:
         return 130
     if debug and not isinstance(error, click.UsageError):
         echo_error(without_passwords("".join(traceback.format_exception(error)).rstrip()))
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        echo_error(error.ctx.get_help() if error.ctx else str(error))
+        return FAILURE
     if isinstance(error, click.UsageError) and error.ctx is not None:
         echo_error(error.ctx.get_usage())
     echo_error(f"error: {without_passwords(described(error))}")

@@ -73,9 +73,15 @@ def _fitting(name: str, build: Callable[..., Any], added: Set[str]) -> Callable[
 
 
 def _loaded(name: str, build: Callable[..., Any], axes: Mapping[str, Any]) -> Any:
-    """The network. Raises RegistryError where its trained weights cannot be had, such as without a network."""
+    """The network. Raises RegistryError where its trained weights cannot be had, such as without a network.
+
+    The weights `none` of a zoo are no weights: so names of variants and tables write `null`.
+    """
+    if name.partition(":")[0] not in ZOOS:
+        return build(**axes)
+    axes = {axis: None if axis in WEIGHTS and value == "none" else value for axis, value in axes.items()}
     weights = [f"{axis}={text_of(axes[axis])}" for axis in WEIGHTS if axes.get(axis)]
-    if not weights or name.partition(":")[0] not in ZOOS:
+    if not weights:
         return build(**axes)
     stated = f"{name}: its weights ({', '.join(weights)})"
     if stated in _MISSING:

@@ -127,6 +127,17 @@ def test_a_usage_error_is_the_usage_and_one_line(capsys):
     assert capsys.readouterr().err == "Usage: bench data path [OPTIONS] NAME\nerror: Missing argument 'NAME'.\n"
 
 
+@pytest.mark.parametrize("group", ["data", "store"])
+def test_a_group_without_a_command_prints_its_help_once(group, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([group])
+    shown = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert shown.count("Usage:") == 1
+    assert "Commands:" in shown
+    assert "error" not in shown.replace("traceback of an error", "")
+
+
 def test_long_texts_are_cut_and_control_characters_escaped(failing):
     _, text = failing(ValueError("\x1b[31mred\x00\u202e"))
     assert text == "error: \\x1b[31mred\\x00\\u202e"

@@ -75,6 +75,12 @@ def test_the_arguments_of_smp_are_those_of_its_classes():
         }
 
 
+def test_weights_called_none_are_no_weights():
+    entry = runnable("torchvision:resnet18")
+    none, null = (entry.build(num_classes=2, weights=stated).state_dict() for stated in ("none", None))
+    assert {name: value.shape for name, value in none.items()} == {name: value.shape for name, value in null.items()}
+
+
 @pytest.mark.parametrize("target", ["torchvision:lraspp_mobilenet_v3_large", "smp:Unet", "timm:resnet18"])
 def test_no_weights_are_loaded_unless_they_are_stated(target):
     defaults = {axis.name: axis.default for axis in declared(target).axes if axis.name in WEIGHTS}
