@@ -113,7 +113,7 @@ class Forecast:
         return max(sum(costs) / _at_once(kind, workers), max(costs, default=0.0))
 
     def text(self, workers: int = 1) -> str:
-        """`about 2 m to 5 m on 2 workers, no precedent for 12 of 48`."""
+        """`about 2 m to 5 m on 2 workers`; `at least 2 m on 2 workers, no precedent for 2 of 5`, which are not in it."""
         if not any(job.cost.seconds for job in self.jobs):
             return "time unknown"
         gaps = f", no precedent for {self.unknown} of {self.requests}" if self.unknown else ""
@@ -121,6 +121,7 @@ class Forecast:
         low, high = rough_text(total.low), rough_text(total.high)
         at_once = "one worker" if workers == 1 else f"{workers} workers"
         about = f"about {low}" if low == high else f"about {low} to {high}"
+        about = f"at least {low}" if gaps else about
         return f"{about} on {at_once}{gaps}"
 
     def work(self, workers: int = 1) -> Work:

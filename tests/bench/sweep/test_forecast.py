@@ -182,7 +182,7 @@ def test_earlier_times_that_differ_make_the_forecast_uncertain(planned):
 def test_the_words_say_how_uncertain_a_forecast_is_and_what_has_no_precedent():
     known, unknown = Job("accuracy", tuple("abc"), Cost(120, 200, 300)), Job("speed", tuple("de"), Cost(), 2)
     assert Forecast((known,)).text() == "about 2 m to 5 m on one worker"
-    assert Forecast((known, unknown)).text(2) == "about 2 m to 5 m on 2 workers, no precedent for 2 of 5"
+    assert Forecast((known, unknown)).text(2) == "at least 2 m on 2 workers, no precedent for 2 of 5"
     assert Forecast((replace(known, cost=Cost(9.8, 10, 10.2)),)).text() == "about 10 s on one worker"
     assert Forecast((unknown,)).text() == "time unknown"
 
