@@ -113,7 +113,7 @@ class Forecast:
         return max(sum(costs) / _at_once(kind, workers), max(costs, default=0.0))
 
     def text(self, workers: int = 1) -> str:
-        """`about 2 m to 5 m on 2 workers`; `at least 2 m on 2 workers, no precedent for 2 of 5`, which are not in it."""
+        """`about 2 m to 5 m on 2 workers`; `at least 2 m on 2 workers, no precedent for 2 of 5` (these not counted)."""
         if not any(job.cost.seconds for job in self.jobs):
             return "time unknown"
         gaps = f", no precedent for {self.unknown} of {self.requests}" if self.unknown else ""
