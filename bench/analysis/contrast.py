@@ -235,8 +235,12 @@ def _process_text(terms: Terms, noise: Noise) -> str:
         return f"{samples} samples; {ONE_PROCESS}"
     counts = "/".join(dict.fromkeys(str(len(each.processes)) for _, each in terms))
     processes = "one process" if counts == "1" else f"{counts} processes"
-    spread = f"{100 * math.expm1(between.variance**0.5):.2g} %"
-    return f"{samples} samples; {processes} for each variant; processes of one network differ by {spread}"
+    return f"{samples} samples; {processes} for each variant; processes of one network differ by {percent(between)}"
+
+
+def percent(spread: Spread) -> str:
+    """The standard deviation of a logarithm in words, as a part of the number: `4.1 %`."""
+    return f"{100 * math.expm1(spread.variance**0.5):.2g} %"
 
 
 def _sides(terms: Terms, constant: float) -> tuple[float, float] | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bench.analysis.aggregate import Aggregate, Column
 from bench.analysis.claims import ClaimResult, ComparisonResult
+from bench.analysis.contrast import percent
 from bench.analysis.deltas import Delta, gaps, margin_of
 from bench.analysis.front import chances, fronts
 from bench.analysis.summary import Summary
@@ -178,9 +179,8 @@ def _costs(summary: Summary) -> Iterator[str]:
     judged = [c for c in summary.columns if c.kind == "speed" and any(d.interval for d in _deltas(summary, c))]
     for column in judged:
         if between := summary.noise.processes.get(column.metric):
-            spread = f"{100 * math.expm1(between.variance**0.5):.2g} %"
-            known = f"standard deviation, {between.freedom} degrees of freedom"
-            yield f"{column.name}: processes of one network differ by {spread} ({known}), which the verdicts count"
+            known = f"{percent(between)} (standard deviation, {between.freedom} degrees of freedom)"
+            yield f"{column.name}: processes of one network differ by {known}, which the verdicts count"
     if alone := [c for c in judged if one_process(summary, c)]:
         yield (
             f"{_names(alone)}: one process for each variant; the verdicts count how its samples differ and hold for "
