@@ -53,6 +53,8 @@ LINE = 0.165
 """Inches of a line of text."""
 MARK = 0.27
 """Inches of a row's marks, below its texts."""
+NARROWEST = math.log10(2)
+"""The least part of a decade between two of the numbers 1, 2, 5 and 10."""
 ROW_CHARACTERS = 42
 """Characters of a line above a row."""
 
@@ -339,10 +341,16 @@ def stacked(count: int, height: float, caption: str) -> tuple[Figure, list[Axes]
 
 
 def log_ticks(axis: Axis) -> None:
-    """A logarithmic axis with plain numbers at 1, 2 and 5."""
+    """A logarithmic axis with plain numbers at 1, 2 and 5, or at powers of ten where those would touch."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    class Spaced(LogLocator):
+        def tick_values(self, vmin: float, vmax: float) -> Any:
+            decades = abs(math.log10(vmax / vmin)) if min(vmin, vmax) > 0 else math.inf
+            self.set_params(subs=(1, 2, 5) if decades <= axis.get_tick_space() * NARROWEST else (1,))
+            return super().tick_values(vmin, vmax)
+
+    axis.set_major_locator(Spaced())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())

@@ -106,7 +106,7 @@ def _optimum(axes: Axes, summary: Summary, column: Column, curve: Curve) -> str:
 
 def scale_axis(axis: Axis, values: list[float]) -> None:
     """A tick at every number, logarithmic where they differ much; fewer ticks where they would lie on each other."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     low, high = min(values), max(values)
     logarithmic = low > 0 and high / low >= LOGARITHMIC
@@ -118,8 +118,6 @@ def scale_axis(axis: Axis, values: list[float]) -> None:
         axis.set_major_locator(FixedLocator(shown))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
         axis.set_minor_locator(NullLocator())
-    elif logarithmic and high / low > 200:
-        axis.set_major_locator(LogLocator(subs=(1,)))
 
 
 def _apart(values: list[float], logarithmic: bool) -> list[float]:

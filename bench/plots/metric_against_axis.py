@@ -31,8 +31,6 @@ MOST = 4
 DASHES = ("-", "--", ":", "-.")
 PANEL = 2.8
 """Inches of a panel's height."""
-DECADES = 200
-"""The largest ratio of values for which there is room for numbers between the powers of ten."""
 
 
 @dataclass(frozen=True)
@@ -147,15 +145,10 @@ def _seeds(aggregate: Aggregate) -> str:
 
 
 def _scale(axis: Axis, values: Sequence[float], set_scale: Callable[[str], object]) -> None:
-    """A logarithmic axis where the values differ much; with numbers at powers of ten only, where very much."""
-    from matplotlib.ticker import LogLocator
-
-    ratio = max(values) / min(values) if min(values) > 0 else 0.0
-    if ratio >= 8:
+    """A logarithmic axis where the values differ much."""
+    if min(values) > 0 and max(values) / min(values) >= 8:
         set_scale("log")
         log_ticks(axis)
-    if ratio > DECADES:
-        axis.set_major_locator(LogLocator(subs=(1,)))
 
 
 def _caption(summary: Summary, panels: Sequence[Panel]) -> str:

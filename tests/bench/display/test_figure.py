@@ -1,12 +1,26 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
 from made_up import axes_of
 
-from bench.display.figure import DASHES, dashes, in_order, labels, names, seaborn, styles, titles, wrapped
+from bench.display.figure import (
+    DASHES,
+    WIDTH,
+    dashes,
+    in_order,
+    labels,
+    log_ticks,
+    names,
+    new,
+    seaborn,
+    styles,
+    titles,
+    wrapped,
+)
 from bench.results.results import Results
 
 
@@ -82,3 +96,16 @@ def test_drawing_with_seaborn_leaves_the_random_state_alone():
     with seaborn():
         assert np.random.uniform() == first
     assert np.random.uniform() == expected
+
+
+def test_numbers_of_a_logarithmic_axis_do_not_touch() -> None:
+    for low, high in ((1, 8), (1, 60), (0.02, 40), (0.01, 9000)):
+        figure, (axes,) = new(WIDTH, 2.0, "a cost")
+        axes.plot([low, high], [1, 2])
+        axes.set_xscale("log")
+        log_ticks(axes.xaxis)
+        figure.draw_without_rendering()
+        labels = [label for label in axes.get_xticklabels() if low <= float(label.get_text()) <= high]
+        boxes = [label.get_window_extent() for label in labels]
+        assert len(boxes) >= 2
+        assert all(a.x1 + 3 < b.x0 for a, b in itertools.pairwise(boxes))
