@@ -77,29 +77,42 @@ def _place(axes: Axes, point: tuple[float, float], text: str, taken: Sequence[Bb
     from matplotlib.text import Text
 
     look: dict[str, Any] = {"textcoords": "offset points", "fontsize": size, "va": "center"}
-    best: tuple[float, tuple[float, float], str] = (math.inf, (0.0, 0.0), "left")
-    for distance, angle in itertools.product(DISTANCES, ANGLES):
-        x, y = distance * math.cos(math.radians(angle)), distance * math.sin(math.radians(angle))
-        side = "left" if x > 1 else "right" if x < -1 else "center"
-        cost = _cost(axes, axes.annotate(text, point, (x, y), ha=side, **look), taken) + distance / 1000
-        best = min(best, (cost, (x, y), side), key=lambda each: each[0])
-        if cost < 0.1:
-            break
-    far = math.hypot(*best[1]) > DISTANCES[1]
+    (x, y), side = _offset(axes, _size(axes.annotate(text, point, (0, 0), ha="left", **look)), taken)
+    far = math.hypot(x, y) > DISTANCES[1]
     arrow: dict[str, Any] = (
         {"arrowprops": {"arrowstyle": "-", "linewidth": 0.6, "alpha": 0.6, "color": INK}} if far else {}
     )
-    written = axes.annotate(text, point, best[1], ha=best[2], **look, **arrow)
+    written = axes.annotate(text, point, (x, y), ha=side, **look, **arrow)
     written.get_window_extent()  # puts the text where it belongs
     return Text.get_window_extent(written)  # without the line
 
 
-def _cost(axes: Axes, written: Any, taken: Sequence[Bbox]) -> float:
-    """Px² that the text covers of others or that lie outside of the axes; the text is removed again."""
+def _size(written: Any) -> Bbox:
+    """The box of a text at its point, on the point's right; the text is removed again."""
+    box: Bbox = written.get_window_extent()
+    written.remove()
+    return box
+
+
+def _offset(axes: Axes, box: Bbox, taken: Sequence[Bbox]) -> tuple[tuple[float, float], str]:
+    """The offset in points, and the alignment, at which a text covers least; `box` is its box on the point's right."""
+    dot, frame = axes.figure.dpi / 72, axes.get_window_extent()
+    best: tuple[float, tuple[float, float], str] = (math.inf, (0.0, 0.0), "left")
+    for distance, angle in itertools.product(DISTANCES, ANGLES):
+        x, y = distance * math.cos(math.radians(angle)), distance * math.sin(math.radians(angle))
+        side = "left" if x > 1 else "right" if x < -1 else "center"
+        left = x * dot - box.width * {"left": 0.0, "center": 0.5, "right": 1.0}[side]
+        cost = _cost(frame, box.translated(left, y * dot), taken) + distance / 1000
+        best = min(best, (cost, (x, y), side), key=lambda each: each[0])
+        if cost < 0.1:
+            break
+    return best[1:]
+
+
+def _cost(frame: Bbox, box: Bbox, taken: Sequence[Bbox]) -> float:
+    """Px² of a text's box that cover others or lie outside of the axes."""
     from matplotlib.transforms import Bbox
 
-    box, frame = written.get_window_extent(), axes.get_window_extent()
-    written.remove()
     inside = Bbox.intersection(box, frame)
     outside = box.width * box.height - (inside.width * inside.height if inside else 0.0)
     shared = (Bbox.intersection(box, each) for each in taken)
