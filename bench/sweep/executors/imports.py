@@ -6,8 +6,10 @@ A module that cannot be imported is reported and left to the jobs that need it, 
 from __future__ import annotations
 
 import contextlib
+import importlib.machinery
 import os
 import sys
+import sysconfig
 import threading
 from collections.abc import Iterable, Iterator, MutableMapping
 
@@ -30,12 +32,31 @@ def with_our_path() -> Iterator[None]:
     """
     path = os.pathsep.join(dict.fromkeys(os.path.abspath(folder) for folder in sys.path))
     before = {f"{SAVED}{name}": os.environ[name] for name in PATHS if name in os.environ}
-    with _lock:
+    with _lock, _without_command():
         os.environ.update({"PYTHONPATH": path, "PYTHONSAFEPATH": "1", **before})
         try:
             yield
         finally:
             restore(os.environ)
+
+
+@contextlib.contextmanager
+def _without_command() -> Iterator[None]:
+    """A Python process that starts meanwhile does not import the script of this one where that is an installed command.
+
+    multiprocessing runs the script in each process, for what it defines. A command (`bench`, `pytest`) defines nothing,
+    and imports much. A main module of a package is left out by multiprocessing itself.
+    """
+    main = sys.modules["__main__"]
+    folder = os.path.dirname(os.path.abspath(getattr(main, "__file__", None) or ""))
+    if getattr(main, "__spec__", None) is not None or folder != sysconfig.get_path("scripts"):
+        yield
+        return
+    main.__spec__ = importlib.machinery.ModuleSpec("command.__main__", None)
+    try:
+        yield
+    finally:
+        main.__spec__ = None
 
 
 def restore(environment: MutableMapping[str, str]) -> None:

@@ -5,6 +5,7 @@ The environment that jobs inherit is that of the command again.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -15,3 +16,5 @@ restore(os.environ)
 for line in imported(filter(None, os.environ.get(VARIABLE, "").split(","))):
     print(line, file=sys.stderr, flush=True)
 imported_files()  # the jobs, which are forks, need not resolve the paths again
+gc.collect()
+gc.freeze()  # a search for garbage in a job would write to every object of the libraries, and so copy their memory
