@@ -37,18 +37,21 @@ def mosaic(pictures: Bytes) -> Bytes:
 def panels(
     results: Results, evaluations: Mapping[str, Evaluation], draw: Callable[[Evaluation], Bytes], caption: str
 ) -> Figure:
-    """A picture for each variant of `evaluations`, up to two in a row, all at the same scale."""
+    """A picture for each variant of `evaluations`, up to two in a row; a row is as high as its own pictures."""
     pictures = {variant: draw(evaluation) for variant, evaluation in evaluations.items()}
     texts = titles(results, 23)
     columns = min(len(pictures), 2)
-    rows = -(-len(pictures) // columns)
-    aspect = max(picture.shape[0] / picture.shape[1] for picture in pictures.values())
     lines = max(texts[variant].count("\n") for variant in pictures)
-    height = (WIDTH / columns * aspect + 0.15 + LINE * (lines + 1)) * rows
-    figure, grid = new(WIDTH, height, caption, rows, columns)
+    aspects = [picture.shape[0] / picture.shape[1] for picture in pictures.values()]
+    tallest = [max(aspects[i : i + columns]) for i in range(0, len(aspects), columns)]
+    heights = [WIDTH / columns * aspect for aspect in tallest]
+    figure, grid = new(WIDTH, sum(heights) + (0.15 + LINE * (lines + 1)) * len(heights), caption, len(heights), columns)
+    if layout := grid[0].get_gridspec():
+        layout.set_height_ratios(heights)
     for axes in grid:
         bare(axes)
     for axes, (variant, picture) in zip(grid, pictures.items(), strict=False):
         axes.imshow(picture, interpolation="none")
+        axes.set_anchor("N")
         axes.set_title(texts[variant])
     return figure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.display.figure import LINE, WIDTH, in_order, new, wrapped
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 NAME = 44
 """Characters of a line above a row."""
+OTHER_IMAGES = "; variants with other images stand below rows of their own images and ground truth"
+"""In the caption of a figure of several groups (`by_samples`)."""
 
 
 def first_evaluations(results: Results) -> dict[str, Evaluation]:
@@ -35,6 +37,19 @@ def publishable(results: Results, *parts: str) -> dict[str, Evaluation]:
         for variant, evaluation in first_evaluations(results).items()
         if evaluation.facts.get("publishable") is True and evaluation.samples.keys() >= set(parts)
     }
+
+
+def by_samples(evaluations: Mapping[str, Evaluation], *parts: str) -> list[dict[str, Evaluation]]:
+    """The evaluations in groups whose samples are equal in all `parts`, in the order of their first variants.
+
+    Variants of other input sizes or datasets are evaluated on other pictures: their predictions belong to these.
+    """
+    groups: dict[tuple[Any, ...], dict[str, Evaluation]] = {}
+    for variant, evaluation in evaluations.items():
+        arrays = [evaluation.samples[part] for part in parts]
+        key = tuple((array.shape, array.tobytes()) for array in arrays)
+        groups.setdefault(key, {})[variant] = evaluation
+    return [*groups.values()]
 
 
 def in_colour(image: Bytes) -> Bytes:

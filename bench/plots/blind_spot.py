@@ -61,11 +61,13 @@ def _panel(axes: Axes, lines: Sequence[str]) -> None:
     import numpy as np
     from matplotlib.colors import to_rgba
 
-    colours = {mark: to_rgba(colour, 0.75) for mark, colour in LOOKS.items()}
+    colours = {mark: to_rgba(colour, 0.75) for mark, colour in LOOKS.items() if colour != INK}
     picture = np.array([[colours.get(mark, (0.0, 0.0, 0.0, 0.0)) for mark in line] for line in lines])
     y, x = next((y, line.index("x")) for y, line in enumerate(lines) if "x" in line)
     extent = (-x - 0.5, len(lines[0]) - x - 0.5, len(lines) - y - 0.5, -y - 0.5)
     axes.imshow(picture, interpolation="none", extent=extent)
+    corners = ([-0.5, 0.5, 0.5, -0.5], [-0.5, -0.5, 0.5, 0.5])
+    axes.fill(*corners, facecolor=INK, alpha=0.75, linewidth=0)  # in an image, ink would not follow the page's colour
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=SMALLEST)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.display.figure import names
 from bench.display.legend import legend_below
-from bench.display.pictures import picture_rows, publishable, show_picture
+from bench.display.pictures import OTHER_IMAGES, by_samples, picture_rows, publishable, show_picture
 from bench.registry import plot
 from bench.results.measurement import Evaluation
 from bench.results.results import Results
@@ -35,22 +35,34 @@ def predictions(results: Results) -> Iterator[tuple[str, Figure]]:
     evaluations = publishable(results, "images", "truths", "outputs")
     if not evaluations:
         return
-    first = next(iter(evaluations.values()))
-    samples = min(COUNT, len(first.samples["images"]))
+    groups = by_samples(evaluations, "images", "truths")
+    first = groups[0][next(iter(groups[0]))]
+    samples = min(COUNT, *(len(evaluation.samples["images"]) for evaluation in evaluations.values()))
     texts, palette = names(results), _palette(first)
     word, outline = contour_colour(palette[: len(first.names)])
-    rows = {"image": [*first.samples["images"]], "ground truth": [palette[truth] for truth in first.samples["truths"]]}
-    rows |= {texts[v]: _predicted(evaluation, palette, outline) for v, evaluation in evaluations.items()}
+    rows = [row for group in groups for row in _rows(group, texts, palette, outline)]
     caption = (
         "Images of the evaluation split, their ground truth, and the prediction of each variant (its first seed); "
         f"errors are outlined in {word}; pixels without a class (void) are not scored, and grey in predictions too"
+        f"{OTHER_IMAGES if len(groups) > 1 else ''}"
     )
-    figure, grid = picture_rows([*rows], samples, first.samples["truths"].shape[1:], caption)
-    for line, pictures in zip(grid, rows.values(), strict=True):
+    figure, grid = picture_rows([name for name, _ in rows], samples, first.samples["truths"].shape[1:], caption)
+    for line, (_, pictures) in zip(grid, rows, strict=True):
         for axes, picture in zip(line, pictures, strict=False):
             show_picture(axes, picture)
     _legend(figure, first.names, palette)
     yield "predictions", figure
+
+
+def _rows(
+    group: Mapping[str, Evaluation], texts: Mapping[str, str], palette: Image, outline: Colour
+) -> Iterator[tuple[str, Sequence[Image]]]:
+    """Names and pictures of the rows of variants that have the same images, which stand above their predictions."""
+    samples = next(iter(group.values())).samples
+    yield "image", [*samples["images"]]
+    yield "ground truth", [palette[truth] for truth in samples["truths"]]
+    for variant, evaluation in group.items():
+        yield texts[variant], _predicted(evaluation, palette, outline)
 
 
 def _predicted(evaluation: Evaluation, palette: Image, outline: Colour) -> list[Image]:

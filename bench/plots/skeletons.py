@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.data.skeleton import UNKNOWN, limbs, side
 from bench.display.figure import names
 from bench.display.legend import legend_below
-from bench.display.pictures import picture_rows, publishable, show_picture
+from bench.display.pictures import OTHER_IMAGES, by_samples, picture_rows, publishable, show_picture
 from bench.display.sides import LOOKS, NAMES, look_of
 from bench.registry import plot
 from bench.results.measurement import Evaluation
@@ -30,19 +31,48 @@ def skeletons(results: Results) -> Iterator[tuple[str, Figure]]:
     evaluations = pose_evaluations(results)
     if not evaluations:
         return
-    first, texts = next(iter(evaluations.values())), names(results)
-    images = first.samples["images"]
-    rows = {"ground truth": (first, "truth")} | {texts[v]: (e, decoding_of(e)) for v, e in evaluations.items()}
+    groups, texts = by_samples(evaluations, "images", "numbers"), names(results)
+    rows = [row for group in groups for row in _rows(group, texts)]
+    images = rows[0].images
     caption = (
         "People of the evaluation split, their annotated joints, and the joints that each variant predicts (its first "
         f"seed); {', '.join(f'{NAMES[each]}: {look.word}' for each, look in LOOKS.items())}"
+        f"{OTHER_IMAGES if len(groups) > 1 else ''}"
     )
-    figure, grid = picture_rows([*rows], len(images), images.shape[1:3], caption)
-    for line, (evaluation, places) in zip(grid, rows.values(), strict=True):
-        for axes, image, number in zip(line, images, first.samples["numbers"], strict=True):
-            draw(axes, image, evaluation, int(number), places)
+    most = max(len(row.images) for row in rows)
+    figure, grid = picture_rows([row.name for row in rows], most, images.shape[1:3], caption)
+    for line, row in zip(grid, rows, strict=True):
+        _row(line, row)
     _legend(figure)
     yield "skeletons", figure
+
+
+@dataclass(frozen=True)
+class Row:
+    """The joints of one evaluation on its pictures, at `places`: `truth` or a decoding."""
+
+    name: str
+    evaluation: Evaluation
+    places: str
+
+    @property
+    def images(self) -> Array:
+        """Bytes (N, H, W, C)."""
+        return self.evaluation.samples["images"]
+
+
+def _rows(group: Mapping[str, Evaluation], texts: Mapping[str, str]) -> Iterator[Row]:
+    """The ground truth of variants that have the same images, and below it their predictions."""
+    yield Row("ground truth", next(iter(group.values())), "truth")
+    for variant, evaluation in group.items():
+        yield Row(texts[variant], evaluation, decoding_of(evaluation))
+
+
+def _row(line: Sequence[Axes], row: Row) -> None:
+    for axes, image, number in zip(line, row.images, row.evaluation.samples["numbers"], strict=False):
+        draw(axes, image, row.evaluation, int(number), row.places)
+    for axes in line[len(row.images) :]:
+        axes.set_axis_off()
 
 
 def pose_evaluations(results: Results) -> dict[str, Evaluation]:

@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 from made_up import axes_of
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
@@ -17,6 +18,7 @@ from matplotlib.transforms import Bbox
 
 from bench.display.figure import theme
 from bench.registry.catalogue import declarations, live
+from bench.results.measurement import Evaluation
 from bench.results.results import Results
 
 
@@ -96,4 +98,15 @@ def renamed(results: Results, names: Mapping[str, str]) -> Results:
 def with_facts(results: Results, **facts: Any) -> Results:
     """The results with further facts in every evaluation."""
     evaluations = {k: dataclasses.replace(e, facts={**e.facts, **facts}) for k, e in results.evaluations.items()}
+    return dataclasses.replace(results, evaluations=evaluations)
+
+
+def with_other_images(results: Results, variant: str, *parts: str) -> Results:
+    """The results where one variant has other samples `parts` than the others: those of the others, upside down."""
+
+    def own(evaluation: Evaluation) -> Evaluation:
+        others = {part: np.ascontiguousarray(evaluation.samples[part][:, ::-1]) for part in parts}
+        return dataclasses.replace(evaluation, samples={**evaluation.samples, **others})
+
+    evaluations = {key: own(e) if key[0] == variant else e for key, e in results.evaluations.items()}
     return dataclasses.replace(results, evaluations=evaluations)

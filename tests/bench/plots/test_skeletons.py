@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
-from figure_checks import drawn, with_facts
+from figure_checks import drawn, with_facts, with_other_images
 
 from bench.data.skeleton import limbs, side
+from bench.display.figure import in_order, names
 from bench.display.sides import LOOKS
 from bench.results.results import Results
 
@@ -33,3 +34,14 @@ def test_left_and_right_differ_without_colour(posed: Results) -> None:
     assert {side(evaluation.names[outer]) for outer, _ in limbs(evaluation.names)} >= {"left", "right"}
     assert (styles[LOOKS["left"].colour], styles[LOOKS["right"].colour]) == (False, True)
     assert LOOKS["left"].marker != LOOKS["right"].marker
+
+
+def test_every_variant_is_drawn_on_its_own_people(posed: Results) -> None:
+    variant = in_order(posed)[1]
+    (figure,) = drawn("skeletons", with_other_images(posed, variant, "images")).values()
+    rows = [axes for axes in figure.axes if axes.get_title(loc="left")]
+    assert [axes.get_title(loc="left") for axes in rows[-2:]] == ["ground truth", names(posed)[variant]]
+    own = posed.evaluations[variant, 0].samples["images"][0]
+    for axes in rows:
+        shown = np.asarray(axes.images[0].get_array())
+        assert (shown == (own[::-1] if axes in rows[-2:] else own)).all()
