@@ -59,7 +59,7 @@ def _caption(joint: str) -> str:
     left, right = (LOOKS[side].word for side in SIDES)
     return (
         f"Heatmaps of the left ({left}) and the right ({right}) {joint} after each stage, on the part around them of "
-        "the first picture of the evaluation split, in grey; each map is scaled to its largest value; a mixed colour "
+        "the first picture of the evaluation split, in grey; each map is scaled to its largest value; pale "
         "where both are likely"
     )
 
@@ -132,10 +132,9 @@ def painted(image: Array, maps: Array, names: Sequence[str], joint: str) -> Arra
 
     black, white = GREY
     grey = black + (white - black) * in_colour(image).mean(axis=2, keepdims=True) / 255
-    picture = grey.repeat(3, axis=2)
-    for one in SIDES:
-        fine = _fine(maps[names.index(f"{one}_{joint}")], image.shape[:2])[:, :, None] / 255
-        picture = picture * (1 - fine) + fine * np.array(LOOKS[one].rgb) / 255
+    sides = {one: _fine(maps[names.index(f"{one}_{joint}")], image.shape[:2])[:, :, None] / 255 for one in SIDES}
+    colours = sum(fine * np.array(LOOKS[one].rgb) / 255 for one, fine in sides.items())
+    picture = grey * (1 - np.maximum(*sides.values())) + colours
     clipped: Array = np.clip(picture, 0, 1)
     return clipped
 

@@ -48,3 +48,11 @@ def test_the_picture_is_grey_and_neither_black_nor_white() -> None:
     picture = painted(image, np.zeros((2, 1, 3), dtype=np.uint8), ("left_wrist", "right_wrist"), "wrist")
     assert picture[0, :, 0] == pytest.approx([0.25, 0.6, 0.25 + 0.35 / 3])
     assert (picture == picture[..., :1]).all()
+
+
+def test_where_both_sides_are_likely_the_colour_is_neither_of_theirs() -> None:
+    maps = np.full((2, 1, 1), 255, dtype=np.uint8)
+    picture = painted(np.zeros((4, 4, 3), dtype=np.uint8), maps, ("left_wrist", "right_wrist"), "wrist")
+    both = (np.array(LOOKS["left"].rgb) + np.array(LOOKS["right"].rgb)) / 255
+    assert picture[0, 0] == pytest.approx(np.clip(both, 0, 1))
+    assert picture[0, 0].min() > 0.7
