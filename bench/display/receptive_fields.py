@@ -13,33 +13,42 @@ if TYPE_CHECKING:
 
 GLOBAL = 1.25
 """Position of a global receptive field, as a multiple of the widest that is not global."""
+ROOM = 0.06
+"""Left and right of the axis, as a fraction of it: half of a marker."""
 
 
 @dataclass(frozen=True)
 class ReceptiveFieldAxis:
-    """Sides of receptive fields in px by variant; None is global."""
+    """Sides of receptive fields in px by variant; None is global.
+
+    `reference` is a size that is drawn too, such as that of the least receptive field that contains the cue; 0 for
+    none. What is global contains it, and has its place beyond it.
+    """
 
     sides: Mapping[str, float | None]
+    reference: float = 0.0
 
     @property
     def widest(self) -> float:
-        """Of the receptive fields that are not global; 1 where all are."""
-        return max((side for side in self.sides.values() if side is not None), default=1.0)
+        """Of the receptive fields that are not global, and of the reference; 1 where there is neither."""
+        return max([side for side in self.sides.values() if side is not None] + [self.reference]) or 1.0
 
     def position(self, variant: str) -> float:
         """Of the variant on the axis."""
-        side = self.sides[variant]
+        return self.place(self.sides[variant])
+
+    def place(self, side: float | None) -> float:
+        """Of a side on the axis."""
         return GLOBAL * self.widest if side is None else side
 
     def fit(self, axes: Axes) -> None:
-        """Limits from 0; a tick `global` beyond the sizes where a receptive field is global."""
-        end = GLOBAL * self.widest
-        if None not in self.sides.values():
-            axes.set_xlim(0, self.widest * 1.08)
-            return
-        axes.set_xlim(0, end * 1.06)
-        ticks = [tick for tick in axes.get_xticks() if 0 <= tick < 0.85 * end]
-        axes.set_xticks([*ticks, end], [*(f"{tick:g}" for tick in ticks), "global"])
+        """Limits around whole markers from 0 on; a tick `global` beyond the sizes where a receptive field is global."""
+        unbounded = None in self.sides.values()
+        end = self.place(None) if unbounded else self.widest
+        axes.set_xlim(-ROOM * end, (1 + ROOM) * end)
+        ticks = [tick for tick in axes.get_xticks() if 0 <= tick < (0.85 * end if unbounded else (1 + ROOM) * end)]
+        names = [f"{tick:g}" for tick in ticks]
+        axes.set_xticks([*ticks, end] if unbounded else ticks, [*names, "global"] if unbounded else names)
 
 
 def sides_of(summary: Summary, metric: str, score: str) -> dict[str, float | None]:

@@ -50,8 +50,9 @@ def accuracy_against_receptive_field(results: Results) -> Iterator[tuple[str, Fi
     figure, panels = stacked(len(shown), 2.8, _caption(results, main))
     for axes, name in zip(panels, shown, strict=True):
         axes.sharey(panels[0]) if axes is not panels[0] else None
-        _panel(axes, summary, main, ReceptiveFieldAxis(sides[name]))
-        _reference(axes, summary, main, ReceptiveFieldAxis(sides[name]), name == THEORETICAL)
+        scale = ReceptiveFieldAxis(sides[name], _cue(results))
+        _panel(axes, summary, main, scale)
+        _reference(axes, summary, main, scale, name == THEORETICAL)
         axes.set_xlabel(LABELS[name])
         axes.set_ylabel(axis_label(summary, main))
     if any(axes.patches or _styles(axes) & {look["linestyle"] for look in LINES.values()} for axes in panels):
@@ -82,10 +83,8 @@ def _reference(axes: Axes, summary: Summary, main: Column, scale: ReceptiveField
     """Lines known without training: best possible score, chance, least receptive field that contains the cue."""
     results = summary.results
     known_best = optimum(results, next((v for v in results.variants if optimum(results, v)), results.baseline))
-    distance = results.provenance.get("dataset", {}).get("distance")
-    if isinstance(distance, int):
-        axes.axvline(2 * distance + 1, **LINES[DISTANCE])
-        axes.set_xlim(right=max(axes.get_xlim()[1], 2 * distance + 4))
+    if scale.reference:
+        axes.axvline(scale.reference, **LINES[DISTANCE])
     curve = by_field(known_best, main.metric) if theoretical else {}
     if curve:
         sizes, best = [*curve, axes.get_xlim()[1]], [*curve.values(), max(curve.values())]
@@ -93,6 +92,12 @@ def _reference(axes: Axes, summary: Summary, main: Column, scale: ReceptiveField
     else:
         _bounds(axes, summary, main, scale)
     _chance(axes, summary, main, chance(known_best, main.metric))
+
+
+def _cue(results: Results) -> int:
+    """Side in px of the least receptive field that contains the cue of a dataset that states its distance, else 0."""
+    distance = results.provenance.get("dataset", {}).get("distance")
+    return 2 * distance + 1 if isinstance(distance, int) else 0
 
 
 def _bounds(axes: Axes, summary: Summary, main: Column, scale: ReceptiveFieldAxis) -> None:

@@ -14,10 +14,21 @@ def test_a_global_receptive_field_is_beyond_the_widest_and_has_a_tick():
     scale.fit(axes)
     (place,) = (tick for tick, text in zip(axes.get_xticks(), axes.get_xticklabels()) if text.get_text() == "global")
     assert place == GLOBAL * 40
-    assert axes.get_xlim() == pytest.approx((0, GLOBAL * 40 * 1.06))
+    assert axes.get_xlim() == pytest.approx((-0.06 * GLOBAL * 40, 1.06 * GLOBAL * 40))
 
 
 def test_without_a_global_one_the_axis_ends_at_the_widest():
     axes = Figure().subplots()
     ReceptiveFieldAxis({"a": 11.0, "c": 40.0}).fit(axes)
-    assert axes.get_xlim() == pytest.approx((0, 43.2))
+    assert axes.get_xlim() == pytest.approx((-2.4, 42.4))
+
+
+def test_a_global_receptive_field_is_beyond_the_cue_that_it_contains():
+    """At 1.25 times the widest variant, `global` stood left of a cue that no other receptive field contains."""
+    assert ReceptiveFieldAxis({"a": 64.0, "b": None}, 81).position("b") == GLOBAL * 81
+    assert ReceptiveFieldAxis({"a": 64.0, "b": None}, 9).position("b") == GLOBAL * 64
+    axes = Figure().subplots()
+    ReceptiveFieldAxis({"a": 11.0}, 81).fit(axes)
+    low, high = axes.get_xlim()
+    assert low < 11 < 81 < high
+    assert min(axes.get_xticks()) >= 0

@@ -105,3 +105,12 @@ def test_the_best_possible_score_is_that_of_each_receptive_field_in_the_effectiv
     dotted = [line.get_data() for line in axes.lines if line.get_linestyle() == ":"]
     best = {round(float(np.mean(xs))): float(ys[0]) for xs, ys in dotted}
     assert best == {10: 0.75, 11: 0.75, **dict.fromkeys(range(12, 17), 1.0)}
+
+
+def test_the_cue_is_left_of_what_is_global(results: Results):
+    """The widest receptive field that is not global is 61 px, and the cue is at 81 px."""
+    provenance = {**results.provenance, "dataset": {"name": "context", "distance": 40}}
+    figure = drawn(NAME, dataclasses.replace(results, provenance=provenance))[NAME]
+    (((cue, _), _),) = lines(figure, "-.")
+    (place,) = (tick for tick, text in zip(*ticks(figure), strict=True) if text == "global")
+    assert cue == 81 < place
