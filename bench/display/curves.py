@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 BLOCKS = 60
 NOT_SHOWN = ("step", "lr")
+LIKELIHOOD = ("bits/dim", "nats")
+"""Units of losses that are a likelihood or a bound on it: they mean the same for all networks."""
+APART = 2.0
+"""A run whose loss ends above so many times the median of its variant's runs went another way than they did."""
 
 
 def curve_frame(results: Results) -> pd.DataFrame:
@@ -29,6 +33,17 @@ def _rows(results: Results) -> Iterator[dict[str, Any]]:
             points = zip(thinned(curves["step"]), thinned(curves[name]), strict=True)
             shared = {"variant": variant, "seed": seed, "curve": name}
             yield from ({**shared, "step": step, "value": value} for step, value in points)
+
+
+def runs_apart(frame: pd.DataFrame) -> set[tuple[str, int]]:
+    """(variant, seed) of the runs of one curve that end far above those of their variant (APART), or at no number.
+
+    Of curves with a positive median only; of two runs none is apart, since nobody knows which.
+    """
+    ends = frame.sort_values("step").groupby(["variant", "seed"])["value"].agg(lambda values: values.iloc[-1])
+    medians = ends.groupby("variant").transform("median")
+    counts = ends.groupby("variant").transform("size")
+    return {*ends[(counts > 2) & (medians > 0) & ~(ends <= APART * medians)].index.tolist()}
 
 
 def thinned(values: np.ndarray[Any, Any], blocks: int = BLOCKS) -> list[float]:

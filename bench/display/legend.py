@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bench.display.figure import in_order, line_looks, names, styles, wrapped
@@ -39,9 +40,15 @@ def variant_legend(
     _variants(figure, results, shown, notes or {}, styles(results), {"linestyle": "none", "markersize": 7, **look})
 
 
-def line_legend(figure: Figure, results: Results, shown: Sequence[str], notes: Mapping[str, str] | None = None) -> None:
-    """A legend of the variants `shown` by line, wide enough to show its dashes."""
-    _variants(figure, results, shown, notes or {}, line_looks(results), {"linewidth": 1.8})
+def line_legend(
+    figure: Figure,
+    results: Results,
+    shown: Sequence[str],
+    notes: Mapping[str, str] | None = None,
+    lines: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """A legend of the variants `shown` by line, wide enough to show its dashes; then the `lines`, text -> look."""
+    _variants(figure, results, shown, notes or {}, line_looks(results), {"linewidth": 1.8}, lines or {})
 
 
 def _variants(
@@ -51,13 +58,16 @@ def _variants(
     notes: Mapping[str, str],
     looks: Mapping[str, Mapping[str, Any]],
     more: Mapping[str, Any],
+    lines: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> None:
     from matplotlib.lines import Line2D
 
     texts = names(results)
     variants = [variant for variant in in_order(results) if variant in shown]
     entries = [f"{texts[v]} ({notes[v]})" if v in notes else texts[v] for v in variants]
-    legend_below(figure, [Line2D([], [], **{**looks[v], **more}) for v in variants], entries, columns=3)
+    handles = [Line2D([], [], **look) for look in ({**looks[v], **more} for v in variants)]
+    handles += [Line2D([], [], **look) for look in lines.values()]
+    legend_below(figure, handles, [*entries, *lines], columns=3)
 
 
 def _layouts(texts: Sequence[str], columns: int) -> Iterator[tuple[list[str], int]]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bench.display.curves import BLOCKS, curve_frame
+from bench.display.curves import BLOCKS, LIKELIHOOD, curve_frame
 from bench.display.figure import BASELINE, WIDTH, dashes, new, palette, seaborn
 from bench.display.legend import line_legend
 from bench.display.seeds import evaluation_notes
@@ -21,16 +21,15 @@ if TYPE_CHECKING:
 
 Evaluations = Mapping[tuple[str, int], Evaluation]
 
-UNITS = ("bits/dim", "nats")
-"""Of losses that are a likelihood or a bound; other losses cannot be compared with an entropy."""
 HEADROOM = 1.5
 """Upper limit of the axis, as a multiple of the last nine tenths: the first steps would flatten the rest."""
+ENTROPY: Mapping[str, Any] = {"color": BASELINE, "linestyle": (0, (6, 3)), "linewidth": 1.2}
 
 
 @plot(order=31)
 def bits_curves(results: Results) -> Iterator[tuple[str, Figure]]:
     """Training bits per dimension of networks whose loss is a bound or a likelihood, with the data's entropy."""
-    evaluations = {key: e for key, e in sorted(results.evaluations.items()) if e.facts.get("loss_unit") in UNITS}
+    evaluations = {key: e for key, e in sorted(results.evaluations.items()) if e.facts.get("loss_unit") in LIKELIHOOD}
     frame = _frame(results, evaluations)
     if frame.empty:
         return
@@ -39,13 +38,23 @@ def bits_curves(results: Results) -> Iterator[tuple[str, Figure]]:
     )
     figure, (axes,) = new(WIDTH, 2.8, caption)
     _lines(axes, results, frame)
-    late = frame[frame.groupby(["variant", "seed"])["step"].rank(pct=True) > 0.1]
-    axes.set_ylim(top=late["value"].max() * HEADROOM)
-    _entropy(axes, next(iter(evaluations.values())))
+    entropy = next(iter(evaluations.values())).facts.get("optimum", {}).get("bits_per_dim")
+    axes.set_ylim(_limits(frame, entropy))
     axes.set_xlabel("step")
     axes.set_ylabel("bits/dim")
-    line_legend(figure, results, [*frame["variant"].unique()], evaluation_notes(results))
+    lines = {} if entropy is None else {f"entropy of the data, {entropy:.4f}": ENTROPY}
+    if lines:
+        axes.axhline(entropy, **ENTROPY)
+    line_legend(figure, results, [*frame["variant"].unique()], evaluation_notes(results), lines)
     yield "bits_curves", figure
+
+
+def _limits(frame: pd.DataFrame, entropy: float | None) -> tuple[float, float]:
+    """From below the least of all values and the entropy to HEADROOM times the greatest of the last nine tenths."""
+    late = frame[frame.groupby(["variant", "seed"])["step"].rank(pct=True) > 0.1]
+    values = [*frame["value"], *([] if entropy is None else [entropy])]
+    low, high = min(values), late["value"].max() * HEADROOM
+    return low - 0.08 * (high - low), high
 
 
 def _frame(results: Results, evaluations: Evaluations) -> pd.DataFrame:
@@ -68,15 +77,3 @@ def _lines(axes: Axes, results: Results, frame: pd.DataFrame) -> None:
     who = {"hue": "variant", "palette": palette(results), "style": "variant", "dashes": dashes(results)}
     with seaborn() as sns:
         sns.lineplot(frame, x="step", y="value", ax=axes, **seeds, **who)
-
-
-def _entropy(axes: Axes, evaluation: Evaluation) -> None:
-    """A line at the entropy, where it is known."""
-    entropy = evaluation.facts.get("optimum", {}).get("bits_per_dim")
-    if entropy is None:
-        return
-    low, high = axes.get_ylim()
-    axes.set_ylim(bottom=min(low, entropy - 0.08 * (high - entropy)))
-    axes.axhline(entropy, color=BASELINE, linestyle="--", linewidth=1.2)
-    place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "ha": "left", "va": "bottom"}
-    axes.annotate(f"entropy {entropy:.4f}", (0.01, entropy), **place, fontsize=9)

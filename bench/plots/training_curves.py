@@ -1,16 +1,18 @@
-"""Losses and other curves of training, a panel for each training objective."""
+"""Losses and other curves of training; losses that cannot be compared have panels of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.display.curves import BLOCKS, curve_frame
-from bench.display.figure import dashes, log_ticks, names, palette, seaborn, stacked, wrapped
+from bench.display.curves import BLOCKS, LIKELIHOOD, curve_frame, runs_apart
+from bench.display.figure import dashes, in_order, line_looks, log_ticks, names, palette, seaborn, stacked, wrapped
 from bench.display.legend import line_legend
 from bench.display.names import axis_text
 from bench.display.seeds import evaluation_notes
 from bench.registry import plot
+from bench.results.measurement import Evaluation
 from bench.results.results import Results
 
 if TYPE_CHECKING:
@@ -20,74 +22,128 @@ if TYPE_CHECKING:
 
 LOSS_AXIS = "loss"
 """The axis by which architectures choose a loss, by convention."""
+TASK_UNITS: Mapping[str, str] = {"segmentation": "cross-entropy per pixel"}
+"""Of tasks whose own loss means the same for every network; that of poses depends on the form of the output."""
+HIGH, LOW = 2.7, 1.9
+"""Inches of a panel, and of each of more than three."""
+Key = tuple[str, ...]
 
 
 @plot(order=30)
 def training_curves(results: Results) -> Iterator[tuple[str, Figure]]:
     """Training curves: the mean over seeds with their range, averaged over blocks of steps.
 
-    Losses of different objectives have panels of their own: their values cannot be compared.
+    Losses whose values cannot be compared have panels of their own.
     """
     frame = curve_frame(results)
     if frame.empty:
         return
+    order = {variant: place for place, variant in enumerate(in_order(results))}
+    frame = frame.sort_values("variant", key=lambda column: column.map(order), kind="stable")
     frame["objective"] = frame["variant"].map(objectives(results))
     panels = list(dict.fromkeys(zip(frame["curve"], frame["objective"])))
-    figure, grid = stacked(len(panels), 2.7, _caption(results, frame, panels))
+    figure, grid = stacked(len(panels), HIGH if len(panels) < 4 else LOW, "")
+    apart: list[str] = []
     for axes, (curve, objective) in zip(grid, panels, strict=True):
-        _panel(axes, results, frame[(frame["curve"] == curve) & (frame["objective"] == objective)])
+        rows = frame[(frame["curve"] == curve) & (frame["objective"] == objective)]
+        apart += _panel(axes, results, rows)
         axes.set_ylabel(curve)
         axes.set_title(wrapped(objective, 46, 46))
+    figure.set_label(_caption(frame, panels, apart))
     line_legend(figure, results, [*frame["variant"].unique()], evaluation_notes(results))
     yield "training_curves", figure
 
 
-def _caption(results: Results, frame: pd.DataFrame, panels: Sequence[tuple[str, str]]) -> str:
+def _caption(frame: pd.DataFrame, panels: Sequence[tuple[str, str]], apart: Sequence[str]) -> str:
     curves = ", ".join(dict.fromkeys(curve for curve, _ in panels))
-    several = "; a panel for each training objective, since their losses cannot be compared"
+    several = "; losses that cannot be compared have panels of their own" if frame["objective"].nunique() > 1 else ""
+    runs = (
+        f"; thin lines, in neither mean nor band, and cut where they leave the axis: {'; '.join(apart)}"
+        if apart
+        else ""
+    )
     return (
         f"Training curves ({curves}) over steps: mean over the seeds, band from the lowest to the highest seed, each "
-        f"training run averaged over {BLOCKS} blocks of steps{several if frame['objective'].nunique() > 1 else ''}"
+        f"training run averaged over {BLOCKS} blocks of steps{several}{runs}"
     )
 
 
 def objectives(results: Results) -> dict[str, str]:
-    """Variant -> a title for its training objective; the same for variants that are trained on the same loss.
+    """Variant -> a title for its training loss; the same for variants whose losses can be compared.
 
-    Objectives differ where the digest of the network's own loss, the unit of the loss, or the axis `loss` does. All
-    titles are empty where there is only one objective.
+    Likelihoods in one unit can be compared, and so can a task's own loss where it means the same for every network.
+    Others can where the digest of the network's own loss, the axis `loss` and the architecture are equal. All titles
+    are empty where all losses can be compared.
     """
     digests = {variant.name: signature.objective for variant, signature in results.signatures.items()}
-    units: dict[str, str] = {}
-    for (variant, _), evaluation in sorted(results.evaluations.items()):
-        units.setdefault(variant, str(evaluation.facts.get("loss_unit") or ""))
-    keys = {v: (digests.get(v, ""), units.get(v, ""), _loss(results, v)) for v in results.variants}
-    groups: dict[tuple[str, str, str], list[str]] = {}
-    for variant, key in keys.items():
+    firsts: dict[str, Evaluation] = {}
+    for (variant, _), evaluation in sorted(results.evaluations.items(), key=lambda item: item[0]):
+        firsts.setdefault(variant, evaluation)
+    groups: dict[Key, list[str]] = {}
+    for variant in in_order(results):
+        key = _key(results, variant, digests.get(variant, ""), firsts.get(variant))
         groups.setdefault(key, []).append(variant)
-    titles = {key: _title(results, key, group) if len(groups) > 1 else "" for key, group in groups.items()}
-    return {variant: titles[key] for variant, key in keys.items()}
+    titles = _titles(results, groups)
+    return {variant: titles[key] for key, group in groups.items() for variant in group}
 
 
-def _loss(results: Results, variant: str) -> str:
-    return axis_text(results, variant, LOSS_AXIS) if LOSS_AXIS in results.varied else ""
+def _key(results: Results, variant: str, digest: str, evaluation: Evaluation | None) -> Key:
+    """What losses that can be compared have in common; its first part is the unit, empty where there is none."""
+    unit = str(evaluation.facts.get("loss_unit") or "") if evaluation else ""
+    if unit in LIKELIHOOD:
+        return (unit,)
+    loss = axis_text(results, variant, LOSS_AXIS) if LOSS_AXIS in results.varied else ""
+    own = TASK_UNITS.get(evaluation.task, "") if evaluation and not digest else ""
+    return (own, loss) if own else (unit, loss, variant.partition("(")[0], digest)
 
 
-def _title(results: Results, key: tuple[str, str, str], variants: Sequence[str]) -> str:
-    """The variants of an objective, by its unit and loss where they state it, else by their names."""
-    _, unit, loss = key
+def _titles(results: Results, groups: Mapping[Key, Sequence[str]]) -> Mapping[Key, str]:
+    """The unit and the loss of each group where they state which one it is, else the names of its variants."""
+    if len(groups) < 2:
+        return dict.fromkeys(groups, "")
+    stated = {key: ", ".join(_stated(key)) for key in groups}
+    counts = Counter(stated.values())
     texts = names(results)
-    stated = ", ".join(part for part in (f"{LOSS_AXIS}={loss}" if loss else "", unit) if part)
-    listed = "; ".join(texts[variant] for variant in variants[:2]) + ("; ..." if len(variants) > 2 else "")
-    return f"{stated}: {listed}" if stated else listed
+    listed = {key: "; ".join(texts[variant] for variant in group) for key, group in groups.items()}
+    return {
+        key: text if text and counts[text] == 1 else ": ".join(part for part in (text, listed[key]) if part)
+        for key, text in stated.items()
+    }
 
 
-def _panel(axes: Axes, results: Results, frame: pd.DataFrame) -> None:
+def _stated(key: Key) -> list[str]:
+    unit, loss = (*key, "")[:2]
+    return [part for part in (f"{LOSS_AXIS}={loss}" if loss else "", unit) if part]
+
+
+def _panel(axes: Axes, results: Results, frame: pd.DataFrame) -> list[str]:
+    """Mean and band of each variant, thin lines of runs that went another way; returns what is said of these."""
+    apart = sorted(runs_apart(frame))
+    single = frame.set_index(["variant", "seed"]).index.isin(apart)
+    usual = frame[~single]
     band: dict[str, Any] = {"errorbar": ("pi", 100), "err_kws": {"alpha": 0.18, "linewidth": 0}}
     who = {"hue": "variant", "palette": palette(results), "style": "variant", "dashes": dashes(results)}
     with seaborn() as sns:
-        sns.lineplot(frame, x="step", y="value", ax=axes, linewidth=1.8, **band, **who, legend=False)
+        sns.lineplot(usual, x="step", y="value", ax=axes, linewidth=1.8, **band, **who, legend=False)
+    _scale(axes, usual)
+    looks = line_looks(results)
+    for variant, seed in apart:
+        run = frame[(frame["variant"] == variant) & (frame["seed"] == seed)]
+        axes.plot(run["step"], run["value"], **looks[variant], linewidth=0.8, scaley=False)
+    return [_apart(results, frame, *run) for run in apart]
+
+
+def _scale(axes: Axes, frame: pd.DataFrame) -> None:
+    """Logarithmic where the values differ tenfold."""
     least, greatest = frame["value"].min(), frame["value"].max()
     if least > 0 and greatest / least > 10:
         axes.set_yscale("log")
         log_ticks(axes.yaxis)
+
+
+def _apart(results: Results, frame: pd.DataFrame, variant: str, seed: int) -> str:
+    """`seed 1 of MADE, which ends at 0.83 (median of its variant 0.19)`."""
+    own = frame[frame["variant"] == variant]
+    ends = own.sort_values("step").groupby("seed")["value"].agg(lambda values: values.iloc[-1])
+    end, middle = f"{ends[seed]:.3g}", f"{ends.median():.3g}"
+    return f"seed {seed} of {names(results)[variant]}, which ends at {end} (median of its variant: {middle})"
