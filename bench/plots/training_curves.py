@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.display.curves import BLOCKS, LIKELIHOOD, curve_frame, runs_apart
@@ -24,9 +25,19 @@ LOSS_AXIS = "loss"
 """The axis by which architectures choose a loss, by convention."""
 TASK_UNITS: Mapping[str, str] = {"segmentation": "cross-entropy per pixel"}
 """Of tasks whose own loss means the same for every network; that of poses depends on the form of the output."""
+ALL_BUT_PEAKS, HEADROOM = 0.99, 1.5
+"""An axis ends at most at HEADROOM times the quantile ALL_BUT_PEAKS of the values."""
 HIGH, LOW = 2.7, 1.9
 """Inches of a panel, and of each of more than three."""
 Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Remarks:
+    """What the caption says about a panel: runs that went another way, and peaks that are cut."""
+
+    apart: tuple[str, ...]
+    cut: tuple[str, ...]
 
 
 @plot(order=30)
@@ -43,28 +54,27 @@ def training_curves(results: Results) -> Iterator[tuple[str, Figure]]:
     frame["objective"] = frame["variant"].map(objectives(results))
     panels = list(dict.fromkeys(zip(frame["curve"], frame["objective"])))
     figure, grid = stacked(len(panels), HIGH if len(panels) < 4 else LOW, "")
-    apart: list[str] = []
+    remarks = []
     for axes, (curve, objective) in zip(grid, panels, strict=True):
         rows = frame[(frame["curve"] == curve) & (frame["objective"] == objective)]
-        apart += _panel(axes, results, rows)
+        remarks.append(_panel(axes, results, rows))
         axes.set_ylabel(curve)
         axes.set_title(wrapped(objective, 46, 46))
-    figure.set_label(_caption(frame, panels, apart))
+    figure.set_label(_caption(frame, panels, remarks))
     line_legend(figure, results, [*frame["variant"].unique()], evaluation_notes(results))
     yield "training_curves", figure
 
 
-def _caption(frame: pd.DataFrame, panels: Sequence[tuple[str, str]], apart: Sequence[str]) -> str:
+def _caption(frame: pd.DataFrame, panels: Sequence[tuple[str, str]], remarks: Sequence[Remarks]) -> str:
     curves = ", ".join(dict.fromkeys(curve for curve, _ in panels))
     several = "; losses that cannot be compared have panels of their own" if frame["objective"].nunique() > 1 else ""
-    runs = (
-        f"; thin lines, in neither mean nor band, and cut where they leave the axis: {'; '.join(apart)}"
-        if apart
-        else ""
-    )
+    apart = "; ".join(text for each in remarks for text in each.apart)
+    cut = "; ".join(text for each in remarks for text in each.cut)
+    runs = f"; thin lines, in neither mean nor band: {apart}" if apart else ""
+    peaks = f"; peaks above the axis: {cut}" if cut else ""
     return (
         f"Training curves ({curves}) over steps: mean over the seeds, band from the lowest to the highest seed, each "
-        f"training run averaged over {BLOCKS} blocks of steps{several}{runs}"
+        f"training run averaged over {BLOCKS} blocks of steps{several}{runs}{peaks}"
     )
 
 
@@ -72,8 +82,8 @@ def objectives(results: Results) -> dict[str, str]:
     """Variant -> a title for its training loss; the same for variants whose losses can be compared.
 
     Likelihoods in one unit can be compared, and so can a task's own loss where it means the same for every network.
-    Others can where the digest of the network's own loss, the axis `loss` and the architecture are equal. All titles
-    are empty where all losses can be compared.
+    Others can where the digest of the network's own loss, the axis `loss`, the architecture and the kinds of outputs
+    are equal. All titles are empty where all losses can be compared.
     """
     digests = {variant.name: signature.objective for variant, signature in results.signatures.items()}
     firsts: dict[str, Evaluation] = {}
@@ -94,7 +104,12 @@ def _key(results: Results, variant: str, digest: str, evaluation: Evaluation | N
         return (unit,)
     loss = axis_text(results, variant, LOSS_AXIS) if LOSS_AXIS in results.varied else ""
     own = TASK_UNITS.get(evaluation.task, "") if evaluation and not digest else ""
-    return (own, loss) if own else (unit, loss, variant.partition("(")[0], digest)
+    return (own, loss) if own else (unit, loss, variant.partition("(")[0], digest, *_outputs(evaluation))
+
+
+def _outputs(evaluation: Evaluation | None) -> list[str]:
+    """What is stored of a network's outputs: other names for coordinates than for maps, and one for each stage."""
+    return sorted({*evaluation.summaries, *evaluation.samples}) if evaluation else []
 
 
 def _titles(results: Results, groups: Mapping[Key, Sequence[str]]) -> Mapping[Key, str]:
@@ -116,8 +131,8 @@ def _stated(key: Key) -> list[str]:
     return [part for part in (f"{LOSS_AXIS}={loss}" if loss else "", unit) if part]
 
 
-def _panel(axes: Axes, results: Results, frame: pd.DataFrame) -> list[str]:
-    """Mean and band of each variant, thin lines of runs that went another way; returns what is said of these."""
+def _panel(axes: Axes, results: Results, frame: pd.DataFrame) -> Remarks:
+    """Mean and band of each variant, and thin lines of runs that went another way."""
     apart = sorted(runs_apart(frame))
     single = frame.set_index(["variant", "seed"]).index.isin(apart)
     usual = frame[~single]
@@ -125,20 +140,27 @@ def _panel(axes: Axes, results: Results, frame: pd.DataFrame) -> list[str]:
     who = {"hue": "variant", "palette": palette(results), "style": "variant", "dashes": dashes(results)}
     with seaborn() as sns:
         sns.lineplot(usual, x="step", y="value", ax=axes, linewidth=1.8, **band, **who, legend=False)
-    _scale(axes, usual)
+    cut = _scale(axes, results, usual)
     looks = line_looks(results)
     for variant, seed in apart:
         run = frame[(frame["variant"] == variant) & (frame["seed"] == seed)]
         axes.plot(run["step"], run["value"], **looks[variant], linewidth=0.8, scaley=False)
-    return [_apart(results, frame, *run) for run in apart]
+    return Remarks(tuple(_apart(results, frame, *run) for run in apart), tuple(cut))
 
 
-def _scale(axes: Axes, frame: pd.DataFrame) -> None:
-    """Logarithmic where the values differ tenfold."""
+def _scale(axes: Axes, results: Results, frame: pd.DataFrame) -> list[str]:
+    """Logarithmic where the shown values differ tenfold; peaks that would flatten the rest are cut, and returned."""
     least, greatest = frame["value"].min(), frame["value"].max()
-    if least > 0 and greatest / least > 10:
+    top = HEADROOM * float(frame["value"].quantile(ALL_BUT_PEAKS))
+    cut = least > 0 and greatest > top
+    if least > 0 and min(top, greatest) / least > 10:
         axes.set_yscale("log")
         log_ticks(axes.yaxis)
+    if not cut:
+        return []
+    axes.set_ylim(0.9 * least if axes.get_yscale() == "log" else least - 0.05 * (top - least), top)
+    peaks = frame[frame["value"] > top].groupby("variant", sort=False)["value"].max()
+    return [f"{names(results)[str(variant)]} up to {peak:.3g}" for variant, peak in peaks.items()]
 
 
 def _apart(results: Results, frame: pd.DataFrame, variant: str, seed: int) -> str:
