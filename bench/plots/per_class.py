@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from bench.analysis.summary import Aggregate, Column, Summary, summarise
 from bench.display.figure import INK, LINE, SMALLEST, WIDTH, in_order, new, seaborn, titles
@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 
 COLOUR_MAPS = {"higher": "vlag_r", "lower": "vlag", None: "PuOr"}
 """By what is better: blue is always better, red always worse; other colours where neither is."""
-ANNOTATED = 5
-"""Variants at most for numbers to fit into the squares."""
+MOST = 12
+"""Variants in one panel: with more, their names do not fit below the columns."""
 SQUARE = 0.26
 """Inches of a square's height."""
-NAME = 20
-"""Characters of a line of a variant's name."""
+NAMES = range(20, 400, 4)
+"""Characters of a line of a variant's name: so many that the lines fit below its column."""
+CHARACTER = 0.078
+"""Inches of a character, more or less."""
+FRAME = 0.3
+"""Inches beside the columns and the names of classes."""
 
 
 @plot(order=40)
@@ -37,11 +41,22 @@ def per_class(results: Results) -> Iterator[tuple[str, Figure]]:
     column = next((c for c in summary.columns if _classes(summary, c) and _others(summary, c)), None)
     if column is None:
         return
-    names = _classes(summary, column)
-    lines = max(text.count("\n") + 1 for text in _column_names(summary, column).values())
-    figure, (axes,) = new(WIDTH, SQUARE * len(names) + 1.9 + LINE * lines, _caption(summary, column))
-    _heat(axes, summary, column, names)
+    table = _differences(summary, column, _classes(summary, column))
+    panels = [table.iloc[:, i : i + MOST] for i in range(0, table.shape[1], MOST)]
+    texts = [_column_names(summary, column, [*panel.columns], _width(panel)) for panel in panels]
+    longest = max(len(line) for names in texts for text in names for line in text.split("\n"))
+    height = (SQUARE * len(table) + CHARACTER * longest + 0.2) * len(panels) + 0.7
+    figure, grid = new(WIDTH, height, _caption(summary, column), len(panels))
+    limit = max((abs(v) for v in table.to_numpy().ravel() if math.isfinite(v)), default=0) or 1.0
+    for axes, panel, names in zip(grid, panels, texts, strict=True):
+        _heat(axes, panel, names, limit, COLOUR_MAPS[column.better])
+    _bar(figure, grid, f"Δ {display_name(results, column.metric)}")
     yield "per_class", figure
+
+
+def _width(panel: pd.DataFrame) -> float:
+    """Inches of a column."""
+    return (WIDTH - FRAME - CHARACTER * max(map(len, panel.index))) / panel.shape[1]
 
 
 def _caption(summary: Summary, column: Column) -> str:
@@ -71,20 +86,33 @@ def _others(summary: Summary, column: Column) -> list[Aggregate]:
     return [aggregates[v] for v in order if v in aggregates and v != summary.results.baseline]
 
 
-def _heat(axes: Axes, summary: Summary, column: Column, names: Sequence[str]) -> None:
-    frame = _differences(summary, column, names)
-    limit = max((abs(v) for v in frame.to_numpy().ravel() if math.isfinite(v)), default=0) or 1.0
-    numbers = frame.map(lambda v: fixed(v, 2, sign=True) if math.isfinite(v) else "")
-    annotation = {"annot": numbers, "fmt": "", "annot_kws": {"fontsize": SMALLEST}}
-    annotation = annotation if frame.shape[1] <= ANNOTATED else {}
-    name = f"Δ {display_name(summary.results, column.metric)}"
-    bar = {"label": name, "orientation": "horizontal", "aspect": 30, "pad": 0.02}
-    look = {"cmap": COLOUR_MAPS[column.better], "vmin": -limit, "vmax": limit, "cbar_kws": bar}
+def _heat(axes: Axes, frame: pd.DataFrame, names: Sequence[str], limit: float, colours: str) -> None:
+    numbers = _numbers(frame)
+    annotation = {"annot": numbers, "fmt": "", "annot_kws": {"fontsize": SMALLEST}} if numbers is not None else {}
+    look = {"cmap": colours, "vmin": -limit, "vmax": limit, "cbar": False, "yticklabels": True}
     with seaborn() as sns:
-        sns.heatmap(frame, ax=axes, linewidths=1, linecolor="none", **look, **annotation)
-    for bar_axes in axes.figure.axes[1:]:
-        bar_axes.spines[:].set_visible(False)
-    _ticks(axes)
+        sns.heatmap(frame, ax=axes, linewidths=1, linecolor="none", xticklabels=names, **look, **annotation)
+    axes.set(xlabel="", ylabel="")
+    axes.grid(visible=False)
+    axes.tick_params(length=0, colors=INK)
+    axes.tick_params(axis="y", rotation=0)
+    axes.tick_params(axis="x", rotation=90)
+
+
+def _numbers(frame: pd.DataFrame) -> pd.DataFrame | None:
+    """The differences as texts, without the 0 before the point where only that fits into a column; else None."""
+    whole = frame.map(lambda v: fixed(v, 2, sign=True) if math.isfinite(v) else "")
+    short = whole.map(lambda text: text.replace("0.", ".", 1) if text[1:3] == "0." else text)
+    fitting = (each for each in (whole, short) if CHARACTER * each.map(len).to_numpy().max() <= _width(frame))
+    return next(fitting, None)
+
+
+def _bar(figure: Figure, grid: Sequence[Axes], name: str) -> None:
+    """One bar of colours below all panels."""
+    bar = figure.colorbar(grid[0].collections[0], ax=[*grid], orientation="horizontal", aspect=30, pad=0.04, label=name)
+    bar.outline.set_visible(False)
+    bar.ax.spines[:].set_visible(False)
+    bar.ax.locator_params(axis="x", nbins=5)
 
 
 def _differences(summary: Summary, column: Column, names: Sequence[str]) -> pd.DataFrame:
@@ -92,25 +120,19 @@ def _differences(summary: Summary, column: Column, names: Sequence[str]) -> pd.D
     import pandas as pd
 
     baseline = summary.aggregates[summary.results.baseline, column.metric]
-    texts = _column_names(summary, column)
-    table = {texts[c.variant]: [_difference(c, baseline, name) for name in names] for c in _others(summary, column)}
+    table = {c.variant: [_difference(c, baseline, name) for name in names] for c in _others(summary, column)}
     return pd.DataFrame(table, index=_heads(baseline, names))
 
 
-def _column_names(summary: Summary, column: Column) -> Mapping[str, str]:
-    """The variants' names, with the number of seeds where some have no score."""
+def _column_names(summary: Summary, column: Column, variants: Sequence[str], width: float) -> list[str]:
+    """The variants' names in as many lines as fit below a column, with the number of seeds where some have no score."""
     notes = score_notes(summary, [column.metric])
-    return {v: f"{text}\n({notes[v]})" if v in notes else text for v, text in titles(summary.results, NAME).items()}
-
-
-def _ticks(axes: Axes) -> None:
-    axes.grid(visible=False)
-    axes.tick_params(length=0, colors=INK)
-    axes.tick_params(axis="y", rotation=0)
-    axes.tick_params(axis="x", rotation=45)
-    anchor: dict[str, Any] = {"horizontalalignment": "right", "rotation_mode": "anchor"}
-    for label in axes.get_xticklabels():
-        label.set(**anchor)
+    for characters in NAMES:
+        names = titles(summary.results, characters)
+        texts = [f"{names[v]}\n({notes[v]})" if v in notes else names[v] for v in variants]
+        if max(text.count("\n") + 1 for text in texts) * LINE <= width:
+            return texts
+    return [" ".join(text.split("\n")) for text in texts]
 
 
 def _difference(aggregate: Aggregate, baseline: Aggregate, name: str) -> float:
