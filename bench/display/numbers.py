@@ -79,12 +79,17 @@ def style_of(summary: Summary, column: Column) -> Style:
 
 
 def _decimals(values: Sequence[float], spreads: Sequence[float], exact: bool) -> int:
-    """Two digits of the middle spread; five of the largest exact number; four of a middle one otherwise."""
+    """Two digits of the middle spread, five of the largest exact number, four of a middle one otherwise.
+
+    Where spreads are tiny, one digit of the middle one is enough beyond four digits of the largest number; where they
+    are unlike, more than three digits of the largest say nothing.
+    """
     sizes = sorted(abs(v) for v in values if v and math.isfinite(v))
     if not sizes or (exact and all(v.is_integer() for v in sizes)):
         return 0
     if spreads:
-        return min(decimals_for(median(spreads), 2), decimals_for(sizes[-1], 6))
+        middle, enough = median(spreads), decimals_for(sizes[-1], 4)
+        return min(decimals_for(middle, 2), max(enough, decimals_for(middle, 1)), decimals_for(max(spreads), 3))
     if exact:
         return max(decimals_for(sizes[-1], 5), decimals_for(sizes[0], 3))
     return decimals_for(median(sizes), 4)
@@ -173,7 +178,11 @@ def number_text(aggregate: Aggregate, style: Style) -> str:
 
 
 def _plus_minus(spread: float | None, style: Style) -> str:
-    return "" if spread is None else f" {PLUS_MINUS} {style.text(spread)}"
+    """A spread that is not 0 has so many decimals that it does not read 0."""
+    if spread is None:
+        return ""
+    scaled = spread / style.scale.factor
+    return f" {PLUS_MINUS} {fixed(scaled, nonzero_decimals(scaled, style.decimals))}"
 
 
 def difference_text(aggregate: Aggregate, change: Delta, style: Style) -> str:

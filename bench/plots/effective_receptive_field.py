@@ -36,9 +36,9 @@ def effective_receptive_field(results: Results) -> Iterator[tuple[str, Figure]]:
         return
     tallest = max(facts["shape"][0] / facts["shape"][1] for fields in stages.values() for facts in fields.values())
     caption = (
-        "Magnitude of the gradient of the centre output with respect to each input pixel, relative to the greatest "
-        "(black is 0, white is 1); disc: 95 % of the squared gradient; box: the theoretical receptive field within the "
-        "image"
+        "Square root of the magnitude of the gradient of the centre output with respect to each input pixel, relative "
+        "to the greatest (black is 0, white is 1); circle: 95 % of the squared gradient is inside; box: the "
+        "theoretical receptive field within the image"
     )
     columns = 2
     panels = [(variant, stage) for variant in shown for stage in stages]

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from bench.display.numbers import Scale, Style, brief, coverage_text, fixed, interval_text, scale_of
+from bench.display.numbers import (
+    Scale,
+    Style,
+    _decimals,
+    _plus_minus,
+    brief,
+    coverage_text,
+    fixed,
+    interval_text,
+    scale_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -59,3 +69,25 @@ def test_a_difference_that_is_not_zero_never_reads_zero(value: float, text: str)
 
 def test_a_bound_that_excludes_zero_is_not_shown_as_zero():
     assert interval_text((-0.0281, -0.0004), Style(Scale(1.0, ""), 3)) == " [\N{MINUS SIGN}0.028, \N{MINUS SIGN}0.0004]"
+
+
+@pytest.mark.parametrize(
+    ("values", "spreads", "decimals"),
+    [
+        ([0.521, 0.473], [0.003, 0.004], 4),  # two digits of the spread
+        ([1.0, 0.50033], [0.0006], 4),  # one digit of a tiny spread: not 1.00000
+        ([6.3577, 4.7522], [0.0028, 0.0035, 5.556], 2),  # not 4.7522 ± 5.5560
+        ([134.35], [0.0213], 2),
+        ([0.1872, 0.19], [0.00002], 5),
+        ([6.3577], [], 3),
+    ],
+)
+def test_decimals_follow_the_spread_and_do_not_exceed_it(values: list[float], spreads: list[float], decimals: int):
+    assert _decimals(values, spreads, exact=False) == decimals
+
+
+def test_a_spread_that_is_not_zero_never_reads_zero():
+    assert _plus_minus(0.0028, Style(Scale(1.0, "px"), 2)) == " ± 0.003"
+    assert _plus_minus(5.556, Style(Scale(1.0, "px"), 2)) == " ± 5.56"
+    assert _plus_minus(0.0, Style(Scale(1.0, "px"), 2)) == " ± 0.00"
+    assert _plus_minus(None, Style(Scale(1.0, "px"), 2)) == ""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pandas as pd
 from figure_checks import check_labels, drawn, texts
 from matplotlib.patches import Circle, Rectangle
@@ -43,3 +44,16 @@ def test_without_a_map_there_is_no_figure(synthetic: Results):
     facts = {NAME: {"error": "failed: no gradient"}}
     plain = {key: dataclasses.replace(e, facts=facts) for key, e in synthetic.evaluations.items()}
     assert drawn(NAME, dataclasses.replace(synthetic, evaluations=plain)) == {}
+
+
+def test_the_caption_says_what_is_drawn(synthetic: Results) -> None:
+    """The picture is the square root of the map, and the circle is not filled."""
+    (figure,) = drawn("effective_receptive_field", synthetic).values()
+    axes = figure.axes[0]
+    (circle,) = (patch for patch in axes.patches if isinstance(patch, Circle))
+    assert not circle.get_fill()
+    assert "circle: 95 % of the squared gradient is inside" in str(figure.get_label())
+    facts = next(e for (v, _), e in sorted(synthetic.evaluations.items()) if v == in_order(synthetic)[0]).facts
+    shown = np.asarray(axes.images[0].get_array())
+    assert np.allclose(shown**2, facts["effective_receptive_field"]["map"])
+    assert str(figure.get_label()).startswith("Square root of the magnitude")
