@@ -28,7 +28,7 @@ def draw(summary: Summary, column: Column) -> Figure | None:
     parts = [
         f"{name} against {other}: mean of each variant, bars: sd over seeds; line: the Pareto front",
         "hollow: not on the front, but not significantly dominated" if "inconclusive" in standings else "",
-        "small and grey: significantly dominated" if "dominated" in standings else "",
+        "small: significantly dominated" if "dominated" in standings else "",
     ]
     figure, (axes,) = new(WIDTH, 3.4, "; ".join(part for part in parts if part))
     panel(axes, summary, front)
