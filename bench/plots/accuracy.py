@@ -116,8 +116,7 @@ def _optimum(axes: Axes, summary: Summary, column: Column, rows: Rows) -> str:
     for variant, best in bounds.items():
         place = scaled_value(summary, column, best.value)
         row = in_order(summary.results).index(variant)
-        ends = [row + sign * rows.half for sign in (-1, 1)]
-        axes.plot([place] * 2, ends, color=INK, linewidth=1.4, linestyle=":")
+        axes.plot([place] * 2, rows.piece(row), color=INK, linewidth=1.4, linestyle=":")
     return best_possible(bounds.values()) if bounds else ""
 
 

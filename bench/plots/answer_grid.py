@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 WIDE, LOW = 3, 4
 """Columns and rows at most for the difference and its verdict to fit into a square."""
 FRAME = "#3a3a3a"
-"""Dark in either mode, since the baseline's square is light."""
+"""Dark in either mode, since the baseline's square is light; on a dark page a lighter line about it is seen."""
 CHARACTERS = 44
 """Of a line across all columns."""
 UNSETTLED = ("inconclusive", "equivalent", "within noise", "same", "missing", "broken")
@@ -103,7 +103,8 @@ def _outline(axes: Axes, summary: Summary, grid: Grid) -> None:
     pair = next((pair for pair, variant in grid.variants.items() if variant == summary.results.baseline), None)
     if pair:
         corner = grid.columns.index(pair[1]), grid.rows.index(pair[0])
-        axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=FRAME, linewidth=1.6))
+        for colour, width in ((INK, 3.2), (FRAME, 1.6)):
+            axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=colour, linewidth=width, clip_on=False))
 
 
 def _caption(summary: Summary, column: Column, wide: bool) -> str:

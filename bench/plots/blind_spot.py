@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from bench.analysis.summary import Summary, summarise
 from bench.display.examples import with_metric
-from bench.display.figure import COLOURS, INK, SMALLEST, WIDTH, in_order, new, titles
+from bench.display.figure import BASELINE, COLOURS, SMALLEST, WIDTH, in_order, new, titles
 from bench.display.legend import legend_below
+from bench.display.pictures import fit_height
 from bench.registry import plot
 from bench.results.results import Results
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 METRIC = "blind_spot"
-LOOKS = {"+": COLOURS[0], "o": COLOURS[1], "x": INK}
-"""Colours of the marks in the metric's `map`."""
+LOOKS = {"+": COLOURS[0], "o": COLOURS[1], "x": BASELINE}
+"""Colours of the marks in the metric's `map`, which is drawn as pixels: they do not follow the page's text colour."""
 WORDS = {"+": "in the receptive field", "o": "blind spot", "x": "the pixel that is predicted"}
 COLUMNS = 2
 HIGHEST = 2.0
@@ -48,6 +49,7 @@ def blind_spot(results: Results) -> Iterator[tuple[str, Figure]]:
     for axes in grid[len(maps) :]:
         axes.set_axis_off()
     _legend(figure, maps)
+    fit_height(figure)
     yield METRIC, figure
 
 

@@ -11,14 +11,17 @@ import numpy as np
 import pytest
 from figure_checks import check_labels, drawn, row_names, texts, visible_texts, with_facts
 from matplotlib.collections import QuadMesh
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 import bench
 from bench.analysis.leading import main_column
 from bench.analysis.summary import summarise
 from bench.display.drawn import drawn_csv
-from bench.display.figure import SMALLEST, WIDTH
+from bench.display.figure import INK, SMALLEST, WIDTH
 from bench.display.shape import shape_of
+from bench.plots.answer_grid import FRAME
 from bench.results.bundle import FOLDER, bundled_names
 from bench.results.results import Results
 
@@ -145,6 +148,17 @@ def test_a_heat_map_is_blue_where_it_is_better_and_colourless_where_nothing_is_s
     red, _, blue, _ = mesh.to_rgba(0.2 * sign)
     assert blue > red
     assert row_names(answer(grid)) == ["2", "4", "8"]
+
+
+def test_the_frame_of_the_baseline_is_seen_on_a_light_and_on_a_dark_page(results: Results):
+    """A dark line on the light square, in a wider one in the colour of text; the axes do not cut it."""
+    axes = [{"depth": str(d), "norm": norm} for norm in ("none", "group") for d in (8, 2, 4)]
+    frames = [each for each in answer(with_axes(results, *axes)).axes[0].patches if isinstance(each, Rectangle)]
+    outer, inner = frames
+    assert (to_hex(outer.get_edgecolor()), to_hex(inner.get_edgecolor())) == (INK, FRAME)
+    assert outer.get_linewidth() > inner.get_linewidth() + 1
+    assert not outer.get_clip_on()
+    assert outer.get_bbox().bounds == inner.get_bbox().bounds == (0, 2, 1, 1)  # depth 8, norm none
 
 
 def test_families_are_named_at_their_points(results: Results):
