@@ -69,7 +69,8 @@ class Place:
 def label_points(axes: Axes, points: Mapping[str, Point], texts: Mapping[str, str], size: float) -> None:
     """Write each text near its point, with a dotted line to it where it is not next to it; limits must be final.
 
-    A name that finds no room is written where it disturbs least. The layout stays as it is from here on.
+    A point without a text stays free too. A name that finds no room is written where it disturbs least. The layout
+    stays as it is from here on.
     """
     axes.figure.draw_without_rendering()  # type: ignore[union-attr]
     axes.figure.set_layout_engine("none")  # type: ignore[union-attr]
@@ -77,9 +78,9 @@ def label_points(axes: Axes, points: Mapping[str, Point], texts: Mapping[str, st
     centres: dict[str, Point] = {n: tuple((axes.transData.transform(p) / dot).tolist()) for n, p in points.items()}
     (x0, y0), (x1, y1) = (axes.get_window_extent().get_points() / dot).tolist()
     marks = [(x / dot, y / dot) for x, y in _on_lines(axes, STEP * dot)]
-    choices = {n: _places(centres[n], _extent(axes, texts[n], size)) for n in points}
-    costs = {n: [_cost(each, (x0, y0, x1, y1), [*centres.values()], marks) for each in choices[n]] for n in points}
-    for name, place in _chosen(choices, costs, sorted(points, key=lambda each: (-len(texts[each]), each))).items():
+    choices = {n: _places(centres[n], _extent(axes, texts[n], size)) for n in texts}
+    costs = {n: [_cost(each, (x0, y0, x1, y1), [*centres.values()], marks) for each in choices[n]] for n in texts}
+    for name, place in _chosen(choices, costs, sorted(texts, key=lambda each: (-len(texts[each]), each))).items():
         _write(axes, points[name], texts[name], place, size)
 
 

@@ -43,18 +43,25 @@ def draw(summary: Summary, column: Column) -> Figure | None:
     for variant, x in curve.others.items():
         _bar(axes, summary, column, variant, x)
     bounded = _optimum(axes, summary, column, curve)
-    scale_axis(axes.xaxis, [*_places(curve).values()])
+    scale_axis(axes.xaxis, [*_places(curve).values()], _labels(summary, curve))
     axes.margins(x=0.1, y=0.12)
     axes.set_xlabel(f"{curve.axis}, side in px" if curve.axis.endswith(".shape") else curve.axis)
     axes.set_ylabel(axis_label(summary, column))
     _legend(figure, looks, bounded)
-    others = {v: (x, _score(summary, column, v)) for v, x in curve.others.items()}
-    label_points(axes, others, {v: plain_names(summary.results)[v] for v in others}, SMALLEST)
+    points = {v: (x, _score(summary, column, v)) for v, x in _places(curve).items()}
+    label_points(axes, points, {v: plain_names(summary.results)[v] for v in curve.others}, SMALLEST)
     return figure
 
 
 def _places(curve: Curve) -> dict[str, float]:
     return {**curve.numbers, **curve.others}
+
+
+def _labels(summary: Summary, curve: Curve) -> dict[float, str]:
+    """What the ablation calls each place, a word on a line; empty where it has not a label for each."""
+    labels = summary.results.labels
+    named = {x: "\n".join(labels[variant].split()) for variant, x in curve.numbers.items() if variant in labels}
+    return named if {*named} == {*_places(curve).values()} else {}
 
 
 def _frame(summary: Summary, column: Column, numbers: Mapping[str, float]) -> pd.DataFrame:
@@ -104,8 +111,11 @@ def _optimum(axes: Axes, summary: Summary, column: Column, curve: Curve) -> str:
     return best_possible(bests.values()) if bests else ""
 
 
-def scale_axis(axis: Axis, values: list[float]) -> None:
-    """A tick at every number, logarithmic where they differ much; fewer ticks where they would lie on each other."""
+def scale_axis(axis: Axis, values: list[float], labels: Mapping[float, str] | None = None) -> None:
+    """A tick at every number, logarithmic where they differ much; fewer ticks where they would lie on each other.
+
+    A tick says what `labels` has for its number, where there is room for that.
+    """
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     low, high = min(values), max(values)
@@ -113,21 +123,23 @@ def scale_axis(axis: Axis, values: list[float]) -> None:
     if logarithmic:
         axis.axes.set(**{f"{axis.axis_name}scale": "log"})  # type: ignore[attr-defined]
         log_ticks(axis)
-    shown = _apart(sorted(set(values)), logarithmic)
+    plain = {value: f"{value:.6g}" for value in values}
+    shown = next((each for each in (labels or {}, plain) if _apart(each, logarithmic)), {})
     if shown:
-        axis.set_major_locator(FixedLocator(shown))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
+        axis.set_major_locator(FixedLocator(sorted(shown)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: shown.get(value, f"{value:.6g}")))
         axis.set_minor_locator(NullLocator())
 
 
-def _apart(values: list[float], logarithmic: bool) -> list[float]:
-    """The values, where each has room for its number; else none."""
+def _apart(texts: Mapping[float, str], logarithmic: bool) -> bool:
+    """Whether there are texts, and each has room at its number."""
     import numpy as np
 
+    values = sorted(texts)
     places = np.log(values) if logarithmic else np.array(values)
-    widest = max(len(f"{value:.6g}") for value in values)
-    gaps = np.diff(places) / max(places[-1] - places[0], 1e-300)
-    return values if len(values) < 2 or gaps.min() >= APART * widest / 2 else []
+    widest = max((len(line) for text in texts.values() for line in text.split("\n")), default=0)
+    gaps = np.diff(places) / max(places[-1] - places[0], 1e-300) if values else places
+    return len(values) == 1 or bool(len(values) and gaps.min() >= APART * widest / 2)
 
 
 def _caption(summary: Summary, column: Column, curve: Curve) -> str:

@@ -77,7 +77,8 @@ def _title(results: Results, key: tuple[str, str, str], variants: Sequence[str])
     """The variants of an objective, by its unit and loss where they state it, else by their names."""
     _, unit, loss = key
     texts = names(results)
-    stated = ", ".join(part for part in (f"{LOSS_AXIS}={loss}" if loss else "", unit) if part)
+    labelled = set(variants) <= results.labels.keys()  # which say it in the ablation's words
+    stated = ", ".join(part for part in (f"{LOSS_AXIS}={loss}" if loss and not labelled else "", unit) if part)
     listed = "; ".join(texts[variant] for variant in variants[:2]) + ("; ..." if len(variants) > 2 else "")
     return f"{stated}: {listed}" if stated else listed
 

@@ -161,6 +161,34 @@ def test_the_frame_of_the_baseline_is_seen_on_a_light_and_on_a_dark_page(results
     assert outer.get_bbox().bounds == inner.get_bbox().bounds == (0, 2, 1, 1)  # depth 8, norm none
 
 
+def test_a_heat_map_says_values_in_the_words_of_the_labels(results: Results):
+    """What all labels of a row or column have between commas, and no others; else the value, without brackets."""
+    values = [(factors, latent) for factors in (2, 3) for latent in (1, 2, 4)]
+    grid = with_axes(results, *({"dataset.factors": str(f), "latent": str(n)} for f, n in values))
+    words = [f"{f} factors, {n} latents" for f, n in values]
+    labelled = dataclasses.replace(grid, labels=dict(zip(results.variants, words)))
+    assert row_names(answer(labelled)) == ["1 latents", "2 latents", "4 latents"]
+    assert [t.get_text() for t in answer(labelled).axes[0].get_xticklabels()] == ["2 factors", "3 factors"]
+    assert row_names(answer(grid)) == ["1", "2", "4"]
+    lists = [{"train.freeze": freeze, "depth": depth} for freeze in ("[]", "[encoder]") for depth in "124"]
+    assert [t.get_text() for t in answer(with_axes(results, *lists)).axes[0].get_xticklabels()] == ["none", "encoder"]
+
+
+def test_a_curve_says_places_in_the_words_of_the_labels_where_they_have_room(results: Results):
+    sizes = [4, 16, 64, 256, 1024, 4096]
+    numbered = with_axes(results, *({"dataset.fraction": str(n / 4096)} for n in sizes))
+
+    def ticks(*labels: str) -> list[str]:
+        figure = answer(dataclasses.replace(numbered, labels=dict(zip(results.variants, labels))))
+        check_labels(figure)
+        return [text.get_text() for text in figure.axes[0].get_xticklabels()]
+
+    assert ticks(*(f"{n} pics" for n in sizes)) == [f"{n}\npics" for n in sizes]
+    plain = ticks()
+    assert ticks(*(f"{n} pics" for n in sizes[:-1])) == plain, "one has no label"
+    assert ticks(*(f"unspeakably-long-{n}" for n in sizes)) == plain
+
+
 def test_families_are_named_at_their_points(results: Results):
     families = with_axes(results, *({"architecture": name} for name in ("fcn", "unet", "segnet", "pspnet", "ief", "v")))
     figure = answer(families)
