@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.analysis.front import LEAST_SPAN, Front, by_noise, fronts, is_cost, spans
 from bench.analysis.summary import Aggregate, Column, Summary, summarise
+from bench.display.dodging import Mark, dodge, remark
 from bench.display.figure import BASELINE, COLOURS, INK, log_ticks, stacked, styles
 from bench.display.legend import variant_legend
 from bench.display.metric_names import axis_label, display_name
@@ -39,8 +40,9 @@ def accuracy_against_cost(results: Results) -> Iterator[tuple[str, Figure]]:
         return
     same = [column for column in summary.columns if is_cost(summary, column) and not spans(summary, column)]
     figure, panels = stacked(len(shown), PANEL, _caption(summary, shown, same))
+    dodged = [panel(axes, summary, front) for axes, front in zip(panels, shown, strict=True)]
+    figure.set_label(remark(str(figure.get_label()), any(dodged)))
     for axes, front in zip(panels, shown, strict=True):
-        panel(axes, summary, front)
         axes.set_ylabel(axis_label(summary, front.score))
     variants = {variant for front in shown for variant in front.standings}
     if len(variants) <= READABLE:
@@ -85,21 +87,27 @@ def _same(summary: Summary, columns: Sequence[Column]) -> str:
     return f"not drawn: {', '.join(parts)}" if parts else ""
 
 
-def panel(axes: Axes, summary: Summary, front: Front) -> None:
-    """A marker for each variant that has the score and the cost."""
+def panel(axes: Axes, summary: Summary, front: Front) -> bool:
+    """A marker for each variant that has the score and the cost; whether some are drawn apart (`dodge`)."""
     (cost,) = front.costs
     values = _costs(summary, front)
     costs = dict(zip(front.standings, scaled(summary, cost, values), strict=True))
     scores = {v: scaled_value(summary, front.score, _score(summary, front, v).value) for v in front.standings}
+    marks: list[Mark] = []
     if len(front.standings) > READABLE:
         _dots(axes, summary, costs, scores)
     else:
-        for variant in front.standings:
-            axes.errorbar(costs[variant], scores[variant], **_look(summary, front, _score(summary, front, variant)))
+        marks = [_mark(axes, summary, front, v, (costs[v], scores[v])) for v in front.standings]
     steps = sorted((costs[v], scores[v]) for v, standing in front.standings.items() if standing == "front")
     line: dict[str, Any] = {"drawstyle": "steps-post", "color": INK, "linewidth": 1.1, "alpha": 0.55, "zorder": 0}
     axes.plot([x for x, _ in steps], [y for _, y in steps], **line)
     _fit(axes, summary, cost, values)
+    return dodge(axes, marks)
+
+
+def _mark(axes: Axes, summary: Summary, front: Front, variant: str, place: tuple[float, float]) -> Mark:
+    """A variant's marker with its bar."""
+    return *place, axes.errorbar(*place, **_look(summary, front, _score(summary, front, variant))).get_children()
 
 
 def _dots(axes: Axes, summary: Summary, costs: Mapping[str, float], scores: Mapping[str, float]) -> None:
