@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from bench.results.measurement import Measurement
 from bench.results.signature import Signature
 from bench.sweep import opened
 from bench.sweep.executors import Emit
-from bench.sweep.imported_files import imported_files
+from bench.sweep.imported_files import is_imported
 from bench.sweep.worker import Evaluated, Imported, SharedJob, TrainJob
 
 
@@ -189,8 +189,7 @@ class _Watch:
         Of a measurement that failed, all code that its key names is compared: what is gone cannot be imported.
         """
         with opened.quiet():
-            modules, imported = self.keyed.closures[key], imported_files()
-            code = (path for path in modules if self._other_code(path, imported, failed))
+            code = (path for path in self.keyed.closures[key] if self._other_code(path, failed))
             read = (p for p, digests in self._reached(key).items() if digests != {state(p)})
             named = (p for _, p, digest in self._named(key) if state(p) != digest)
             files = (p for p, digest in self.keyed.files.get(key, {}).items() if self._other_file(p, digest))
@@ -201,11 +200,11 @@ class _Watch:
         read = opened.RECORD.readings.get(path)
         return state(path) != digest or (read is not None and read.digests != {digest})
 
-    def _other_code(self, path: str, imported: Collection[str], failed: bool) -> bool:
+    def _other_code(self, path: str, failed: bool) -> bool:
         text = self.keyed.texts[path]
         if path in loading.EXECUTED:
             return {digest[:DIGITS] for digest in loading.EXECUTED[path]} != {text} or (failed and state(path) != text)
-        return (failed or path in imported) and state(path) != text
+        return (failed or is_imported(path)) and state(path) != text
 
     def stale_of(self, keys: Iterable[str]) -> Iterator[Stale]:
         for key in keys:

@@ -10,11 +10,11 @@ import os
 import sys
 
 from bench.sweep.executors.imports import VARIABLE, imported, restore
-from bench.sweep.imported_files import imported_files
+from bench.sweep.imported_files import remember
 
 restore(os.environ)
 for line in imported(filter(None, os.environ.get(VARIABLE, "").split(","))):
     print(line, file=sys.stderr, flush=True)
-imported_files()  # the jobs, which are forks, need not resolve the paths again
+remember()
 gc.collect()
 gc.freeze()  # a search for garbage in a job would write to every object of the libraries, and so copy their memory

@@ -9,16 +9,20 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.util
 import os
+import pickle
 import re
 import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler, send_handle
 from typing import Any
 
 import psutil
@@ -26,7 +30,7 @@ import psutil
 from bench.hardware.streams import open_standard_streams
 from bench.sweep.executors import Emit, Exit, Job, Lane, Progress, WorkerError, imports
 from bench.sweep.executors.reservation import lock_folder, reserved
-from bench.sweep.executors.supervisor import supervised
+from bench.sweep.executors.supervisor import served, supervised
 
 _WAITING, _STARTED, _ITEM, _ENDED, _REFUSED = "waiting", "started", "item", "ended", "refused"
 
@@ -36,8 +40,8 @@ LOST = 255
 UNGUARDED = 97
 """The exit status of a worker process that was asked, while it was starting, to start worker processes itself."""
 
-STARTING = "fovbench worker that starts"
-"""The name of a worker process until its job begins."""
+STARTING, NAME = "fovbench worker that starts", "fovbench worker"
+"""The name of a worker process until it is ready for its first job, and after that."""
 
 PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """Seconds between the attempts to start a process: a fork server that was killed is replaced once it has ended."""
@@ -61,6 +65,63 @@ OUT_OF_MEMORY = re.compile(
 """What libraries say that raise no error of their own for it: torch's allocators, C++, cuBLAS, cuDNN, the system."""
 
 
+Work = tuple[Job, str, Lane]
+"""A job, its device, its lane."""
+
+
+class _Codes:
+    """The exit codes of a worker's jobs, by which its supervisor says that nothing is left of a job.
+
+    `complete`: whether that of the last job came. It is read as a connection is.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection, self.complete = connection, False
+
+    def fileno(self) -> int:
+        return self.connection.fileno()
+
+    def poll(self, seconds: float = 0.0) -> bool:
+        return self.connection.poll(seconds)
+
+    def recv(self) -> Any:
+        code = self.connection.recv()
+        self.complete = True
+        return code
+
+
+@dataclass(eq=False)
+class _Worker:
+    """A process that performs jobs: one after the other where it is a supervisor, which has `requests` and `codes`."""
+
+    process: Any
+    requests: Connection | None = None
+    codes: _Codes | None = None
+
+    def begin(self, content: bytes) -> Connection:
+        """Send a job; the pipe of its messages. Raises OSError where the process has ended."""
+        assert self.requests is not None
+        assert self.codes is not None
+        ours, theirs = multiprocessing.Pipe(duplex=False)
+        self.codes.complete = False
+        with theirs:
+            self.requests.send_bytes(content)
+            send_handle(self.requests, theirs.fileno(), self.process.pid)
+        return ours
+
+    def end(self) -> None:
+        """End its job and itself. May be called again."""
+        end_process(self.process)
+        if self.requests is not None and self.codes is not None:
+            self.requests.close()
+            self.codes.connection.close()
+
+
+def _end_all(workers: set[_Worker]) -> None:
+    for worker in list(workers):
+        worker.end()
+
+
 class LocalExecutor:
     """At most `workers` processes at once; `preload` names the modules that the fork server imports.
 
@@ -80,8 +141,10 @@ class LocalExecutor:
         lock_folder()
         self.workers = workers
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="job")
-        self._processes: set[Any] = set()
+        self._workers: set[_Worker] = set()
+        self._idle: deque[_Worker] = deque()
         self._stopped = threading.Event()
+        multiprocessing.util.Finalize(self, _end_all, (self._workers,), exitpriority=10)
 
     def submit(
         self, job: Job, receive: Emit, *, timeout: float, device: str = "cpu", lane: Lane = "shared"
@@ -90,36 +153,69 @@ class LocalExecutor:
 
     def stop(self) -> None:
         self._stopped.set()
-        for process in list(self._processes):
-            end_process(process)
+        _end_all(self._workers)
         self._threads.shutdown(wait=True, cancel_futures=True)
+        _end_all(self._workers)
 
     def _supervise(self, job: Job, receive: Emit, timeout: float, device: str, lane: Lane) -> Exit:
         if self._stopped.is_set():
             return Exit("stopped: the run was ended")
-        process, ours, report = _started(self._context, job, device, lane)
-        self._processes.add(process)
+        worker, pipe = self._begun((job, device, lane))
         try:
-            return _followed(process, ours, receive, timeout, report)
+            return _followed(worker.process, pipe, receive, timeout, worker.codes)
         finally:
-            end_process(process)
-            self._processes.discard(process)
-            ours.close()
-            report.close()
+            pipe.close()
+            self._release(worker)
+
+    def _begun(self, work: Work) -> tuple[_Worker, Connection]:
+        """A worker that has begun the work, and the pipe of its messages: one that waits, or a new one."""
+        content = bytes(ForkingPickler.dumps(work))
+        while self._idle:
+            worker = self._idle.popleft()
+            with contextlib.suppress(OSError):  # it was killed meanwhile
+                return worker, worker.begin(content)
+            self._end(worker)
+        worker, pipe = _started(self._context, content)
+        self._workers.add(worker)
+        return worker, pipe
+
+    def _release(self, worker: _Worker) -> None:
+        """Keep a worker of whose job nothing is left for the next one, and end any other."""
+        if worker.codes is not None and worker.codes.complete and not self._stopped.is_set():
+            self._idle.append(worker)
+        else:
+            self._end(worker)
+
+    def _end(self, worker: _Worker) -> None:
+        worker.end()
+        self._workers.discard(worker)
 
 
-def _started(context: Any, job: Job, device: str, lane: Lane) -> tuple[Any, Connection, Connection]:
-    """A started process, the pipe of its job's messages, and the pipe of its exit code. Raises WorkerError."""
+def _started(context: Any, content: bytes) -> tuple[_Worker, Connection]:
+    """A new worker that has begun a job, and the pipe of the job's messages. Raises WorkerError."""
     _check_script()
     try:
-        (ours, theirs), (report, reporting) = context.Pipe(duplex=False), context.Pipe(duplex=False)
-        process = context.Process(target=_work, args=(job, theirs, reporting, device, lane), name=STARTING)
-        _start(process)
+        return (_supervisor if hasattr(os, "fork") else _spawned)(context, content)
     except (OSError, EOFError) as error:
         raise WorkerError(f"no worker process can be started: {error or 'its fork server ends at once'}") from error
+
+
+def _supervisor(context: Any, content: bytes) -> tuple[_Worker, Connection]:
+    (ours, theirs), (report, reporting) = context.Pipe(), context.Pipe(duplex=False)
+    process = context.Process(target=_serve, args=(theirs, reporting), name=STARTING)
+    _start(process)
     theirs.close()
     reporting.close()
-    return process, ours, report
+    worker = _Worker(process, ours, _Codes(report))
+    return worker, worker.begin(content)
+
+
+def _spawned(context: Any, content: bytes) -> tuple[_Worker, Connection]:
+    pipe, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(content, theirs), name=STARTING)
+    _start(process)
+    theirs.close()
+    return _Worker(process), pipe
 
 
 def _check_script() -> None:
@@ -145,7 +241,7 @@ def _start_once(process: Any) -> None:
         process.start()
 
 
-def _followed(process: Any, pipe: Connection, receive: Emit, timeout: float, report: Connection | None = None) -> Exit:
+def _followed(process: Any, pipe: Connection, receive: Emit, timeout: float, report: _Codes | None = None) -> Exit:
     """Pass on what the job sends until it ends, dies, or sends nothing for longer than `timeout`, in seconds.
 
     Time in which this process itself is suspended does not count. Raises WorkerError where the job cannot be run.
@@ -169,6 +265,8 @@ def _followed(process: Any, pipe: Connection, receive: Emit, timeout: float, rep
             return _death(process, report, started=deadline is not None)
         tag, item = message
         if tag == _ENDED:
+            if report is not None and report.poll(GRACE):
+                report.recv()
             return Exit(*item) if item else Exit()
         if tag == _REFUSED:
             raise WorkerError(item)
@@ -183,7 +281,7 @@ def _suspended(late: float) -> float:
     return late if late > LATE else 0.0
 
 
-def _message(pipe: Connection) -> Any:
+def _message(pipe: Connection | _Codes) -> Any:
     """The next message of a job; None where the pipe has ended, in the middle of a message or between two."""
     try:
         return pipe.recv() if pipe.poll() else None
@@ -191,7 +289,7 @@ def _message(pipe: Connection) -> Any:
         return None
 
 
-def _death(process: Any, report: Connection | None, started: bool) -> Exit:
+def _death(process: Any, report: _Codes | None, started: bool) -> Exit:
     """How a job ended that did not say it itself. Raises WorkerError where its process did not even start."""
     code = _message(report) if report is not None else None
     if code is not None:
@@ -254,16 +352,30 @@ def _has_ended(process: psutil.Process) -> bool:
     return True
 
 
-def _work(job: Job, pipe: Connection, report: Connection, device: str, lane: Lane) -> None:
-    """What a worker process does from start to end."""
-    multiprocessing.current_process().name = "fovbench worker"
-    perform_supervised(partial(_perform, job, pipe, device, lane), pipe, report)
+def _serve(requests: Connection, report: Connection) -> None:
+    """What a worker process does from start to end: it supervises jobs."""
+    multiprocessing.current_process().name = NAME
+    _begin_work()
+    os.setsid()
+    served(_perform, requests, report)
+
+
+def _work(content: bytes, pipe: Connection) -> None:
+    """What a worker process without a supervisor does from start to end: one job."""
+    multiprocessing.current_process().name = NAME
+    _begin_work()
+    threading.Thread(target=_end_with_driver, daemon=True).start()
+    _perform(content, pipe)
+
+
+def _begin_work() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver
+    os.dup2(2, 1)
 
 
 def perform_supervised(perform: Callable[[], None], pipe: Connection, report: Connection) -> None:
     """Run `perform`, which writes to `pipe`, so that it and all that it starts end with this process's driver."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver
-    os.dup2(2, 1)
+    _begin_work()
     if hasattr(os, "fork"):
         os.setsid()
         supervised(perform, pipe, report)
@@ -280,9 +392,10 @@ def _end_with_driver() -> None:
         os._exit(1)
 
 
-def _perform(job: Job, pipe: Connection, device: str, lane: Lane) -> None:
+def _perform(content: bytes, pipe: Connection) -> None:
     """Run one job on its device; say how it ended. An error may have an attribute `fault`, as an exit has."""
     try:
+        job, device, lane = pickle.loads(content)
         with reserved(device, lane, lambda text: pipe.send((_WAITING, Progress(text, 0, 0)))):
             pipe.send((_STARTED, None))
             job(lambda item: pipe.send((_ITEM, item)))

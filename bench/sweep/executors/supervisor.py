@@ -15,8 +15,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
 
 import psutil
 
@@ -28,24 +30,75 @@ def supervised(perform: Callable[[], None], pipe: Connection, report: Connection
 
     Its exit code is sent to `report` once nothing of it is left; nothing is sent where it was ended on request.
     """
+    alarm = _prepared()
+    _send(report, _performed(perform, pipe, [report], alarm))
+
+
+def served(perform: Callable[[bytes, Connection], None], requests: Connection, report: Connection) -> None:
+    """As `supervised` for each of the `requests` in turn: bytes, then the descriptor of the pipe that is written to.
+
+    Every job has a process of its own, a fork of this one, which never knows what the bytes mean. Returns when the
+    driver ends or asks for an end.
+    """
+    alarm = _prepared()
+    while (request := _next(requests, alarm)) is not None:
+        code = _performed(partial(perform, *request), request[1], [requests, report], alarm)
+        _send(report, code)
+        if code is None:
+            return
+
+
+def _prepared() -> int:
+    """Make this process one that orphans are given to; the end of a pipe that signals can be read from."""
     _process_control(PR_SET_CHILD_SUBREAPER, 1)
-    alarm = _alarm()
-    alive, alive_here = os.pipe()
-    supervisor = os.getpid()
-    child = os.fork()
-    if child == 0:
-        _child(perform, report, supervisor, alive, alive_here)
-    os.close(alive)
-    pipe.close()  # so that the driver sees the end of the pipe when the job's process ends
-    code = _awaited(child, alarm)
-    end_descendants(child)
+    return _alarm()
+
+
+def _next(requests: Connection, alarm: int) -> tuple[bytes, Connection] | None:
+    """The next request; None where the driver ended, or asked for an end."""
+    while True:
+        ready = multiprocessing.connection.wait([requests, *_ends(alarm)])
+        if alarm in ready and signal.SIGTERM in os.read(alarm, 4096):
+            return None
+        if requests in ready:
+            with contextlib.suppress(EOFError, OSError):
+                return requests.recv_bytes(), Connection(recv_handle(requests), readable=False)
+            return None
+        if alarm not in ready:
+            return None
+
+
+def _ends(alarm: int) -> list[int]:
+    """What is ready when the driver ends, or a signal came."""
+    driver = multiprocessing.parent_process()
+    return [driver.sentinel, alarm] if driver is not None else [alarm]
+
+
+def _send(report: Connection, code: int | None) -> None:
     if code is not None:
         with contextlib.suppress(BrokenPipeError):  # the driver has ended meanwhile
             report.send(code)
 
 
-def _child(perform: Callable[[], None], report: Connection, supervisor: int, alive: int, alive_here: int) -> None:
-    """The job's process from start to end; never returns."""
+def _performed(perform: Callable[[], None], pipe: Connection, ours: Sequence[Connection], alarm: int) -> int | None:
+    """The exit code of a child that runs `perform`, when all that it started has ended; None as for `_awaited`."""
+    alive, alive_here = os.pipe()
+    supervisor = os.getpid()
+    child = os.fork()
+    if child == 0:
+        _child(perform, ours, supervisor, alive, alive_here)
+    os.close(alive)
+    pipe.close()  # so that the driver sees the end of the pipe when the job's process ends
+    code = _awaited(child, alarm)
+    end_descendants(child)
+    os.close(alive_here)
+    return code
+
+
+def _child(
+    perform: Callable[[], None], ours: Sequence[Connection], supervisor: int, alive: int, alive_here: int
+) -> None:
+    """The job's process from start to end; never returns. `ours` are the supervisor's connections to the driver."""
     code = 1
     try:
         signal.set_wakeup_fd(-1)
@@ -53,7 +106,8 @@ def _child(perform: Callable[[], None], report: Connection, supervisor: int, ali
             signal.signal(number, signal.SIG_DFL)
         os.setsid()
         os.close(alive_here)
-        report.close()
+        for each in ours:
+            each.close()
         _die_with_supervisor(supervisor, alive)
         perform()
         code = 0
@@ -96,10 +150,8 @@ def _alarm() -> int:
 
 def _awaited(child: int, alarm: int) -> int | None:
     """The exit code of the child; None where the driver ended before, or asked for an end."""
-    driver = multiprocessing.parent_process()
-    sentinels = [driver.sentinel, alarm] if driver is not None else [alarm]
     while True:
-        ready = multiprocessing.connection.wait(sentinels)
+        ready = multiprocessing.connection.wait(_ends(alarm))
         if alarm not in ready or signal.SIGTERM in os.read(alarm, 4096):
             return None
         code = _exit_code(child)

@@ -106,7 +106,7 @@ def test_waiting_for_the_device_does_not_start_the_clock(monkeypatch):
 def test_a_job_that_hangs_is_ended(executor):
     pids = []
     assert executor.submit(hang, pids.append, timeout=0.5).result().error == "timeout: no result within 0.5 s"
-    assert not executor._processes
+    assert not executor._workers
 
 
 def test_an_exit_differs_from_an_end(executor):
@@ -414,5 +414,34 @@ def test_a_fork_server_that_cannot_start_ends_the_run(monkeypatch):
 
     monkeypatch.setattr(context, "Process", Process)
     with pytest.raises(WorkerError, match="no worker process can be started: unexpected EOF"):
-        local._started(context, count, "cpu", "shared")
+        local._started(context, b"")
     assert len(attempts) == 3
+
+
+LEFT = []
+
+
+def trace(emit):
+    """What the job finds of earlier jobs, its process, its supervisor."""
+    emit((list(LEFT), os.getpid(), os.getppid()))
+    LEFT.append("something")
+
+
+def test_jobs_have_processes_of_their_own_below_one_supervisor(executor):
+    results = []
+    for job in (trace, trace, partial(kill_itself_by, signal.SIGKILL), trace):
+        executor.submit(job, results.append, timeout=60).result()
+    left, processes, supervisors = zip(*results, strict=True)
+    assert left == ([], [], [])
+    assert (len(set(processes)), len(set(supervisors))) == (3, 1)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="without fork there are no supervisors")
+def test_a_supervisor_that_was_killed_between_two_jobs_is_replaced(executor):
+    results = []
+    executor.submit(trace, results.append, timeout=60).result()
+    supervisor = psutil.Process(results[0][2])
+    supervisor.kill()
+    supervisor.wait()
+    assert executor.submit(trace, results.append, timeout=60).result().error is None
+    assert results[1][2] != results[0][2]
