@@ -115,7 +115,8 @@ def _optimum(axes: Axes, summary: Summary, column: Column, curve: Curve) -> str:
     """The best possible score of each variant on the curve, by its own bound; its name, empty where none is known."""
     bests = {v: best for v in curve.numbers if (best := bound(summary, v, column.metric)) is not None}
     places = [curve.numbers[variant] for variant in bests]
-    axes.plot(places, [scaled_value(summary, column, best.value) for best in bests.values()], **BEST)
+    single = "_" if len(places) == 1 else ""  # which a line cannot show
+    axes.plot(places, [scaled_value(summary, column, best.value) for best in bests.values()], **BEST, marker=single)
     return best_possible(bests.values()) if bests else ""
 
 

@@ -21,6 +21,7 @@ from bench.analysis.summary import summarise
 from bench.display.drawn import drawn_csv
 from bench.display.figure import INK, SMALLEST, WIDTH
 from bench.display.shape import shape_of
+from bench.plots import answer_curve
 from bench.plots.answer_grid import FRAME
 from bench.results.bundle import FOLDER, bundled_names
 from bench.results.results import Results
@@ -132,6 +133,15 @@ def test_a_curve_is_in_numeric_order_with_the_known_optimum(results: Results, sy
     assert np.asarray(dotted.get_ydata()).tolist() == best
     assert not any("(known)" in text for text in texts(answer(with_facts(numbered, optimum={}))))
     assert "best of any network" in texts(answer(with_facts(numbered, optimum={"miou": 0.9})))
+
+
+def test_the_best_score_of_a_single_variant_is_seen(synthetic: Results, monkeypatch: pytest.MonkeyPatch):
+    numbered = with_axes(synthetic, *({"depth": str(2**i)} for i in range(len(synthetic.variants))))
+    single = summarise(numbered).results.variants[1]
+    known = answer_curve.bound
+    monkeypatch.setattr(answer_curve, "bound", lambda s, v, m: known(s, v, m) if v == single else None)
+    (best,) = (line for line in answer(numbered).axes[0].lines if line.get_linestyle() == ":")
+    assert (len(np.asarray(best.get_xdata())), best.get_marker()) == (1, "_")
 
 
 @pytest.mark.parametrize(("better", "sign"), [("higher", 1), ("lower", -1)])
