@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bench.analysis.aggregate import Aggregate, Column
 from bench.analysis.contrast import ContrastError, contrast, image_blocks
+from bench.analysis.deltas import Delta
 from bench.analysis.summary import Summary
 from bench.stats.descriptive import mean
 from bench.stats.inference import (
@@ -69,15 +70,23 @@ LEAST_SPAN = 0.01
 
 
 def spans(summary: Summary, column: Column) -> bool:
-    """Whether a cost differs between variants by more than its noise, or an exact one by more than LEAST_SPAN.
+    """Whether a cost differs from the baseline's beyond its noise, or an exact one by LEAST_SPAN between variants.
 
     True where nothing was tested, such as single samples.
     """
     values = [each.value for each in summary.measured(column.metric) if each.value is not None]
-    deltas = [delta for (_, metric), delta in summary.deltas.items() if metric == column.metric]
-    if column.kind == "speed" and any(delta.interval for delta in deltas):
-        return any(delta.verdict in ("better", "worse", "changed") for delta in deltas)
+    if by_noise(summary, column):
+        return any(delta.verdict in ("better", "worse", "changed") for delta in _deltas(summary, column))
     return len(values) < 2 or max(values) - min(values) >= LEAST_SPAN * max(map(abs, values))
+
+
+def by_noise(summary: Summary, column: Column) -> bool:
+    """Whether `spans` goes by verdicts on differences from the baseline, and not by the values alone."""
+    return column.kind == "speed" and any(delta.interval for delta in _deltas(summary, column))
+
+
+def _deltas(summary: Summary, column: Column) -> list[Delta]:
+    return [delta for (_, metric), delta in summary.deltas.items() if metric == column.metric]
 
 
 @functools.lru_cache(maxsize=4)

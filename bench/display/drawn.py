@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from bench.display.dodging import APART
 from bench.spec.characters import csv_field
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def _lines(axes: Axes) -> Iterator[Row]:
     import numpy as np
 
     for line in axes.get_lines():
-        if line.get_transform() == axes.transData:  # a line across the whole axes has other coordinates
+        # a line across the whole axes has other coordinates
+        if line.get_transform() == axes.transData or line.get_gid() == APART:
             for x, y in np.asarray(line.get_xydata()).tolist():
                 yield "line", _label(line), x, y, ""
 

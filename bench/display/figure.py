@@ -53,6 +53,8 @@ LINE = 0.165
 """Inches of a line of text."""
 MARK = 0.27
 """Inches of a row's marks, below its texts."""
+LINE_HEIGHT = 0.7
+"""How far a vertical line in a row goes up from the middle of its marks, as a fraction of the way to the texts."""
 NARROWEST = math.log10(2)
 """The least part of a decade between two of the numbers 1, 2, 5 and 10."""
 ROW_CHARACTERS = 42
@@ -302,8 +304,12 @@ class Rows:
 
     def line(self, axes: Axes, place: float, **look: Any) -> None:
         """A vertical line that leaves the texts free: a piece in every row."""
-        rows = range(len(self.notes))
-        axes.vlines([place] * len(rows), [y - self.half for y in rows], [y + self.half for y in rows], **look)
+        for y in range(len(self.notes)):
+            axes.vlines(place, *self.piece(y), **look)
+
+    def piece(self, place: float) -> tuple[float, float]:
+        """Ends of a vertical line in a row: from below its texts, which the line shall not touch, to its lower end."""
+        return place - LINE_HEIGHT * self.half, place + self.half
 
     def band(self, axes: Axes, low: float, high: float, **look: Any) -> None:
         """A vertical band that leaves the texts free."""

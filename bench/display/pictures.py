@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     Bytes = np.ndarray[Any, Any]
 
+FREE = 0.08
+"""Inches that stay free above panels, and between them and a legend."""
 NAME = 44
 """Characters of a line above a row."""
 OTHER_IMAGES = "; variants with other images stand below rows of their own images and ground truth"
@@ -71,6 +73,15 @@ def bare(axes: Axes) -> None:
     axes.set_yticks([])
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
+
+
+def fit_height(figure: Figure) -> None:
+    """Take the height off that compressed panels leave free above them and above the legend; after all is drawn."""
+    figure.draw_without_rendering()
+    boxes = [box for axes in figure.axes if (box := axes.get_tightbbox()) is not None]
+    below = max((legend.get_window_extent().y1 for legend in figure.legends), default=0.0)
+    free = figure.bbox.height - max(box.y1 for box in boxes) + min(box.y0 for box in boxes) - below
+    figure.set_figheight(figure.get_figheight() - max(0.0, free / figure.dpi - 2 * FREE))
 
 
 def row_name(axes: Axes, text: str) -> None:

@@ -41,11 +41,11 @@ def accuracy(results: Results) -> Iterator[tuple[str, Figure]]:
     figure, axes = rows_figure(rows, _caption(summary, column))
     _scores(axes, summary, column)
     bounded = _optimum(axes, summary, column, rows)
-    _baseline(axes, summary, column, rows)
+    baseline = _baseline(axes, summary, column, rows)
     axes.margins(x=0.06)
     rows.label(axes)
     axes.set_xlabel(axis_label(summary, column))
-    _legend(figure, _several(summary, column), bounded)
+    _legend(figure, _several(summary, column), baseline, bounded)
     yield "accuracy", figure
 
 
@@ -99,11 +99,14 @@ def _number(aggregate: Aggregate, style: Style) -> str:
     return number_text(aggregate, style) + seeds
 
 
-def _baseline(axes: Axes, summary: Summary, column: Column, rows: Rows) -> None:
+def _baseline(axes: Axes, summary: Summary, column: Column, rows: Rows) -> bool:
+    """A line at the baseline's mean; whether it has one."""
     aggregate = summary.aggregates.get((summary.results.baseline, column.metric))
-    if aggregate is not None and aggregate.value is not None:
-        place = scaled_value(summary, column, aggregate.value)
-        rows.line(axes, place, color=BASELINE, linestyle="--", linewidth=1.2, zorder=0)
+    if aggregate is None or aggregate.value is None:
+        return False
+    place = scaled_value(summary, column, aggregate.value)
+    rows.line(axes, place, color=BASELINE, linestyle="--", linewidth=1.2, zorder=0)
+    return True
 
 
 def _optimum(axes: Axes, summary: Summary, column: Column, rows: Rows) -> str:
@@ -116,19 +119,19 @@ def _optimum(axes: Axes, summary: Summary, column: Column, rows: Rows) -> str:
     for variant, best in bounds.items():
         place = scaled_value(summary, column, best.value)
         row = in_order(summary.results).index(variant)
-        ends = [row + sign * rows.half for sign in (-1, 1)]
-        axes.plot([place] * 2, ends, color=INK, linewidth=1.4, linestyle=":")
+        axes.plot([place] * 2, rows.piece(row), color=INK, linewidth=1.4, linestyle=":")
     return best_possible(bounds.values()) if bounds else ""
 
 
-def _legend(figure: Figure, several: bool, optimum: str) -> None:
+def _legend(figure: Figure, several: bool, baseline: bool, optimum: str) -> None:
     from matplotlib.lines import Line2D
 
     handles = {
         "mean ± sd": Line2D([], [], color=INK, marker="D", markersize=6, linewidth=2) if several else None,
         "one seed": Line2D([], [], color=INK, marker="|", linestyle="none") if several else None,
-        "baseline": Line2D([], [], color=BASELINE, linestyle="--", linewidth=1.2),
+        "baseline": Line2D([], [], color=BASELINE, linestyle="--", linewidth=1.2) if baseline else None,
         optimum: Line2D([], [], color=INK, linewidth=1.4, linestyle=":") if optimum else None,
     }
     shown = {name: handle for name, handle in handles.items() if handle is not None}
-    legend_below(figure, [*shown.values()], [*shown], columns=4)
+    if shown:
+        legend_below(figure, [*shown.values()], [*shown], columns=4)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.analysis.front import LEAST_SPAN, Front, fronts, is_cost, spans
+from bench.analysis.front import LEAST_SPAN, Front, by_noise, fronts, is_cost, spans
 from bench.analysis.summary import Aggregate, Column, Summary, summarise
+from bench.display.dodging import Mark, dodge, remark
 from bench.display.figure import BASELINE, COLOURS, INK, log_ticks, stacked, styles
 from bench.display.legend import variant_legend
 from bench.display.metric_names import axis_label, display_name
@@ -21,14 +22,16 @@ if TYPE_CHECKING:
 
 PANEL = 2.6
 """Inches of a panel's height."""
+SMALL = 4
+"""Points of the marker of a dominated variant, in its own colour and shape; of the others it is 7."""
 
 
 @plot(order=20, most=None)
 def accuracy_against_cost(results: Results) -> Iterator[tuple[str, Figure]]:
     """The main metric against every metric that is better lower: parameters, operations, time, memory.
 
-    The line is the Pareto front of the means. A variant that is not on it has a hollow marker; a small grey dot where
-    another variant dominates it significantly (`bench.analysis.front`). A cost that all variants share is not drawn.
+    The line is the Pareto front of the means. A variant that is not on it has a hollow marker; a small one
+    where another variant dominates it significantly (`bench.analysis.front`). A cost that spans nothing is not drawn.
     Of more variants than a legend can name, each is a dot.
     """
     summary = summarise(results)
@@ -37,8 +40,9 @@ def accuracy_against_cost(results: Results) -> Iterator[tuple[str, Figure]]:
         return
     same = [column for column in summary.columns if is_cost(summary, column) and not spans(summary, column)]
     figure, panels = stacked(len(shown), PANEL, _caption(summary, shown, same))
+    dodged = [panel(axes, summary, front) for axes, front in zip(panels, shown, strict=True)]
+    figure.set_label(remark(str(figure.get_label()), any(dodged)))
     for axes, front in zip(panels, shown, strict=True):
-        panel(axes, summary, front)
         axes.set_ylabel(axis_label(summary, front.score))
     variants = {variant for front in shown for variant in front.standings}
     if len(variants) <= READABLE:
@@ -62,34 +66,48 @@ def _caption(summary: Summary, shown: Sequence[Front], same: Sequence[Column]) -
         "bars: sd over seeds" if not many and any(aggregate.spread for aggregate in summary.of(score)) else "",
         "line: the Pareto front of the means",
         "hollow: not on the front, but not significantly dominated" if "inconclusive" in standings else "",
-        "small and grey: significantly dominated (95 % for all pairs, Holm)" if "dominated" in standings else "",
+        "small: significantly dominated (95 % for all pairs, Holm)" if "dominated" in standings else "",
         _same(summary, same),
     ]
     return "; ".join(part for part in parts if part)
 
 
 def _same(summary: Summary, columns: Sequence[Column]) -> str:
-    costs = ", ".join(display_name(summary.results, column.metric) for column in columns)
-    return (
-        f"not drawn, since all variants agree within {100 * LEAST_SPAN:g} % or within noise: {costs}" if costs else ""
-    )
+    """The costs that are not drawn, and why: no significant difference is not the same as equal costs."""
+    tested = {column.metric: by_noise(summary, column) for column in columns}
+    reasons = {
+        f"all variants within {100 * LEAST_SPAN:g} %": [metric for metric in tested if not tested[metric]],
+        "no difference from the baseline is beyond the noise": [metric for metric in tested if tested[metric]],
+    }
+    parts = [
+        f"{', '.join(display_name(summary.results, metric) for metric in metrics)} ({reason})"
+        for reason, metrics in reasons.items()
+        if metrics
+    ]
+    return f"not drawn: {', '.join(parts)}" if parts else ""
 
 
-def panel(axes: Axes, summary: Summary, front: Front) -> None:
-    """A marker for each variant that has the score and the cost."""
+def panel(axes: Axes, summary: Summary, front: Front) -> bool:
+    """A marker for each variant that has the score and the cost; whether some are drawn apart (`dodge`)."""
     (cost,) = front.costs
     values = _costs(summary, front)
     costs = dict(zip(front.standings, scaled(summary, cost, values), strict=True))
     scores = {v: scaled_value(summary, front.score, _score(summary, front, v).value) for v in front.standings}
+    marks: list[Mark] = []
     if len(front.standings) > READABLE:
         _dots(axes, summary, costs, scores)
     else:
-        for variant in front.standings:
-            axes.errorbar(costs[variant], scores[variant], **_look(summary, front, _score(summary, front, variant)))
+        marks = [_mark(axes, summary, front, v, (costs[v], scores[v])) for v in front.standings]
     steps = sorted((costs[v], scores[v]) for v, standing in front.standings.items() if standing == "front")
     line: dict[str, Any] = {"drawstyle": "steps-post", "color": INK, "linewidth": 1.1, "alpha": 0.55, "zorder": 0}
     axes.plot([x for x, _ in steps], [y for _, y in steps], **line)
     _fit(axes, summary, cost, values)
+    return dodge(axes, marks)
+
+
+def _mark(axes: Axes, summary: Summary, front: Front, variant: str, place: tuple[float, float]) -> Mark:
+    """A variant's marker with its bar."""
+    return *place, axes.errorbar(*place, **_look(summary, front, _score(summary, front, variant))).get_children()
 
 
 def _dots(axes: Axes, summary: Summary, costs: Mapping[str, float], scores: Mapping[str, float]) -> None:
@@ -110,7 +128,7 @@ def _look(summary: Summary, front: Front, aggregate: Aggregate) -> dict[str, Any
     standing = front.standings[aggregate.variant]
     if standing == "inconclusive":
         return {**look, "markerfacecolor": "none", "markeredgewidth": 1.4}
-    return {**look, "color": BASELINE, "markersize": 4, "alpha": 0.6} if standing == "dominated" else look
+    return {**look, "markersize": SMALL} if standing == "dominated" else look
 
 
 def _fit(axes: Axes, summary: Summary, cost: Column, values: Sequence[float]) -> None:

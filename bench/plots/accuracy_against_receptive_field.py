@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.analysis.bounds import bound, by_field, chance, optimum
 from bench.analysis.summary import Column, Summary, summarise
+from bench.display.dodging import Mark, dodge, remark
 from bench.display.examples import with_receptive_fields
 from bench.display.figure import BASELINE, INK, in_order, names, stacked, styles
 from bench.display.legend import legend_below
@@ -48,15 +49,18 @@ def accuracy_against_receptive_field(results: Results) -> Iterator[tuple[str, Fi
     if main is None or len({*sides[THEORETICAL].values()}) < 2:
         return
     figure, panels = stacked(len(shown), 2.8, _caption(results, main))
+    dodged = False
     for axes, name in zip(panels, shown, strict=True):
         axes.sharey(panels[0]) if axes is not panels[0] else None
         scale = ReceptiveFieldAxis(sides[name], _cue(results))
-        _panel(axes, summary, main, scale)
+        marks = _panel(axes, summary, main, scale)
         _reference(axes, summary, main, scale, name == THEORETICAL)
         axes.set_xlabel(LABELS[name])
         axes.set_ylabel(axis_label(summary, main))
+        dodged |= dodge(axes, marks)
     if any(axes.patches or _styles(axes) & {look["linestyle"] for look in LINES.values()} for axes in panels):
         figure.set_label(f"{figure.get_label()}; lines and band: what the dataset allows, known before any training")
+    figure.set_label(remark(str(figure.get_label()), dodged))
     _legend(figure, panels, summary, main, [*sides[THEORETICAL]])
     yield "accuracy_against_receptive_field", figure
 
@@ -68,15 +72,17 @@ def _caption(results: Results, main: Column) -> str:
     )
 
 
-def _panel(axes: Axes, summary: Summary, main: Column, scale: ReceptiveFieldAxis) -> None:
-    looks = styles(summary.results)
+def _panel(axes: Axes, summary: Summary, main: Column, scale: ReceptiveFieldAxis) -> list[Mark]:
+    looks, marks = styles(summary.results), list[Mark]()
     for aggregate in summary.measured(main.metric):
         if aggregate.variant in scale.sides:
             look = {**looks[aggregate.variant], "linestyle": "none", "markersize": 7, "capsize": 3, "zorder": 3}
             bar = error_bar(summary, main, aggregate)
             score = scaled_value(summary, main, aggregate.value)
-            axes.errorbar(scale.position(aggregate.variant), score, yerr=bar, **look)
+            place = (scale.position(aggregate.variant), score)
+            marks.append((*place, axes.errorbar(*place, yerr=bar, **look).get_children()))
     scale.fit(axes)
+    return marks
 
 
 def _reference(axes: Axes, summary: Summary, main: Column, scale: ReceptiveFieldAxis, theoretical: bool) -> None:

@@ -11,7 +11,6 @@ from bench.display.answers import plain_names
 from bench.display.figure import (
     BASELINE,
     INK,
-    ROW_CHARACTERS,
     Rows,
     in_order,
     rows_figure,
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_FULL = 5
-"""Rows up to which each has its interval in words; of more, a phone shows the bars alone on its first screen."""
+"""Rows up to which each has its interval in words; of more it is the bar alone, and more rows are on one screen."""
 BAND: Mapping[str, Any] = {"color": BASELINE, "alpha": 0.3, "linewidth": 0}
 ZERO: Mapping[str, Any] = {"color": INK, "linewidth": 1.2}
 
@@ -39,7 +38,7 @@ def draw(summary: Summary, column: Column) -> Figure | None:
     if not any(delta.interval for delta in named.values()):
         return None
     full = len(named) <= MOST_FULL
-    rows = Rows({name: (_note if full else _short_note)(summary, column, delta, name) for name, delta in named.items()})
+    rows = Rows({name: _note(summary, column, delta, full) for name, delta in named.items()})
     figure, axes = rows_figure(rows, _caption(summary, column))
     margin = margin_of(column, summary.of(column.metric))
     if margin:
@@ -55,27 +54,30 @@ def draw(summary: Summary, column: Column) -> Figure | None:
 
 
 def differences(summary: Summary, column: Column) -> dict[str, Delta]:
-    """Name -> difference: from the baseline in the order of figures, then the contrasts of other pairs."""
+    """Name -> difference: from the baseline in the order of figures, then the contrasts of other pairs.
+
+    Where there are such contrasts, each name says both variants.
+    """
     texts, baseline = plain_names(summary.results), summary.results.baseline
-    table = {texts[v]: delta for v in in_order(summary.results) if (delta := summary.delta(v, column.metric))}
-    answers = summary.answers(column.metric).items()
-    return table | {
-        f"{texts[one]} against {texts[other]}": d for (one, other), d in answers if baseline not in (one, other)
+    contrasts = _contrasts(summary, column)
+    against = f" against {texts[baseline]}" if contrasts else ""
+    table = {v: delta for v in in_order(summary.results) if (delta := summary.delta(v, column.metric))}
+    return {f"{texts[variant]}{against}": delta for variant, delta in table.items()} | {
+        f"{texts[one]} against {texts[other]}": delta for (one, other), delta in contrasts.items()
     }
 
 
-def _note(summary: Summary, column: Column, delta: Delta, name: str) -> str:
-    """`+0.116 [+0.077, +0.155] better`."""
+def _contrasts(summary: Summary, column: Column) -> dict[tuple[str, str], Delta]:
+    """The planned contrasts of pairs without the baseline."""
+    answers = summary.answers(column.metric).items()
+    return {pair: delta for pair, delta in answers if summary.results.baseline not in pair}
+
+
+def _note(summary: Summary, column: Column, delta: Delta, full: bool) -> str:
+    """`+0.116 [+0.077, +0.155] better`; without the interval unless `full`."""
     style = style_of(summary, column)
-    number = style.text(delta.difference.value, sign=True) + interval_text(delta.interval, style)
-    return f"{number} {delta.verdict or 'not tested'}"
-
-
-def _short_note(summary: Summary, column: Column, delta: Delta, name: str) -> str:
-    """`+0.116 better`, or as much of it as there is room for on the line of the row's name."""
-    number = style_of(summary, column).text(delta.difference.value, sign=True)
-    texts = (f"{number} {delta.verdict or 'not tested'}", number)
-    return next((text for text in texts if len(name) + len(text) < ROW_CHARACTERS), "")
+    interval = interval_text(delta.interval, style) if full else ""
+    return f"{style.text(delta.difference.value, sign=True)}{interval} {delta.verdict or 'not tested'}"
 
 
 def _mark(axes: Axes, summary: Summary, column: Column, delta: Delta, place: int) -> None:
@@ -88,7 +90,10 @@ def _mark(axes: Axes, summary: Summary, column: Column, delta: Delta, place: int
 
 
 def _label(summary: Summary, column: Column) -> str:
-    return f"{DELTA} {axis_label(summary, column)} against {plain_names(summary.results)[summary.results.baseline]}"
+    """What holds for all rows: also against what, unless the rows say so themselves."""
+    baseline = plain_names(summary.results)[summary.results.baseline]
+    against = ": the first less the second" if _contrasts(summary, column) else f" against {baseline}"
+    return f"{DELTA} {axis_label(summary, column)}{against}"
 
 
 def _caption(summary: Summary, column: Column) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bench.analysis.summary import Column, Summary
 from bench.display.answers import plain_names
+from bench.display.dodging import remark
 from bench.display.figure import SMALLEST, WIDTH, new, wrapped
 from bench.display.metric_names import axis_label, display_name
 from bench.display.placing import label_points
@@ -28,10 +29,10 @@ def draw(summary: Summary, column: Column) -> Figure | None:
     parts = [
         f"{name} against {other}: mean of each variant, bars: sd over seeds; line: the Pareto front",
         "hollow: not on the front, but not significantly dominated" if "inconclusive" in standings else "",
-        "small and grey: significantly dominated" if "dominated" in standings else "",
+        "small: significantly dominated" if "dominated" in standings else "",
     ]
     figure, (axes,) = new(WIDTH, 3.4, "; ".join(part for part in parts if part))
-    panel(axes, summary, front)
+    figure.set_label(remark(str(figure.get_label()), panel(axes, summary, front)))
     axes.set_ylabel(axis_label(summary, column))
     axes.margins(x=0.25, y=0.15)
     texts, notes = plain_names(summary.results), score_notes(summary, [column.metric])

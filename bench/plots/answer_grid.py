@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 WIDE, LOW = 3, 4
 """Columns and rows at most for the difference and its verdict to fit into a square."""
 FRAME = "#3a3a3a"
-"""Dark in either mode, since the baseline's square is light."""
+"""Dark in either mode, since the baseline's square is light; on a dark page a lighter line about it is seen."""
 CHARACTERS = 44
 """Of a line across all columns."""
 UNSETTLED = ("inconclusive", "equivalent", "within noise", "same", "missing", "broken")
@@ -59,15 +59,31 @@ def _frames(summary: Summary, column: Column, grid: Grid, wide: bool) -> tuple[p
     import pandas as pd
 
     pairs = [[grid.variants.get((row, name)) for name in grid.columns] for row in grid.rows]
-    down, across = ([_label(text) for text in names] for names in (grid.rows, grid.columns))
+    down, across = ([_label(text) for text in _words(summary, grid, place)] for place in (0, 1))
     values = [[_difference(summary, column, variant) for variant in row] for row in pairs]
     room = CHARACTERS // len(grid.columns) if wide else 0
     texts = [["" if variant is None else _text(summary, column, variant, room) for variant in row] for row in pairs]
     return pd.DataFrame(values, down, across, dtype=float), pd.DataFrame(texts, down, across)
 
 
+def _words(summary: Summary, grid: Grid, place: int) -> list[str]:
+    """The values of the rows (0) or the columns (1): the part of the labels that stands for each, else as they are.
+
+    `2 factors` where all variants with this value, and no others, have that between the commas of their labels.
+    """
+    values, labels = (grid.rows, grid.columns)[place], summary.results.labels
+    parts = {pair: set(labels.get(variant, "").split(", ")) - {""} for pair, variant in grid.variants.items()}
+    words = []
+    for value in values:
+        own, others = ([p for pair, p in parts.items() if (pair[place] == value) is same] for same in (True, False))
+        words.append(sorted(set.intersection(*own) - set().union(*others)))
+    several = len(grid.variants) > len(values)  # else a label is of the variant, and its square has it
+    return [each[0] for each in words] if several and all(len(each) == 1 for each in words) else [*values]
+
+
 def _label(text: str) -> str:
-    return wrapped(text or "none", 14, 14)
+    """`encoder` for `[encoder]`, and `none` for a list or a text that is empty."""
+    return wrapped(text.removeprefix("[").removesuffix("]") or "none", 14, 14)
 
 
 def _difference(summary: Summary, column: Column, variant: str | None) -> float:
@@ -103,7 +119,8 @@ def _outline(axes: Axes, summary: Summary, grid: Grid) -> None:
     pair = next((pair for pair, variant in grid.variants.items() if variant == summary.results.baseline), None)
     if pair:
         corner = grid.columns.index(pair[1]), grid.rows.index(pair[0])
-        axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=FRAME, linewidth=1.6))
+        for colour, width in ((INK, 3.2), (FRAME, 1.6)):
+            axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=colour, linewidth=width, clip_on=False))
 
 
 def _caption(summary: Summary, column: Column, wide: bool) -> str:

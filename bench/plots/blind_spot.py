@@ -9,6 +9,7 @@ from bench.analysis.summary import Summary, summarise
 from bench.display.examples import with_metric
 from bench.display.figure import COLOURS, INK, SMALLEST, WIDTH, in_order, new, titles
 from bench.display.legend import legend_below
+from bench.display.pictures import fit_height
 from bench.registry import plot
 from bench.results.results import Results
 
@@ -48,6 +49,7 @@ def blind_spot(results: Results) -> Iterator[tuple[str, Figure]]:
     for axes in grid[len(maps) :]:
         axes.set_axis_off()
     _legend(figure, maps)
+    fit_height(figure)
     yield METRIC, figure
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bench.analysis.summary import summarise
 from bench.display.figure import COLOURS, LINE, WIDTH, in_order, new, titles
 from bench.display.legend import legend_below
-from bench.display.pictures import bare, row_name
+from bench.display.pictures import bare, fit_height, row_name
 from bench.registry import plot
 from bench.results.results import Results
 
@@ -54,6 +54,7 @@ def effective_receptive_field(results: Results) -> Iterator[tuple[str, Figure]]:
     for axes in grid[len(panels) :]:
         axes.remove()
     _legend(figure)
+    fit_height(figure)
     yield METRIC, figure
 
 

@@ -116,7 +116,7 @@ def _titles(results: Results, groups: Mapping[Key, Sequence[str]]) -> Mapping[Ke
     """The unit and the loss of each group where they state which one it is, else the names of its variants."""
     if len(groups) < 2:
         return dict.fromkeys(groups, "")
-    stated = {key: ", ".join(_stated(key)) for key in groups}
+    stated = {key: ", ".join(_stated(key, set(group) <= results.labels.keys())) for key, group in groups.items()}
     counts = Counter(stated.values())
     texts = names(results)
     listed = {key: "; ".join(texts[variant] for variant in group) for key, group in groups.items()}
@@ -126,9 +126,10 @@ def _titles(results: Results, groups: Mapping[Key, Sequence[str]]) -> Mapping[Ke
     }
 
 
-def _stated(key: Key) -> list[str]:
+def _stated(key: Key, labelled: bool) -> list[str]:
+    """The loss, unless labels say it in the ablation's words, and the unit."""
     unit, loss = (*key, "")[:2]
-    return [part for part in (f"{LOSS_AXIS}={loss}" if loss else "", unit) if part]
+    return [part for part in (f"{LOSS_AXIS}={loss}" if loss and not labelled else "", unit) if part]
 
 
 def _panel(axes: Axes, results: Results, frame: pd.DataFrame) -> Remarks:

@@ -49,6 +49,16 @@ def test_without_a_known_optimum_there_is_no_such_line(synthetic: Results):
     assert "best of any network" in texts(drawn("accuracy", synthetic)["accuracy"])
 
 
+def test_the_legend_has_no_baseline_where_the_baseline_has_no_score(synthetic: Results):
+    def legend(results: Results) -> set[str]:
+        (each,) = drawn("accuracy", results)["accuracy"].legends
+        return {text.get_text() for text in each.get_texts()}
+
+    scored = (synthetic.frame["metric"] == "miou") & (synthetic.frame["variant"] == synthetic.baseline)
+    without = dataclasses.replace(synthetic, frame=synthetic.frame[~scored])
+    assert legend(synthetic) - legend(without) == {"baseline"}
+
+
 def test_one_variant_alone_has_no_figure(results_of):
     assert drawn("accuracy", results_of({"net(a=1)": {"miou": [0.5, 0.6]}})) == {}
     assert drawn("accuracy", results_of({"net(a=1)": {"miou": [0.5, 0.6]}, "net(a=2)": {"miou": [0.4, 0.5]}}))

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from figure_checks import check_labels, drawn, texts
 
-from bench.analysis.front import fronts
+from bench.analysis.front import fronts, spans
 from bench.analysis.summary import summarise
+from bench.display.figure import MARKERS
+from bench.plots.accuracy_against_cost import SMALL
 from bench.results.results import Results
 
 
@@ -45,7 +47,35 @@ def test_a_cost_in_which_the_variants_do_not_differ_is_not_drawn(synthetic: Resu
     assert names == ["params", "macs", "latency"]
     figure = drawn("accuracy_against_cost", with_costs(synthetic, 0.008))["accuracy_against_cost"]
     assert [axes.get_xlabel().split()[0] for axes in figure.axes] == ["macs", "latency"]
-    assert str(figure.get_label()).endswith("not drawn, since all variants agree within 1 % or within noise: params")
+    assert str(figure.get_label()).endswith("not drawn: params (all variants within 1 %)")
+
+
+def test_that_no_difference_is_significant_is_not_said_to_be_agreement(results_of):
+    """Of timings that differ by 20 % and spread by more, the caption says what was tested and found."""
+    timed = [[10.0, 14.0, 7.0], [12.0, 8.0, 16.0]]
+    results = results_of(
+        {f"net(a={i})": {"params": 10.0 * (i + 1), "miou": [0.5 + 0.1 * i, 0.6], "latency": timed[i]} for i in range(2)}
+    )
+    summary = summarise(results)
+    assert not spans(summary, summary.column("latency"))
+    caption = str(drawn("accuracy_against_cost", results)["accuracy_against_cost"].get_label())
+    assert caption.endswith("; not drawn: latency (no difference from the baseline is beyond the noise)")
+
+
+def test_a_dominated_variant_keeps_its_colour_and_shape(results_of):
+    """It is smaller, which the caption says; the legend's colour and shape are those of the panel."""
+    scores = {0: [0.9, 0.91, 0.9], 1: [0.3, 0.31, 0.3], 2: [0.5, 0.51, 0.5]}
+    results = results_of({f"net(a={i})": {"params": 10.0 * (i + 1), "miou": scores[i]} for i in scores})
+    (front,) = fronts(summarise(results))
+    assert [*front.standings.values()] == ["front", "dominated", "dominated"]
+    figure = drawn("accuracy_against_cost", results)["accuracy_against_cost"]
+    marks = [line for line in figure.axes[0].lines if line.get_marker() in MARKERS]
+    (legend,) = figure.legends
+    assert [(m.get_color(), m.get_marker()) for m in marks] == [
+        (h.get_color(), h.get_marker()) for h in legend.legend_handles
+    ]
+    assert [m.get_markersize() for m in marks] == [7, SMALL, SMALL]
+    assert "small: significantly dominated" in str(figure.get_label())
 
 
 def test_where_no_cost_differs_there_is_no_figure(results_of):

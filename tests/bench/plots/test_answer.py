@@ -11,14 +11,18 @@ import numpy as np
 import pytest
 from figure_checks import check_labels, drawn, row_names, texts, visible_texts, with_facts
 from matplotlib.collections import QuadMesh
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 import bench
 from bench.analysis.leading import main_column
 from bench.analysis.summary import summarise
 from bench.display.drawn import drawn_csv
-from bench.display.figure import SMALLEST, WIDTH
+from bench.display.figure import INK, SMALLEST, WIDTH
 from bench.display.shape import shape_of
+from bench.plots import answer_curve
+from bench.plots.answer_grid import FRAME
 from bench.results.bundle import FOLDER, bundled_names
 from bench.results.results import Results
 
@@ -73,7 +77,7 @@ def test_a_forest_plot_has_the_interval_of_the_verdict(results: Results):
 
 
 def test_a_forest_plot_of_many_rows_is_low(results_of):
-    """More than five rows have one line each: the difference as well where it fits, the interval as a bar alone."""
+    """Of more than five rows the interval is a bar alone; each has its difference and its verdict."""
     long = "a variant whose own name needs the line"
     scores = {f"net(a={n})": {"miou": [0.5 + n / 10, 0.52 + n / 10, 0.48 + n / 10]} for n in range(7)}
     many = dataclasses.replace(
@@ -81,8 +85,8 @@ def test_a_forest_plot_of_many_rows_is_low(results_of):
     )
     figure = answer(with_axes(many, *({"kind": letter} for letter in "abcdefg")))
     shown = texts(figure)
-    assert {"v2", "+0.200 better", long} <= set(shown)
-    assert not any("[" in text or "+0.100" in text for text in shown)
+    assert {"v2", "+0.200 better", long, "+0.100 better"} <= set(shown)
+    assert not any("[" in text for text in shown)
     assert sum(len(np.asarray(line.get_xydata())) == 2 for line in figure.axes[0].lines) == 6
     assert figure.get_figheight() < 4.5
 
@@ -102,7 +106,11 @@ def test_a_forest_plot_has_the_planned_contrasts_of_the_answer(results: Results)
     planned = dataclasses.replace(results, answers=(pair,))
     stated = summarise(planned).answers("miou")[pair]
     rows = row_names(answer(planned))
-    assert rows[-1] == "kind=d against kind=b"
+    assert rows == [*(f"kind={letter} against kind=a" for letter in "bcdef"), "kind=d against kind=b"]
+    axes = answer(planned).axes[0]
+    assert axes.get_xlabel() == "Δ miou ↑: the first less the second"
+    assert answer(results).axes[0].get_xlabel() == "Δ miou ↑ against kind=a"
+    assert any(text.endswith(f" {stated.verdict}") for text in texts(answer(planned))), "the contrast has no verdict"
     last = np.asarray(answer(planned).axes[0].lines[-1].get_xydata())
     assert last.tolist() == [[stated.difference.value, len(rows) - 1]]
 
@@ -127,6 +135,15 @@ def test_a_curve_is_in_numeric_order_with_the_known_optimum(results: Results, sy
     assert "best of any network" in texts(answer(with_facts(numbered, optimum={"miou": 0.9})))
 
 
+def test_the_best_score_of_a_single_variant_is_seen(synthetic: Results, monkeypatch: pytest.MonkeyPatch):
+    numbered = with_axes(synthetic, *({"depth": str(2**i)} for i in range(len(synthetic.variants))))
+    single = summarise(numbered).results.variants[1]
+    known = answer_curve.bound
+    monkeypatch.setattr(answer_curve, "bound", lambda s, v, m: known(s, v, m) if v == single else None)
+    (best,) = (line for line in answer(numbered).axes[0].lines if line.get_linestyle() == ":")
+    assert (len(np.asarray(best.get_xdata())), best.get_marker()) == (1, "_")
+
+
 @pytest.mark.parametrize(("better", "sign"), [("higher", 1), ("lower", -1)])
 def test_a_heat_map_is_blue_where_it_is_better_and_colourless_where_nothing_is_settled(
     results: Results, better: str, sign: int
@@ -141,6 +158,45 @@ def test_a_heat_map_is_blue_where_it_is_better_and_colourless_where_nothing_is_s
     red, _, blue, _ = mesh.to_rgba(0.2 * sign)
     assert blue > red
     assert row_names(answer(grid)) == ["2", "4", "8"]
+
+
+def test_the_frame_of_the_baseline_is_seen_on_a_light_and_on_a_dark_page(results: Results):
+    """A dark line on the light square, in a wider one in the colour of text; the axes do not cut it."""
+    axes = [{"depth": str(d), "norm": norm} for norm in ("none", "group") for d in (8, 2, 4)]
+    frames = [each for each in answer(with_axes(results, *axes)).axes[0].patches if isinstance(each, Rectangle)]
+    outer, inner = frames
+    assert (to_hex(outer.get_edgecolor()), to_hex(inner.get_edgecolor())) == (INK, FRAME)
+    assert outer.get_linewidth() > inner.get_linewidth() + 1
+    assert not outer.get_clip_on()
+    assert outer.get_bbox().bounds == inner.get_bbox().bounds == (0, 2, 1, 1)  # depth 8, norm none
+
+
+def test_a_heat_map_says_values_in_the_words_of_the_labels(results: Results):
+    """What all labels of a row or column have between commas, and no others; else the value, without brackets."""
+    values = [(factors, latent) for factors in (2, 3) for latent in (1, 2, 4)]
+    grid = with_axes(results, *({"dataset.factors": str(f), "latent": str(n)} for f, n in values))
+    words = [f"{f} factors, {n} latents" for f, n in values]
+    labelled = dataclasses.replace(grid, labels=dict(zip(results.variants, words)))
+    assert row_names(answer(labelled)) == ["1 latents", "2 latents", "4 latents"]
+    assert [t.get_text() for t in answer(labelled).axes[0].get_xticklabels()] == ["2 factors", "3 factors"]
+    assert row_names(answer(grid)) == ["1", "2", "4"]
+    lists = [{"train.freeze": freeze, "depth": depth} for freeze in ("[]", "[encoder]") for depth in "124"]
+    assert [t.get_text() for t in answer(with_axes(results, *lists)).axes[0].get_xticklabels()] == ["none", "encoder"]
+
+
+def test_a_curve_says_places_in_the_words_of_the_labels_where_they_have_room(results: Results):
+    sizes = [4, 16, 64, 256, 1024, 4096]
+    numbered = with_axes(results, *({"dataset.fraction": str(n / 4096)} for n in sizes))
+
+    def ticks(*labels: str) -> list[str]:
+        figure = answer(dataclasses.replace(numbered, labels=dict(zip(results.variants, labels))))
+        check_labels(figure)
+        return [text.get_text() for text in figure.axes[0].get_xticklabels()]
+
+    assert ticks(*(f"{n} pics" for n in sizes)) == [f"{n}\npics" for n in sizes]
+    plain = ticks()
+    assert ticks(*(f"{n} pics" for n in sizes[:-1])) == plain, "one has no label"
+    assert ticks(*(f"unspeakably-long-{n}" for n in sizes)) == plain
 
 
 def test_families_are_named_at_their_points(results: Results):

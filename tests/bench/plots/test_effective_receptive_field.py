@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 import pandas as pd
-from figure_checks import check_labels, drawn, texts
+import pytest
+from figure_checks import check_labels, drawn, exemplified, texts
 from matplotlib.patches import Circle, Rectangle
 
 from bench.display.figure import in_order
@@ -57,3 +58,20 @@ def test_the_caption_says_what_is_drawn(synthetic: Results) -> None:
     shown = np.asarray(axes.images[0].get_array())
     assert np.allclose(shown**2, facts["effective_receptive_field"]["map"])
     assert str(figure.get_label()).startswith("Square root of the magnitude")
+
+
+@pytest.mark.parametrize("name", [NAME, "blind_spot"])
+def test_no_height_is_left_free_and_no_picture_gets_smaller_for_it(
+    name: str, synthetic: Results, monkeypatch: pytest.MonkeyPatch
+):
+    results = exemplified(name, with_initial(synthetic))
+    (figure,) = drawn(name, results).values()
+    check_labels(figure)
+    boxes = [axes.get_tightbbox() for axes in figure.axes]
+    assert figure.bbox.height - max(box.y1 for box in boxes) < 0.2 * figure.dpi
+    assert min(box.y0 for box in boxes) - figure.legends[0].get_window_extent().y1 < 0.2 * figure.dpi
+    monkeypatch.setattr(f"bench.plots.{name}.fit_height", lambda figure: None)
+    (tall,) = drawn(name, results).values()
+    tall.draw_without_rendering()
+    for axes, before in zip(figure.axes, tall.axes, strict=True):
+        assert axes.get_window_extent().width == pytest.approx(before.get_window_extent().width, rel=0.03)

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from figure_checks import drawn, texts, with_facts
+from figure_checks import drawn, overlap, texts, with_facts
+from matplotlib.collections import LineCollection
 
 from bench.analysis.summary import summarise
 from bench.display.figure import in_order
@@ -25,6 +26,19 @@ def test_both_numbers_are_next_to_the_bar(synthetic: Results):
     aggregate = summarise(synthetic).aggregates[synthetic.baseline, "miou"]
     words = texts(drawn(NAME, synthetic)[NAME])
     assert f"{100 * aggregate.value / 0.55:.1f} %: {aggregate.value:.4f} of 0.5500" in words
+
+
+def test_no_line_of_the_best_score_touches_a_text(synthetic: Results):
+    """Nor that of the baseline: the accuracy figure has the same rows."""
+    for name in (NAME, "accuracy"):
+        (figure,) = drawn(name, synthetic).values()
+        figure.draw_without_rendering()
+        axes = figure.axes[0]
+        pieces = [each.get_window_extent() for each in axes.collections if isinstance(each, LineCollection)]
+        pieces += [line.get_window_extent() for line in axes.lines if line.get_linestyle() == ":"]
+        assert len(pieces) >= len(synthetic.variants)
+        for text in axes.texts:
+            assert not [piece for piece in pieces if max(0, min(overlap(text.get_window_extent(), piece)) + 1) > 0]
 
 
 def test_without_a_known_optimum_there_is_no_figure(synthetic: Results):

@@ -34,6 +34,16 @@ def test_losses_of_different_objectives_have_panels_of_their_own(synthetic: Resu
     assert len({axes.get_title() for axes in figure.axes}) == 2
 
 
+def test_labels_say_the_loss_in_place_of_its_axis(synthetic: Results):
+    rows = [{"loss": "ab"[i % 2]} for i in range(len(synthetic.variants))]
+    axes = dict(zip(synthetic.variants, rows, strict=True))
+    results = dataclasses.replace(synthetic, axes=axes, varied=("loss",), labels={})
+    assert {title.partition(",")[0] for title in objectives(results).values()} == {"loss=a", "loss=b"}
+    labels = {variant: f"made up {number}" for number, variant in enumerate(synthetic.variants)}
+    titles = objectives(dataclasses.replace(results, labels=labels)).values()
+    assert all("made up" in title and "loss=" not in title for title in titles)
+
+
 def signed(name: str) -> Variant:
     """A variant with this name."""
     architecture, _, inner = name.partition("(")
