@@ -72,3 +72,9 @@ def test_the_table_has_a_row_for_each_load_and_effect_with_bounds(study: ModuleT
     assert "| 0 | A/A | 59 | 100 % (at least 95 %) | 0 % (at most 5 %) |" in lines[2]  # 0.05 ** (1 / 59) = 0.951
     assert "| 4 | +5.0 % | 3 | 0 % (at most 63 %) | 100 % (at least 37 %) |" in lines[3]  # 0.05 ** (1 / 3) = 0.368
     assert "asv 100 %" in lines[3]
+
+
+def test_the_table_of_the_docs_is_made_from_the_committed_decisions(study: ModuleType) -> None:
+    root = Path(__file__).parents[2]
+    rows = study.rows_of([root / "results" / "reference" / "gate" / "study.jsonl"])
+    assert study.table(rows) in (root / "docs" / "gate.md").read_text("utf-8")
