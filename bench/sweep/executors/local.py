@@ -153,7 +153,8 @@ class LocalExecutor:
 
     def stop(self) -> None:
         self._stopped.set()
-        _end_all(self._workers)
+        for worker in list(self._workers):  # their connections are still read by the threads
+            end_process(worker.process)
         self._threads.shutdown(wait=True, cancel_futures=True)
         _end_all(self._workers)
 
@@ -170,14 +171,21 @@ class LocalExecutor:
     def _begun(self, work: Work) -> tuple[_Worker, Connection]:
         """A worker that has begun the work, and the pipe of its messages: one that waits, or a new one."""
         content = bytes(ForkingPickler.dumps(work))
-        while self._idle:
-            worker = self._idle.popleft()
+        while (worker := self._waiting()) is not None:
             with contextlib.suppress(OSError):  # it was killed meanwhile
                 return worker, worker.begin(content)
             self._end(worker)
         worker, pipe = _started(self._context, content)
         self._workers.add(worker)
+        if self._stopped.is_set():  # after `stop` had looked for workers
+            end_process(worker.process)
         return worker, pipe
+
+    def _waiting(self) -> _Worker | None:
+        """A worker that waits for a job, taken from the others; None where there is none."""
+        with contextlib.suppress(IndexError):
+            return self._idle.popleft()
+        return None
 
     def _release(self, worker: _Worker) -> None:
         """Keep a worker of whose job nothing is left for the next one, and end any other."""
