@@ -215,7 +215,11 @@ def _supervisor(context: Any, content: bytes) -> tuple[_Worker, Connection]:
     theirs.close()
     reporting.close()
     worker = _Worker(process, ours, _Codes(report))
-    return worker, worker.begin(content)
+    with contextlib.suppress(OSError):
+        return worker, worker.begin(content)
+    ended, pipe = context.Pipe(duplex=False)  # it ended while it started: the end of the pipe, then its exit status
+    pipe.close()
+    return worker, ended
 
 
 def _spawned(context: Any, content: bytes) -> tuple[_Worker, Connection]:
