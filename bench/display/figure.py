@@ -57,7 +57,7 @@ LINE_HEIGHT = 0.7
 """How far a vertical line in a row goes up from the middle of its marks, as a fraction of the way to the texts."""
 NARROWEST = math.log10(2)
 """The least part of a decade between two of the numbers 1, 2, 5 and 10."""
-ROW_CHARACTERS = 48
+ROW_CHARACTERS = 42
 """Characters of a line above a row."""
 
 THEME: dict[Any, Any] = {

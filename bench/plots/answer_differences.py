@@ -56,14 +56,15 @@ def draw(summary: Summary, column: Column) -> Figure | None:
 def differences(summary: Summary, column: Column) -> dict[str, Delta]:
     """Name -> difference: from the baseline in the order of figures, then the contrasts of other pairs.
 
-    Where there are such contrasts, each name says both variants.
+    Where there are such contrasts, each name says both variants, with a minus sign where many rows need one line each.
     """
     texts, baseline = plain_names(summary.results), summary.results.baseline
     contrasts = _contrasts(summary, column)
-    against = f" against {texts[baseline]}" if contrasts else ""
     table = {v: delta for v in in_order(summary.results) if (delta := summary.delta(v, column.metric))}
+    less = " against " if len(table) + len(contrasts) <= MOST_FULL else " \N{MINUS SIGN} "
+    against = f"{less}{texts[baseline]}" if contrasts else ""
     return {f"{texts[variant]}{against}": delta for variant, delta in table.items()} | {
-        f"{texts[one]} against {texts[other]}": delta for (one, other), delta in contrasts.items()
+        f"{texts[one]}{less}{texts[other]}": delta for (one, other), delta in contrasts.items()
     }
 
 

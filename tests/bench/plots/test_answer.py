@@ -106,7 +106,7 @@ def test_a_forest_plot_has_the_planned_contrasts_of_the_answer(results: Results)
     planned = dataclasses.replace(results, answers=(pair,))
     stated = summarise(planned).answers("miou")[pair]
     rows = row_names(answer(planned))
-    assert rows == [*(f"kind={letter} against kind=a" for letter in "bcdef"), "kind=d against kind=b"]
+    assert rows == [*(f"kind={letter} \N{MINUS SIGN} kind=a" for letter in "bcdef"), "kind=d \N{MINUS SIGN} kind=b"]
     axes = answer(planned).axes[0]
     assert axes.get_xlabel() == "Δ miou ↑: the first less the second"
     assert answer(results).axes[0].get_xlabel() == "Δ miou ↑ against kind=a"
