@@ -11,6 +11,7 @@ from bench.display.curves import BLOCKS, LIKELIHOOD, curve_frame, runs_apart
 from bench.display.figure import dashes, in_order, line_looks, log_ticks, names, palette, seaborn, stacked, wrapped
 from bench.display.legend import line_legend
 from bench.display.names import axis_text
+from bench.display.pictures import first_evaluations
 from bench.display.seeds import evaluation_notes
 from bench.registry import plot
 from bench.results.measurement import Evaluation
@@ -86,9 +87,7 @@ def objectives(results: Results) -> dict[str, str]:
     are equal. All titles are empty where all losses can be compared.
     """
     digests = {variant.name: signature.objective for variant, signature in results.signatures.items()}
-    firsts: dict[str, Evaluation] = {}
-    for (variant, _), evaluation in sorted(results.evaluations.items(), key=lambda item: item[0]):
-        firsts.setdefault(variant, evaluation)
+    firsts = first_evaluations(results)
     groups: dict[Key, list[str]] = {}
     for variant in in_order(results):
         key = _key(results, variant, digests.get(variant, ""), firsts.get(variant))
