@@ -6,8 +6,11 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 import textwrap
+import types
 from collections.abc import Callable
+from multiprocessing import spawn
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ import pytest
 from bench.results.store import Store
 from bench.spec import ablation as ablations
 from bench.sweep import plan as planning
-from bench.sweep.executors.imports import imported
+from bench.sweep.executors.imports import imported, with_our_path
 from bench.sweep.preloading import LIBRARIES, preload
 
 ROOT = Path(__file__).parents[3]
@@ -179,3 +182,17 @@ def test_the_libraries_start_no_thread_and_touch_no_device() -> None:
     command = [sys.executable, "-c", THREADS, *LIBRARIES, "torch._dynamo"]
     done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=True)
     assert done.stdout.split()[:2] == ["1", "False"]
+
+
+def test_workers_import_a_script_of_the_user_and_no_installed_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a script defines, jobs need; a command such as `bench` or `pytest` defines nothing for them."""
+    for folder, is_imported in ((tmp_path, True), (Path(sysconfig.get_path("scripts")), False)):
+        main = types.ModuleType("__main__")
+        main.__file__, main.__spec__ = str(folder / "command"), None
+        monkeypatch.setitem(sys.modules, "__main__", main)
+        with with_our_path():
+            data = spawn.get_preparation_data("a worker")
+        assert ("init_main_from_path" in data) == is_imported
+        assert main.__spec__ is None
