@@ -45,7 +45,7 @@ def _described(plan: Plan, stored: Store, force: bool = False, workers: int | No
     search = f"search: {_counted(plan.search, stored, force, workers)}; reported: " if plan.search else ""
     excluded = len(plan.ablation.excluded)
     text = f"{plan.ablation.name}: {search}{_counted(plan, stored, force, workers)}"
-    return text + (f"; {excluded} variants excluded" if excluded else "")
+    return text + (f"; {excluded} variant{'s' * (excluded > 1)} excluded" if excluded else "")
 
 
 def _counted(plan: Plan, stored: Store, force: bool, workers: int | None) -> str:
@@ -57,7 +57,7 @@ def _counted(plan: Plan, stored: Store, force: bool, workers: int | None) -> str
     text = ", ".join(f"{n} {status}" for status, n in counts.items() if n or status in ("due", "cached"))
     ahead = plan.as_due()
     if training_runs := _trainings(ahead):
-        text += f", {training_runs} trainings"
+        text += f", {training_runs} training{'s' * (training_runs > 1)}"
     at_once = workers or workers_for([plan])
     if ahead.due:
         text += f"; {forecast_of(ahead, stored, force).text(at_once)}"

@@ -77,15 +77,20 @@ def _state(ablation: Ablation, stored: Store, data: Path | None, workers: int | 
     return "\n".join([*lines, "", table]), left
 
 
+ENDED = " that has ended, or is on another machine"
+
+
 def _counts(plan: Plan, stored: Store, workers: int | None) -> str:
+    from bench.hardware.process import is_running
     from bench.sweep.forecast import forecast_of
     from bench.sweep.running import workers_for
 
     ahead = plan.as_due()
-    claimed = len(stored.claimed() & {request.key for request in plan.due})
+    claims = stored.claims(is_running)
+    claimed = [claims[request.key] for request in plan.due if request.key in claims]
     counts = {"done": plan.count("cached"), "failed": plan.count("failed"), "left": len(ahead.due)}
     text = ", ".join(f"{count} {name}" for name, count in counts.items())
-    text += f" ({claimed} of them claimed by a run)" if claimed else ""
+    text += f" ({len(claimed)} of them claimed by a run{'' if any(claimed) else ENDED})" if claimed else ""
     return text + (f"; {forecast_of(ahead, stored).text(workers or workers_for([plan]))}" if ahead.due else "")
 
 
@@ -99,7 +104,8 @@ def _failures(plan: Plan, stored: Store) -> Iterator[str]:
 
 PAGE = """<!doctype html>
 <html lang="en">
-<meta charset="utf-8">{refresh}
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">{refresh}
 <title>{title}</title>
 <style>pre {{ font: 14px/1.4 monospace; margin: 2em; white-space: pre-wrap; }}</style>
 <pre>{text}</pre>
@@ -111,7 +117,10 @@ def _write(page: Path, name: str, text: str, every: float) -> None:
     """Replace the page at once, so that no reader sees a part of it; `every` 0: it does not refresh."""
     refresh = f'\n<meta http-equiv="refresh" content="{max(1, round(every))}">' if every else ""
     written = PAGE.format(refresh=refresh, title=html.escape(name), text=html.escape(text))
-    page.parent.mkdir(parents=True, exist_ok=True)
     part = page.with_name(f".{page.name}.{os.getpid()}")
-    part.write_text(written, encoding="utf-8")
-    part.replace(page)
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(written, encoding="utf-8")
+        part.replace(page)
+    except OSError as error:
+        raise click.ClickException(f"{page}: cannot be written ({error.strerror}); name another with --html") from None

@@ -6,6 +6,7 @@ folder (`w.pt`), or that of a plug-in (`plugin net:w.pt`). No path of a machine 
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import json
@@ -18,6 +19,9 @@ from stat import S_ISREG
 from bench.registry import RegistryError
 from bench.registry.catalogue import CatalogueError, plugin_source
 from bench.registry.project import located, project
+
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""What the system says when it gives this process no more file descriptors, or no memory for one."""
 
 ABSENT, UNREADABLE = "absent", "unreadable"
 """What stands for the digest of a file that is not there, and of one that may not be read."""
@@ -72,7 +76,10 @@ def _folder(file: str) -> tuple[str, str]:
 
 
 def state(path: str | Path) -> str:
-    """The digest of a regular file's bytes, remembered by size and dates; ABSENT or UNREADABLE where there is none."""
+    """The digest of a regular file's bytes, remembered by size and dates; ABSENT or UNREADABLE where there is none.
+
+    Raises OSError where this process can open no more files: that says nothing about the file.
+    """
     try:
         stat = os.stat(path)
         if not S_ISREG(stat.st_mode):
@@ -80,7 +87,9 @@ def state(path: str | Path) -> str:
         return _digest(str(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
     except (FileNotFoundError, NotADirectoryError):
         return ABSENT
-    except OSError:
+    except OSError as error:
+        if error.errno in EXHAUSTED:
+            raise
         return UNREADABLE
 
 

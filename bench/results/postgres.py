@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.results.location import Server
-from bench.results.storefile import SCHEMA, TIMEOUT, VERSION, StoreError, StoreUnavailable
+from bench.results.storefile import SCHEMA, TIMEOUT, VERSION, StoreError, StoreUnavailable, other_version
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection as Connected
@@ -249,7 +249,7 @@ class PostgresDatabase:
     def _check_layout(self, connection: Connected) -> None:
         version = connection.exec_driver_sql("SELECT max(version) FROM fovbench.layout").scalar()
         if version != VERSION:
-            raise StoreError(f"{self.server}: written by another version of fovbench (layout {version}, not {VERSION})")
+            raise other_version(self.server, version)
 
     def _make_ready(self, connection: Connected) -> None:
         """Under the lock of writers, since two runs may start at once."""

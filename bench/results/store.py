@@ -219,9 +219,14 @@ class Store:
             connection.executemany(_CLAIM, [(key, name) for key in sorted(free)])
         return free
 
-    def claimed(self) -> set[str]:
-        """The keys that a run has claimed and not measured yet; that run may have been killed."""
-        return {row[0] for row in self._read("SELECT key FROM claim")}
+    def claims(self, alive: Callable[[str], bool]) -> dict[str, bool]:
+        """The keys that a run has claimed and not measured yet, and whether it still runs; see `claim`.
+
+        Of a file that a run on another machine writes, that is not seen: its run counts as ended.
+        """
+        owners = dict(self._read("SELECT key, owner FROM claim"))
+        living = self.database.living(set(owners.values()), alive) if owners else set()
+        return {key: owner in living for key, owner in owners.items()}
 
     def release(self, owner: str) -> None:
         """Give back what `owner` claimed and did not measure."""

@@ -163,9 +163,13 @@ def _is_old_store(path: Path, version: int, identity: int) -> bool:
     return False
 
 
-def other_version(path: Path, version: int) -> StoreError:
-    """The error of a store of another layout."""
-    return StoreError(f"{path}: written by another version of fovbench (layout {version}, not {VERSION})")
+def other_version(store: object, version: int) -> StoreError:
+    """The error of a store, a file or a server, of another layout."""
+    what = "a newer fovbench" if version > VERSION else "another fovbench"
+    advice = "update fovbench, or" if version > VERSION else "merge it with that one's `bench store`, or"
+    return StoreError(
+        f"{store}: written by {what} (layout {version}, not {VERSION}); {advice} name another with --store"
+    )
 
 
 def _contents(path: Path, version: int) -> tuple[set[str], int]:

@@ -346,7 +346,7 @@ def _checked(context: Context, name: str) -> Ablation:
         plugins=context.plugins,
         labels=expansion.labels,
         remarks=(
-            *design_remarks(context.file),
+            *design_remarks(context.file, expansion.removed),
             *_remarks(context, expansion.varied, metrics),
             *_untrained(context, expansion.variants, metrics, seeds),
         ),

@@ -35,10 +35,8 @@ def adaptive_of(context: Context) -> Adaptive | None:
     if not isinstance(section, SeedsSection):
         return None
     if section.max <= section.min:
-        message = (
-            f"'seeds.max' ({section.max}) is above 'seeds.min' ({section.min}); for one number: seeds: {section.min}"
-        )
-        raise context.error(["seeds", "max"], message)
+        bounds = f"'seeds.max' ({section.max}) must be above 'seeds.min' ({section.min})"
+        raise context.error(["seeds", "max"], f"{bounds}; for one number: seeds: {section.min}")
     most = section.max - section.min + 1
     looks = min(LOOKS, most) if section.looks is None else section.looks
     if looks > most:

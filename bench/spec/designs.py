@@ -127,18 +127,27 @@ def resolution(factors: int, basic: int) -> int | None:
     return min((word.bit_count() for word in words), default=None)
 
 
-def factorial_remark(section: FactorialSection) -> str:
-    """How many variants a factorial design has, its resolution, and which effects it cannot tell apart."""
+def factorial_remark(section: FactorialSection, removed: int = 0) -> str:
+    """How many variants a factorial design has, its resolution, and which effects it cannot tell apart.
+
+    Where variants are `removed` it has no resolution: the effects on the page are those of what is still balanced.
+    """
     names = list(section.over)
     basic = basic_factors(len(names), section.count)
     size = f"factorial: {2**basic} of {2 ** len(names)} combinations"
     length = resolution(len(names), basic)
+    if removed:
+        return f"{size}{_excluded(removed)}, so that the others are no balanced fraction and have no resolution"
     if length is None:
         return f"{size}, so that no two effects are aliases"
     aliases = _aliases(names, constant_words(generators(len(names), basic), basic))
     listed = "; ".join(aliases[:MOST_ALIASES]) + (f"; and {len(aliases) - MOST_ALIASES} more" * (len(aliases) > 12))
     text = listed or "none between main effects and interactions of two axes"
     return f"{size}, resolution {_roman(length)}; aliases, but for their sign: {text}"
+
+
+def _excluded(count: int) -> str:
+    return f"; {count} of them {'is' if count == 1 else 'are'} excluded" if count else ""
 
 
 def _roman(number: int) -> str:
@@ -228,12 +237,12 @@ def is_greedy(file: AblationFile) -> bool:
     return file.path is not None and file.path.order == GREEDY
 
 
-def design_remarks(file: AblationFile) -> Iterator[str]:
-    """What the designs of a file can and cannot tell."""
+def design_remarks(file: AblationFile, removed: Mapping[str, int]) -> Iterator[str]:
+    """What the designs of a file can and cannot tell; `removed` are the combinations of each that are excluded."""
     if file.factorial:
-        yield factorial_remark(file.factorial)
+        yield factorial_remark(file.factorial, removed.get("factorial", 0))
     if file.sample:
-        yield sample_remark(file.sample)
+        yield sample_remark(file.sample) + _excluded(removed.get("sample", 0))
     if file.path and len(file.path.to) > 1 and not is_greedy(file):
         order = " > ".join(file.path.order or file.path.to)
         yield f"path: {order}; what a step gains depends on this order wherever axes interact"

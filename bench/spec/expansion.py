@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,23 +36,25 @@ SECTIONS = tuple(place[0] for place in WITH_AXES)
 class Expansion:
     """`variants` begins with the baseline; `excluded` holds (variant, reason); `labels` those of `compare_with`.
 
-    `greedy` is the path whose order the results choose, None without one; `variants` has its first step.
+    `removed` says of each section how many of its combinations are excluded, where any is. `greedy` is the path whose
+    order the results choose, None without one; `variants` has its first step.
     """
 
     variants: tuple[Variant, ...]
     excluded: tuple[tuple[Variant, str], ...]
     varied: tuple[str, ...]
     labels: Mapping[str, str]
+    removed: Mapping[str, int]
     greedy: Greedy | None = None
 
 
 def expanded(context: Context, architecture: Architecture, workload: Workload) -> Expansion:
     """The variants of an ablation. Raises AblationError for axes, values and combinations that do not exist."""
     family = _Family(context, architecture, _with_required(context, architecture, workload, "baseline"))
-    variants, excluded = family.variants()
+    variants, excluded, removed = family.variants()
     others = _others(context, architecture, workload, variants)
     labels = {variant.name: label for variant, label in others.items() if label}
-    return Expansion((*variants, *others), excluded, _varied(context), labels, family.greedy())
+    return Expansion((*variants, *others), excluded, _varied(context), labels, removed, family.greedy())
 
 
 def _varied(context: Context) -> tuple[str, ...]:
@@ -191,19 +194,21 @@ class _Family:
         except RegistryError as error:
             raise context.error(["baseline"] if file.baseline else ["architecture"], error) from None
 
-    def variants(self) -> tuple[tuple[Variant, ...], tuple[tuple[Variant, str], ...]]:
-        """The variants, the baseline first, and the excluded ones with their reasons."""
+    def variants(self) -> tuple[tuple[Variant, ...], tuple[tuple[Variant, str], ...], Counter[str]]:
+        """The variants, the baseline first, the excluded ones with their reasons, and how many each section lost."""
         self.check()
         variants: dict[Variant, None] = {}
         excluded: dict[Variant, str] = {}
+        removed: Counter[str] = Counter()
         used: set[int] = set()
         for path, axes in self.combinations():
             variant = self.variant(path, axes, excluded, used)
             variants |= {variant: None} if variant else {}
+            removed[path[0]] += variant is None
         for axes in self.later_steps().values():
             self.variant(["path"], axes, excluded, used)
         self.check_exclusions(used)
-        return tuple(variants), tuple(excluded.items())
+        return tuple(variants), tuple(excluded.items()), +removed
 
     def variant(
         self, path: list[str], axes: Mapping[str, Any], excluded: dict[Variant, str], used: set[int]

@@ -46,10 +46,10 @@ class Reporter:
             self._training_run(event)
 
     def _fail(self, measurement: Measurement) -> None:
-        """Say an error the first time, while the run goes on; its end counts all that have it."""
+        """Say an error the first time, while the run goes on (its end counts all that have it), or each time."""
         self.failed += 1
         error = measurement.error or ""
-        if error not in self._errors and self.verbosity >= 0:
+        if self.verbosity > 0 or (error not in self._errors and self.verbosity >= 0):
             self._errors.add(error)
             self.say(f"{measurement.variant.name} {measurement.metric}: {error}")
 

@@ -33,12 +33,16 @@ from bench.sweep.executors.reservation import lock_folder, reserved
 from bench.sweep.executors.supervisor import served, supervised
 
 _WAITING, _STARTED, _ITEM, _ENDED, _REFUSED = "waiting", "started", "item", "ended", "refused"
+_UNREADABLE = "unreadable"
 
 LOST = 255
 """The exit status that multiprocessing gives a process whose fork server was killed."""
 
 UNGUARDED = 97
 """The exit status of a worker process that was asked, while it was starting, to start worker processes itself."""
+
+UNHEARD = 98
+"""The exit status of a job that cannot send anything any more, since its connection is closed."""
 
 STARTING, NAME = "fovbench worker that starts", "fovbench worker"
 """The name of a worker process until it is ready for its first job, and after that."""
@@ -275,13 +279,17 @@ def _followed(process: Any, pipe: Connection, receive: Emit, timeout: float, rep
             continue
         if message is None:
             return _death(process, report, started=deadline is not None)
-        tag, item = message
+        tag, item = message if _is_ours(message) else (_UNREADABLE, type(message).__name__)
         if tag == _ENDED:
             if report is not None and report.poll(GRACE):
                 report.recv()
             return Exit(*item) if item else Exit()
         if tag == _REFUSED:
             raise WorkerError(item)
+        if tag == _UNREADABLE:
+            return Exit(
+                f"died: its messages cannot be read ({item}): it wrote to a file descriptor that is not its own"
+            )
         if tag in (_ITEM, _WAITING):
             receive(item)
         if not isinstance(item, Progress):
@@ -294,11 +302,21 @@ def _suspended(late: float) -> float:
 
 
 def _message(pipe: Connection | _Codes) -> Any:
-    """The next message of a job; None where the pipe has ended, in the middle of a message or between two."""
+    """The next message of a job; None where the pipe has ended, in the middle of a message or between two.
+
+    A job can write anything to its descriptors, and that may raise anything here: it is `_UNREADABLE`.
+    """
     try:
         return pipe.recv() if pipe.poll() else None
     except (EOFError, OSError):
         return None
+    except Exception as error:
+        return _UNREADABLE, type(error).__name__
+
+
+def _is_ours(message: Any) -> bool:
+    """Whether this is one of the messages that `_perform` sends."""
+    return isinstance(message, tuple) and len(message) == 2
 
 
 def _death(process: Any, report: _Codes | None, started: bool) -> Exit:
@@ -327,7 +345,8 @@ def _unstarted(code: int) -> str:
 def _exit(code: int) -> Exit:
     """The end of a job by the exit code of its process, which is negative for a signal."""
     if code >= 0:
-        return Exit(f"died: the process ended with exit status {code} before its work was done")
+        why = ": it had closed the file descriptor of its messages" if code == UNHEARD else ""
+        return Exit(f"died: the process ended with exit status {code} before its work was done{why}")
     name = _signal(-code)
     error = f"died: killed by {name}{CAUSES.get(name, '')}"
     return Exit(error, "killed" if name == "SIGKILL" else "outside" if name in FROM_OUTSIDE else "")
@@ -405,18 +424,28 @@ def _end_with_driver() -> None:
 
 
 def _perform(content: bytes, pipe: Connection) -> None:
-    """Run one job on its device; say how it ended. An error may have an attribute `fault`, as an exit has."""
+    """Run one job on its device; say how it ended. An error may have an attribute `fault`, as an exit has.
+
+    What the job forks has no connection: a copy of this process that returns from its job sends nothing.
+    """
+    end: Any
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=pipe.close)
     try:
         job, device, lane = pickle.loads(content)
         with reserved(device, lane, lambda text: pipe.send((_WAITING, Progress(text, 0, 0)))):
             pipe.send((_STARTED, None))
             job(lambda item: pipe.send((_ITEM, item)))
-        pipe.send((_ENDED, None))
+        end = (_ENDED, None)
     except WorkerError as error:
-        pipe.send((_REFUSED, str(error)))
+        end = (_REFUSED, str(error))
     except BaseException as error:  # sys.exit and what else a network may raise are its own end too
         fault = getattr(error, "fault", "")
-        pipe.send((_ENDED, (described(error), fault if fault in ("killed", "outside") else "")))
+        end = (_ENDED, (described(error), fault if fault in ("killed", "outside") else ""))
+    try:
+        pipe.send(end)
+    except OSError:
+        os._exit(UNHEARD)
 
 
 OWN_KINDS = ("failed", "timeout", "diverged")

@@ -4,6 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from bench.cli import bench
+from bench.hardware.process import this_process
 from bench.results.measurement import Measurement
 from bench.results.store import Store
 from bench.spec.ablation import load
@@ -41,7 +42,9 @@ def watched(*arguments):
 def test_once_says_what_is_done_failed_and_left_and_the_table_so_far(sweep):
     before = (sweep / "s.sqlite").read_bytes()
     lines = watched("--once").splitlines()
-    assert lines[1].startswith("1 done, 1 failed, 1 left (1 of them claimed by a run)")
+    assert lines[1].startswith(
+        "1 done, 1 failed, 1 left (1 of them claimed by a run that has ended, or is on another machine)"
+    )
     assert lines[2] == "fcn(width=0.25) params: oom: too <large>"
     assert "| 1.2" in "\n".join(lines)
     assert (sweep / "s.sqlite").read_bytes() == before
@@ -77,3 +80,18 @@ def test_a_store_that_is_not_there_reads_as_empty(sweep):
     (sweep / "s.sqlite").unlink()
     assert "0 done, 0 failed, 3 left" in watched("--once")
     assert not (sweep / "s.sqlite").exists()
+
+
+def test_a_claim_of_a_run_that_goes_on_is_one(sweep):
+    with Store(sweep / "s.sqlite") as store:
+        left = plan(load("widths.yaml"), store).due
+        store.claim([request.key for request in left], this_process(), lambda owner: False)
+    assert "1 left (1 of them claimed by a run)" in watched("--once")
+
+
+def test_a_page_that_cannot_be_written_is_named(sweep):
+    (sweep / "file").write_text("no folder")
+    for page, reason in (("file/page.html", "File exists"), ("file/below/page.html", "Not a directory")):
+        result = CliRunner().invoke(bench, ["watch", "widths.yaml", "--store", "s.sqlite", "--once", "--html", page])
+        assert result.exit_code
+        assert result.output == f"Error: {page}: cannot be written ({reason}); name another with --html\n"

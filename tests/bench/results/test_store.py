@@ -159,7 +159,8 @@ def test_two_drivers_on_one_store_never_get_the_same_key(place):
         assert one.claim(["a", "b"], this_process(), lambda process: False) == {"a", "b"}
         living = isinstance(other.location, Server) or is_running(this_process())
         assert other.claim(["b", "c"], "7@7.00", lambda process: living) == {"c"}
-        assert other.claimed() == {"a", "b", "c"}
+        assert other.claims(lambda process: living) == {"a": True, "b": True, "c": living}
+        assert isinstance(other.location, Server) or other.claims(lambda process: False) == dict.fromkeys("abc", False)
     with Store(place) as third:
         assert third.claim(["a", "c"], "8@8.00", lambda process: False) == {"a", "c"}, "both have ended"
 

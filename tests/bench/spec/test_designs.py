@@ -145,6 +145,21 @@ def test_designs_go_with_exclusions_labels_answers_and_other_architectures(load)
     assert ablation.varied == ("architecture", "stride", "skips")
 
 
+def test_a_remark_says_how_many_combinations_of_a_design_are_excluded(load):
+    exclude = "\nexclude: [{when: {stride: 8, skips: true}, because: no}]"
+    base = BASE + "baseline: {stride: 32, skips: false}\n"
+    full = load(base + "factorial: {stride: [32, 8], skips: [false, true]}" + exclude).remarks[0]
+    unbalanced = "so that the others are no balanced fraction and have no resolution"
+    assert full == f"factorial: 4 of 4 combinations; 1 of them is excluded, {unbalanced}"
+    half = load(BASE + FIVE + exclude.replace("[{", "[{when: {stride: 8, skips: false}, because: no}, {")).remarks[0]
+    assert half == f"factorial: 16 of 32 combinations; 8 of them are excluded, {unbalanced}"
+    drawn = load(base + "sample: {over: {stride: [8, 16], skips: [false, true]}, count: 4}" + exclude).remarks[0]
+    assert drawn == "sample: 4 of 4 combinations, method random, seed 0; 1 of them is excluded"
+    both = load(base + "factorial: {stride: [32, 16], skips: [false, true]}\nvary: {width: [0.5]}"
+                + exclude.replace("stride: 8, skips: true", "width: 0.5")).remarks[0]  # fmt: skip
+    assert both == "factorial: 4 of 4 combinations, so that no two effects are aliases"
+
+
 def test_the_short_name_of_a_setting_is_taken_in_every_design(load):
     text = BASE + "path: {to: {weights: a.pt, skips: true}, order: [skips, weights]}\nbaseline: {skips: false}"
     assert load(text).varied == ("train.weights", "skips")

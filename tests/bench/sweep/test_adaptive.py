@@ -229,7 +229,7 @@ def test_plan_and_dry_run_say_the_range(tmp_path, capsys):
     [
         (
             "{min: 3, max: 3}",
-            r"asked.yaml:9:17: 'seeds.max' \(3\) is above 'seeds.min' \(3\); for one number: seeds: 3",
+            r"asked.yaml:9:17: 'seeds.max' \(3\) must be above 'seeds.min' \(3\); for one number: seeds: 3",
         ),
         ("{min: 1, max: 3}", "'seeds.min': input should be greater than or equal to 2, not 1"),
         ("{min: 3}", "key 'seeds.max' is missing"),

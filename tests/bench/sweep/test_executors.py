@@ -1,6 +1,7 @@
 import math
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -224,6 +225,9 @@ def call_exit(emit):
     sys.exit(3)
 
 
+CLOSED = "it had closed the file descriptor of its messages"
+
+
 def close_everything(emit):
     os.closerange(3, 200)
 
@@ -236,7 +240,7 @@ def kill_itself_by(number, emit):
     ("job", "end"),
     [
         (call_exit, Exit("failed: SystemExit: 3")),
-        (close_everything, Exit("died: the process ended with exit status 1 before its work was done")),
+        (close_everything, Exit(f"died: the process ended with exit status 98 before its work was done: {CLOSED}")),
         (partial(kill_itself_by, signal.SIGABRT), Exit("died: killed by SIGABRT")),
         (partial(kill_itself_by, signal.SIGFPE), Exit("died: killed by SIGFPE")),
         (partial(kill_itself_by, signal.SIGBUS), Exit("died: killed by SIGBUS (was /dev/shm or a disk full?)")),
@@ -301,6 +305,45 @@ def send_half_a_message(emit):
 def test_half_a_message_is_the_end_of_a_job_like_none(executor):
     end = executor.submit(send_half_a_message, lambda item: None, timeout=60).result()
     assert end.fault == "killed"
+
+
+def write_between_messages(content, emit):
+    """As a network that writes to a file descriptor that it has closed before, and that is another file's now."""
+    pipe = emit.__closure__[0].cell_contents
+    pipe.send_bytes(content)
+    time.sleep(600)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [(b"no pickle", "UnpicklingError"), (pickle.dumps(7), "int"), (pickle.dumps((1, 2, 3)), "tuple")],
+)
+def test_what_no_job_sends_costs_that_job_only(executor, content, what):
+    end = executor.submit(partial(write_between_messages, content), lambda item: None, timeout=600).result()
+    reason = "it wrote to a file descriptor that is not its own"
+    assert end == Exit(f"died: its messages cannot be read ({what}): {reason}")
+    assert executor.submit(count, lambda item: None, timeout=60).result() == Exit()
+
+
+def fork_and_go_on(how, emit):
+    """Both copies of the process go on with the job; the new one is done first."""
+    emit("before")
+    child = os.fork()
+    if child == 0 and how == "raises":
+        raise ValueError("in the copy")
+    if child == 0:
+        emit("the copy")
+    if child:
+        os.waitpid(child, 0)
+        emit("after")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("how", ["raises", "goes on"])
+def test_a_copy_of_a_job_that_it_forked_sends_nothing(executor, how):
+    items = []
+    assert executor.submit(partial(fork_and_go_on, how), items.append, timeout=60).result() == Exit()
+    assert items == ["before", "after"]
 
 
 TEXTS = [

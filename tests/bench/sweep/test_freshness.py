@@ -3,6 +3,7 @@ keyed. The plug-ins need no torch: their networks are numbers."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import textwrap
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from bench.registry import RegistryError
 from bench.results.bundle import write as write_bundle
 from bench.results.frame import load as load_frame
+from bench.results.freshness import DIGITS, state
 from bench.results.store import Store
 from bench.spec import ablation as ablations
 from bench.sweep import plan as planning
@@ -302,3 +304,17 @@ def test_errors_in_a_bundle_name_no_folder_of_the_machine(ablation, run, store):
     assert "'/somebody/elses/list.txt'" in store.records()[0].measurement.error
     bundle, _ = bundle_of(asked, store, None)
     assert bundle.records[0].measurement.error.endswith(": '.../list.txt' (plugin.py:16)")
+
+
+def test_a_process_without_file_descriptors_says_so_and_not_that_the_file_changed(tmp_path):
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "w.pt"
+    path.write_text("weights")
+    most, highest = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, highest))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            state(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, highest))
+    assert state(path) == hashlib.sha256(b"weights").hexdigest()[:DIGITS]
