@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from bench.cli.options import Seconds, ablation_options, echo, load_ablation
 
 if TYPE_CHECKING:
     from bench.results.location import Location
+    from bench.results.results import Results
     from bench.results.store import Store
     from bench.spec.ablation import Ablation
     from bench.sweep.plan import Plan
@@ -43,26 +44,26 @@ def watch(
     Only reads the store, which may be that of another machine (--store FILE), also while a run writes it. Ends when
     nothing is left to measure, or with Ctrl-C.
     """
+    from bench.report.page import answer_and_table
     from bench.results.store import Store
 
     ablation = load_ablation(name, **options)
     while True:
         with Store(store) as stored:
-            text, left = _state(ablation, stored, data, workers)
+            lines, results, left = _state(ablation, stored, data, workers)
         if page is not None:
-            _write(page, ablation.name, text, 0 if once or not left else every)
+            _write(page, ablation.name, lines, results, 0 if once or not left else every)
         else:
             if not once:
                 click.clear()
-            echo(text)
+            echo("\n".join([*lines, "", answer_and_table(results)]))
         if once or not left:
             return
         time.sleep(every)
 
 
-def _state(ablation: Ablation, stored: Store, data: Path | None, workers: int | None) -> tuple[str, int]:
-    """(what the store says of the ablation now, how many measurements are left)."""
-    from bench.report.page import answer_and_table
+def _state(ablation: Ablation, stored: Store, data: Path | None, workers: int | None) -> tuple[list[str], Results, int]:
+    """(how far the ablation is, its results so far, how many measurements are left)."""
     from bench.sweep.plan import plan
     from bench.sweep.reading import read_results
 
@@ -73,8 +74,7 @@ def _state(ablation: Ablation, stored: Store, data: Path | None, workers: int | 
         title = "" if len(parts) == 1 else "search: " if part is planned.search else "reported: "
         lines += [f"{title}{_counts(part, stored, workers)}", *_failures(part, stored)]
     left = sum(part.count("due") + part.count("waits") for part in parts)
-    table = answer_and_table(read_results(ablation, stored, data, evaluations=False))
-    return "\n".join([*lines, "", table]), left
+    return lines, read_results(ablation, stored, data, evaluations=False), left
 
 
 ENDED = " that has ended, or is on another machine"
@@ -107,16 +107,29 @@ PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">{refresh}
 <title>{title}</title>
-<style>pre {{ font: 14px/1.4 monospace; margin: 2em; white-space: pre-wrap; }}</style>
-<pre>{text}</pre>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; margin: 1.5rem; }}
+.scroll {{ overflow-x: auto; }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
+th, td {{ border-bottom: 1px solid #888; padding: 0.3rem 0.8rem; text-align: left; vertical-align: top; }}
+</style>
+<p>{state}</p>
+<h1>{question}</h1>
+<ul>{answer}</ul>
+<div class="scroll" role="region" aria-label="Results so far" tabindex="0">
+<table>
+{table}
+</table>
+</div>
+<ul>{notes}</ul>
 </html>
 """
 
 
-def _write(page: Path, name: str, text: str, every: float) -> None:
+def _write(page: Path, name: str, lines: Sequence[str], results: Results, every: float) -> None:
     """Replace the page at once, so that no reader sees a part of it; `every` 0: it does not refresh."""
     refresh = f'\n<meta http-equiv="refresh" content="{max(1, round(every))}">' if every else ""
-    written = PAGE.format(refresh=refresh, title=html.escape(name), text=html.escape(text))
+    written = PAGE.format(refresh=refresh, title=html.escape(name), **_parts(lines, results))
     part = page.with_name(f".{page.name}.{os.getpid()}")
     try:
         page.parent.mkdir(parents=True, exist_ok=True)
@@ -124,3 +137,30 @@ def _write(page: Path, name: str, text: str, every: float) -> None:
         part.replace(page)
     except OSError as error:
         raise click.ClickException(f"{page}: cannot be written ({error.strerror}); name another with --html") from None
+
+
+def _parts(lines: Sequence[str], results: Results) -> dict[str, str]:
+    """What stands on the page, as HTML."""
+    from bench.analysis.summary import summarise
+    from bench.report.choice import layout_of
+    from bench.report.page import headline
+    from bench.report.table import all_notes, displayed
+
+    layout = layout_of(results)
+    head, *rows = displayed(layout)
+    marked = [_row("th", head), *(_row("td", row) for row in rows)]
+    return {
+        "state": "<br>\n".join(map(html.escape, lines)),
+        "question": html.escape(results.question),
+        "answer": _items(headline(summarise(results))),
+        "table": "\n".join(marked),
+        "notes": _items(all_notes(layout)),
+    }
+
+
+def _row(tag: str, texts: Sequence[str]) -> str:
+    return f"<tr>{''.join(f'<{tag}>{html.escape(text)}</{tag}>' for text in texts)}</tr>"
+
+
+def _items(texts: Iterable[str]) -> str:
+    return "".join(f"\n<li>{html.escape(text)}</li>" for text in texts)

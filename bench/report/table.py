@@ -49,10 +49,14 @@ def markdown(layout: Layout, claims: bool = True) -> str:
     texts = [[markdown_text(text) for text in row] for row in rows]
     lines = [pipes([markdown_text(text) for text in head]), pipes(rules)]
     lines += [pipes(_in_bold(layout, *pair)) for pair in zip(layout.variants, texts, strict=True)]
-    shared = [text for text in (shared_words(layout.results),) if text]
-    answers = claim_lines(layout) if claims else []
-    notes = [f"- {markdown_text(note)}" for note in (*shared, *notes_under(layout), *answers)]
+    notes = [f"- {markdown_text(note)}" for note in all_notes(layout, claims)]
     return "\n".join([*lines, "", *notes]) + "\n"
+
+
+def all_notes(layout: Layout, claims: bool = True) -> list[str]:
+    """What stands under the table, with or without the claims of the source."""
+    shared = [text for text in (shared_words(layout.results),) if text]
+    return [*shared, *notes_under(layout), *(claim_lines(layout) if claims else [])]
 
 
 def _in_bold(layout: Layout, variant: str, texts: Sequence[str]) -> list[str]:

@@ -1,5 +1,8 @@
 """`bench watch`: counts, reasons of failures and the table so far, from the store alone."""
 
+import html
+import re
+
 import pytest
 from click.testing import CliRunner
 
@@ -50,10 +53,19 @@ def test_once_says_what_is_done_failed_and_left_and_the_table_so_far(sweep):
     assert (sweep / "s.sqlite").read_bytes() == before
 
 
-def test_the_page_has_the_same_text_escaped(sweep):
+def test_the_page_says_the_same_with_the_table_as_one(sweep):
+    text = watched("--once").splitlines()
     assert watched("--once", "--html", "out/page.html") == ""
     page = (sweep / "out" / "page.html").read_text()
-    assert "oom: too &lt;large&gt;" in page
+    assert html.escape(text[1]) in page
+    assert "<br>\nfcn(width=0.25) params: oom: too &lt;large&gt;" in page
+    assert "<h1>Which &lt;width&gt;?</h1>" in page
+    table = [line.strip("| ").replace("\\<", "<").replace("\\>", ">").split(" | ") for line in text if "|" in line]
+    parsed = [re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in re.findall("<tr>(.*)</tr>", page)]
+    assert [[html.unescape(entry) for entry in row] for row in parsed] == [table[0], *table[2:]]
+    assert len(parsed) == 4
+    notes = [line.removeprefix("- ") for line in text if line.startswith("- ")]
+    assert [html.unescape(item) for item in re.findall("<li>(.*)</li>", page)] == notes
     assert 'http-equiv="refresh"' not in page
     assert [file.name for file in (sweep / "out").iterdir()] == ["page.html"]
 
