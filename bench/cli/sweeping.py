@@ -50,7 +50,7 @@ def _described(plan: Plan, stored: Store, force: bool = False, workers: int | No
 
 def _counted(plan: Plan, stored: Store, force: bool, workers: int | None) -> str:
     """The numbers of measurements by status, the trainings that they need, and what these take."""
-    from bench.sweep.forecast import forecast_of
+    from bench.sweep.forecast import cost_text, forecast_of
     from bench.sweep.running import workers_for
 
     counts = {status: plan.count(status) for status in ("due", "waits", "cached", "failed")}
@@ -60,7 +60,9 @@ def _counted(plan: Plan, stored: Store, force: bool, workers: int | None) -> str
         text += f", {training_runs} training{'s' * (training_runs > 1)}"
     at_once = workers or workers_for([plan])
     if ahead.due:
-        text += f"; {forecast_of(ahead, stored, force).text(at_once)}"
+        forecast = forecast_of(ahead, stored, force)
+        cost = cost_text(ahead, forecast)
+        text += f"; {forecast.text(at_once)}" + (f", cost {cost}" if cost else "")
     text += _later_steps(plan)
     if plan.ablation.adaptive is None or not plan.later:
         return text

@@ -14,6 +14,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.hardware.environment import device_kind
 from bench.results.keys import KINDS, UNKNOWN, Request, networks
 from bench.results.loading import stored_signatures
 from bench.results.store import Precedent, Store, network_text
@@ -38,6 +39,9 @@ class Cost:
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(self.low + other.low, self.seconds + other.seconds, self.high + other.high)
+
+    def times(self, factor: float) -> Cost:
+        return Cost(self.low * factor, self.seconds * factor, self.high * factor)
 
 
 NOTHING = Cost()
@@ -135,6 +139,32 @@ class Forecast:
             keys |= dict.fromkeys(job.keys, seconds / len(job.keys)) if job.keys else {}
             labels |= {job.label: seconds} if job.label else {}
         return Work(keys, labels, bool(costs))
+
+
+UNITS = ((7200.0, 3600.0, "hours"), (120.0, 60.0, "minutes"), (0.0, 1.0, "seconds"))
+"""From so many seconds on, a cost is said in units of so many."""
+
+
+def cost_text(plan: Plan, forecast: Forecast) -> str:
+    """What the due measurements occupy, on however many workers: `4 to 12 core-minutes`; empty where that is unknown.
+
+    A job on a CPU occupies as many cores as it has threads, one on a GPU that GPU; static measurements need none.
+    """
+    workloads = {request.key: request.workload for request in plan.due}
+    costs: dict[str, Cost] = {}
+    for job in forecast.jobs:
+        work = workloads[job.keys[0]] if job.keys else plan.ablation.workload
+        on_gpu = job.kind != "static" and device_kind(work.device) != "cpu"
+        unit = "GPU" if on_gpu else "core"
+        costs[unit] = costs.get(unit, NOTHING) + job.cost.times(1 if on_gpu else work.threads)
+    text = " and ".join(_amount(cost, unit) for unit, cost in costs.items() if cost.high)
+    return f"at least {text}" if text and forecast.unknown else text
+
+
+def _amount(cost: Cost, name: str) -> str:
+    _, seconds, unit = next(each for each in UNITS if cost.high >= each[0])
+    low, high = (max(1, round(value / seconds)) for value in (cost.low, cost.high))
+    return f"{low:,} to {high:,} {name}-{unit}" if low < high else f"{high:,} {name}-{unit if high > 1 else unit[:-1]}"
 
 
 def _at_once(kind: str, workers: int) -> int:

@@ -10,7 +10,7 @@ from bench.results.store import Precedent, Store, network_text
 from bench.spec.ablation import load as load_ablation
 from bench.sweep import forecast as forecasting
 from bench.sweep.executors import Progress
-from bench.sweep.forecast import ALIKE, SAME, Cost, Forecast, Job, forecast_of
+from bench.sweep.forecast import ALIKE, SAME, Cost, Forecast, Job, cost_text, forecast_of
 from bench.sweep.plan import plan
 from bench.sweep.progress import Remaining, rough_text
 from bench.sweep.settings import Work
@@ -185,6 +185,28 @@ def test_the_words_say_how_uncertain_a_forecast_is_and_what_has_no_precedent():
     assert Forecast((known, unknown)).text(2) == "at least 2 m on 2 workers, no precedent for 2 of 5"
     assert Forecast((replace(known, cost=Cost(9.8, 10, 10.2)),)).text() == "about 10 s on one worker"
     assert Forecast((unknown,)).text() == "time unknown"
+
+
+@pytest.mark.parametrize(
+    ("costs", "device", "text"),
+    [
+        ({"accuracy": Cost(20, 40, 80)}, "cpu", "1 to 4 core-minutes"),
+        ({"accuracy": Cost(0.1, 0.2, 0.3)}, "cpu", "1 core-second"),
+        ({"static": Cost(1, 2, 4), "accuracy": Cost(3600, 7200, 36000)}, "cuda:1", "3 to 12 core-seconds and 1 to 10 GPU-hours"),
+        ({"speed": Cost(9, 10, 11), "accuracy": Cost(20, 30, 40)}, "cuda", "29 to 51 GPU-seconds"),
+        ({"accuracy": Cost()}, "cpu", ""),
+        ({}, "cpu", ""),
+    ],
+)  # fmt: skip
+def test_the_cost_is_that_of_the_cores_and_cards_that_are_occupied(planned, costs, device, text):
+    """Three threads on the CPU; a card counts whole; however many workers there are."""
+    due, _ = planned("miou", "params", "latency")
+    work = replace(due.ablation.workload, threads=3, device=device)
+    due = replace(due, planned=tuple(replace(p, request=replace(p.request, workload=work)) for p in due.planned))
+    jobs = [Job(kind, (next(r.key for r in due.due if r.kind == kind),), cost) for kind, cost in costs.items()]
+    assert cost_text(due, Forecast(tuple(jobs))) == text
+    gap = Job("speed", (of(due, "latency").key,), Cost(), 1)
+    assert cost_text(due, Forecast((*jobs, gap))) == (f"at least {text}" if text else "")
 
 
 @pytest.mark.parametrize(
