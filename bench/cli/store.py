@@ -48,7 +48,7 @@ def check(path: Location | None, store: Location, as_json: bool) -> None:
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=StorePlace(exists=True))
 @store_option
 def merge(files: tuple[Location, ...], store: Location) -> None:
-    """Add the measurements of other stores to the store; what it has is left as it is.
+    """Add the measurements of other stores to the store; what it has is left as it is, and different values counted.
 
     FILE is a store (a file, or the URL of a server), or a file of results that a run could not store (it is removed
     then). A FILE that is damaged is refused before anything is added. A file becomes a store on a server, and the
@@ -56,8 +56,9 @@ def merge(files: tuple[Location, ...], store: Location) -> None:
     """
     from bench.sweep.merging import merge as merged
 
-    for file, added in merged(files, store):
-        echo(f"{file}: {added} results added to {store}")
+    for file, added, different in merged(files, store):
+        kept = f"; {different} of its results have another value there, which stays" if different else ""
+        echo(f"{file}: {added} results added to {store}{kept}")
 
 
 @store.command()

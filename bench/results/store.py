@@ -166,6 +166,11 @@ class Store:
         statement = f"SELECT {columns}, {_FACTS} FROM measurement WHERE live = 1 AND {SOUND} ORDER BY id"
         return [dict(zip((*_WRITE, "environment"), row, strict=True)) for row in self._read(statement)]
 
+    def values(self) -> dict[str, tuple[str, str | None]]:
+        """Key -> samples, as they are stored, and error of each live row; without damaged ones."""
+        statement = f"SELECT key, samples, error FROM measurement WHERE live = 1 AND {SOUND}"
+        return {key: (samples, error) for key, samples, error in self._read(statement)}
+
     def _insert(self, connection: Connection, row: StoredRow, replace: bool) -> int:
         """A damaged live row goes to history; so does another one where `replace`, unless it is this very row."""
         if replace and connection.execute(_SAME, row).fetchone():

@@ -90,6 +90,21 @@ def test_merge_adds_what_is_missing_and_takes_in_spilled_results(bench, tmp_path
     assert bench("store", "merge", target, "--store", target)[0] == 2
 
 
+def test_merge_says_how_many_results_have_another_value_in_the_store(bench, tmp_path):
+    same, failed = replace(ONE, key="same"), replace(ONE, key="failed", samples=(), error="died: killed by SIGKILL")
+    for name, value in (("a", 0.25), ("b", 0.5)):
+        with Store(tmp_path / f"{name}.sqlite") as store:
+            for each in (replace(ONE, samples=(value,)), same, failed if name == "b" else replace(ONE, key="failed")):
+                keep(store, each)
+            keep(store, replace(ONE, key=name))
+    target = tmp_path / "a.sqlite"
+    status, out, _ = bench("store", "merge", tmp_path / "b.sqlite", "--store", target)
+    assert status == 0
+    assert out.endswith(f": 1 results added to {target}; 2 of its results have another value there, which stays\n")
+    with Store(target) as store:
+        assert {r.measurement.key: r.measurement.samples for r in store.records()}[ONE.key] == (0.25,)
+
+
 def test_a_damaged_store_is_not_merged(bench, tmp_path):
     for name in ("a", "b"):
         with Store(tmp_path / f"{name}.sqlite") as store:
