@@ -1,5 +1,6 @@
 #!/bin/bash
-# slurm_cluster.sh NODES FOLDER: a Slurm cluster in namespaces of its own, whose first process this is: all ends with it.
+# slurm_cluster.sh NODES FOLDER: a Slurm cluster in namespaces of its own, whose first process this is.
+# The cluster ends with this process.
 # Each node has a host name, a network address and a /tmp/ray of its own; nothing listens outside of the namespaces.
 set -e
 nodes=$1 folder=$2
@@ -8,7 +9,11 @@ ip link set lo up
 ip link add name bridge type bridge
 ip addr add 10.77.0.254/24 dev bridge
 ip link set bridge up
-{ echo "127.0.0.1 localhost"; echo "10.77.0.254 controller"; for i in $(seq "$nodes"); do echo "10.77.0.$i n$i"; done; } > "$folder/hosts"
+{
+  echo "127.0.0.1 localhost"
+  echo "10.77.0.254 controller"
+  for i in $(seq "$nodes"); do echo "10.77.0.$i n$i"; done
+} > "$folder/hosts"
 mount --bind "$folder/hosts" /etc/hosts
 mkdir -p "$folder/state" /tmp/ray
 cat > "$folder/slurm.conf" <<CONF
