@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.options import Seconds, ablation_options, echo, load_ablation
+from bench.spec.characters import printable
 
 if TYPE_CHECKING:
     from bench.results.location import Location
@@ -150,8 +151,8 @@ def _parts(lines: Sequence[str], results: Results) -> dict[str, str]:
     head, *rows = displayed(layout)
     marked = [_row("th", head), *(_row("td", row) for row in rows)]
     return {
-        "state": "<br>\n".join(map(html.escape, lines)),
-        "question": html.escape(results.question),
+        "state": "<br>\n".join(map(_escaped, lines)),
+        "question": _escaped(results.question),
         "answer": _items(headline(summarise(results))),
         "table": "\n".join(marked),
         "notes": _items(all_notes(layout)),
@@ -159,8 +160,12 @@ def _parts(lines: Sequence[str], results: Results) -> dict[str, str]:
 
 
 def _row(tag: str, texts: Sequence[str]) -> str:
-    return f"<tr>{''.join(f'<{tag}>{html.escape(text)}</{tag}>' for text in texts)}</tr>"
+    return f"<tr>{''.join(f'<{tag}>{_escaped(text)}</{tag}>' for text in texts)}</tr>"
 
 
 def _items(texts: Iterable[str]) -> str:
-    return "".join(f"\n<li>{html.escape(text)}</li>" for text in texts)
+    return "".join(f"\n<li>{_escaped(text)}</li>" for text in texts)
+
+
+def _escaped(text: str) -> str:
+    return html.escape(printable(text))

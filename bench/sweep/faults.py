@@ -36,7 +36,7 @@ class Faults:
         if self._in_a_row == FAULTS:
             raise WorkerError(
                 f"worker processes were ended from outside {FAULTS} times in a row, last that of {name} ({end.error})\n"
-                "nothing is stored of what they measured: run the same command again to go on\n"
-                "a variant that ends its own process in this way has to be excluded"
+                "nothing is stored of what they measured: run the same command again to go on, and exclude a variant "
+                "that ends its own process"
             )
         return end.fault == "outside"
