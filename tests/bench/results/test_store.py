@@ -73,7 +73,10 @@ def test_a_file_that_is_no_store_is_refused(tmp_path):
     connection = sqlite3.connect(other)
     connection.execute("PRAGMA user_version=99")
     connection.close()
-    with Store(other) as store, pytest.raises(StoreError, match="layout 99"):
+    with (
+        Store(other) as store,
+        pytest.raises(StoreError, match=r"layout 99, not 3\); update fovbench, or name another"),
+    ):
         store.measured(["x"])
 
 
