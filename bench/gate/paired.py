@@ -15,6 +15,7 @@ from bench.stats.descriptive import median, quantile
 from bench.stats.paired import (
     Decision,
     Rule,
+    alike,
     beyond,
     calibrated,
     contrasts,
@@ -61,7 +62,8 @@ class Comparison:
     """How B compares with A. `ratio` is B's time (or value) over A's, `interval` that which decided.
 
     A metric of which more is better has the inverse ratio, so that more than 1 is worse throughout. `rounds` are groups
-    of four processes; `rounds_needed` how many would decide, None where the ratio lies at the tolerance.
+    of four processes; `rounds_needed` how many would decide, None where the ratio lies at the tolerance. `left_out` of
+    the rounds do not count, since a process was unlike its twin (`bench.stats.paired.alike`).
     `false_alarm_rate` is the fraction of A/A runs, drawn from the noise of this run, that would have been called a
     regression or a win; `smallest_detectable` the slowdown (0.04 is 4 %) that 95 % of
     such runs would have called a regression. `probability_worse` and `probability_better` are those of a ratio beyond
@@ -75,6 +77,7 @@ class Comparison:
     interval: tuple[float, float] | None = None
     rounds: int = 0
     rounds_needed: int | None = None
+    left_out: int = 0
     false_alarm_rate: float | None = None
     smallest_detectable: float | None = None
     probability_worse: float | None = None
@@ -172,9 +175,10 @@ def judged(name: str, metric: str, groups: Sequence[Group], rule: Rule, better: 
     spent = sum(group.seconds for group in groups)
     if len(groups) < rule.least:
         return Comparison(name, metric, "inconclusive", rounds=len(groups), tolerance=rule.tolerance, seconds=spent)
-    estimator, logs = best(groups)
+    estimator, logs = best(groups, rule)
     logs = -logs if better == "higher" else logs
-    ends = interval(logs, rule)
+    left_out = len(groups) - len(logs)
+    ends = interval(logs, rule, left_out)
     verdict, known, (worse, better_by) = decide(ends, rule), calibrated(logs, rule), beyond(logs, rule)
     a, b = (math.exp(float(side.mean())) for side in (logs[:, 0], logs[:, 1]))
     turns = [turn for group in groups for side in group.turns for twin in side for turn in twin]
@@ -185,7 +189,8 @@ def judged(name: str, metric: str, groups: Sequence[Group], rule: Rule, better: 
         ratio=math.exp(float(contrasts(logs).mean())),
         interval=(math.exp(ends[0]), math.exp(ends[1])),
         rounds=len(groups),
-        rounds_needed=groups_needed(logs, rule) if verdict == "inconclusive" else None,
+        rounds_needed=_needed(logs, rule, left_out) if verdict == "inconclusive" else None,
+        left_out=left_out,
         false_alarm_rate=known.false_alarms,
         smallest_detectable=known.smallest,
         probability_worse=worse,
@@ -201,16 +206,26 @@ def judged(name: str, metric: str, groups: Sequence[Group], rule: Rule, better: 
     )
 
 
-def best(groups: Sequence[Group]) -> tuple[Estimator, Floats]:
+def _needed(logs: Floats, rule: Rule, left_out: int) -> int | None:
+    needed = groups_needed(logs, rule)
+    return None if needed is None else needed + left_out
+
+
+def best(groups: Sequence[Group], rule: Rule) -> tuple[Estimator, Floats]:
     """The estimator whose twins differ least in these groups, and the log times that it gives: (groups, side, twin).
 
-    Twins are of one side, so that the choice does not see the difference of the sides.
+    Groups with a process that is unlike its twin are left out. Twins are of one side, so that neither choice sees the
+    difference of the sides.
     """
     clocks: tuple[Clock, ...] = ("elapsed", "cpu") if _computes(groups) else ("elapsed",)
     estimators = [Estimator(clock, place) for clock, place in product(clocks, (0.5, LOW))]
-    logs = {estimator: log_times(groups, estimator) for estimator in estimators}
+    logs = {estimator: _alike(log_times(groups, estimator), rule) for estimator in estimators}
     chosen = min(estimators, key=lambda estimator: null_spread(logs[estimator]))
     return chosen, logs[chosen]
+
+
+def _alike(logs: Floats, rule: Rule) -> Floats:
+    return logs[alike(logs, rule)]
 
 
 def log_times(groups: Sequence[Group], estimator: Estimator) -> Floats:

@@ -42,6 +42,9 @@ def lines(comparison: Comparison) -> Iterator[str]:
         return
     yield f"{comparison.rounds} rounds of four processes, {comparison.seconds:.0f} s of calls; {comparison.estimator}"
     yield _calibration(comparison)
+    if comparison.left_out:
+        rounds = "1 round does" if comparison.left_out == 1 else f"{comparison.left_out} rounds do"
+        yield f"{rounds} not count: a process was unlike the other of the same side"
     if comparison.verdict == "inconclusive":
         yield _what_would_decide(comparison)
     if comparison.trouble:

@@ -6,6 +6,9 @@ time of B's two less that of A's two; its two *nulls* are the log ratios of the 
 be zero but for noise. Under independent processes of standard deviation s a contrast has the variance s squared and a
 null twice that, so that nulls tell the noise of the run that is being decided: they are its A/A test.
 
+A process is sometimes slow for life, by chance. Its group is left out where such groups are rare (`alike`); by nulls
+alone, so that the choice does not see the difference of the sides.
+
 A comparison is decided as soon as the confidence interval of the mean contrast lies on one side of a tolerance. It is
 looked at after every group; the error that is allowed in all is spent over the looks: 1/2 of it at the first, 1/6 at
 the second, 1/(k(k+1)) at the k-th.
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     Floats = np.ndarray[Any, np.dtype[np.float64]]
+    Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 Decision = Literal["pass", "regression", "win", "inconclusive"]
 
@@ -33,6 +37,13 @@ DETECTED = 0.95
 
 UNLIKE = 0.05
 """Contrasts that vary more than the nulls explain, at this level, are judged by their own spread alone."""
+
+FAR = 6.0
+"""Twins that differ by more than this multiple of the usual (median) difference, and by more than the tolerance, are
+unlike each other."""
+
+RARE = 4
+"""Groups with such twins are left out where they are at most one in so many."""
 
 FLOOR = 1e-9
 """The smallest standard error of a log ratio: equal numbers (of memory) leave none."""
@@ -63,6 +74,16 @@ class Rule:
         """The part of the error that the look after so many groups may spend."""
         look = max(1, groups - self.least + 1)
         return self.error / (look * (look + 1))
+
+
+def alike(logs: Floats, rule: Rule) -> Flags:
+    """Which groups count, of shape (groups,): those whose twins are alike, or all where others are not rare."""
+    import numpy as np
+
+    differences = np.abs(nulls(logs))
+    usual = max(FAR * float(np.median(differences)), rule.bound)
+    unlike = (differences > usual).any(axis=1)
+    return np.asarray(~unlike | (RARE * unlike.sum() > len(logs)))
 
 
 @dataclass(frozen=True)
@@ -127,12 +148,16 @@ def _quantile(error: float, freedom: int) -> float:
     return float(stats.t.isf(error, freedom))
 
 
-def interval(logs: Floats, rule: Rule) -> tuple[float, float]:
-    """The interval of the log ratio that the decision after these groups uses; unbounded before the first look."""
-    if len(logs) < rule.least:
+def interval(logs: Floats, rule: Rule, left_out: int = 0) -> tuple[float, float]:
+    """The interval of the log ratio that the decision after these groups uses; unbounded before the first look.
+
+    `left_out` groups were measured besides; they count as looks.
+    """
+    groups = len(logs) + left_out
+    if groups < rule.least:
         return -math.inf, math.inf
     spread = noise(logs)
-    half = _quantile(rule.error_at(len(logs)), spread.freedom) * spread.error
+    half = _quantile(rule.error_at(groups), spread.freedom) * spread.error
     middle = float(contrasts(logs).mean())
     return middle - half, middle + half
 

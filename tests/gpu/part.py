@@ -288,8 +288,9 @@ def of_pairs(setting: Setting, groups: int) -> Iterator[Row]:
     side = 64 if setting.quick else 224
     how = {"shape": (3, side, side), "batch": 1, "device": setting.device}
     a, b = (side_of("timm:resnet18", label, how) for label in "AB")
-    estimator, logs = best(list(islice(Pair(a, b).groups(), groups)))
-    known = calibrated(logs, Rule(tolerance=0.02))
+    rule = Rule(tolerance=0.02)
+    estimator, logs = best(list(islice(Pair(a, b).groups(), groups)), rule)
+    known = calibrated(logs, rule)
     yield row("A/A comparisons with a false alarm", known.false_alarms, "", "at most 0.05", known.false_alarms <= 0.05)
     detects = known.smallest <= 0.02 if math.isfinite(known.smallest) else False
     required = () if setting.on_cpu else ("at most 0.02", detects)

@@ -92,13 +92,13 @@ def test_the_budget_ends_a_comparison_before_its_first_look():
 def test_other_processes_make_cpu_time_the_better_clock():
     random = np.random.default_rng(0)
     busy = [group(random, disturbance=0.3) for _ in range(4)]
-    assert best(busy)[0].clock == "cpu"
+    assert best(busy, RULE)[0].clock == "cpu"
 
 
 def test_cpu_time_says_nothing_of_a_call_that_waits():
     random = np.random.default_rng(0)
     sleeping = [group(random, cpu=0.2, disturbance=0.5) for _ in range(4)]
-    assert best(sleeping)[0].clock == "elapsed"
+    assert best(sleeping, RULE)[0].clock == "elapsed"
 
 
 def test_the_choice_of_the_estimator_does_not_see_the_difference_of_the_sides():
@@ -116,7 +116,7 @@ def test_the_choice_of_the_estimator_does_not_see_the_difference_of_the_sides():
         )
         for each in equal
     ]
-    assert best(equal)[0] == best(slower)[0]
+    assert best(equal, RULE)[0] == best(slower, RULE)[0]
 
 
 def test_disturbed_turns_are_left_out_where_others_are_enough():
@@ -125,6 +125,29 @@ def test_disturbed_turns_are_left_out_where_others_are_enough():
     assert log_times([mixed], Estimator("elapsed", 0.5)) == pytest.approx(np.zeros((1, 2, 2)))
     only = Group((((bad,), (bad,)), ((bad,), (bad,))), 1.0)
     assert log_times([only], Estimator("elapsed", 0.5)) == pytest.approx(np.full((1, 2, 2), math.log(9)))
+
+
+def lifelong(place, factor):
+    """A group in which one of the processes A, A', B, B' is slow for life."""
+    times = [0.01 * factor if each == place else 0.01 for each in range(4)]
+    a, a2, b, b2 = ((Turn((seconds,), (seconds,)),) for seconds in times)
+    return Group(((a, a2), (b, b2)), 0.5)
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_a_round_with_a_process_that_is_slow_for_life_does_not_count_where_it_is_rare(place):
+    usual = list(itertools.islice(groups(spread=0.004), 3))
+    result = judged("net", "latency", [*usual, lifelong(place, 1.5)], RULE)
+    assert (result.verdict, result.rounds, result.left_out) == ("pass", 4, 1)
+    assert "1 round does not count" in "\n".join(lines(result))
+    assert judged("net", "latency", [*usual[:2], lifelong(place, 1.5)], RULE).left_out == 0
+
+
+def test_what_makes_processes_slow_often_counts():
+    mixed = [lifelong(2, 1.5), *itertools.islice(groups(spread=0.004), 2)] * 3
+    result = judged("net", "latency", mixed, RULE)
+    assert (result.left_out, result.verdict) == (0, "inconclusive")
+    assert result.ratio == pytest.approx(1.5 ** (1 / 6), rel=0.01)  # one of two processes, in one of three rounds
 
 
 def test_the_words_say_the_verdict_the_noise_and_what_would_decide():

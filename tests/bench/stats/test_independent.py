@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 import pkgutil
 from collections.abc import Callable
 from typing import Any
@@ -189,6 +190,15 @@ def of_nulls() -> tuple[Any, Any]:
     return (np.mean(paired.nulls(LOGS) ** 2) / 2, paired.null_spread(LOGS)), (mean_square, mean_square**0.5)
 
 
+def of_alike() -> tuple[Any, Any]:
+    """The usual difference of twins is their median distance from zero."""
+    logs = np.concatenate([LOGS, LOGS[:1]])
+    logs[-1, 0, 1] += 10.0
+    usual = stats.median_abs_deviation(np.append(paired.nulls(logs), -paired.nulls(logs)), center=np.mean)
+    theirs = [np.abs(each).max() <= max(6 * usual, math.log(1.03)) for each in paired.nulls(logs)]
+    return paired.alike(logs, paired.Rule()).tolist(), theirs
+
+
 def of_noise() -> tuple[Any, Any]:
     """Contrasts and scaled nulls have one variance, pooled; the mean of nulls is zero."""
     scaled = paired.nulls(LOGS).ravel() / 2**0.5
@@ -269,6 +279,7 @@ AGREE: dict[str, Pair] = {
     "contrasts": of_contrasts,
     "nulls": of_nulls,
     "null_spread": of_nulls,
+    "alike": of_alike,
     "noise": of_noise,
     "interval": of_intervals_of_ratios,
     "beyond": of_beyond,

@@ -9,6 +9,7 @@ import pytest
 from bench.stats.paired import (
     Noise,
     Rule,
+    alike,
     calibrated,
     contrasts,
     decide,
@@ -33,16 +34,21 @@ def drawn(random, true, spread, groups, tails=math.inf):
 def outcome(logs, rule):
     """(decision, groups that it took)."""
     for groups in range(rule.least, len(logs) + 1):
-        decision = decide(interval(logs[:groups], rule), rule)
+        counted = logs[:groups][alike(logs[:groups], rule)]
+        decision = decide(interval(counted, rule, groups - len(counted)), rule)
         if decision != "inconclusive":
             return decision, groups
     return "inconclusive", len(logs)
 
 
-def decisions(true, spread, tails=math.inf, groups=20):
-    random = np.random.default_rng(0)
-    outcomes = [outcome(drawn(random, true, spread, groups, tails), Rule()) for _ in range(RUNS)]
-    return Counter(decision for decision, _ in outcomes)
+def decisions(true, spread, tails=math.inf, groups=20, slow=0.0):
+    """Of so many runs; a fraction of the processes is `slow`, by 10 % for life."""
+    random, counts = np.random.default_rng(0), Counter()
+    for _ in range(RUNS):
+        logs = drawn(random, true, spread, groups, tails)
+        logs += math.log(1.1) * (random.random(logs.shape) < slow)
+        counts[outcome(logs, Rule())[0]] += 1
+    return counts
 
 
 def test_a_contrast_is_b_less_a_and_a_null_is_the_ratio_of_twins():
@@ -71,6 +77,23 @@ def test_contrasts_that_vary_more_than_twins_are_judged_alone():
 def test_nothing_changed_is_no_regression_and_no_win(spread, tails):
     counts = decisions(0.0, spread, tails)
     assert counts["regression"] + counts["win"] <= 0.01 * RUNS
+
+
+@pytest.mark.parametrize(("true", "decision"), [(0.05, "regression"), (-0.05, "win"), (0, "pass")])
+def test_some_processes_that_are_slow_for_life_decide_nothing_and_hide_nothing(true, decision):
+    counts = decisions(true, 0.004, groups=13, slow=0.03)
+    assert counts[decision] >= 0.97 * RUNS
+    assert set(counts) <= {decision, "inconclusive"}
+
+
+def test_groups_with_unlike_twins_are_left_out_where_they_are_rare():
+    logs = np.zeros((6, 2, 2))
+    logs[:, :, 1] = 0.004
+    logs[2, 1, 0] = 0.2
+    assert alike(logs, Rule()).tolist() == [True, True, False, True, True, True]
+    assert alike(logs[:3], Rule()).all()  # one of three
+    logs[2, 1, 0] = 0.03  # a difference of 0.026, less than the tolerance
+    assert alike(logs, Rule()).all()
 
 
 @pytest.mark.parametrize(
