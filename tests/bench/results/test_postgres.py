@@ -142,7 +142,7 @@ def test_results_have_dates_of_the_server_also_where_the_clock_of_a_machine_is_w
         keep(store, ONE)
         (record,) = store.records()
         ((seconds,),) = store.query("SELECT extract(epoch FROM clock_timestamp())::float8")
-        store.close()
+        store.database.close()
         away = datetime.fromisoformat(store.now())
     at_server = datetime.fromtimestamp(seconds, UTC)
     for date in (datetime.fromisoformat(record.created), away):
