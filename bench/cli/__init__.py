@@ -21,6 +21,7 @@ from bench.cli import (
     sweeping,
     watching,
 )
+from bench.hardware.ending import ended
 from bench.hardware.streams import open_standard_streams
 from bench.registry.versions import __version__
 
@@ -95,6 +96,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     The traceback of an error is shown with `--debug`, or where FOVBENCH_DEBUG is set.
     """
+    try:
+        _run(arguments)
+    except SystemExit as end:
+        ended(end.code)
+        raise
+    ended(None)
+
+
+def _run(arguments: Sequence[str] | None) -> None:
     open_standard_streams()
     try:
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Any, Protocol
 
 from bench.results.location import Location, Server
@@ -51,6 +52,10 @@ class Database(Protocol):
 
     def living(self, owners: Iterable[str], is_running: Callable[[str], bool]) -> set[str]:
         """Those of the owners that still run; asked within a transaction."""
+        ...
+
+    def now(self) -> datetime:
+        """The time by the one clock of all who share the store: two machines of a server may have different ones."""
         ...
 
     def version(self) -> int | None:

@@ -11,7 +11,9 @@ import contextlib
 import functools
 import re
 import socket
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from bench.results.location import Server
@@ -111,6 +113,7 @@ class PostgresDatabase:
         self._connection: Connected | None = None
         self._has_tables = False
         self._owners: set[str] = set()
+        self._clock: tuple[datetime, float] | None = None
 
     def rows(self, statement: str, arguments: Any = ()) -> list[tuple[Any, ...]]:
         with self._explained():
@@ -165,6 +168,17 @@ class PostgresDatabase:
             for owner, number in hashed.items()
             if number in held or (owner.endswith(here) and is_running(owner.removesuffix(here)))
         }
+
+    def now(self) -> datetime:
+        """The server's time, also while it is away; this machine's until it has answered once."""
+        if self._clock is None:
+            return datetime.now(UTC)
+        read, at = self._clock
+        return read + timedelta(seconds=time.monotonic() - at)
+
+    def _read_clock(self, connection: Connected) -> None:
+        read = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
+        self._clock = read.astimezone(UTC), time.monotonic()
 
     def version(self) -> int | None:
         rows = self.rows("SELECT version FROM layout")
@@ -228,6 +242,7 @@ class PostgresDatabase:
             self._forget_connection()
             connection = self._open().connect()
             self._connection = connection
+            self._read_clock(connection)
             for owner in self._owners:
                 self._say_alive(connection, owner)
         return self._connection

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,9 @@ class SqliteFile:
 
     def living(self, owners: Iterable[str], is_running: Callable[[str], bool]) -> set[str]:
         return {owner for owner in owners if is_running(owner)}
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
 
     def version(self) -> int | None:
         if not check_is_store(self.path):

@@ -13,7 +13,6 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -145,8 +144,12 @@ class Store:
         A live row stays, so that nothing is doubled; with `replace` the old row stays as
         history and the new one becomes the live one.
         """
-        created = datetime.now(UTC).isoformat(timespec="seconds")
+        created = self.now()
         return self.add_rows((row_of(m, kind, parts, created) for m, kind, parts in measurements), replace)
+
+    def now(self) -> str:
+        """The time that results are dated with, in ISO 8601: by the clock of the store, not of a node."""
+        return self.database.now().isoformat(timespec="seconds")
 
     def add_records(self, records: Iterable[Record]) -> int:
         """Add records of another store or a bundle with their dates; how many were new. Existing rows stay.

@@ -341,12 +341,13 @@ class _Run:
             if left and isinstance(job, SharedJob) and not future.result().error:
                 yield from (MeasureJob((request,), job.plugins) for request in left)
             elif left:
-                yield from self._after_death(job, left, future.result(), time.monotonic() - flight.started)
+                yield from self._after_death(flight, left, future.result())
 
-    def _after_death(self, job: Work, left: tuple[Request, ...], end: Exit, seconds: float) -> Iterator[Work]:
+    def _after_death(self, flight: _Flight, left: tuple[Request, ...], end: Exit) -> Iterator[Work]:
+        job, seconds = flight.job, time.monotonic() - flight.started
         error = end.error or "died: the job ended without a result for this measurement"
         name = f"{left[0].variant.name} {left[0].metric}"
-        if end.fault and self.faults.again(left[0].key, name, end):
+        if end.fault and self.faults.again(left[0].key, name, end, flight.started):
             self.options.notify(Progress(f"{name}: {error}; it is measured again", 0, 0))
             yield self._again(job, left, attempt=job.attempt + 1)
             return

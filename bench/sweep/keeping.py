@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from bench.results.measurement import Measurement
@@ -53,7 +52,7 @@ def spill(
 
     `replaces` says of a key, of a measurement or a training run, whether its result takes the place of a stored one.
     """
-    parts = [_spilled(rows, evaluated, replaces, again) for again in (False, True)]
+    parts = [_spilled(store.now(), rows, evaluated, replaces, again) for again in (False, True)]
     number = sum(map(len, parts))
     try:
         path = write(store.path, *parts)
@@ -63,10 +62,13 @@ def spill(
 
 
 def _spilled(
-    rows: Sequence[MeasuredRow], evaluated: Sequence[Evaluated], replaces: Callable[[str], bool], again: bool
+    created: str,
+    rows: Sequence[MeasuredRow],
+    evaluated: Sequence[Evaluated],
+    replaces: Callable[[str], bool],
+    again: bool,
 ) -> Spilled:
     """Those of the results that take the place of stored ones, or those that do not."""
-    created = datetime.now(UTC).isoformat(timespec="seconds")
     chosen = tuple(row_of(m, kind, parts, created) for m, kind, parts in rows if replaces(m.key) == again)
     runs = (item for item in evaluated if replaces(item.training_run) == again)
     return Spilled(chosen, tuple((item.training_run, *packed(item.evaluation)) for item in runs), again)

@@ -8,6 +8,7 @@ parameters and their outputs for one input are all equal. They are measured alik
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from concurrent.futures import Future
 from dataclasses import replace
@@ -88,21 +89,22 @@ class _SignatureMaker:
         size = max(1, min(BATCH, math.ceil(len(requests) / self.options.workers)))
         batches = [requests[start : start + size] for start in range(0, len(requests), size)]
         while batches:
+            started = time.monotonic()
             futures = [self._submitted(batch, without_values, signatures, died) for batch in batches]
             for end, batch in zip([future.result() for future in futures], batches, strict=True):
-                died |= self._death(end, batch, signatures.keys() | died.keys())
+                died |= self._death(end, batch, signatures.keys() | died.keys(), started)
             ended = signatures.keys() | died.keys()
             batches = [left for batch in batches if (left := [each for each in batch if each.key not in ended])]
         if signatures:
             self.store.add_signatures({key: signature.facts() for key, signature in signatures.items()})
         return signatures | died
 
-    def _death(self, end: Exit, batch: Sequence[Request], ended: Set[str]) -> dict[str, Signature]:
+    def _death(self, end: Exit, batch: Sequence[Request], ended: Set[str], started: float) -> dict[str, Signature]:
         """The signature of the network that ended its process, if one did. Raises WorkerError."""
         left = [request for request in batch if request.key not in ended]
         if len(left) < len(batch):
             self.faults.result()
-        if not left or (end.fault and self.faults.again(left[0].key, left[0].variant.name, end)):
+        if not left or (end.fault and self.faults.again(left[0].key, left[0].variant.name, end, started)):
             return {}
         return {left[0].key: Signature(left[0].key, error=end.error or "no answer")}
 

@@ -19,6 +19,7 @@ from bench.spec.recipe import Recipe
 from bench.spec.weights import weights_of
 from bench.spec.workload import Workload
 from bench.sweep.executors import Emit, Progress
+from bench.sweep.executors.disk import refuse_disk_fault
 from bench.sweep.executors.local import described
 from bench.sweep.plugin_checks import check_network, check_output, load
 from bench.sweep.process_state import seed_generators
@@ -145,6 +146,7 @@ def _offered(model: Any, examples: Any, task: Any, work: Workload, batch: int = 
     try:
         return _collected(model, examples, task, work, batch), {}
     except Exception as error:
+        refuse_disk_fault(error)
         return {}, {OFFERED: {"error": described(error)}}
 
 
@@ -176,6 +178,7 @@ def _seen(model: Any, examples: Any, task: Any, work: Workload) -> dict[str, Any
             facts: dict[str, Any] = plain(trained_field(model, task.prepare(chosen), work.device), "the field")
             return facts
     except Exception as error:
+        refuse_disk_fault(error)
         return {"error": described(error)}
 
 

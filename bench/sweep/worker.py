@@ -22,6 +22,7 @@ from bench.results.signature import Signature
 from bench.spec.recipe import Recipe
 from bench.sweep.contributions import contributions, image_count
 from bench.sweep.executors import Emit
+from bench.sweep.executors.disk import refuse_disk_fault
 from bench.sweep.executors.local import described
 from bench.sweep.feeding import fed_subject
 from bench.sweep.isolation import Isolation, SharedEvaluation, SharedSubject, StateChangedError
@@ -34,6 +35,12 @@ from bench.sweep.training_run import trained
 
 FAILURES = (Exception, SystemExit)
 """What foreign code raises that is the failure of one measurement."""
+
+
+def refuse_machine_fault(error: BaseException) -> None:
+    """Raises where the machine is what failed, and no measurement is to blame: its torch, or a disk of it."""
+    refuse_broken_torch(error)
+    refuse_disk_fault(error)
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,7 @@ def _emit_failures(
     requests: Sequence[Request], error: BaseException, started: float, emit: Emit, plugins: tuple[str, ...]
 ) -> None:
     """What all of these measurements need failed: each of them is a row with the error."""
-    refuse_broken_torch(error)
+    refuse_machine_fault(error)
     text, traceback = _explained(requests[0], error, plugins), stored_traceback(error)
     seconds = time.perf_counter() - started
     for request in requests:
@@ -175,7 +182,7 @@ class SignatureJob:
             subject = fed_subject(request, self.plugins)
             return replace(recorded, values=values(subject)) if recorded else signature(request.key, subject)
         except FAILURES as error:
-            refuse_broken_torch(error)
+            refuse_machine_fault(error)
             return Signature(request.key, error=described(error))
 
 
@@ -264,6 +271,7 @@ def _with_contributions(result: Measurement, evaluation: Evaluation, plugins: tu
         images = {"evaluated_images": image_count(evaluation)} if stored else {}
         return replace(result, contributions=stored, detail={**result.detail, **images})
     except Exception as error:
+        refuse_disk_fault(error)
         return replace(result, detail={**result.detail, "contributions_error": described(error)})
 
 
@@ -278,7 +286,7 @@ def measured(request: Request, isolated: Isolation[Any], plugins: tuple[str, ...
     except DoesNotApplyError as error:
         reading = Reading(None, {"does_not_apply": str(error)})
     except FAILURES as error:
-        refuse_broken_torch(error)
+        refuse_machine_fault(error)
         traceback = stored_traceback(error)
         reading = Reading(None, error=with_place(described(error), error, entry.call, *_builders(request, plugins)))
     if reading.error is None and not reading.value and not reading.detail:

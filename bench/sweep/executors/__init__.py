@@ -12,10 +12,11 @@ Job = Callable[[Emit], None]
 Lane = Literal["shared", "exclusive"]
 
 Fault = Literal["", "killed", "outside"]
-"""Why the end of a job is no result of its network: nothing, `killed` by SIGKILL, or certainly ended from `outside`.
+"""Why the end of a job is no result of its network: nothing, `killed` by an ambiguous signal, or certainly `outside`.
 
-SIGKILL is ambiguous: it comes from a person, or from the kernel when the network takes all memory. From outside come
-other signals that end processes (SIGTERM, SIGHUP, ...), and the death of the processes that start and watch the job.
+SIGKILL is ambiguous: it comes from a person, or from the kernel when the network takes all memory. So is SIGBUS: of a
+fault of the network, or of a full /dev/shm. From outside come other signals that end processes (SIGTERM, SIGHUP, ...),
+the death of the processes that start and watch the job, and a disk that is full.
 """
 
 

@@ -10,21 +10,25 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import queue
 import secrets
 import shutil
 import sys
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.hardware.ending import end_at_once
 from bench.hardware.environment import device_kind, usable_cores
 from bench.sweep.executors import Emit, Exit, Job, Lane, WorkerError
+from bench.sweep.executors.disk import HINT
 from bench.sweep.executors.node import BEAT, Beat, Order, Pulse, Refused, perform
+from bench.sweep.executors.resting import Resting
 from bench.sweep.executors.shipping import Shipment, resolved
 
 START = "ray"
@@ -83,24 +87,24 @@ class RayExecutor:
         patience: Patience = Patience(),
     ) -> None:
         self._sent, self._preload, self._threads, self._patience = sent, tuple(preload), threads, patience
-        self._folder = tempfile.mkdtemp(prefix="fv", dir=_short_folder())
+        self._folder = _new_folder()
         self._lock = threading.Lock()
         self._load: Counter[str] = Counter()
         self._lost: dict[str, str] = {}
+        self._resting = Resting()
         self._foreign: set[str] = set()
         self._pulses: dict[str, Any] = {}
         self._answered: set[str] = set()
-        self._stopped = threading.Event()
+        self._stopped, self._headless = threading.Event(), threading.Event()
         before = set(threading.enumerate())
         try:
-            self._ray = _connected(address, self._folder, sent.write(Path(self._folder) / "code"), workers, threads)
+            self._ray = _connected(address, self._folder, _written(sent, self._folder), workers, threads)
+            self.workers = workers or self._slots(threads)
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
         self._stdout = sys.stdout
         sys.stdout = _Sorted(sys.stdout, set(threading.enumerate()) - before)
-        slots = sum(int(node["Resources"].get("CPU", 0)) // threads for node in self._alive())
-        self.workers = workers or max(1, slots)
         self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="cluster")
         self._task = self._ray.remote(num_returns="streaming", max_retries=0)(perform)
 
@@ -112,13 +116,44 @@ class RayExecutor:
     def stop(self) -> None:
         self._stopped.set()
         with contextlib.redirect_stdout(sys.stderr):  # Ray prints what it had not printed yet
-            self._ray.shutdown()
+            self._leave()
         sys.stdout = self._stdout
         self._pool.shutdown(wait=True, cancel_futures=True)
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def _leave(self) -> None:
+        """Leave the cluster. Where its head is silent Ray would wait for it, also when this process ends."""
+        leaving = threading.Thread(target=self._ray.shutdown, daemon=True)
+        if not self._headless.is_set():
+            leaving.start()
+            leaving.join(self._patience.silence + self._patience.answer)
+            if leaving.is_alive():
+                end_at_once()
+
+    def _slots(self, threads: int) -> int:
+        """How many jobs of so many threads the CPUs of the cluster serve at once."""
+        return max(1, sum(int(node["Resources"].get("CPU", 0)) // threads for node in self._alive()))
+
     def _alive(self) -> list[dict[str, Any]]:
-        return [node for node in self._ray.nodes() if node["Alive"]]
+        return [node for node in self._from_head(self._ray.nodes) if node["Alive"]]
+
+    def _from_head(self, question: Callable[[], Any]) -> Any:
+        """The answer of the head, which Ray would wait for as long as the network is gone. Raises WorkerError."""
+        answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        threading.Thread(target=_answer, args=(question, answers.put), daemon=True).start()
+        patience = self._patience.silence + self._patience.answer
+        try:
+            answer = answers.get(timeout=patience)
+        except queue.Empty:
+            answer = TimeoutError(f"it was silent for {patience:.0f} s")
+        if isinstance(answer, Exception):
+            self._headless.set()
+            end_at_once()
+            raise WorkerError(
+                f"the head of the cluster does not answer ({_first_line(answer)})\n"
+                "what was measured is stored: run the same command again when the head can be reached"
+            )
+        return answer
 
     def _follow(self, job: Any, receive: Emit, timeout: float, device: str, lane: Lane) -> Exit:
         """Run a job on a node; where the node is another machine than a timing names, on the next one."""
@@ -133,14 +168,21 @@ class RayExecutor:
                 with self._lock:
                     self._load[node["NodeID"]] -= 1
             if isinstance(end, Exit):
+                self._note(node, end)
                 return end
             if not end.device:
                 raise WorkerError(f"{end.reason}\nnothing is stored of what it measured; run on nodes that are alike")
+            alive = {each["NodeID"] for each in self._alive()}
             with self._lock:
                 self._foreign.add(node["NodeID"])
-                if not {each["NodeID"] for each in self._alive()} - self._foreign - self._lost.keys():
+                if not alive - self._foreign - self._lost.keys():
                     raise WorkerError(f"{end.reason}\nstart the run on a machine like those that shall be timed")
         return Exit("stopped: the run was ended")
+
+    def _note(self, node: dict[str, Any], end: Exit) -> None:
+        """How a job ended on a node: one that ends jobs itself rests, as long as others can have them."""
+        with self._lock:
+            (self._resting.fault if end.fault else self._resting.success)(node["NodeID"])
 
     def _chosen(self, device: str, lane: Lane) -> dict[str, Any]:
         """A node that can run this job; one that was lost, where it answers again. Raises WorkerError for none."""
@@ -151,17 +193,21 @@ class RayExecutor:
         return node
 
     def _free(self, needs: dict[str, float], lane: Lane) -> dict[str, Any] | None:
-        """The node with the fewest jobs for its cores, of those that can run such a job."""
+        """The node with the fewest jobs for its cores, of those that can run such a job; one that rests as the last."""
+        alive = self._alive()
         with self._lock:
-            nodes = [node for node in self._alive() if node["NodeID"] not in self._lost]
+            nodes = [node for node in alive if node["NodeID"] not in self._lost]
             fitting = [n for n in nodes if all(n["Resources"].get(name, 0) >= number for name, number in needs.items())]
             if lane == "exclusive":
                 fitting = [node for node in fitting if node["NodeID"] not in self._foreign]
             if not fitting:
                 return None
-            node = min(fitting, key=lambda n: self._load[n["NodeID"]] / max(1.0, n["Resources"].get("CPU", 1.0)))
+            node = min(fitting, key=lambda n: (n["NodeID"] in self._resting, self._jobs_for_a_core(n)))
             self._load[node["NodeID"]] += 1
             return node
+
+    def _jobs_for_a_core(self, node: dict[str, Any]) -> float:
+        return self._load[node["NodeID"]] / max(1.0, float(node["Resources"].get("CPU", 1.0)))
 
     def _found_again(self) -> bool:
         """Whether a node that was lost is there still and answers: it was too busy, or the network is back."""
@@ -209,6 +255,9 @@ class RayExecutor:
         started = False
         while True:
             ready, _ = self._ray.wait([stream], timeout=self._patience.silence)
+            if self._stopped.is_set():
+                yield Exit("stopped: the run was ended")
+                return
             if not ready and not self._still_runs(node, started):
                 self._ray.cancel(stream, force=True)  # else it would keep the node's resources from the next job
                 yield Exit(f"died: {self._lost.get(node['NodeID']) or f'a process of {_name(node)} hangs'}", "outside")
@@ -247,6 +296,30 @@ class RayExecutor:
     def _patience_with(self, node: dict[str, Any], started: bool) -> float:
         """The seconds that a node has for an answer."""
         return self._patience.answer if started or node["NodeID"] in self._answered else self._patience.start
+
+
+def _answer(question: Callable[[], Any], put: Callable[[Any], None]) -> None:
+    """Put the answer to a question, or the error that it raises."""
+    try:
+        put(question())
+    except Exception as error:  # of Ray, or of the library that it connects by
+        put(error)
+
+
+def _new_folder() -> str:
+    """A new folder for Ray's files. Raises WorkerError."""
+    try:
+        return tempfile.mkdtemp(prefix="fv", dir=_short_folder())
+    except OSError as error:
+        raise WorkerError(f"Ray needs a folder for its files ({error}); {HINT}") from None
+
+
+def _written(sent: Shipment, folder: str) -> Path:
+    """The folder with what is sent to the nodes. Raises WorkerError where it cannot be written."""
+    try:
+        return sent.write(Path(folder) / "code")
+    except OSError as error:
+        raise WorkerError(f"the code for the nodes cannot be written ({error}); {HINT}") from None
 
 
 def _short_folder() -> str:

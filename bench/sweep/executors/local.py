@@ -28,7 +28,8 @@ from typing import Any
 import psutil
 
 from bench.hardware.streams import open_standard_streams
-from bench.sweep.executors import Emit, Exit, Job, Lane, Progress, WorkerError, imports
+from bench.sweep.executors import Emit, Exit, Fault, Job, Lane, Progress, WorkerError, imports
+from bench.sweep.executors.disk import disk_fault
 from bench.sweep.executors.reservation import lock_folder, reserved
 from bench.sweep.executors.supervisor import served, supervised
 
@@ -56,8 +57,12 @@ GRACE = 10.0
 SLICE, LATE = 5.0, 2.0
 """Seconds that are waited for a message at once; a wait this much longer means that this process was suspended."""
 
-FROM_OUTSIDE = ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGXCPU", "SIGPWR")
-"""Signals that end a process and that no fault of a network raises: SIGXCPU is a limit on CPU time (`ulimit -t`)."""
+FROM_OUTSIDE = ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGXCPU", "SIGXFSZ", "SIGPWR")
+"""Signals that end a process and that no fault of a network raises: SIGXCPU and SIGXFSZ are limits of `ulimit`, on CPU
+time and on the size of files."""
+
+AMBIGUOUS = ("SIGKILL", "SIGBUS")
+"""Signals that a network's fault may raise, or the machine: memory or /dev/shm is full, a person ends a process."""
 
 CAUSES = {"SIGKILL": " (was it out of memory?)", "SIGBUS": " (was /dev/shm or a disk full?)"}
 
@@ -349,7 +354,7 @@ def _exit(code: int) -> Exit:
         return Exit(f"died: the process ended with exit status {code} before its work was done{why}")
     name = _signal(-code)
     error = f"died: killed by {name}{CAUSES.get(name, '')}"
-    return Exit(error, "killed" if name == "SIGKILL" else "outside" if name in FROM_OUTSIDE else "")
+    return Exit(error, "killed" if name in AMBIGUOUS else "outside" if name in FROM_OUTSIDE else "")
 
 
 def _signal(number: int) -> str:
@@ -440,12 +445,19 @@ def _perform(content: bytes, pipe: Connection) -> None:
     except WorkerError as error:
         end = (_REFUSED, str(error))
     except BaseException as error:  # sys.exit and what else a network may raise are its own end too
-        fault = getattr(error, "fault", "")
-        end = (_ENDED, (described(error), fault if fault in ("killed", "outside") else ""))
+        end = (_ENDED, _end(error))
     try:
         pipe.send(end)
     except OSError:
         os._exit(UNHEARD)
+
+
+def _end(error: BaseException) -> tuple[str, Fault]:
+    """How a job ended that raised: the error, and whether the job is to blame."""
+    if text := disk_fault(error):
+        return text, "outside"
+    fault: Any = getattr(error, "fault", "")
+    return described(error), fault if fault in ("killed", "outside") else ""
 
 
 OWN_KINDS = ("failed", "timeout", "diverged")

@@ -148,10 +148,9 @@ def _other_machine(named: Mapping[str, str] | None, device: str) -> str:
 
 def _end(watched: Watched, order: Order, put: Callable[[Any], None]) -> Exit:
     """How the job ended, once all that it emitted was put."""
-    executor = _executor(order.preload)
-    future = executor.submit(watched, put, timeout=order.timeout, device=order.device, lane=order.lane)
+    how: Any = {"timeout": order.timeout, "device": order.device, "lane": order.lane}
     try:
-        return future.result()
+        return _executor(order.preload).submit(watched, put, **how).result()
     except WorkerError as error:
         return Exit(f"died: the node {socket.gethostname()} cannot run jobs ({error})", "outside")
 

@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,28 @@ def test_a_driver_that_is_killed_gives_its_claims_back(url):
             while not store.claim(["a"], "2@2.00", lambda process: False):  # until the server sees the end
                 pass
             assert store.claim(["a", "b", "c"], "2@2.00", lambda process: False) == {"a", "b", "c"}
+
+
+def test_results_have_dates_of_the_server_also_where_the_clock_of_a_machine_is_wrong(url, server, monkeypatch):
+    """Two drivers whose clocks differ would else disagree on which of two results is the later one."""
+
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(1990, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr("bench.results.postgres.datetime", Wrong)
+    with Store(url) as store:
+        assert store.now() == "1990-01-01T00:00:00+00:00", "no server has answered yet"
+        assert store.claim([ONE.key], "7@7.00", lambda process: False) == {ONE.key}
+        keep(store, ONE)
+        (record,) = store.records()
+        ((seconds,),) = store.query("SELECT extract(epoch FROM clock_timestamp())::float8")
+        store.database.close()
+        away = datetime.fromisoformat(store.now())
+    at_server = datetime.fromtimestamp(seconds, UTC)
+    for date in (datetime.fromisoformat(record.created), away):
+        assert abs(date - at_server) < timedelta(hours=1)
 
 
 def test_text_with_nul_is_stored_readable(url):

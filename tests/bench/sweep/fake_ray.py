@@ -108,7 +108,8 @@ class Stream:
         self.is_silent = node in ray.hung
         if self.is_silent:
             return
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ray.code), *sys.path[1:]])}
+        path = os.pathsep.join([str(ray.code), *sys.path[1:]])
+        environment = {**os.environ, "PYTHONPATH": path, "TEST_NODE": node}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         self.process = subprocess.Popen([sys.executable, "-P", "-c", SCRIPT], cwd=ray.code, env=environment, **pipes)
         ray.running.append(self.process)

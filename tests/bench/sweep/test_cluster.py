@@ -1,12 +1,14 @@
 """Runs on a cluster: what is sent, what a node refuses, and that nothing is lost or doubled where nodes are."""
 
 import contextlib
+import errno
 import os
 import pickle
 import sys
 import threading
 import types
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,8 @@ def twice(subject):
         kills.unlink()
         os.kill(int(Path({kills!r} + ".node").read_text()), 9)
         time.sleep(60)
+    if Path({kills!r} + ".full").exists() and os.environ["TEST_NODE"] == "node0":
+        Path("/dev/full").write_text("x")
     return doubled(subject.build())
 """
 ABLATION = """
@@ -194,11 +198,15 @@ def test_a_node_runs_what_was_sent_and_refuses_other_code_libraries_and_machines
     assert not reply.device
 
 
+IMPATIENT = Patience(1.0, 60.0, 0.0, 0.0)
+"""The fake says at once that a node is silent, so that no test waits for it."""
+
+
 @pytest.fixture
 def on_cluster(monkeypatch):
     """Runs the project's ablation on a cluster of processes; gives the fake, and the rows of the store."""
 
-    def run(project, path, nodes=1, hung=(), prepare=lambda fake: None):
+    def run(project, path, nodes=1, hung=(), prepare=lambda fake: None, patience=IMPATIENT):
         made = []
 
         def connected(address, folder, code, workers, threads):
@@ -210,18 +218,13 @@ def on_cluster(monkeypatch):
 
         monkeypatch.setattr(cluster, "_connected", connected)
         monkeypatch.setattr(cluster, "_on", lambda node: node["NodeID"])
-        monkeypatch.setattr("bench.sweep.running.RayExecutor", impatient)
+        monkeypatch.setattr("bench.sweep.running.RayExecutor", partial(RayExecutor, patience=patience))
         with Store(path) as store:
             ablation = load_ablation("asked.yaml", (), (str(project / "plug.py"),))
             run_all(Job([ablation], store, None, on="ray", verbosity=-1), lambda plan: None, lambda plan: None)
             return made[0], sorted((r.measurement.variant.name, r.measurement.value) for r in store.records())
 
     return run
-
-
-def impatient(*arguments):
-    """The fake says at once that a node is silent, so that no test waits for it."""
-    return RayExecutor(*arguments, patience=Patience(1.0, 60.0, 0.0, 0.0))
 
 
 EXPECTED = [("plain(a=0)", 0.0), ("plain(a=1)", 2.0), ("plain(a=2)", 4.0), ("plain(a=3)", 6.0)]
@@ -267,6 +270,62 @@ def test_a_node_that_dies_in_the_middle_loses_and_doubles_nothing(on_cluster, pr
     assert not (tmp_path / "kill").exists()
     with Store(path) as store:
         assert len(store.query("SELECT id FROM measurement")) == 4
+
+
+def test_a_node_whose_disk_is_full_gets_few_jobs_and_nothing_of_it_is_stored(on_cluster, project, tmp_path):
+    """Every job that writes fails on it, so that it would have room for the next one at once."""
+    (tmp_path / "kill.full").touch()
+    path = tmp_path / "s.sqlite"
+    fake, rows = on_cluster(project, path, nodes=2)
+    assert rows == EXPECTED
+    assert fake.started.count("node0") == 2, "half of the check of the networks, and one job, which others had again"
+    with Store(path) as store:
+        assert len(store.query("SELECT id FROM measurement")) == 4
+
+
+def test_where_no_disk_has_space_the_run_ends_and_the_same_command_goes_on(on_cluster, project, tmp_path):
+    (tmp_path / "kill.full").touch()
+    with pytest.raises(WorkerError, match=r"10 times in a row, last that of plain\(a=0\).*a disk is full or faulty"):
+        on_cluster(project, tmp_path / "s.sqlite")
+    with Store(tmp_path / "s.sqlite") as store:
+        assert store.records() == []
+    (tmp_path / "kill.full").unlink()
+    assert on_cluster(project, tmp_path / "s.sqlite")[1] == EXPECTED
+
+
+def test_a_driver_that_cannot_write_what_it_sends_says_so(project, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "/tmp/fv1/code")
+
+    monkeypatch.setattr("bench.sweep.executors.shipping.shutil.copyfile", full)
+    monkeypatch.setattr(cluster, "_short_folder", lambda: str(tmp_path))
+    with Store(tmp_path / "s.sqlite") as store:
+        sent = shipment([planned(project, store)])
+    with pytest.raises(
+        WorkerError, match=r"No space left on device: '/tmp/fv1/code'\); free space there, or set TMPDIR"
+    ):
+        RayExecutor("ray", 1, sent)
+    assert not list(tmp_path.glob("fv*"))
+
+
+def test_a_head_that_says_nothing_ends_the_run_and_says_so(on_cluster, project, tmp_path, monkeypatch):
+    """Ray would wait for it, and again when the process ends."""
+    ends = []
+    monkeypatch.setattr(cluster, "end_at_once", lambda: ends.append("at once"))
+
+    def silent(fake):
+        known, calls = fake.nodes, []
+
+        def nodes():
+            calls.append(1)
+            return known() if len(calls) < 2 else threading.Event().wait()
+
+        fake.nodes = nodes
+        fake.shutdown = lambda: ends.append("left")
+
+    with pytest.raises(WorkerError, match="the head of the cluster does not answer"):
+        on_cluster(project, tmp_path / "s.sqlite", prepare=silent, patience=Patience(1.0, 0.1, 0.1, 0.1))
+    assert ends == ["at once"]
 
 
 def test_other_code_on_a_node_is_refused_and_nothing_is_stored(on_cluster, project, tmp_path):

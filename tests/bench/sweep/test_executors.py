@@ -15,6 +15,7 @@ import pytest
 from bench.hardware.process import is_running, this_process
 from bench.results.frame import load
 from bench.sweep.executors import Exit, Progress, WorkerError, local
+from bench.sweep.executors.disk import HINT
 from bench.sweep.executors.local import LocalExecutor, _followed, described
 
 
@@ -232,6 +233,14 @@ def close_everything(emit):
     os.closerange(3, 200)
 
 
+FULL = "[Errno 28] No space left on device"
+
+
+def fill_a_disk(emit):
+    with open("/dev/full", "w") as file:
+        file.write("x")
+
+
 def kill_itself_by(number, emit):
     os.kill(os.getpid(), number)
 
@@ -243,12 +252,16 @@ def kill_itself_by(number, emit):
         (close_everything, Exit(f"died: the process ended with exit status 98 before its work was done: {CLOSED}")),
         (partial(kill_itself_by, signal.SIGABRT), Exit("died: killed by SIGABRT")),
         (partial(kill_itself_by, signal.SIGFPE), Exit("died: killed by SIGFPE")),
-        (partial(kill_itself_by, signal.SIGBUS), Exit("died: killed by SIGBUS (was /dev/shm or a disk full?)")),
+        (
+            partial(kill_itself_by, signal.SIGBUS),
+            Exit("died: killed by SIGBUS (was /dev/shm or a disk full?)", "killed"),
+        ),
         (partial(kill_itself_by, 40), Exit("died: killed by signal 40")),
         (partial(kill_itself_by, signal.SIGKILL), Exit("died: killed by SIGKILL (was it out of memory?)", "killed")),
         (partial(kill_itself_by, signal.SIGTERM), Exit("died: killed by SIGTERM", "outside")),
         (partial(kill_itself_by, signal.SIGHUP), Exit("died: killed by SIGHUP", "outside")),
         (partial(kill_itself_by, signal.SIGXCPU), Exit("died: killed by SIGXCPU", "outside")),
+        (fill_a_disk, Exit(f"failed: a disk is full or faulty (OSError: {FULL}); {HINT}", "outside")),
     ],
     ids=lambda value: str(getattr(value, "error", "")),
 )

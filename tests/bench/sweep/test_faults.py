@@ -1,5 +1,6 @@
 """An end from outside is tried again and never a result; SIGKILL is one only where it comes again and again."""
 
+import time
 from concurrent.futures import Future
 
 import pytest
@@ -93,13 +94,24 @@ def test_a_machine_that_keeps_ending_jobs_ends_the_run_and_nothing_of_it_is_stor
 def test_a_result_between_shows_that_the_machine_works():
     faults = Faults()
     for _ in range(3 * FAULTS):
-        assert faults.again("key", "name", OUTSIDE)
+        assert faults.again("key", "name", OUTSIDE, time.monotonic())
         faults.result()
+
+
+def test_jobs_that_ran_already_when_another_was_ended_are_one_fault_of_the_machine():
+    """A node with twenty jobs is lost: the run goes on. What is started later and ended too counts each time."""
+    faults, together = Faults(), time.monotonic()
+    for _ in range(2 * FAULTS):
+        assert faults.again("key", "name", OUTSIDE, together)
+    for _ in range(FAULTS - 2):
+        assert faults.again("key", "name", OUTSIDE, time.monotonic())
+    with pytest.raises(WorkerError, match="10 times in a row"):
+        faults.again("key", "name", OUTSIDE, time.monotonic())
 
 
 def test_kills_are_counted_by_measurement():
     faults = Faults()
-    answers = [faults.again(key, key, KILLED) for _ in range(KILLS) for key in ("one", "two")]
+    answers = [faults.again(key, key, KILLED, 0.0) for _ in range(KILLS) for key in ("one", "two")]
     assert answers == [True] * 2 * (KILLS - 1) + [False] * 2
 
 
