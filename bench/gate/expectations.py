@@ -50,6 +50,9 @@ GRAPH = "graph_hash/hash"
 CRASHED = "the network cannot be recorded"
 """What a recording says where the network itself raised an error."""
 
+AGAIN = "mend the line, or write the file again with: bench accept ABLATION"
+"""What helps where a file of expectations cannot be read."""
+
 Part = tuple[str, str]
 """(variant, metric) or (variant, metric/part of its detail)."""
 
@@ -108,14 +111,14 @@ def read(text: str, name: str) -> dict[Part, str]:
     try:
         rows = [[from_csv_field(field) for field in row] for row in csv.reader(io.StringIO(text))]
     except csv.Error as error:
-        raise ExpectationError(f"{name}: not a CSV file ({error}); write it again with: bench accept") from None
+        raise ExpectationError(f"{name}: not a CSV file ({error}); {AGAIN}") from None
     if not rows or tuple(rows[0]) != COLUMNS:
-        raise ExpectationError(f"{name}:1: the first line must be {','.join(COLUMNS)}")
+        raise ExpectationError(f"{name}:1: the first line must be {','.join(COLUMNS)}; {AGAIN}")
     expected: dict[Part, str] = {}
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(COLUMNS) or (row[0], row[1]) in expected:
             problem = "is listed twice" if len(row) == len(COLUMNS) else "needs three fields"
-            raise ExpectationError(f"{name}:{number}: {','.join(row)} {problem}")
+            raise ExpectationError(f"{name}:{number}: {','.join(row)} {problem}; {AGAIN}")
         expected[row[0], row[1]] = row[2]
     return expected
 
@@ -212,10 +215,10 @@ def renamed(expected: Mapping[Part, str], measurements: Sequence[Measurement]) -
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text("utf-8")
+        return file.read_text("utf-8-sig")  # a spreadsheet writes a byte order mark
     except UnicodeDecodeError as error:
         line = file.read_bytes().count(b"\n", 0, error.start) + 1
-        raise ExpectationError(f"{file}:{line}: not text in UTF-8; write the file again with: bench accept") from None
+        raise ExpectationError(f"{file}:{line}: not text in UTF-8; {AGAIN}") from None
 
 
 def deterministic(requests: Sequence[Request], store: Store) -> list[Measurement]:

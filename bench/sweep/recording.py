@@ -49,9 +49,15 @@ def numbers_of_bundle(folder: Path) -> list[Number]:
     return numbers_of(folder.name, read_bundle(folder).records)
 
 
-def paired_numbers(times: Sequence[PairedTime], plugins: Sequence[str], settings: Sequence[str] = ()) -> list[Number]:
-    """The times of a paired run under the conditions of this machine, and of the workload of their variant."""
-    ablations = {name: load(name, settings, plugins) for name in dict.fromkeys(time.ablation for time in times)}
+def paired_numbers(
+    times: Sequence[PairedTime], names: Sequence[str], plugins: Sequence[str], settings: Sequence[str] = ()
+) -> list[Number]:
+    """The times of a paired run under the conditions of this machine, and of the workload of their variant.
+
+    `names` are those or the files of the ablations.
+    """
+    timed = {time.ablation for time in times}
+    ablations = {Path(name).stem: load(name, settings, plugins) for name in names if Path(name).stem in timed}
     return [_paired(time, ablations[time.ablation]) for time in times]
 
 

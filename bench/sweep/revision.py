@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.registry import Metric, RegistryError
 from bench.registry.builtin import all_names, names
+from bench.registry.catalogue import CatalogueError
 from bench.registry.project import project
 from bench.results.keys import requests
 from bench.results.location import Location, resolved
@@ -80,6 +82,25 @@ def networks_of(
     return answer
 
 
+def below_project(name: str | Path) -> str:
+    """An ablation as a process of either revision finds it: a file of the project relative to the project's folder."""
+    file = Path(name).resolve()
+    if not file.is_file():
+        return str(name)
+    folder = project().folder.resolve()
+    return str(file.relative_to(folder) if file.is_relative_to(folder) else file)
+
+
+def refuse_other_metrics(metrics: Sequence[str], plugins: Sequence[str]) -> None:
+    """Raises RegistryError for a metric that is not of speed, also where nothing is to be timed.
+
+    Where a plug-in cannot be read now, this is the outcome, and nothing is said here.
+    """
+    with contextlib.suppress(CatalogueError):
+        for name in metrics:
+            speed_metric(name, tuple(plugins))
+
+
 def further_plugins(plugins: Sequence[str]) -> tuple[str, ...]:
     """Those for a process in another folder, whose own project has the plug-ins of the project file."""
     return tuple(plugin for plugin in plugins if plugin not in project().plugins)
@@ -94,7 +115,7 @@ def described(
 ) -> Networks:
     """Every variant of these ablations (default: those of the project) in the code that this process has."""
     existing = all_names()
-    wanted = [name for name in chosen or names() if name in existing or Path(name).suffix]
+    wanted = [name for name in chosen or names() if name in existing or Path(name).is_file()]
     ablations = {name: _read(name, settings, plugins) for name in wanted}
     unread: Networks = {Path(n).stem: {WHOLE: each} for n, each in ablations.items() if isinstance(each, Unread)}
     read = [each for each in ablations.values() if isinstance(each, Ablation)]
