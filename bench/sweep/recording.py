@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,14 @@ def static_numbers(
 
 
 def _stored(ablation: Ablation, stored: Store) -> Iterator[Number]:
-    places = {request.key: place for place, request in enumerate(requests(ablation, {}, ("static",)))}
-    records = sorted(stored.records(places), key=lambda record: places[record.measurement.key])
-    yield from numbers_of(ablation.name, records)
+    """Of each variant by its name in the ablation: the store has that under which a number was first measured."""
+    asked = tuple(requests(ablation, {}, ("static",)))
+    records = {record.measurement.key: record for record in stored.records(request.key for request in asked)}
+    named = ((records[request.key], request.variant) for request in asked if request.key in records)
+    yield from numbers_of(
+        ablation.name,
+        [replace(record, measurement=replace(record.measurement, variant=variant)) for record, variant in named],
+    )
 
 
 def numbers_of_bundle(folder: Path) -> list[Number]:
