@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -192,8 +193,8 @@ def _gate_expected(
 
 
 def _readable(checks: Sequence[Check], names: Sequence[str]) -> tuple[str, ...]:
-    """Those of these ablations that can be read now: a check without a variant says that one cannot, or is gone."""
-    unread = {check.ablation for check in checks if not check.variant}
+    """Those of these ablations that can be read now: a check of nothing in it says that one cannot, or is gone."""
+    unread = {check.ablation for check in checks if not check.variant and not check.metric}
     return tuple(name for name in names if Path(name).stem not in unread)
 
 
@@ -245,6 +246,7 @@ def _print_against(result: Against, as_json: bool, details: bool) -> None:
             "kind": "summary",
             "against": result.revision,
             "unchanged": result.unchanged,
+            "untimed": [{"name": name, "why": why} for name, why in result.untimed],
             "exit_code": result.exit_code,
         }
         print_json([*rows, end])
@@ -257,4 +259,10 @@ def _print_against(result: Against, as_json: bool, details: bool) -> None:
         print_lines(printable(str(line)) for line in lines(result.checks, result.revision))
     print_comparisons(result.comparisons)
     timed = len({each.name for each in result.comparisons})
-    echo(f"against {result.revision}: {timed} variants timed; {result.unchanged} have the same code and were not")
+    echo(f"against {result.revision}: {timed} variants timed; not timed: {_reasons(result) or 'none'}")
+
+
+def _reasons(result: Against) -> str:
+    """`2 with the same code in both revisions, 1 broken, before or now`."""
+    counts = Counter(why for _, why in result.untimed)
+    return "; ".join(f"{count} {why}" for why, count in counts.items())

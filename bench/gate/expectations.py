@@ -22,6 +22,7 @@ from bench.registry.writing import write_text
 from bench.results.keys import Request
 from bench.results.measurement import Measurement
 from bench.results.store import Store
+from bench.results.unreadable import settled
 from bench.spec.ablation import Ablation
 from bench.spec.characters import csv_field, from_csv_field
 
@@ -43,13 +44,8 @@ GRAVITY = (4, 1, 3, 5, 0)
 NOTHING_TO_COMPARE = EXIT["missing"]
 COLUMNS = ("variant", "metric", "value")
 
-NOT_MEASURED = {"not_measured": True}
-"""Stands in the expectations for the numbers of a network whose structure cannot be read."""
 GRAPH = "graph_hash/hash"
 """The part of a detail that is the whole hash of a graph."""
-CRASHED = "the network cannot be recorded"
-"""What a recording says where the network itself raised an error."""
-
 AGAIN = "mend the line, or write the file again with: bench accept ABLATION"
 """What helps where a file of expectations cannot be read."""
 
@@ -182,20 +178,6 @@ def _asked(measurements: Sequence[Measurement], metrics: Collection[str]) -> lis
     broken = {m.variant for m in rows if m.error}
     others = {m.variant: m for m in reversed(measurements) if m.error and m.variant not in broken}
     return [*rows, *others.values()]
-
-
-def settled(measurements: Iterable[Measurement], named: Collection[str]) -> list[Measurement]:
-    """The measurements; where the structure of a network that runs cannot be read, `NOT_MEASURED` of the unnamed."""
-    return [
-        replace(m, error=None, samples=(), detail=NOT_MEASURED) if m.metric not in named and _unreadable(m) else m
-        for m in measurements
-    ]
-
-
-def _unreadable(measurement: Measurement) -> bool:
-    """Whether a recording cannot follow the network, which says nothing about whether it runs."""
-    error = measurement.error or ""
-    return ("StructureError" in error or "UnrolledError" in error) and CRASHED not in error
 
 
 def renamed(expected: Mapping[Part, str], measurements: Sequence[Measurement]) -> dict[str, str]:

@@ -16,6 +16,7 @@ from bench.results.location import Location, resolved
 from bench.results.measurement import Measurement
 from bench.results.store import Store
 from bench.results.turns import WHOLE
+from bench.results.unreadable import settled
 from bench.spec.ablation import Ablation, load
 from bench.spec.characters import printable
 from bench.spec.variant import Variant
@@ -36,7 +37,8 @@ TIMED = "latency"
 class Network:
     """One variant of an ablation in one revision. `code` is equal where two revisions would give the same speed.
 
-    `static` are its deterministic measurements, failed ones too.
+    `static` are its deterministic measurements, failed ones too; of a network that runs, and whose structure cannot be
+    read, `NOT_MEASURED`.
     """
 
     variant: Variant
@@ -53,7 +55,8 @@ class Network:
     @property
     def graph(self) -> str:
         """The hash of its graph, empty where it has none."""
-        return next((str(m.detail or m.samples) for m in self.static if m.metric == "graph_hash" and not m.error), "")
+        hashes = (str(m.detail or m.samples) for m in self.static if m.metric == "graph_hash" and m.samples)
+        return next(hashes, "")
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,9 @@ def _networks(ablation: Ablation, stored: Store) -> dict[str, Network]:
             static.setdefault(request.variant.name, []).append(replace(measurement, variant=request.variant))
     timed = (request for request in requests(ablation, {}, ("speed",)) if request.metric == TIMED)
     return {
-        r.variant.name: Network(r.variant, r.workload, ablation.plugins, r.key, tuple(static.get(r.variant.name, ())))
+        r.variant.name: Network(
+            r.variant, r.workload, ablation.plugins, r.key, tuple(settled(static.get(r.variant.name, ())))
+        )
         for r in timed
     }
 

@@ -1,9 +1,10 @@
 import pytest
 
-from bench.gate.expectations import ExpectationError, compared, exit_code, read, settled, written
+from bench.gate.expectations import ExpectationError, compared, exit_code, read, written
 from bench.gate.expectations import _text as text_of
 from bench.gate.expectations import judged as judged_variants
 from bench.results.measurement import Measurement
+from bench.results.unreadable import settled
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload
 

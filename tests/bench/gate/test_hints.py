@@ -6,7 +6,9 @@ import subprocess
 import pytest
 from click.testing import CliRunner
 
+from bench import gate_against
 from bench.cli import bench
+from bench.cli.gating import _readable
 from bench.gate.expectations import Check
 from bench.gate.hints import hints
 from bench.registry.project import project as of_project
@@ -110,6 +112,51 @@ def test_a_plugin_that_cannot_be_read_is_broken_with_a_history_too(project, opti
     assert not (project / "h.jsonl").exists()
 
 
+def test_an_ablation_with_a_claim_is_one_that_can_be_read():
+    claim = check("worse", variant="", metric="claim a > b")
+    gone = check("missing", "two", variant="", metric="")
+    assert _readable([claim, gone], ("one", "ablations/two.yaml")) == ("one",)
+
+
+DYNAMIC = """
+from torch import nn
+
+from bench.registry import architecture
+
+
+class Net(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.first = nn.Conv2d(3, width, 3)
+
+    def forward(self, x):
+        x = self.first(x)
+        return x + 1 if x.mean() > 0 else x
+
+
+@architecture(task="segmentation", source="a test")
+def net(*, width: int = 4) -> nn.Module:
+    return Net(width)
+"""
+
+
+def test_a_network_whose_structure_cannot_be_read_is_timed_all_the_same(project):
+    (project / "src" / "my net.py").write_text(DYNAMIC)
+    git("commit", "-qam", "dynamic")
+    (project / "src" / "my net.py").write_text(DYNAMIC.replace("x + 1", "x + 2"))
+    outcome = gate_against("HEAD", metrics=("latency",), budget=0.0)
+    assert [each.verdict for each in outcome.comparisons] == ["inconclusive"]
+    assert (outcome.untimed, outcome.exit_code) == ((), 3)
+
+
+def test_networks_whose_structure_cannot_be_read_are_not_the_same_by_that(project):
+    (project / "src" / "my net.py").write_text(DYNAMIC)
+    git("commit", "-qam", "dynamic")
+    (project / "ablations" / "one.yaml").write_text(ABLATION.replace("4}", "5}"))
+    outcome = gate_against("HEAD", metrics=("latency",), budget=0.0)
+    assert {check.verdict for check in outcome.checks} == {"missing", "new"}
+
+
 def test_all_of_a_project_without_ablations_are_none(tmp_path, monkeypatch):
     (tmp_path / "fovbench.toml").write_text("")
     monkeypatch.chdir(tmp_path)
@@ -137,4 +184,4 @@ def test_a_file_that_the_revision_lacks_is_new_and_one_of_another_folder_is_foun
     new = run("gate", "../ablations/b c.yaml", "--against", "HEAD", "--metrics", "latency")
     assert new.stdout.startswith("new      b c: 1 variant not in "), new.output
     same = run("gate", "../ablations/one.yaml", "--against", "HEAD", "--metrics", "latency")
-    assert (same.exit_code, "1 have the same code" in same.stdout) == (0, True), same.output
+    assert (same.exit_code, "not timed: 1 with the same code" in same.stdout) == (0, True), same.output
