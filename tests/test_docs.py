@@ -142,28 +142,42 @@ def test_commands_and_their_options_exist(page):
             assert not word.startswith("--") or word.split("=")[0] in options, f"{page}: bench {' '.join(words)}"
 
 
+RECIPE = next(code for _, code in blocks("docs/cluster.md", "sh") if code.startswith("#!"))
+"""The script of a job for Slurm."""
+
+
 def test_the_recipe_for_slurm_is_a_script_whose_bench_command_the_parser_takes():
     """Its shell parses it, the lane has the name that timings ask for, and `bench run` reads its own words."""
-    (recipe,) = (code for _, code in blocks("docs/cluster.md", "sh") if code.startswith("#!"))
-    subprocess.run(["bash", "-n"], input=recipe, text=True, check=True)
-    lane = shlex.split(re.search(r"^lane=(.*)$", recipe, re.MULTILINE)[1])[0]
-    assert json.loads(lane.partition("=")[2]) == {TIMING: 1}
-    (words,) = (words for line in recipe.splitlines() for words in _bench_words(line))
-    context = bench.commands[words[0]].make_context(words[0], [word.replace("$head", "10.0.0.1") for word in words[1:]])
+    subprocess.run(["bash", "-n"], input=RECIPE, text=True, check=True)
+    (lane,) = re.findall(r"--resources='(.*?)'", RECIPE)
+    assert json.loads(lane) == {TIMING: 1}
+    assert f' {TIMING}"' in RECIPE.partition("joined()")[2]  # what is waited for
+    (words,) = (words for line in RECIPE.splitlines() for words in _bench_words(line))
+    context = bench.commands[words[0]].make_context(
+        words[0], [word.replace("$ip:$port", "10.0.0.1:6379") for word in words[1:]]
+    )
     assert context.params["names"] == ("my_ablation",)
     assert (context.params["on"], context.params["yes"]) == ("10.0.0.1:6379", True)
+    assert RECIPE.rstrip().splitlines()[-1].startswith("bench run")  # so that its status is that of the job
+
+
+def test_the_recipe_for_slurm_takes_the_numbers_of_nodes_and_cores_from_its_header():
+    header, _, script = RECIPE.partition("\nexport")
+    asked = dict(re.findall(r"--(nodes|cpus-per-task)=(\d+)", header))
+    assert len(asked) == 2
+    assert not [number for number in asked.values() if re.search(rf"(?<![\w.]){number}(?![\w.])", script)]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed (pip install fovbench[ray])")
 def test_ray_takes_the_options_of_the_recipe_for_slurm():
-    """`ray start --help` names each of them."""
-    recipe = next(code for _, code in blocks("docs/cluster.md", "sh") if code.startswith("#!"))
-    starts = [line.partition("ray start")[2] for line in recipe.splitlines() if "ray start" in line]
-    options = {word.partition("=")[0].strip('"') for line in starts for word in line.split() if word.startswith("--")}
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--help"]
-    known = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert len(starts) == 2
-    assert not [option for option in (*options, "--resources") if option not in known]
+    """`ray start --help` and `ray status --help` name each of them."""
+    script = [line for line in RECIPE.splitlines() if not line.startswith("#")]
+    for command, mark in {"start": "node", "status": "ray status"}.items():
+        options = set(re.findall(r"--[a-z-]+", " ".join(line for line in script if mark in line)))
+        call = [sys.executable, "-m", "ray.scripts.scripts", command, "--help"]
+        known = subprocess.run(call, capture_output=True, text=True, check=True).stdout
+        assert options
+        assert not [option for option in options if option not in known]
 
 
 def test_the_check_of_commands_sees_them():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bench.display.figure import names
 from bench.results.results import Results
 
 if TYPE_CHECKING:
@@ -44,6 +45,17 @@ def runs_apart(frame: pd.DataFrame) -> set[tuple[str, int]]:
     medians = ends.groupby("variant").transform("median")
     counts = ends.groupby("variant").transform("size")
     return {*ends[(counts > 2) & (medians > 0) & ~(ends <= APART * medians)].index.tolist()}
+
+
+def peaks_above(results: Results, frame: pd.DataFrame, top: float) -> list[str]:
+    """`MADE up to 6.1` for each variant with values above the end of the axis, for the caption."""
+    peaks = frame[frame["value"] > top].groupby("variant", sort=False)["value"].max()
+    return [f"{names(results)[str(variant)]} up to {peak:.3g}" for variant, peak in peaks.items()]
+
+
+def remark_on_peaks(peaks: Sequence[str]) -> str:
+    """What the caption says about values above the axis; empty where there are none."""
+    return f"; peaks above the axis: {'; '.join(peaks)}" if peaks else ""
 
 
 def thinned(values: np.ndarray[Any, Any], blocks: int = BLOCKS) -> list[float]:

@@ -347,14 +347,18 @@ def stacked(count: int, height: float, caption: str) -> tuple[Figure, list[Axes]
 
 
 def log_ticks(axis: Axis) -> None:
-    """A logarithmic axis with plain numbers at 1, 2 and 5, or at powers of ten where those would touch."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+    """A logarithmic axis with plain numbers at 1, 2 and 5; at powers of ten where those would touch, and at numbers in
+    equal steps where fewer than two would be on the axis."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
     class Spaced(LogLocator):
         def tick_values(self, vmin: float, vmax: float) -> Any:
             decades = abs(math.log10(vmax / vmin)) if min(vmin, vmax) > 0 else math.inf
             self.set_params(subs=(1, 2, 5) if decades <= axis.get_tick_space() * NARROWEST else (1,))
-            return super().tick_values(vmin, vmax)
+            ticks = super().tick_values(vmin, vmax)
+            if sum(min(vmin, vmax) <= tick <= max(vmin, vmax) for tick in ticks) > 1:
+                return ticks
+            return MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(vmin, vmax)
 
     axis.set_major_locator(Spaced())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bench.analysis.summary import Summary, summarise
+from bench.display.dodging import Mark, dodge, remark
 from bench.display.examples import with_receptive_fields
 from bench.display.figure import INK, stacked, styles
 from bench.display.legend import variant_legend
@@ -40,26 +41,31 @@ def ambiguity(results: Results) -> Iterator[tuple[str, Figure]]:
         f"per variant (mean, bars: sd over seeds){optimum if _bests(results) else ''}"
     )
     figure, panels = stacked(len(PANELS), 2.6, caption)
+    dodged = False
     for axes, (metric, title) in zip(panels, PANELS.items(), strict=True):
-        _panel(axes, summary, metric, ReceptiveFieldAxis(sides))
+        marks = _panel(axes, summary, metric, ReceptiveFieldAxis(sides))
         axes.set_title(title)
         axes.set_ylim(-0.03, 1.03)
         axes.set_ylabel(name)
         axes.set_xlabel("receptive field (px, side)")
+        dodged |= dodge(axes, marks)
+    figure.set_label(remark(caption, dodged))
     variant_legend(figure, results, [*sides], score_notes(summary, [*PANELS]))
     yield "ambiguity", figure
 
 
-def _panel(axes: Axes, summary: Summary, metric: str, scale: ReceptiveFieldAxis) -> None:
-    looks, column = styles(summary.results), summary.column(metric)
+def _panel(axes: Axes, summary: Summary, metric: str, scale: ReceptiveFieldAxis) -> list[Mark]:
+    looks, column, marks = styles(summary.results), summary.column(metric), list[Mark]()
     for variant in scale.sides:
         aggregate = summary.aggregates[variant, metric]
         look = {**looks[variant], "linestyle": "none", "markersize": 7, "capsize": 3}
         bar, score = error_bar(summary, column, aggregate), scaled_value(summary, column, aggregate.value)
-        axes.errorbar(scale.position(variant), score, yerr=bar, **look)
+        place = (scale.position(variant), score)
+        marks.append((*place, axes.errorbar(*place, yerr=bar, **look).get_children()))
     scale.fit(axes)
     for best in sorted(_bests(summary.results, metric)):
         axes.axhline(best, color=INK, linestyle=":", linewidth=1.2, zorder=1)
+    return marks
 
 
 def _bests(results: Results, *metrics: str) -> set[float]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bench.display.curves import BLOCKS, LIKELIHOOD, curve_frame
+from bench.display.curves import BLOCKS, LIKELIHOOD, curve_frame, peaks_above, remark_on_peaks
 from bench.display.figure import BASELINE, WIDTH, dashes, new, palette, seaborn
 from bench.display.legend import line_legend
 from bench.display.seeds import evaluation_notes
@@ -39,7 +39,9 @@ def bits_curves(results: Results) -> Iterator[tuple[str, Figure]]:
     figure, (axes,) = new(WIDTH, 2.8, caption)
     _lines(axes, results, frame)
     entropy = next(iter(evaluations.values())).facts.get("optimum", {}).get("bits_per_dim")
-    axes.set_ylim(_limits(frame, entropy))
+    low, high = _limits(frame, entropy)
+    axes.set_ylim(low, high)
+    figure.set_label(caption + remark_on_peaks(peaks_above(results, frame, high)))
     axes.set_xlabel("step")
     axes.set_ylabel("bits/dim")
     lines = {} if entropy is None else {f"entropy of the data, {entropy:.4f}": ENTROPY}

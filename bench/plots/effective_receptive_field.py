@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis.summary import summarise
-from bench.display.figure import COLOURS, LINE, WIDTH, in_order, new, titles
+from bench.display.figure import COLOURS, LINE, WIDTH, in_order, names, new, titles
 from bench.display.legend import legend_below
 from bench.display.pictures import bare, fit_height, row_name
 from bench.registry import plot
@@ -38,7 +38,7 @@ def effective_receptive_field(results: Results) -> Iterator[tuple[str, Figure]]:
     caption = (
         "Square root of the magnitude of the gradient of the centre output with respect to each input pixel, relative "
         "to the greatest (black is 0, white is 1); circle: 95 % of the squared gradient is inside; box: the "
-        "theoretical receptive field within the image"
+        f"theoretical receptive field within the image{_without(results, shown)}"
     )
     columns = 2
     panels = [(variant, stage) for variant in shown for stage in stages]
@@ -56,6 +56,13 @@ def effective_receptive_field(results: Results) -> Iterator[tuple[str, Figure]]:
     _legend(figure)
     fit_height(figure)
     yield METRIC, figure
+
+
+def _without(results: Results, shown: Sequence[str]) -> str:
+    """What the caption says about variants that no panel shows."""
+    texts = names(results)
+    others = [texts[variant] for variant in in_order(results) if variant not in shown]
+    return f"; not measured: {'; '.join(others)}" if others else ""
 
 
 def _initial(results: Results) -> dict[str, Facts]:

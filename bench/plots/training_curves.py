@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.display.curves import BLOCKS, LIKELIHOOD, curve_frame, runs_apart
+from bench.display.curves import BLOCKS, LIKELIHOOD, curve_frame, peaks_above, remark_on_peaks, runs_apart
 from bench.display.figure import dashes, in_order, line_looks, log_ticks, names, palette, seaborn, stacked, wrapped
 from bench.display.legend import line_legend
 from bench.display.names import axis_text
@@ -70,9 +70,8 @@ def _caption(frame: pd.DataFrame, panels: Sequence[tuple[str, str]], remarks: Se
     curves = ", ".join(dict.fromkeys(curve for curve, _ in panels))
     several = "; losses that cannot be compared have panels of their own" if frame["objective"].nunique() > 1 else ""
     apart = "; ".join(text for each in remarks for text in each.apart)
-    cut = "; ".join(text for each in remarks for text in each.cut)
+    peaks = remark_on_peaks([text for each in remarks for text in each.cut])
     runs = f"; thin lines, in neither mean nor band: {apart}" if apart else ""
-    peaks = f"; peaks above the axis: {cut}" if cut else ""
     return (
         f"Training curves ({curves}) over steps: mean over the seeds, band from the lowest to the highest seed, each "
         f"training run averaged over {BLOCKS} blocks of steps{several}{runs}{peaks}"
@@ -159,8 +158,7 @@ def _scale(axes: Axes, results: Results, frame: pd.DataFrame) -> list[str]:
     if not cut:
         return []
     axes.set_ylim(0.9 * least if axes.get_yscale() == "log" else least - 0.05 * (top - least), top)
-    peaks = frame[frame["value"] > top].groupby("variant", sort=False)["value"].max()
-    return [f"{names(results)[str(variant)]} up to {peak:.3g}" for variant, peak in peaks.items()]
+    return peaks_above(results, frame, top)
 
 
 def _apart(results: Results, frame: pd.DataFrame, variant: str, seed: int) -> str:

@@ -19,7 +19,7 @@ from bench.hardware.environment import cpu_name, device_facts, snapshot, usable_
 from bench.registry.cache import cache_folder
 from bench.registry.versions import library_version, optional_requirements
 from bench.stats.descriptive import median
-from bench.sweep.executors.reservation import SUFFIX, in_use
+from bench.sweep.executors.reservation import SUFFIX, in_use, locks_of_this_machine
 
 if TYPE_CHECKING:
     from bench.hardware.timing import Timing
@@ -180,7 +180,7 @@ def folders(data: Path | None) -> Iterator[Finding]:
     cache = cache_folder()
     state = str(cache) if _writable(cache) else f"{cache} is not writable, so no device can be locked"
     yield Finding("folders", "cache", state, missing=not _writable(cache))
-    for path in sorted((cache / "locks").glob(f"*{SUFFIX}")):
+    for path in sorted(locks_of_this_machine().glob(f"*{SUFFIX}")):
         yield Finding("folders", f"lock {path.stem}", "in use by a run" if in_use(path) else "free")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -25,9 +26,17 @@ PATIENCE, INTERVAL = 3.0, 0.02
 SUFFIX = ".lock"
 
 
+def locks_of_this_machine() -> Path:
+    """Where the locks of this machine's devices are, made or not."""
+    return cache_folder() / "locks" / platform.node()
+
+
 def lock_folder() -> Path:
-    """The folder of locks, made where it is missing. Raises WorkerError where that cannot be."""
-    folder = cache_folder() / "locks"
+    """The folder of this machine's locks, made where it is missing. Raises WorkerError where that cannot be.
+
+    Each machine has its own: where machines share the home folder of a user, their devices are still different ones.
+    """
+    folder = locks_of_this_machine()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

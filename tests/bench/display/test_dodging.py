@@ -43,8 +43,17 @@ def test_markers_at_one_place_are_drawn_apart_about_it(axes: Axes):
 def test_near_markers_go_away_from_each_other_and_others_stay(axes: Axes):
     step = (NEAR - 1) / SIZE
     right, left, far = shown(axes, [(0.5 + step, 0.5), (0.5, 0.5), (0.5, 0.5 + (NEAR + 1) / SIZE)])
-    assert right[0] - left[0] == pytest.approx(NEAR - 1 + SHIFT)
+    assert right[0] - left[0] == pytest.approx(SHIFT)
+    assert right[0] + left[0] == pytest.approx(SIZE + NEAR - 1)
     assert far[0] == pytest.approx(SIZE / 2)
+
+
+def test_rows_that_would_lie_on_one_another_become_one(axes: Axes):
+    second = 0.5 + 12 / SIZE
+    places = shown(axes, [(0.5, 0.5)] * 3 + [(second, 0.5)] * 2)
+    xs = [x for x, _ in places]
+    assert xs == pytest.approx([xs[0] + SHIFT * number for number in range(5)])
+    assert sum(xs) / 5 == pytest.approx((3 * 0.5 + 2 * second) / 5 * SIZE)
 
 
 def test_the_numbers_of_a_figure_stay_as_they_are(axes: Axes):

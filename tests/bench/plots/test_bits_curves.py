@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -31,9 +32,13 @@ def test_a_peak_at_the_start_does_not_move_the_lower_end_of_the_axis(imagined: R
     """A margin of the untrimmed range ended the axis far below 0."""
     key = next(iter(imagined.evaluations))
     evaluation = imagined.evaluations[key]
-    curves = {**evaluation.curves, "loss": evaluation.curves["loss"] * np.where(np.arange(200) < 4, 100, 1)}
-    evaluations = {**imagined.evaluations, key: dataclasses.replace(evaluation, curves=curves)}
+    losses = {**evaluation.curves, "loss": evaluation.curves["loss"] * np.where(np.arange(200) < 4, 100, 1)}
+    evaluations = {**imagined.evaluations, key: dataclasses.replace(evaluation, curves=losses)}
     (figure,) = drawn("bits_curves", dataclasses.replace(imagined, evaluations=evaluations)).values()
     low, high = figure.axes[0].get_ylim()
     assert 0 < low < 0.25
     assert high < 2
+    _, _, remark = str(figure.get_label()).partition("peaks above the axis: ")
+    peaks = [float(peak) for peak in re.findall(r" up to ([\d.]+)", remark)]
+    assert max(peaks) == pytest.approx(max(line.get_ydata().max() for line in curves(figure)), rel=0.01)
+    assert min(peaks) > high

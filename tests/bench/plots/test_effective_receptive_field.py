@@ -8,7 +8,7 @@ import pytest
 from figure_checks import check_labels, drawn, exemplified, texts
 from matplotlib.patches import Circle, Rectangle
 
-from bench.display.figure import in_order
+from bench.display.figure import in_order, names
 from bench.results.results import Results
 
 NAME = "effective_receptive_field"
@@ -45,6 +45,16 @@ def test_without_a_map_there_is_no_figure(synthetic: Results):
     facts = {NAME: {"error": "failed: no gradient"}}
     plain = {key: dataclasses.replace(e, facts=facts) for key, e in synthetic.evaluations.items()}
     assert drawn(NAME, dataclasses.replace(synthetic, evaluations=plain)) == {}
+
+
+def test_the_caption_names_the_variants_that_no_panel_shows(synthetic: Results):
+    last = in_order(synthetic)[-1]
+    ended = {key: e for key, e in synthetic.evaluations.items() if key[0] != last and e.facts.get(NAME)}
+    others = {variant for variant in synthetic.variants if variant not in {key[0] for key in ended}}
+    (figure,) = drawn(NAME, dataclasses.replace(synthetic, evaluations=ended)).values()
+    caption, _, rest = str(figure.get_label()).partition("; not measured: ")
+    assert caption
+    assert rest.split("; ") == [names(synthetic)[variant] for variant in in_order(synthetic) if variant in others]
 
 
 def test_the_caption_says_what_is_drawn(synthetic: Results) -> None:

@@ -1,6 +1,7 @@
 """Locks of devices: no content of a file breaks them, and where none can be made the run ends and stores nothing."""
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -9,6 +10,9 @@ import pytest
 from bench.results.frame import load
 from bench.sweep.executors import WorkerError
 from bench.sweep.executors.reservation import in_use, lock_folder, reserved
+
+LOCKS = f"locks/{platform.node()}"
+"""The folder of this machine's locks, below that of caches."""
 
 
 @pytest.fixture
@@ -26,11 +30,11 @@ def a_file(path):
     path.write_bytes(b"garbage")
 
 
-@pytest.mark.parametrize("name", ["locks/cpu.lock", "locks/cpu.turnstile", "locks/cpu.db"])
+@pytest.mark.parametrize("name", ["cpu.lock", "cpu.turnstile", "cpu.db"])
 def test_garbage_in_the_file_of_a_lock_changes_nothing(cache, name):
-    a_file(cache / name)
+    a_file(cache / LOCKS / name)
     with reserved("cpu", "exclusive", print):
-        assert (cache / name).read_bytes() == b"garbage"
+        assert (cache / LOCKS / name).read_bytes() == b"garbage"
 
 
 def test_another_process_sees_that_a_device_is_in_use_until_its_holder_ends(cache):
@@ -46,11 +50,28 @@ def test_another_process_sees_that_a_device_is_in_use_until_its_holder_ends(cach
     assert not in_use(lock_folder() / "cpu.lock")
 
 
+def test_machines_that_share_the_folder_of_caches_do_not_wait_for_each_other(cache):
+    code = """if True:
+        import platform, sys
+        from bench.sweep.executors.reservation import *
+        platform.node = lambda: sys.argv[1]
+        print(in_use(lock_folder() / "cpu.lock"))
+    """
+
+    def seen_on(machine):
+        command = [sys.executable, "-c", code, machine]
+        return subprocess.run(command, text=True, capture_output=True, check=True).stdout.strip()
+
+    with reserved("cpu", "exclusive", print):
+        assert seen_on(platform.node()) == "True"
+        assert seen_on("another-machine") == "False"
+
+
 REFUSED = [
     ("", a_file, "Not a directory"),
-    ("locks", a_file, "File exists"),
-    ("locks/cpu.turnstile", a_folder, "Is a directory"),
-    ("locks/cpu.lock", a_folder, "Is a directory"),
+    ("locks", a_file, "Not a directory"),
+    (f"{LOCKS}/cpu.turnstile", a_folder, "Is a directory"),
+    (f"{LOCKS}/cpu.lock", a_folder, "Is a directory"),
 ]
 
 
