@@ -31,9 +31,8 @@ def hints(
     """The hints of a gate of these ablations (`names` as a person wrote them; empty: all with expectations)."""
     named = {Path(name).stem: name for name in names}
     options = _options("--plugin", [each for each in plugins if each not in project().plugins])
-    broken = {check.ablation: check for check in reversed(checks) if check.verdict == "broken"}
-    if broken:
-        first = next(check for check in checks if check.verdict == "broken")
+    broken = {check.ablation for check in checks if check.verdict == "broken"}
+    if first := next((check for check in checks if check.verdict == "broken"), None):
         target = named.get(first.ablation, first.ablation)
         yield Hint("to see where", f"{_debugging(first, target, plugins, settings)}{options} --debug")
     changed = dict.fromkeys(
@@ -53,7 +52,7 @@ def _options(name: str, values: Sequence[str]) -> str:
 
 
 def _removal(names: Sequence[str]) -> str:
-    return f"rm {' '.join(shlex.quote(f'results/expected/{name}.csv') for name in names)}"
+    return f"rm {' '.join(shlex.quote(str(own_folder() / f'{name}.csv')) for name in names)}"
 
 
 def _without_expectations(checks: Sequence[Check]) -> list[str]:
