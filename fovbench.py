@@ -43,7 +43,7 @@ def pytest_addoption(parser: Any) -> None:
     group.addoption(
         "--bench-gate-budget", metavar="SECONDS", type=float, default=60.0, help="For all of them together."
     )
-    group.addoption("--bench-gate-tolerance", metavar="FRACTION", type=float, default=0.03, help="0.03 is 3 %%.")
+    group.addoption("--bench-gate-tolerance", metavar="PERCENT", default="3%", help="3%% or 0.03 (the default).")
 
 
 def pytest_configure(config: Any) -> None:

@@ -369,11 +369,12 @@ def gate_against(
     from bench.results.session import read_changes
     from bench.spec.ablation import find
     from bench.stats.paired import Rule
-    from bench.sweep.revision import networks_of, pairs_of
+    from bench.sweep.revision import below_project, networks_of, pairs_of, refuse_other_metrics
     from bench.sweep.worktrees import checkout, commit_of, here
 
     read_changes()
-    place, chosen = location_of(store or project().store), tuple(map(str, names))
+    refuse_other_metrics(metrics, plugins)
+    place, chosen = location_of(store or project().store), tuple(below_project(name) for name in names)
     with checkout(revision) as old:
         before, after = (networks_of(tree, chosen, plugins, place, settings) for tree in (old, here()))
         for name in chosen:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +44,7 @@ def accept(
     The file is results/expected/ABLATION.csv. It has the static metrics that the ablation names, and those that the
     gate compares in any case (docs/gate.md). What is not stored is measured first."""
     from bench.gate.expectations import accept_all, own_folder
-    from bench.registry.builtin import names as own_names
+    from bench.registry.builtin import own_names
     from bench.results.store import Store
     from bench.spec.ablation import load
     from bench.sweep.running import measure_static
@@ -53,6 +52,8 @@ def accept(
 
     if bool(names) == everything:
         raise click.UsageError("name the ablations, or write --all for all of the project")
+    if everything and not own_names():
+        raise click.UsageError("the project has no file ablations/NAME.yaml; name the ablations to accept: bench list")
     with Store(store) as stored:
         ablations = [load(name, overrides, plugins) for name in names or own_names()]
         plans = measure_static([with_structure(ablation) for ablation in ablations], stored)
@@ -119,7 +120,7 @@ def gate(
     _refuse_contradictions(names, against, claims, accuracy, margin)
     common: dict[str, Any] = {"store": store, "plugins": plugins, "settings": overrides}
     if against:
-        code = _gate_against(against, names, common, timing, outputs, history, as_json)
+        code = _gate_against(against, names, common, timing, outputs, history, as_json, details)
     else:
         asked = {"claims": claims, "accuracy": accuracy, "margin": margin}
         code = _gate_expected(names, common, asked, outputs, history, as_json, details)
@@ -145,16 +146,19 @@ def _gate_against(
     outputs: Outputs,
     history: Path | None,
     as_json: bool,
+    details: bool,
 ) -> int:
     """Compare with a revision, print and write the outcome; the exit code."""
     import bench
     from bench.gate.output.outcome import outcome_against
+    from bench.registry.builtin import names as all_of_project
 
-    outcome = bench.gate_against(revision, *names, **common, notify=say_round, **timing)
+    outcome: Against = bench.gate_against(revision, *names, **common, notify=say_round, **timing)
     outputs.write(outcome_against(outcome), as_json)
+    _print_against(outcome, as_json, details)
     if history:
-        _append(history, names, **common, outcome=outcome)
-    return _print_against(outcome, as_json)
+        _append(history, _readable(outcome.checks, names or all_of_project()), **common, outcome=outcome)
+    return outcome.exit_code
 
 
 def _gate_expected(
@@ -169,6 +173,7 @@ def _gate_expected(
     """Compare with the committed expectations, print and write the outcome; the exit code."""
     import bench
     from bench.gate.expectations import NOTHING_TO_COMPARE, NoExpectationsError
+    from bench.gate.hints import hints
     from bench.gate.output.outcome import outcome_of_checks
 
     try:
@@ -176,13 +181,21 @@ def _gate_expected(
     except NoExpectationsError as error:
         echo_error(f"error: {error}")
         return NOTHING_TO_COMPARE
-    outputs.write(outcome_of_checks(result.checks, result.exit_code), as_json)
-    if history:
-        _append(history, names or tuple({check.ablation: "" for check in result.checks}), **common)
+    helpful = tuple(hints(result.checks, names, common["plugins"], common["settings"]))
+    outputs.write(outcome_of_checks(result.checks, result.exit_code, helpful), as_json)
     print_json(vars(check) for check in result.checks) if as_json else _print_checks(result.checks, details)
-    for line in _hints(result.checks, names, common["plugins"]):
-        echo_error(line)
+    for hint in helpful:
+        echo_error(str(hint))
+    if history:
+        every = tuple(dict.fromkeys(check.ablation for check in result.checks))
+        _append(history, _readable(result.checks, names or every), **common)
     return result.exit_code
+
+
+def _readable(checks: Sequence[Check], names: Sequence[str]) -> tuple[str, ...]:
+    """Those of these ablations that can be read now: a check of nothing in it says that one cannot, or is gone."""
+    unread = {check.ablation for check in checks if not check.variant and not check.metric}
+    return tuple(name for name in names if Path(name).stem not in unread)
 
 
 def _append(
@@ -196,13 +209,15 @@ def _append(
     """Append the static numbers of now, and the times of a paired run, to a history file."""
     from bench.cli.history import append_numbers
     from bench.gate.trends import timed
-    from bench.registry.builtin import names as own_names
     from bench.sweep.recording import paired_numbers, static_numbers
 
-    numbers = static_numbers(names or tuple(own_names()), store, plugins, settings)
+    numbers = static_numbers(names, store, plugins, settings)
     times = list(timed(outcome.comparisons, outcome.revision)) if outcome else []
-    numbers += paired_numbers(times, plugins, settings)
-    append_numbers(numbers, [file])
+    numbers += paired_numbers(times, names, plugins, settings)
+    if numbers:
+        append_numbers(numbers, [file])
+    else:
+        echo_error(f"{file}: nothing is added, since no ablation can be read")
 
 
 def _print_checks(checks: Sequence[Check], details: bool) -> None:
@@ -223,35 +238,7 @@ def _print_changes(checks: Iterable[Check]) -> None:
             echo(f"{check.verdict:8} {check.ablation}: {f'{what}: ' if what else ''}{change}")
 
 
-def _hints(checks: Sequence[Check], names: Sequence[str], plugins: Sequence[str]) -> Iterator[str]:
-    """The commands that help, as they can be pasted: one for what is broken, one for what changed."""
-    named = {Path(name).stem: name for name in names}
-    options = "".join(f" --plugin {shlex.quote(plugin)}" for plugin in plugins)
-    broken = dict.fromkeys(check.ablation for check in checks if check.verdict == "broken")
-    if broken:
-        first = next(check for check in checks if check.verdict == "broken")
-        yield f"to see where: {_debugging(first, named.get(first.ablation, first.ablation), options)}"
-    changed = dict.fromkeys(
-        c.ablation for c in checks if c.verdict != "same" and c.ablation not in broken and c.variant
-    )
-    if changed:
-        targets = " ".join(shlex.quote(str(named.get(name, name))) for name in changed)
-        yield f"to accept what is right: bench accept {targets}{options}"
-    if gone := [check.ablation for check in checks if check.verdict == "missing" and not check.variant]:
-        yield f"to accept that an ablation is gone, delete {' '.join(f'results/expected/{name}.csv' for name in gone)}"
-
-
-def _debugging(check: Check, target: str, options: str) -> str:
-    """The command that shows the traceback: of a network by itself, or of reading the ablation."""
-    if not check.variant:
-        return f"bench plan {shlex.quote(target)}{options} --debug"
-    name, _, axes = check.variant.partition("(")
-    words = [axis for axis in re.split(r",(?=[\w.]+=)", axes.removesuffix(")")) if "." not in axis.partition("=")[0]]
-    network = " ".join(shlex.quote(word) for word in (name, *filter(None, words)))
-    return f"bench measure {network}{options} --metrics {check.metric.split('/')[0]} --debug"
-
-
-def _print_against(result: Against, as_json: bool) -> int:
+def _print_against(result: Against, as_json: bool, details: bool) -> None:
     if as_json:
         rows = [{"kind": "number", **vars(check)} for check in result.checks]
         rows += [{"kind": "timing", **each.as_row()} for each in result.comparisons]
@@ -259,14 +246,23 @@ def _print_against(result: Against, as_json: bool) -> int:
             "kind": "summary",
             "against": result.revision,
             "unchanged": result.unchanged,
+            "untimed": [{"name": name, "why": why} for name, why in result.untimed],
             "exit_code": result.exit_code,
         }
         print_json([*rows, end])
-        return result.exit_code
-    from bench.gate.against import headline
+        return
+    from bench.gate.summary import lines
 
-    _print_changes(headline(result.checks))
+    if details:
+        _print_changes(result.checks)
+    else:
+        print_lines(printable(str(line)) for line in lines(result.checks, result.revision))
     print_comparisons(result.comparisons)
     timed = len({each.name for each in result.comparisons})
-    echo(f"against {result.revision}: {timed} variants timed; {result.unchanged} have the same code and were not")
-    return result.exit_code
+    echo(f"against {result.revision}: {timed} variants timed; not timed: {_reasons(result) or 'none'}")
+
+
+def _reasons(result: Against) -> str:
+    """`2 with the same code in both revisions, 1 broken, before or now`."""
+    counts = Counter(why for _, why in result.untimed)
+    return "; ".join(f"{count} {why}" for why, count in counts.items())

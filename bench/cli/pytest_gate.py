@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
+from bench.cli.live import Fraction
 from bench.gate.benchmarks import Benchmarks, joined
 from bench.gate.paired import Comparison, Task, compared
 from bench.gate.paired_text import lines
@@ -33,6 +35,7 @@ class Gate:
             raise pytest.UsageError("--bench-gate needs pytest-benchmark: pip install pytest-benchmark")
         if config.getoption("numprocesses", None):
             raise pytest.UsageError("--bench-gate times in one process at a time; add -n0")
+        self._tolerance = tolerance(config.getoption("--bench-gate-tolerance"))
         from pytest_benchmark.fixture import BenchmarkFixture
 
         self._config, self._fixture, self._original = config, BenchmarkFixture, BenchmarkFixture.__call__
@@ -59,7 +62,7 @@ class Gate:
         except (RegistryError, SideError) as error:
             self._lines, session.exitstatus = [f"no verdict: {error}"], pytest.ExitCode.USAGE_ERROR
             return
-        self._lines = [*join.lines(), *(line for each in comparisons for line in _indented(each))]
+        self._lines = [*join.lines(self._passed), *(line for each in comparisons for line in _indented(each))]
         if join.fails(comparisons) and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -73,13 +76,14 @@ class Gate:
         return str(self._config.getoption("--bench-gate"))
 
     def _decided(self) -> tuple[Benchmarks, list[Comparison]]:
-        rule = Rule(tolerance=self._config.getoption("--bench-gate-tolerance"))
+        rule = Rule(tolerance=self._tolerance)
         root, here = self._config.rootpath, project().folder.resolve()
         path = tuple(os.path.abspath(entry) for entry in sys.path)
         with checkout(self._revision) as old:
             before = tree_of(old, here, os.path.relpath(root, here), self._options())
             now = Tree("now", str(root), path, self._options())
-            join = joined(benchmarks_of(before, self._selection(Path(before.folder))), self._collected)
+            selection = self._selection(Path(before.folder))
+            join = joined({} if selection is None else benchmarks_of(before, selection), self._collected)
             pairs = [pair for pair in join.pairs if pair[1] in self._passed]
             tasks = [Task(pair[1], "latency", BenchmarkPair((before, now), pair).groups()) for pair in pairs]
             return join, compared(tasks, rule, self._config.getoption("--bench-gate-budget"))
@@ -94,11 +98,20 @@ class Gate:
             *(o for p, o in further.items() if self._config.pluginmanager.hasplugin(p)),
         )
 
-    def _selection(self, folder: Path) -> list[str]:
-        """The -k, -m and paths of this session, as far as the revision has them."""
+    def _selection(self, folder: Path) -> list[str] | None:
+        """The -k, -m and paths of this session, as far as the revision has them; None where it has no path of them."""
         chosen = [text for name in ("-k", "-m") if (value := self._config.getoption(name)) for text in (name, value)]
         places = [_relative(each, self._config) for each in self._config.args]
-        return [*chosen, *(each for each in places if (folder / each.split("::")[0]).exists())]
+        existing = [each for each in places if (folder / each.split("::")[0]).exists()]
+        return [*chosen, *existing] if existing or not places else None
+
+
+def tolerance(text: str) -> float:
+    """`3%` or `0.03` as 0.03. Raises pytest.UsageError with what is one."""
+    try:
+        return float(Fraction().convert(text, None, None))
+    except click.BadParameter as error:
+        raise pytest.UsageError(f"--bench-gate-tolerance: {error.message}") from None
 
 
 def _relative(argument: str, config: pytest.Config) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -153,9 +153,3 @@ def _why(before: Described | None, after: Described | None) -> str:
     if before.code == after.code:
         return "with the same code in both revisions"
     return ""
-
-
-def headline(checks: Sequence[Check]) -> list[Check]:
-    """Without the parts of details where the number itself changed."""
-    numbers = {(check.ablation, check.variant, check.metric) for check in checks}
-    return [c for c in checks if "/" not in c.metric or (c.ablation, c.variant, c.metric.split("/")[0]) not in numbers]

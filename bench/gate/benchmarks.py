@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from bench.gate.paired import Comparison
@@ -20,11 +20,12 @@ class Benchmarks:
     def renamed(self) -> tuple[tuple[str, str], ...]:
         return tuple(pair for pair in self.pairs if pair[0] != pair[1])
 
-    def lines(self) -> Iterator[str]:
-        """One line for each that is not in both revisions by the same name."""
+    def lines(self, passed: Collection[str]) -> Iterator[str]:
+        """One line for each that is not in both revisions by the same name, or did not pass and so is not timed."""
         yield from (f"{'renamed':13} {before} -> {now}" for before, now in self.renamed)
         yield from (f"{'missing':13} {node}" for node in self.missing)
         yield from (f"{'new':13} {node}" for node in self.new)
+        yield from (f"{'not timed':13} {node}: skipped or failed" for _, node in self.pairs if node not in passed)
 
     def fails(self, comparisons: list[Comparison]) -> bool:
         """Whether something is missing, broken or slower; what is inconclusive or faster is said and does not fail."""

@@ -22,6 +22,7 @@ from bench.registry.writing import write_text
 from bench.results.keys import Request
 from bench.results.measurement import Measurement
 from bench.results.store import Store
+from bench.results.unreadable import settled
 from bench.spec.ablation import Ablation
 from bench.spec.characters import csv_field, from_csv_field
 
@@ -43,12 +44,10 @@ GRAVITY = (4, 1, 3, 5, 0)
 NOTHING_TO_COMPARE = EXIT["missing"]
 COLUMNS = ("variant", "metric", "value")
 
-NOT_MEASURED = {"not_measured": True}
-"""Stands in the expectations for the numbers of a network whose structure cannot be read."""
 GRAPH = "graph_hash/hash"
 """The part of a detail that is the whole hash of a graph."""
-CRASHED = "the network cannot be recorded"
-"""What a recording says where the network itself raised an error."""
+AGAIN = "mend the line, or write the file again with: bench accept ABLATION"
+"""What helps where a file of expectations cannot be read."""
 
 Part = tuple[str, str]
 """(variant, metric) or (variant, metric/part of its detail)."""
@@ -108,14 +107,14 @@ def read(text: str, name: str) -> dict[Part, str]:
     try:
         rows = [[from_csv_field(field) for field in row] for row in csv.reader(io.StringIO(text))]
     except csv.Error as error:
-        raise ExpectationError(f"{name}: not a CSV file ({error}); write it again with: bench accept") from None
+        raise ExpectationError(f"{name}: not a CSV file ({error}); {AGAIN}") from None
     if not rows or tuple(rows[0]) != COLUMNS:
-        raise ExpectationError(f"{name}:1: the first line must be {','.join(COLUMNS)}")
+        raise ExpectationError(f"{name}:1: the first line must be {','.join(COLUMNS)}; {AGAIN}")
     expected: dict[Part, str] = {}
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(COLUMNS) or (row[0], row[1]) in expected:
             problem = "is listed twice" if len(row) == len(COLUMNS) else "needs three fields"
-            raise ExpectationError(f"{name}:{number}: {','.join(row)} {problem}")
+            raise ExpectationError(f"{name}:{number}: {','.join(row)} {problem}; {AGAIN}")
         expected[row[0], row[1]] = row[2]
     return expected
 
@@ -181,20 +180,6 @@ def _asked(measurements: Sequence[Measurement], metrics: Collection[str]) -> lis
     return [*rows, *others.values()]
 
 
-def settled(measurements: Iterable[Measurement], named: Collection[str]) -> list[Measurement]:
-    """The measurements; where the structure of a network that runs cannot be read, `NOT_MEASURED` of the unnamed."""
-    return [
-        replace(m, error=None, samples=(), detail=NOT_MEASURED) if m.metric not in named and _unreadable(m) else m
-        for m in measurements
-    ]
-
-
-def _unreadable(measurement: Measurement) -> bool:
-    """Whether a recording cannot follow the network, which says nothing about whether it runs."""
-    error = measurement.error or ""
-    return ("StructureError" in error or "UnrolledError" in error) and CRASHED not in error
-
-
 def renamed(expected: Mapping[Part, str], measurements: Sequence[Measurement]) -> dict[str, str]:
     """Old name -> new name of the variants that have another name and the same graph."""
     before = {variant: value for (variant, metric), value in expected.items() if metric == GRAPH}
@@ -212,10 +197,10 @@ def renamed(expected: Mapping[Part, str], measurements: Sequence[Measurement]) -
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text("utf-8")
+        return file.read_text("utf-8-sig")  # a spreadsheet writes a byte order mark
     except UnicodeDecodeError as error:
         line = file.read_bytes().count(b"\n", 0, error.start) + 1
-        raise ExpectationError(f"{file}:{line}: not text in UTF-8; write the file again with: bench accept") from None
+        raise ExpectationError(f"{file}:{line}: not text in UTF-8; {AGAIN}") from None
 
 
 def deterministic(requests: Sequence[Request], store: Store) -> list[Measurement]:

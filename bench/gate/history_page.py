@@ -17,11 +17,15 @@ from bench.registry.writing import write_text
 from bench.report.figures import Figure as Drawing
 from bench.report.render import templates
 from bench.report.site import HISTORY
+from bench.spec.characters import one_line, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 HEAD = ("ablation", "variant", "metric", "commits", "first", "last", "change", "change points")
+
+MOST_ERROR = 60
+"""Characters of an error in a table."""
 
 MOST_LINES = 12
 """Series that a figure shows; the further ones have rows of the table only."""
@@ -69,19 +73,29 @@ def rows_of(series: Iterable[Series], url: str = "") -> list[Row]:
 
 def _texts(series: Series, every: Sequence[Series]) -> tuple[str, ...]:
     variant = f"{series.variant} {other}" if (other := differing(series, every)) else series.variant
-    last = value_text(series.last, series) if series.last is not None else f"failed: {series.points[-1].error}"
+    last = value_text(series.last, series) if series.last is not None else _failed(series.points[-1].error)
     first = value_text(series.first, series)
     return (series.ablation, variant, series.metric, str(len(series.points)), first, last, _change(series))
 
 
+def _failed(error: str) -> str:
+    """The beginning of an error, so that a table keeps its width."""
+    text = printable(one_line(error))
+    return text if len(text) <= MOST_ERROR else f"{text[:MOST_ERROR]} …"
+
+
 def differing(series: Series, every: Iterable[Series]) -> str:
-    """The conditions in which the series of one number differ, as `(device: a)`; empty where it has one series."""
+    """The conditions and units in which the series of one number differ, as `(device: a)`; empty where it has one."""
     name = (series.ablation, series.variant, series.metric)
     others = [each for each in every if (each.ablation, each.variant, each.metric) == name]
-    flat = [_flat(each.conditions) for each in others]
+    flat = [_conditions(each) for each in others]
     keys = dict.fromkeys(key for each in flat for key in each if any(each[key] != other.get(key) for other in flat))
-    mine = _flat(series.conditions)
+    mine = _conditions(series)
     return f"({', '.join(f'{key}: {mine[key]}' for key in keys if key in mine) or 'without'})" if keys else ""
+
+
+def _conditions(series: Series) -> dict[str, str]:
+    return {**_flat(series.conditions), "unit": series.unit or "none", "kind": series.kind}
 
 
 def _flat(values: Any, prefix: str = "") -> dict[str, str]:

@@ -38,15 +38,15 @@ def lines(comparison: Comparison) -> Iterator[str]:
         return
     yield f"{comparison.verdict:13} {comparison.name}, {comparison.metric}: {interval(comparison)}{_values(comparison)}"
     if comparison.ratio is None:
-        yield f"the time was up after {comparison.rounds} rounds, before the first look: give a longer --budget"
+        yield what_would_decide(comparison)
         return
     yield f"{comparison.rounds} rounds of four processes, {comparison.seconds:.0f} s of calls; {comparison.estimator}"
     yield _calibration(comparison)
     if comparison.left_out:
-        rounds = "1 round does" if comparison.left_out == 1 else f"{comparison.left_out} rounds do"
-        yield f"{rounds} not count: a process was unlike the other of the same side"
+        does = "does" if comparison.left_out == 1 else "do"
+        yield f"{_rounds(comparison.left_out)} {does} not count: a process was unlike the other of the same side"
     if comparison.verdict == "inconclusive":
-        yield _what_would_decide(comparison)
+        yield what_would_decide(comparison)
     if comparison.trouble:
         yield f"disturbed: {', '.join(comparison.trouble)}"
 
@@ -68,8 +68,15 @@ def _calibration(comparison: Comparison) -> str:
     )
 
 
-def _what_would_decide(comparison: Comparison) -> str:
+def what_would_decide(comparison: Comparison) -> str:
+    """What helps where a comparison is inconclusive."""
+    if comparison.ratio is None:
+        return f"the time was up after {_rounds(comparison.rounds)}, before the first look: give a longer --budget"
     if comparison.rounds_needed is None:
         return "the ratio lies at the tolerance: no number of rounds decides; choose another --tolerance"
-    more = comparison.rounds_needed - comparison.rounds
-    return f"about {max(1, more)} more rounds would decide at this noise: give a longer --budget"
+    more = max(1, comparison.rounds_needed - comparison.rounds)
+    return f"about {more} more round{'s' if more > 1 else ''} would decide at this noise: give a longer --budget"
+
+
+def _rounds(count: int) -> str:
+    return "1 round" if count == 1 else f"{count} rounds"

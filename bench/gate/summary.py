@@ -13,7 +13,8 @@ from bench.gate.expectations import Check
 K = TypeVar("K")
 G = TypeVar("G")
 
-GRAPH = ("graph_hash", "op_counts", "module_operators")
+OPERATORS = ("op_counts", "module_operators")
+GRAPH = ("graph_hash", *OPERATORS)
 """Metrics that change together with the graph: one line says what came and went."""
 ORDER = ("broken", "missing", "new", "renamed", "worse", "changed", "inconclusive", "better")
 MOST_NAMES = 3
@@ -34,20 +35,24 @@ class Line:
         return f"{self.verdict:8} {self.ablation}: {self.text}{where}"
 
 
-def lines(checks: Sequence[Check]) -> list[Line]:
-    """A line for each ablation, verdict and metric that is not as expected, the gravest first."""
+def lines(checks: Sequence[Check], before: str = "the expectations") -> list[Line]:
+    """A line for each ablation, verdict and metric that is not as expected, the gravest first.
+
+    `before` is what the checks compare with: the expectations, or a revision.
+    """
     short = _short_names(checks)
-    return sorted(_lines(_by(checks, lambda c: c.ablation), short), key=lambda line: ORDER.index(line.verdict))
+    every = _lines(_by(checks, lambda c: c.ablation), short, before)
+    return sorted(every, key=lambda line: ORDER.index(line.verdict))
 
 
-def _lines(ablations: Mapping[str, list[Check]], short: Mapping[tuple[str, str], str]) -> Iterator[Line]:
+def _lines(ablations: Mapping[str, list[Check]], short: Mapping[tuple[str, str], str], before: str) -> Iterator[Line]:
     for ablation, rows in ablations.items():
         whole = _whole(rows)
         changed = [c for c in rows if c.verdict != "same" and (c.variant, c.verdict) not in whole]
-        yield from _of_variants(ablation, whole, short)
+        yield from _of_variants(ablation, whole, short, before)
         for group in _by(changed, _kind).values():
             variants = tuple(dict.fromkeys(short[ablation, c.variant] for c in group))
-            yield Line(ablation, _gravest(group), _text(group), tuple(filter(None, variants)))
+            yield Line(ablation, _gravest(group), _text(group, before), tuple(filter(None, variants)))
 
 
 def _whole(checks: Sequence[Check]) -> set[tuple[str, str]]:
@@ -58,13 +63,13 @@ def _whole(checks: Sequence[Check]) -> set[tuple[str, str]]:
 
 
 def _of_variants(
-    ablation: str, whole: Collection[tuple[str, str]], short: Mapping[tuple[str, str], str]
+    ablation: str, whole: Collection[tuple[str, str]], short: Mapping[tuple[str, str], str], before: str
 ) -> Iterator[Line]:
     for verdict in ("missing", "new"):
         names = sorted(short[ablation, variant] for variant, what in whole if what == verdict)
         if names:
             count = "1 variant" if len(names) == 1 else f"{len(names)} variants"
-            why = "in the expectations only" if verdict == "missing" else "not in the expectations"
+            why = f"in {before} only" if verdict == "missing" else f"not in {before}"
             yield Line(ablation, verdict, f"{count} {why}", tuple(names))
 
 
@@ -88,7 +93,7 @@ def _gravest(group: Sequence[Check]) -> str:
     return min((c.verdict for c in own or group), key=ORDER.index)
 
 
-def _text(group: Sequence[Check]) -> str:
+def _text(group: Sequence[Check], before: str) -> str:
     first, kind = group[0], _kind(group[0])
     if first.error:
         return first.error
@@ -99,7 +104,7 @@ def _text(group: Sequence[Check]) -> str:
     if kind == ("graph",):
         return f"graph {graph_change(group)}"
     if first.verdict in ("missing", "new"):
-        where = "not measured" if first.verdict == "missing" else "not in the expectations"
+        where = "not measured" if first.verdict == "missing" else f"not in {before}"
         parts = {c.metric for c in group}
         return f"{kind[0] if kind[0] in parts else _listed(sorted(parts))} {where}"
     return _number_text(kind[0], group)
@@ -110,8 +115,11 @@ def _number_text(metric: str, group: Sequence[Check]) -> str:
     if own:
         changes = list(dict.fromkeys(change_text(c) for c in own))
         return f"{metric} {changes[0]}{_others(len(changes) - 1)}"
-    parts = list(dict.fromkeys(f"{c.metric} {change_text(c)}" for c in sorted(group, key=_is_path)))
-    return parts[0] + (f"{_more(len(parts) - 1)} parts" if parts[1:] else "")
+    rows = sorted(group, key=_is_path)
+    changes = list(dict.fromkeys(change_text(c) for c in rows if c.metric == rows[0].metric))
+    names = {c.metric for c in rows}
+    more = f" and {len(names) - 1} more part{'s' if len(names) > 2 else ''}" if names - {rows[0].metric} else ""
+    return f"{rows[0].metric} {changes[0]}{more}{_others(len(changes) - 1)}"
 
 
 def _is_path(check: Check) -> bool:
@@ -135,10 +143,10 @@ def change_text(check: Check) -> str:
 def _amounts(before: float, now: float) -> tuple[str, str]:
     """Both in one unit, with enough digits to differ; whole numbers below 100,000 as they are."""
     scale = scale_of([before, now], "")
-    if scale.factor == 1.0:
+    if scale.factor == 1.0 and before.is_integer() and now.is_integer():
         return f"{before:.12g}", f"{now:.12g}"
     for digits in range(4, 17):
-        texts = [f"{value / scale.factor:.{digits}g} {scale.unit}" for value in (before, now)]
+        texts = [f"{value / scale.factor:.{digits}g} {scale.unit}".rstrip() for value in (before, now)]
         if texts[0] != texts[1]:
             break
     return texts[0], texts[1]
@@ -149,7 +157,7 @@ def graph_change(group: Sequence[Check]) -> str:
     diffs = {c.variant: _diff(c.expected, c.measured) for c in group if c.metric == "module_operators/modules"}
     if not diffs:
         return _counts(group) or "changed, with the same operators or without a list of them in the expectations"
-    texts = list(dict.fromkeys(_said(diff) for diff in diffs.values()))
+    texts = list(dict.fromkeys(_said(diff) or "changed, with the same operators" for diff in diffs.values()))
     return texts[0] + _others(len(texts) - 1)
 
 

@@ -16,6 +16,9 @@ from bench.stats.descriptive import median
 
 Direction = Literal["better", "worse", "changed"]
 
+DETAIL = ("ratio", "interval", "verdict", "rounds", "left_out")
+"""What a history keeps of a paired comparison besides the time and what it was compared with."""
+
 
 @dataclass(frozen=True)
 class Point:
@@ -163,6 +166,6 @@ def timed(comparisons: Iterable[Comparison], against: str) -> Iterator[PairedTim
     """
     for each in comparisons:
         ablation, _, variant = each.name.partition(": ")
-        detail = {"against": against, "ratio": each.ratio, "interval": each.interval, "verdict": each.verdict}
+        detail = {"against": against, **{name: getattr(each, name) for name in DETAIL}}
         if each.b is not None or each.error:
             yield PairedTime(ablation, variant, each.metric, each.b, each.error, detail)

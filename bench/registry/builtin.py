@@ -41,6 +41,11 @@ def all_names() -> list[str]:
     return [file.stem for file in files()]
 
 
+def own_names() -> list[str]:
+    """The ablations of the project's folder, sorted."""
+    return [file.stem for file in files() if file.parent == folders()[0]]
+
+
 def names() -> list[str]:
     """The ablations of the project's folder, sorted; where it has none, those that fovbench brings along."""
-    return [file.stem for file in files() if file.parent == folders()[0]] or all_names()
+    return own_names() or all_names()

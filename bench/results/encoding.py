@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,9 @@ from bench.results.measurement import Evaluation, Measurement
 from bench.spec.characters import printable
 
 ERROR_LIMIT = 1_000
+SHOWN_PLACE = 200
+_PLACE = re.compile(r" \([^()\s]+\.py:\d+\)$")
+"""Where a failure comes from, at the end of its text, of at most SHOWN_PLACE characters."""
 """Characters of an error."""
 TRACEBACK_LIMIT = 8_000
 """Characters of a traceback; its beginning and its end are kept."""
@@ -168,12 +172,17 @@ def _sample(value: Any) -> int | float:
 
 
 def error_text(error: str | None) -> str | None:
-    """The first line of an error, without what a terminal must not get, of at most ERROR_LIMIT characters."""
+    """The first line of an error, without what a terminal must not get, of at most ERROR_LIMIT characters.
+
+    A longer one keeps the place at its end, `(network.py:17)`.
+    """
     if error is None:
         return None
     line = next(iter(str(error)[: 2 * ERROR_LIMIT].splitlines()), "")
     text = printable(line).strip() or "failed: without a message"
-    return text if len(text) <= ERROR_LIMIT else f"{text[: ERROR_LIMIT - 4]} ..."
+    place = _PLACE.search(str(error)[-SHOWN_PLACE:])
+    end = f" ...{place[0]}" if place else " ..."
+    return text if len(text) <= ERROR_LIMIT else f"{text[: ERROR_LIMIT - len(end)]}{end}"
 
 
 def traceback_text(text: str) -> str:

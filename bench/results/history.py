@@ -27,7 +27,8 @@ class Number:
     """One number of a commit: the value, or the error.
 
     `conditions` are the settings that it depends on besides the code: shape, machine, threads. Numbers under different
-    conditions are of different series. `detail` says of a time what it was compared with: ratio, interval, against.
+    conditions are of different series. `detail` says of a time what it was compared with: against,
+    ratio, interval, verdict, rounds, left_out.
     """
 
     ablation: str
@@ -107,7 +108,12 @@ def read(files: Sequence[Path]) -> list[Entry]:
     places: dict[str, str] = {}
     for line, place in (pair for file in files for pair in _lines(file)):
         places.setdefault(line, place)
-    return sorted((_entry(line, place) for line, place in places.items()), key=lambda entry: entry.time)
+    return sorted((_entry(line, place) for line, place in places.items()), key=_order)
+
+
+def _order(entry: Entry) -> tuple[datetime, str]:
+    """By the commit's date; commits of the same second in the order in which they were recorded."""
+    return entry.time, entry.recorded
 
 
 def _lines(file: Path) -> Iterator[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.registry.project import project
-from bench.sweep.worktrees import RevisionError, git
+from bench.sweep.worktrees import SHALLOW, RevisionError, git
 
 FORMAT = "%H%x00%cI%x00%s%x00%aI"
 
@@ -64,7 +64,7 @@ def _unrelated(good: str, bad: str, reversed_order: bool) -> str:
     if reversed_order:
         return f"{good} comes after {bad}; write the older commit first: {bad} {good}"
     shallow = _git("rev-parse", "--is-shallow-repository") == "true"
-    hint = "; the clone is shallow, fetch its history: git fetch --unshallow" if shallow else ""
+    hint = SHALLOW if shallow else ""
     return f"{good} is no ancestor of {bad}, so that no commit between them can be to blame{hint}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,14 @@ def static_numbers(
 
 
 def _stored(ablation: Ablation, stored: Store) -> Iterator[Number]:
-    places = {request.key: place for place, request in enumerate(requests(ablation, {}, ("static",)))}
-    records = sorted(stored.records(places), key=lambda record: places[record.measurement.key])
-    yield from numbers_of(ablation.name, records)
+    """Of each variant by its name in the ablation: the store has that under which a number was first measured."""
+    asked = tuple(requests(ablation, {}, ("static",)))
+    records = {record.measurement.key: record for record in stored.records(request.key for request in asked)}
+    named = ((records[request.key], request.variant) for request in asked if request.key in records)
+    yield from numbers_of(
+        ablation.name,
+        [replace(record, measurement=replace(record.measurement, variant=variant)) for record, variant in named],
+    )
 
 
 def numbers_of_bundle(folder: Path) -> list[Number]:
@@ -49,9 +55,15 @@ def numbers_of_bundle(folder: Path) -> list[Number]:
     return numbers_of(folder.name, read_bundle(folder).records)
 
 
-def paired_numbers(times: Sequence[PairedTime], plugins: Sequence[str], settings: Sequence[str] = ()) -> list[Number]:
-    """The times of a paired run under the conditions of this machine, and of the workload of their variant."""
-    ablations = {name: load(name, settings, plugins) for name in dict.fromkeys(time.ablation for time in times)}
+def paired_numbers(
+    times: Sequence[PairedTime], names: Sequence[str], plugins: Sequence[str], settings: Sequence[str] = ()
+) -> list[Number]:
+    """The times of a paired run under the conditions of this machine, and of the workload of their variant.
+
+    `names` are those or the files of the ablations.
+    """
+    timed = {time.ablation for time in times}
+    ablations = {Path(name).stem: load(name, settings, plugins) for name in names if Path(name).stem in timed}
     return [_paired(time, ablations[time.ablation]) for time in times]
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.registry import Metric, RegistryError
 from bench.registry.builtin import all_names, names
+from bench.registry.catalogue import CatalogueError
 from bench.registry.project import project
 from bench.results.keys import requests
 from bench.results.location import Location, resolved
 from bench.results.measurement import Measurement
 from bench.results.store import Store
 from bench.results.turns import WHOLE
+from bench.results.unreadable import settled
 from bench.spec.ablation import Ablation, load
 from bench.spec.characters import printable
 from bench.spec.variant import Variant
@@ -34,7 +37,8 @@ TIMED = "latency"
 class Network:
     """One variant of an ablation in one revision. `code` is equal where two revisions would give the same speed.
 
-    `static` are its deterministic measurements, failed ones too.
+    `static` are its deterministic measurements, failed ones too; of a network that runs, and whose structure cannot be
+    read, `NOT_MEASURED`.
     """
 
     variant: Variant
@@ -51,7 +55,8 @@ class Network:
     @property
     def graph(self) -> str:
         """The hash of its graph, empty where it has none."""
-        return next((str(m.detail or m.samples) for m in self.static if m.metric == "graph_hash" and not m.error), "")
+        hashes = (str(m.detail or m.samples) for m in self.static if m.metric == "graph_hash" and m.samples)
+        return next(hashes, "")
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,25 @@ def networks_of(
     return answer
 
 
+def below_project(name: str | Path) -> str:
+    """An ablation as a process of either revision finds it: a file of the project relative to the project's folder."""
+    file = Path(name).resolve()
+    if not file.is_file():
+        return str(name)
+    folder = project().folder.resolve()
+    return str(file.relative_to(folder) if file.is_relative_to(folder) else file)
+
+
+def refuse_other_metrics(metrics: Sequence[str], plugins: Sequence[str]) -> None:
+    """Raises RegistryError for a metric that is not of speed, also where nothing is to be timed.
+
+    Where a plug-in cannot be read now, this is the outcome, and nothing is said here.
+    """
+    with contextlib.suppress(CatalogueError):
+        for name in metrics:
+            speed_metric(name, tuple(plugins))
+
+
 def further_plugins(plugins: Sequence[str]) -> tuple[str, ...]:
     """Those for a process in another folder, whose own project has the plug-ins of the project file."""
     return tuple(plugin for plugin in plugins if plugin not in project().plugins)
@@ -94,7 +118,7 @@ def described(
 ) -> Networks:
     """Every variant of these ablations (default: those of the project) in the code that this process has."""
     existing = all_names()
-    wanted = [name for name in chosen or names() if name in existing or Path(name).suffix]
+    wanted = [name for name in chosen or names() if name in existing or Path(name).is_file()]
     ablations = {name: _read(name, settings, plugins) for name in wanted}
     unread: Networks = {Path(n).stem: {WHOLE: each} for n, each in ablations.items() if isinstance(each, Unread)}
     read = [each for each in ablations.values() if isinstance(each, Ablation)]
@@ -124,7 +148,9 @@ def _networks(ablation: Ablation, stored: Store) -> dict[str, Network]:
             static.setdefault(request.variant.name, []).append(replace(measurement, variant=request.variant))
     timed = (request for request in requests(ablation, {}, ("speed",)) if request.metric == TIMED)
     return {
-        r.variant.name: Network(r.variant, r.workload, ablation.plugins, r.key, tuple(static.get(r.variant.name, ())))
+        r.variant.name: Network(
+            r.variant, r.workload, ablation.plugins, r.key, tuple(settled(static.get(r.variant.name, ())))
+        )
         for r in timed
     }
 

@@ -22,6 +22,9 @@ from bench.sweep.roots import OURS
 PREFIX, TREE, LOCK = "fovbench-", "tree", "in_use"
 """A temporary folder PREFIX... has the worktree TREE; its process locks the file LOCK for as long as it lives."""
 
+SHALLOW = "; the clone is shallow, fetch its history: git fetch --unshallow --tags (in CI: fetch-depth: 0)"
+"""What helps where a clone has the latest commits alone."""
+
 LINK = "160000"
 """The mode of a submodule in a tree of git."""
 
@@ -114,7 +117,8 @@ def _root(folder: Path, tree: Path, top: Path) -> str:
 
 def commit_of(revision: str) -> str:
     """The short name of a revision's commit. Raises RevisionError."""
-    return git(project().folder.resolve(), "rev-parse", "--short", "--verify", "--quiet", revision, missing=revision)
+    commit = f"{revision}^{{commit}}"  # an annotated tag has a name of its own
+    return git(project().folder.resolve(), "rev-parse", "--short", "--verify", "--quiet", commit, missing=revision)
 
 
 def git(folder: Path, *arguments: str, missing: str = "", none: int = 0) -> str:
@@ -127,6 +131,11 @@ def git(folder: Path, *arguments: str, missing: str = "", none: int = 0) -> str:
     except FileNotFoundError:
         raise RevisionError("git is not installed, and a revision is read with git") from None
     if done.returncode not in (0, none):
-        reason = (done.stderr.strip().splitlines() or [f"there is no revision '{missing}'"])[-1]
+        reason = (done.stderr.strip().splitlines() or [_missing(folder, missing)])[-1]
         raise RevisionError(f"git {arguments[0]}: {reason}")
     return done.stdout.strip()
+
+
+def _missing(folder: Path, revision: str) -> str:
+    shallow = git(folder, "rev-parse", "--is-shallow-repository") == "true"
+    return f"there is no revision '{revision}'{SHALLOW if shallow else ''}"

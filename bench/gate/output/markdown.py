@@ -54,13 +54,17 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _number(row: Judgement) -> tuple[str, ...]:
-    return row.verdict, markdown_code(f"{row.ablation}: {row.variant}"), row.metric, _short(row.text)
+    name = f"{row.ablation}: {row.variant}" if row.variant else row.ablation
+    return row.verdict, markdown_code(name), markdown_text(row.metric), _short(row.text)
 
 
 def _timing(row: Judgement) -> tuple[str, ...]:
     timing = row.timing
     seen = timing.smallest_detectable if timing else None
-    return (*_number(row), str(timing.rounds if timing else 0), "unknown" if seen is None else f"{100 * seen:.1f} %")
+    rounds = str(timing.rounds if timing else 0)
+    if timing and timing.left_out:
+        rounds = f"{rounds}, {timing.left_out} left out"
+    return (*_number(row), rounds, "unknown" if seen is None else f"{100 * seen:.1f} %")
 
 
 def _short(text: str, most: int = 160) -> str:
@@ -80,6 +84,5 @@ def _skipped(outcome: Outcome) -> Iterator[str]:
 
 def _next(outcome: Outcome) -> Iterator[str]:
     """What to do about it."""
-    if outcome.changed and not outcome.revision:
-        names = " ".join(dict.fromkeys(each.ablation for each in outcome.changed))
-        yield from ("", f"To accept what is right: {markdown_code(f'bench accept {names}')}")
+    for hint in outcome.hints:
+        yield from ("", f"{hint.purpose[:1].upper()}{hint.purpose[1:]}: {markdown_code(hint.command)}")

@@ -10,8 +10,10 @@ from bench.analysis.verdict import Verdict
 from bench.gate.against import EXIT as EXIT_AGAINST
 from bench.gate.against import Against
 from bench.gate.expectations import EXIT, GRAVITY, Check
+from bench.gate.hints import Hint
 from bench.gate.paired import Comparison
-from bench.gate.paired_text import change, interval
+from bench.gate.paired_text import change, interval, what_would_decide
+from bench.gate.summary import OPERATORS, graph_change
 
 WORDS: Mapping[int, str] = {0: "pass", 1: "regression", 3: "inconclusive", 4: "broken or missing", 5: "unexpected win"}
 """Exit code of the gate -> its verdict."""
@@ -35,7 +37,7 @@ class Judgement:
     @property
     def name(self) -> str:
         """Ablation, variant and metric in one line."""
-        return f"{self.ablation}: {self.variant}{f', {self.metric}' if self.metric else ''}"
+        return ": ".join(filter(None, (self.ablation, ", ".join(filter(None, (self.variant, self.metric))))))
 
     @property
     def seconds(self) -> float:
@@ -44,12 +46,16 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Everything that was judged. `skipped` are (ablation, variant, why it was not timed)."""
+    """Everything that was judged. `skipped` are (ablation, variant, why it was not timed).
+
+    `hints` are commands that help.
+    """
 
     judgements: tuple[Judgement, ...]
     exit_code: int
     revision: str = ""
     skipped: tuple[tuple[str, str, str], ...] = field(default=())
+    hints: tuple[Hint, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -68,9 +74,9 @@ class Outcome:
         return ", ".join(f"{sum(e.verdict == v for e in self.judgements)} {v}" for v in dict.fromkeys(verdicts))
 
 
-def outcome_of_checks(checks: Sequence[Check], exit_code: int) -> Outcome:
+def outcome_of_checks(checks: Sequence[Check], exit_code: int, hints: Sequence[Hint] = ()) -> Outcome:
     """Of numbers that were held against expectations."""
-    return Outcome(tuple(_judgements(checks, EXIT)), exit_code)
+    return Outcome(tuple(_judgements(checks, EXIT)), exit_code, hints=tuple(hints))
 
 
 def outcome_against(result: Against) -> Outcome:
@@ -93,7 +99,13 @@ def _metric(check: Check) -> str:
 
 
 def _text(first: Check, rows: Sequence[Check]) -> str:
-    """The change of a number, and how many others of its detail changed with it."""
+    """The change of a number, and how many others of its detail changed with it; of a graph what came and went."""
+    if first.error or not first.metric or first.verdict not in ("worse", "better", "changed"):
+        return change_text(first)
+    if _metric(first) == "graph_hash":
+        return "another graph"
+    if _metric(first) in OPERATORS:
+        return f"{'' if '/' in first.metric else f'{change_text(first)}: '}{graph_change(rows)}"
     others = sum(check.verdict != "same" for check in rows) - 1
     part = f"{first.metric.split('/', 1)[1]}: " if "/" in first.metric else ""
     return f"{part}{change_text(first)}{f' and {others} more of its detail' if others > 0 else ''}"
@@ -119,6 +131,8 @@ def _percentage(check: Check) -> str:
 def _timing(comparison: Comparison) -> Judgement:
     ablation, variant = _parted(comparison.name)
     text = comparison.error or interval(comparison)
+    if comparison.verdict == "inconclusive":
+        text = f"{text}; {what_would_decide(comparison)}"
     return Judgement(
         ablation, variant, comparison.metric, comparison.verdict, text, comparison.exit_code, timing=comparison
     )

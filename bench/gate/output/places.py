@@ -39,6 +39,8 @@ def _of_error(text: str) -> Place | None:
 def _of_network(variant: str) -> Place | None:
     """The definition of the variant's architecture in a plug-in of the project."""
     name = variant.partition("(")[0]
+    if not name:  # of the whole ablation
+        return None
     for plugin in map(Path, project().plugins):
         if plugin.is_file() and (line := _line(plugin, rf"(def|class)\s+{re.escape(name)}\b")):
             return _place(plugin, line)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.cli.pytest_gate import tolerance
 from bench.gate.benchmarks import joined
 from bench.sweep.benchmark_side import from_the_other_side, pedantic, sample
 
@@ -113,6 +114,30 @@ def test_a_network_has_its_macs_and_memory_in_extra_info(repository):
 def test_the_join_is_by_name_and_then_by_what_is_the_same():
     join = joined({"a": "1", "b": "2", "c": "3"}, {"a": "9", "d": "2", "e": "4", "f": ""})
     assert (join.pairs, join.new, join.missing) == ((("a", "a"), ("b", "d")), ("e", "f"), ("c",))
+
+
+def test_what_did_not_pass_says_that_it_is_not_timed():
+    join = joined({"a": "1", "b": "2"}, {"a": "1", "b": "2"})
+    assert list(join.lines({"a"})) == ["not timed     b: skipped or failed"]
+
+
+def test_a_file_that_the_revision_lacks_is_new_and_no_other_is_missing(repository):
+    (repository / "test_more.py").write_text("def test_more(benchmark):\n    benchmark(len, 'a')\n")
+    done = run(repository, "test_more.py", "--bench-gate=HEAD", "--bench-gate-budget=0")
+    report = done.stdout.split("bench gate against HEAD")[1]
+    assert re.search(r"^new +test_more.py::test_more$", report, re.MULTILINE), done.stdout
+    assert ("missing" in report, done.returncode) == (False, 0)
+
+
+@pytest.mark.parametrize(("text", "value"), [("3%", 0.03), ("0.05", 0.05)])
+def test_a_tolerance_is_written_as_for_the_gate(text, value):
+    assert tolerance(text) == value
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "3", "much", "nan"])
+def test_another_tolerance_is_a_usage_error(text):
+    with pytest.raises(pytest.UsageError, match="write 3% or 0"):
+        tolerance(text)
 
 
 def test_a_function_without_source_is_never_a_renamed_one():

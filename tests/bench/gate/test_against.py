@@ -1,11 +1,12 @@
 """Two revisions of made-up variants."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 
-from bench.gate.against import Against, checks_of, headline, matched, to_time, untimed
+from bench.gate.against import Against, checks_of, matched, to_time, untimed
 from bench.gate.paired import Comparison
+from bench.gate.summary import lines
 from bench.results.measurement import Measurement
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload
@@ -125,8 +126,14 @@ def test_the_gravest_verdict_is_the_exit_code(checks, timed, code):
     assert Against("abc", tuple(checks), tuple(comparison(each) for each in timed)).exit_code == code
 
 
-def test_details_of_a_changed_number_are_left_to_the_details():
-    old, new = {"a": {"net": Network()}}, {"a": {"net": Network(static=(macs(1),))}}
-    (change,) = checks_of(matched(old, new)[0], old, new)
-    part, alone = replace(change, metric="macs/conv"), replace(change, metric="activations/all")
-    assert headline([change, part, alone]) == [change, alone]
+def test_lines_against_a_revision_name_it_the_percentage_and_the_axis():
+    old, new = (
+        {"a": {"net(w=1)": Network("1", (macs(n, variant="net(w=1)"),)), f"net(w={n})": Network(graph=f"g{n}")}}
+        for n in (4, 5)
+    )
+    checks = [check for match in matched(old, new) for check in checks_of(match, old, new)]
+    assert [str(line) for line in lines(checks, "abc123")] == [
+        "missing  a: 1 variant in abc123 only  (w=4)",
+        "new      a: 1 variant not in abc123  (w=5)",
+        "worse    a: macs +25.0 % (4 -> 5)  (w=1)",
+    ]

@@ -1,8 +1,10 @@
 import pytest
 
-from bench.gate.expectations import ExpectationError, compared, exit_code, read, settled, written
+from bench.gate.expectations import ExpectationError, compared, exit_code, read, written
+from bench.gate.expectations import _text as text_of
 from bench.gate.expectations import judged as judged_variants
 from bench.results.measurement import Measurement
+from bench.results.unreadable import settled
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload
 
@@ -36,6 +38,18 @@ def code(expected, *measured):
 def test_a_number_is_compared_with_its_expectation_exactly(measured, verdict, exit):
     assert judged([number(100)], *measured) == {("macs", verdict)}
     assert code([number(100)], *measured) == exit
+
+
+def test_a_file_that_a_spreadsheet_saved_is_read(tmp_path):
+    file = tmp_path / "net.csv"
+    file.write_bytes(b"\xef\xbb\xbf" + written([number(100)]).replace("\n", "\r\n").encode())
+    assert read(text_of(file), "net.csv") == read(written([number(100)]), "net.csv")
+
+
+@pytest.mark.parametrize("text", ["", "variant;metric;value\n", "variant,metric,value\n<<<<<<< HEAD\n"])
+def test_a_file_that_cannot_be_read_says_how_to_write_it_again(text):
+    with pytest.raises(ExpectationError, match="bench accept ABLATION"):
+        read(text, "net.csv")
 
 
 def test_higher_is_better_where_the_metric_says_so():

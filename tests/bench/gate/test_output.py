@@ -2,11 +2,13 @@
 
 import json
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 
 from bench.gate.against import Against
 from bench.gate.expectations import Check
+from bench.gate.hints import Hint
 from bench.gate.output.badge import badge
 from bench.gate.output.github import github
 from bench.gate.output.junit import junit
@@ -74,7 +76,53 @@ def test_the_summary_begins_with_the_verdict_and_escapes_names():
     assert "| worse | `skip: net` | macs | 100 -\\> 120 (+20.0 %) and 1 more of its detail |" in lines
     (row,) = [line for line in lines if line.startswith("| broken")]
     assert "`` skip: net(act='<b>&\"a\\|b`',x=1) ``" in row
-    assert lines[-1] == "To accept what is right: `bench accept skip`"
+
+
+def test_the_summary_has_the_commands_that_help():
+    text = markdown(outcome_of_checks([check("worse")], 1, [Hint("to accept what is right", "bench accept 'a b'")]))
+    assert text.splitlines()[-1] == "To accept what is right: `bench accept 'a b'`"
+
+
+def test_a_graph_says_what_came_and_went_and_no_percentage_of_a_hash():
+    rows = [
+        check("changed", "graph_hash", expected="633", measured="142"),
+        check("changed", "graph_hash/hash", expected="'a'", measured="'b'"),
+        check("changed", "module_operators", expected="9", measured="10"),
+        check("changed", "module_operators/modules", expected="'up: conv'", measured="'up: conv, clone'"),
+        check("worse", "op_counts", expected="9", measured="10"),
+        check("changed", "op_counts/clone", expected=None, measured="1"),
+    ]
+    assert [j.text for j in outcome_of_checks(rows, 1).judgements] == [
+        "another graph",
+        "9 -> 10 (+11.1 %): +1 clone in up",
+        "9 -> 10 (+11.1 %): +1 clone",
+    ]
+
+
+def test_an_error_is_the_whole_text_so_that_its_line_is_named():
+    error = "failed: ValueError: oops (network.py:5)"
+    rows = [check("broken", metric, error=error) for metric in ("macs", "macs/live")]
+    assert [j.text for j in outcome_of_checks(rows, 4).judgements] == [error]
+
+
+def test_what_is_inconclusive_says_what_would_decide():
+    seen = replace(slower(verdict="inconclusive"), rounds_needed=25, left_out=1)
+    early = Comparison("skip: b", "latency", "inconclusive", rounds=1)
+    outcome = outcome_against(Against("abc", (), (seen, early)))
+    assert [j.text for j in outcome.judgements] == [
+        "+20.0 % [+10.0, +30.0]; about 20 more rounds would decide at this noise: give a longer --budget",
+        "not measured; the time was up after 1 round, before the first look: give a longer --budget",
+    ]
+    assert "| 5, 1 left out | 4.0 % |" in markdown(outcome)
+
+
+def test_an_ablation_that_is_gone_has_no_line_of_a_network(tmp_path, monkeypatch):
+    (tmp_path / "fovbench.toml").write_text('plugins = ["network.py"]\n')
+    (tmp_path / "network.py").write_text("class Net:\n    pass\n")
+    monkeypatch.chdir(tmp_path)
+    outcome = outcome_of_checks([check("missing", "", "", "skip", None)], 4)
+    assert list(github(outcome)) == ["::error title=missing%3A skip::skip -> nothing"]
+    assert "| missing | `skip` |  | skip" in markdown(outcome)
 
 
 def test_the_summary_of_two_revisions_has_timings_and_what_was_skipped():

@@ -158,6 +158,13 @@ def test_the_words_say_the_verdict_the_noise_and_what_would_decide():
     assert "more rounds would decide" in text
 
 
+@pytest.mark.parametrize(("rounds", "words"), [(0, "0 rounds"), (1, "1 round,"), (2, "2 rounds,")])
+def test_before_the_first_look_the_words_ask_for_time(rounds, words):
+    text = "\n".join(lines(judged("net", "latency", [group(np.random.default_rng(0), 0.0)] * rounds, RULE)))
+    assert f"the time was up after {words}" in text
+    assert "give a longer --budget" in text
+
+
 class Spending:
     """A clock that groups advance: each takes so many seconds."""
 

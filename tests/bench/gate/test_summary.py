@@ -21,6 +21,8 @@ def shown(*checks):
         ("100", "80", "-20 % (100 -> 80)"),
         ("1000000000", "1000000001", "+0.000000 % (1 G -> 1.000000001 G)"),
         ("0", "3", "(0 -> 3)"),
+        ("0.08544158935546875", "0.10887908935546875", "+27.4 % (0.08544 -> 0.1089)"),
+        ("9", "10", "+11.1 % (9 -> 10)"),
         ("[1 2]", "[1 3]", "[1 2] -> [1 3]"),
         ("100", None, "100 -> nothing"),
     ],
@@ -67,3 +69,20 @@ def test_a_metric_that_was_not_measured_again_is_one_line():
     rows += [check(f"net(a={a})", "macs", "missing", "1", None) for a in (1, 2)]
     rows += [check(f"net(a={a})", "params", "same", "1", "1") for a in (1, 2)]
     assert shown(*rows) == ["missing  abl: macs not measured  (a=1; a=2)"]
+
+
+def test_one_part_that_changes_by_other_amounts_is_not_several_parts():
+    rows = [
+        check("net(a=1)", "activations/all", "changed", "100", "110"),
+        check("net(a=2)", "activations/all", "changed", "100", "120"),
+    ]
+    assert shown(*rows) == [
+        "changed  abl: activations/all +10.0 % (100 -> 110); in other variants 1 other change  (a=1; a=2)"
+    ]
+    rows.append(check("net(a=1)", "activations/live", "changed", "1", "2"))
+    assert "(100 -> 110) and 1 more part; in other variants 1 other change" in shown(*rows)[0]
+
+
+def test_operators_in_another_order_leave_no_blank():
+    row = check("net", "module_operators/modules", "changed", "'a: conv, relu'", "'a: relu, conv'")
+    assert shown(row) == ["changed  abl: graph changed, with the same operators  (net)"]

@@ -6,7 +6,7 @@ import pytest
 from bench.gate.history_page import UrlError, checked_url, rows_of, text_table, write_page
 from bench.gate.paired import Comparison
 from bench.gate.trends import series_of, timed
-from bench.results.history import Entry, Number
+from bench.results.history import Entry, Number, append, read
 
 
 def history(*numbers):
@@ -52,6 +52,32 @@ def test_times_of_other_machines_are_other_series():
         "net (machine.device: A)",
         "net (machine.device: BB)",
     ]
+
+
+def test_numbers_in_another_unit_are_other_series_that_say_so():
+    def memory(place):
+        return Number("a", "net", "memory", "speed", 1.0, "MiB" if place < 7 else "GiB", "lower")
+
+    assert [row.texts[1] for row in rows_of(series_of(history(memory)))] == ["net (unit: MiB)", "net (unit: GiB)"]
+
+
+def test_a_long_error_does_not_widen_the_table():
+    def broken(place):
+        return Number("a", "net", "macs", "static", None, error="failed: " + "x" * 900 + "\n\x1b[31m")
+
+    assert max(map(len, text_table(rows_of(series_of(history(broken)))))) < 130
+
+
+def test_commits_of_one_second_are_in_the_order_in_which_they_were_recorded(tmp_path):
+    first, second = (
+        Entry(name, "2026-01-01T00:00:00+00:00", "", f"2026-01-01T00:00:0{place}+00:00", ())
+        for place, name in enumerate(("b", "a"))
+    )
+    for entries in ((first, second), (second, first)):
+        file = tmp_path / f"{entries[0].commit}.jsonl"
+        for entry in entries:
+            append(file, entry)
+        assert [entry.commit for entry in read([file])] == ["b", "a"]
 
 
 def test_machines_in_turn_make_no_change_points():
@@ -113,11 +139,14 @@ def test_another_address_is_refused(url):
         checked_url(url)
 
 
+ROUNDS = {"rounds": 12, "left_out": 2}
+
+
 def test_a_comparison_gives_the_time_of_now_and_what_it_was_compared_with():
-    seen = Comparison("a: net, b", "latency", "regression", 1.05, (1.04, 1.06), a=0.010, b=0.0105)
+    seen = Comparison("a: net, b", "latency", "regression", 1.05, (1.04, 1.06), **ROUNDS, a=0.010, b=0.0105)
     broken = Comparison("a: other", "latency", "broken", error="now: failed: oops")
     unseen = Comparison("a: third", "latency", "inconclusive")
     first, second = timed([seen, broken, unseen], "abc")
     assert (first.ablation, first.variant, first.value) == ("a", "net, b", 0.0105)
-    assert first.detail == {"against": "abc", "ratio": 1.05, "interval": (1.04, 1.06), "verdict": "regression"}
+    assert first.detail == {"against": "abc", "ratio": 1.05, "interval": (1.04, 1.06), "verdict": "regression"} | ROUNDS
     assert (second.value, second.error) == (None, "now: failed: oops")

@@ -164,6 +164,8 @@ def test_errors_and_tracebacks_are_shortened_and_never_refused():
     assert error_text("failed: a\nb") == "failed: a"
     assert error_text("failed: \x00\x1b[31m\ud800") == "failed: \\x00\\x1b[31m\\ud800"
     assert len(error_text("x" * 20_000_000)) == ERROR_LIMIT
+    place = error_text("x" * 1_500 + " (src/my_net.py:17)")
+    assert (len(place), place[-27:]) == (ERROR_LIMIT, "xxxx ... (src/my_net.py:17)")
     assert error_text("") == "failed: without a message"
     text = traceback_text("first\n" + "x" * 100_000 + "\nlast\x00")
     assert text.startswith("first\n")
