@@ -115,6 +115,11 @@ def gaps(aggregates: Sequence[Aggregate]) -> int:
     return sum(len(aggregate.missing) for aggregate in aggregates)
 
 
+def gaps_text(count: int) -> str:
+    """`4 results are missing`."""
+    return "1 result is missing" if count == 1 else f"{count} results are missing"
+
+
 def deltas(column: Column, baseline: Aggregate, others: Sequence[Aggregate], noise: Noise) -> dict[str, Delta]:
     """The differences of a metric from the baseline, by variant; variants without a number are left out."""
     pairs = {each.variant: (each, baseline) for each in others}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.analysis.aggregate import Column
 from bench.analysis.contrast import Contrast, ContrastError, contrast
-from bench.analysis.deltas import gaps, judged, margin_of
+from bench.analysis.deltas import gaps, gaps_text, judged, margin_of
 from bench.analysis.summary import Summary, summarise
 from bench.analysis.verdict import Verdict
 from bench.registry import suggestion
@@ -127,7 +127,7 @@ def effects(summary: Summary, column: Column) -> tuple[Effect, ...]:
     if design is None:
         return ()
     if column.kind != "speed" and (count := gaps(summary.of(column.metric))):
-        reason = f"{count} results are missing: effects need the whole grid"
+        reason = f"{gaps_text(count)}: effects need the whole grid"
         return tuple(Effect(changes, "missing", reason=reason) for changes in _all_changes(design))
     weights, aliases = _apart(design)
     contrasts, reasons = _contrasts(summary, column, weights)

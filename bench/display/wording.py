@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bench.analysis.aggregate import Aggregate, Column
 from bench.analysis.claims import ClaimResult, ComparisonResult
 from bench.analysis.contrast import percent
-from bench.analysis.deltas import Delta, gaps, margin_of
+from bench.analysis.deltas import Delta, gaps, gaps_text, margin_of
 from bench.analysis.front import chances, fronts
 from bench.analysis.summary import Summary
 from bench.display.names import short_name
@@ -236,7 +236,7 @@ def _gaps(summary: Summary, scores: Sequence[Column]) -> Iterator[str]:
     counts = {column.metric: gaps(summary.of(column.metric)) for column in scores}
     for count in sorted(set(counts.values()) - {0}):
         names = _names([column for column in scores if counts[column.metric] == count])
-        yield f"{names}: no intervals and no verdicts, since {count} results are missing: they need the whole grid"
+        yield f"{names}: no intervals and no verdicts, since {gaps_text(count)}: they need the whole grid"
 
 
 def _names(columns: Sequence[Column]) -> str:

@@ -15,6 +15,7 @@ from zlib import crc32
 
 from bench.hardware.subject import Subject
 from bench.results.measurement import Evaluation
+from bench.results.unreadable import CRASHED
 from bench.sweep.network_state import changes, network_state, tape_state, tensors_state
 from bench.sweep.process_state import ProcessState
 
@@ -101,8 +102,30 @@ class CheckedSubject(Subject):
     @cached_property
     def tape(self) -> Any:
         from bench.hardware.arguments import tape_of
+        from bench.structure.nodes import StructureError
 
-        return self._noted("tape", lambda: tape_of(self, self.arguments))
+        try:
+            return self._noted("tape", lambda: tape_of(self, self.arguments))
+        except StructureError as error:
+            if CRASHED not in str(error) and self.crash:
+                raise self.crash from None
+            raise
+
+    @cached_property
+    def crash(self) -> Exception | None:
+        """What the network raises when it runs; None for nothing, and where it was not run since it needs a device."""
+        import torch
+
+        assert self.process is not None
+        if self.device != "cpu":
+            return None
+        other = replace(self, compile=False, graph=False, noting=False)
+        with self.process.kept(self.seed), torch.no_grad():
+            try:
+                other.forward()
+            except Exception as error:
+                return error
+        return None
 
     def _noted(self, name: str, build: Callable[[], V]) -> V:
         assert self.process is not None

@@ -70,7 +70,7 @@ class Reporter:
         if not self.total or self.verbosity < 0:
             return
         if not sys.stderr.isatty():
-            self.say(f"{self.title}: {self.total} measurements to measure")
+            self.say(f"{self.title}: {self.total} measurement{'s' * (self.total != 1)} to make")
             return
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn

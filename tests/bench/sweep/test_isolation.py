@@ -303,3 +303,45 @@ def test_metrics_of_scripted_and_traced_networks_leave_the_state(write, tmp_path
     for metric in ("params", "macs", "receptive_field", "output_stride"):
         assert network[metric].samples == plain[metric].samples
     assert network["macs"].samples == (13_824,)
+
+
+DYNAMIC = '''
+import torch
+from torch import nn
+from bench.registry import architecture
+
+class Net(nn.Module):
+    def __init__(self, fails):
+        super().__init__()
+        self.conv, self.fails = nn.Conv2d(3, 4, 3), fails
+
+    def forward(self, x):
+        y = self.conv(x)
+        if y.sum() > 1e9:
+            return y
+        return torch.cat([y, y.flatten()]) if self.fails else y
+
+@architecture(task="none", source="nobody")
+def dynamic(*, fails: bool = False) -> nn.Module:
+    """A network whose control flow depends on data."""
+    return Net(fails)
+'''
+ASKED = """
+question: Does it run?
+architecture: dynamic
+vary: {fails: [true]}
+metrics: [macs, op_counts]
+workload: {shape: [3, 8, 8]}
+"""
+
+
+def test_a_network_that_no_recording_follows_is_run_so_that_a_crash_shows(tmp_path):
+    (tmp_path / "plug.py").write_text(DYNAMIC)
+    (tmp_path / "asked.yaml").write_text(ASKED)
+    ablation = load(tmp_path / "asked.yaml", plugins=[str(tmp_path / "plug.py")])
+    emitted: list[Measurement] = []
+    MeasureJob(tuple(requests(ablation, {}, ("static",))), ablation.plugins)(emitted.append)
+    errors = {(m.variant.values["fails"], m.metric): m.error or "" for m in emitted}
+    assert all(error.startswith("failed: StructureError") for (fails, _), error in errors.items() if not fails)
+    assert all(error.startswith("failed: RuntimeError: Tensors must have") for (f, _), error in errors.items() if f)
+    assert len(errors) == 4
