@@ -141,7 +141,7 @@ def _write(page: Path, name: str, lines: Sequence[str], results: Results, every:
 
 
 def _parts(lines: Sequence[str], results: Results) -> dict[str, str]:
-    """What stands on the page, as HTML."""
+    """The content of the page, as HTML."""
     from bench.analysis.summary import summarise
     from bench.report.choice import layout_of
     from bench.report.page import headline

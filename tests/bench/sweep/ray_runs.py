@@ -5,14 +5,20 @@ that nothing depends on time.
 """
 
 import contextlib
+import importlib.util
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from bench.results.store import Store
 from bench.sweep.executors.cluster import OWN
+
+WITHOUT_RAY = "" if importlib.util.find_spec("ray") else "Ray is not installed (pip install fovbench[ray])"
+needs_ray = pytest.mark.skipif(bool(WITHOUT_RAY), reason=WITHOUT_RAY)
 
 LONGEST = 600
 """Seconds after which a command that hangs is ended, and its test fails."""

@@ -4,7 +4,6 @@ Without Ray, `test_cluster.py` tests the same on processes in its place. `test_r
 machines and networks.
 """
 
-import importlib.util
 import ipaddress
 import json
 import os
@@ -16,6 +15,7 @@ from tests.bench.sweep.ray_runs import (
     ask,
     assert_as_undisturbed,
     ended,
+    needs_ray,
     nodes,
     project,
     run,
@@ -24,9 +24,7 @@ from tests.bench.sweep.ray_runs import (
     was_done,
 )
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None, reason="Ray is not installed (pip install fovbench[ray])"
-)
+pytestmark = needs_ray
 PLUGIN = '''
 def above(name):
     """The process above this one whose command line has `name` in it."""

@@ -5,7 +5,6 @@ time to pass: the plug-in asks for a fault by a file, and waits until it is ther
 """
 
 import contextlib
-import importlib.util
 import json
 import os
 import signal
@@ -24,6 +23,7 @@ from tests.bench.sweep.ray_runs import (
     assert_as_undisturbed,
     ended,
     environment,
+    needs_ray,
     nodes,
     project,
     run,
@@ -32,9 +32,7 @@ from tests.bench.sweep.ray_runs import (
     was_done,
 )
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None, reason="Ray is not installed (pip install fovbench[ray])"
-)
+pytestmark = needs_ray
 VALUES = range(1, 7)
 PLUGIN = '''
 import tempfile

@@ -1,6 +1,5 @@
 """The recipe of docs/cluster.md, submitted to a real Slurm of two nodes; skipped where there is none."""
 
-import importlib.util
 import os
 import re
 import sys
@@ -10,8 +9,9 @@ import pytest
 from slurm_cluster import running, why_not
 
 from bench.results.store import Store
+from tests.bench.sweep.ray_runs import WITHOUT_RAY
 
-WHY_NOT = why_not() or ("" if importlib.util.find_spec("ray") else "Ray is not installed (pip install fovbench[ray])")
+WHY_NOT = why_not() or WITHOUT_RAY
 pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
 ROOT = Path(__file__).parents[3]
