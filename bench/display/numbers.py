@@ -123,6 +123,11 @@ def nonzero_decimals(number: float, decimals: int) -> int:
     return decimals_for(number, 1)
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 round`, `3 rounds`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def fixed(number: float, decimals: int, sign: bool = False) -> str:
     """With so many decimals and a real minus sign; `-0.0` has none."""
     if not math.isfinite(number):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
+from bench.display.numbers import counted
 from bench.gate.bisection import Bisection, Change, Step
 
 REST = 0.03
@@ -17,8 +18,7 @@ Named = Callable[[str], str]
 def step_line(step: Step, named: Named) -> str:
     """`changed       1a2b3c4d5e Wider by default: +20.1 % [+19.0, +21.3]; 3 commits left`."""
     sure = f", changed with {step.probability:.0%}" if step.verdict == "inconclusive" else ""
-    left = "1 commit" if step.left == 1 else f"{step.left} commits"
-    return f"{step.verdict:13} {named(step.commit)}: {step.text}{sure}; {left} left"
+    return f"{step.verdict:13} {named(step.commit)}: {step.text}{sure}; {counted(step.left, 'commit')} left"
 
 
 def whole_line(change: Change, name: str) -> str:

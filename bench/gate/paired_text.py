@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bench.display.numbers import counted
 from bench.gate.paired import Comparison
 
 SHORT = {"latency": "ms", "throughput": "ms a batch", "train_step_latency": "ms a step", "startup": "ms"}
@@ -44,7 +45,8 @@ def lines(comparison: Comparison) -> Iterator[str]:
     yield _calibration(comparison)
     if comparison.left_out:
         does = "does" if comparison.left_out == 1 else "do"
-        yield f"{_rounds(comparison.left_out)} {does} not count: a process was unlike the other of the same side"
+        rounds = counted(comparison.left_out, "round")
+        yield f"{rounds} {does} not count: a process was unlike the other of the same side"
     if comparison.verdict == "inconclusive":
         yield what_would_decide(comparison)
     if comparison.trouble:
@@ -71,12 +73,9 @@ def _calibration(comparison: Comparison) -> str:
 def what_would_decide(comparison: Comparison) -> str:
     """What helps where a comparison is inconclusive."""
     if comparison.ratio is None:
-        return f"the time was up after {_rounds(comparison.rounds)}, before the first look: give a longer --budget"
+        rounds = counted(comparison.rounds, "round")
+        return f"the time was up after {rounds}, before the first look: give a longer --budget"
     if comparison.rounds_needed is None:
         return "the ratio lies at the tolerance: no number of rounds decides; choose another --tolerance"
     more = max(1, comparison.rounds_needed - comparison.rounds)
-    return f"about {more} more round{'s' if more > 1 else ''} would decide at this noise: give a longer --budget"
-
-
-def _rounds(count: int) -> str:
-    return "1 round" if count == 1 else f"{count} rounds"
+    return f"about {counted(more, 'more round')} would decide at this noise: give a longer --budget"

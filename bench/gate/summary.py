@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import TypeVar
 
-from bench.display.numbers import MINUS, decimals_for, fixed, scale_of
+from bench.display.numbers import MINUS, counted, decimals_for, fixed, scale_of
 from bench.gate.expectations import Check
 
 K = TypeVar("K")
@@ -68,9 +68,8 @@ def _of_variants(
     for verdict in ("missing", "new"):
         names = sorted(short[ablation, variant] for variant, what in whole if what == verdict)
         if names:
-            count = "1 variant" if len(names) == 1 else f"{len(names)} variants"
             why = f"in {before} only" if verdict == "missing" else f"not in {before}"
-            yield Line(ablation, verdict, f"{count} {why}", tuple(names))
+            yield Line(ablation, verdict, f"{counted(len(names), 'variant')} {why}", tuple(names))
 
 
 def _kind(check: Check) -> tuple[str, ...]:
@@ -118,7 +117,7 @@ def _number_text(metric: str, group: Sequence[Check]) -> str:
     rows = sorted(group, key=_is_path)
     changes = list(dict.fromkeys(change_text(c) for c in rows if c.metric == rows[0].metric))
     names = {c.metric for c in rows}
-    more = f" and {len(names) - 1} more part{'s' if len(names) > 2 else ''}" if names - {rows[0].metric} else ""
+    more = f" and {counted(len(names) - 1, 'more part')}" if names - {rows[0].metric} else ""
     return f"{rows[0].metric} {changes[0]}{more}{_others(len(changes) - 1)}"
 
 

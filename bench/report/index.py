@@ -11,7 +11,7 @@ from bench.analysis.leading import main_column
 from bench.analysis.summary import Summary, summarise
 from bench.display.answers import STANDINGS, BriefAnswer, brief_answer
 from bench.display.figure import names
-from bench.display.numbers import number_text, shown_unit, style_of
+from bench.display.numbers import counted, number_text, shown_unit, style_of
 from bench.display.seeds import seed_counts
 from bench.display.wording import EMPTY, ClaimText, claim_texts
 from bench.report.table import markdown_text, pipes
@@ -109,13 +109,9 @@ def overview(rows: Sequence[IndexRow]) -> str:
         return "No ablation has results."
     standings = Counter(STANDING_WORDS[row.answer.standing] for row in rows)
     claims = Counter(each.claim.answer for row in rows for each in row.ledger)
-    start = f"Of {_plural(len(rows), 'question')} {_counts(standings, [*STANDING_WORDS.values()])}"
-    end = f"; of {_plural(claims.total(), 'claim')} of the sources {_counts(claims, ORDER)}" if claims else ""
+    start = f"Of {counted(len(rows), 'question')} {_counts(standings, [*STANDING_WORDS.values()])}"
+    end = f"; of {counted(claims.total(), 'claim')} of the sources {_counts(claims, ORDER)}" if claims else ""
     return f"{start}{end}."
-
-
-def _plural(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 def _counts(counts: Mapping[str, int], order: Sequence[str]) -> str:
