@@ -1,10 +1,13 @@
 import itertools
+import sys
 import textwrap
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from bench.hardware.environment import usable_cores
+from bench.registry.catalogue import PLUGIN_PREFIX, forget
 from bench.results.store import Store
 from bench.spec import ablation as ablations
 from bench.sweep import driver as sweep
@@ -30,6 +33,30 @@ def own_cache(tmp_path_factory):
     """A folder of caches and locks for this process, so that tests and other runs do not wait for each other."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@contextmanager
+def new_plugins_forgotten():
+    """Forgets the plug-ins that are imported within: another file may register their names again."""
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if name.startswith(PLUGIN_PREFIX):
+            forget(name)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plugins_of_file():
+    """Plug-ins of a test file end with it: pytest-xdist can bring a process back to it, which writes them elsewhere."""
+    with new_plugins_forgotten():
+        yield
+
+
+@pytest.fixture
+def plugins_of_test():
+    """Plug-ins of a test end with it."""
+    with new_plugins_forgotten():
         yield
 
 

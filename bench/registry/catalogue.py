@@ -429,7 +429,7 @@ def _imported(source: Source) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except BaseException:
-        del sys.modules[source.module]
+        forget(source.module)
         raise
     return module
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli import main
-from bench.registry import LIVE
-from bench.registry.catalogue import KINDS, PLUGIN_PREFIX, registry_of
+from bench.registry.catalogue import forget
 from bench.registry.starting import start
 from tests.bench.cli.mistakes import MEASURE, MISTAKES, Mistake
 
@@ -26,11 +25,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     yield tmp_path
     for name, module in list(sys.modules.items()):
         if (getattr(module, "__file__", None) or "").startswith(f"{tmp_path}/"):
-            del sys.modules[name]
-    for kind in KINDS:
-        registry = registry_of(LIVE, kind)
-        for name in [entry.name for entry in registry if entry.module.startswith(PLUGIN_PREFIX)]:
-            del registry._entries[name]
+            forget(name)
 
 
 def carry_out(command: str) -> int:

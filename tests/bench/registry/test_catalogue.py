@@ -40,6 +40,25 @@ def test_reading_a_declaration_runs_nothing_of_the_module(tmp_path):
         live(declared, (path,))
 
 
+def test_a_plugin_that_failed_halfway_is_imported_once_it_works(tmp_path, monkeypatch):
+    path = written(
+        tmp_path,
+        """
+        import os
+        from bench.registry import metric
+        @metric(unit="px", better=None, kind="static")
+        def halfway(subject): "Half of a plug-in."
+        os.environ["HALFWAY"]
+        """,
+        "halfway.py",
+    )
+    declared = declarations((path,)).metrics.get("halfway")
+    with pytest.raises(CatalogueError, match="cannot be imported: KeyError"):
+        live(declared, (path,))
+    monkeypatch.setenv("HALFWAY", "gone")
+    assert live(declared, (path,)).name == "halfway"
+
+
 def test_a_plugin_that_registers_in_its_own_way_is_imported(tmp_path):
     path = written(
         tmp_path,

@@ -10,7 +10,6 @@ import pytest
 
 import bench
 from bench.cli import main
-from bench.registry import LIVE
 from bench.registry import project as projects
 from bench.registry.catalogue import declarations
 from bench.registry.project import ProjectError, project, with_project
@@ -47,7 +46,7 @@ def net(*, width: int = 8):
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch, plugins_of_test):
     """A project with plug-ins in a folder of their own, and a folder below; the path and modules are put back."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.delenv("FOVBENCH_STORE", raising=False)
@@ -69,10 +68,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "below" / "deep").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     yield tmp_path
-    LIVE.architectures._entries.pop("mine", None)
-    LIVE.metrics._entries.pop("doubled", None)
-    for name in [n for n in sys.modules if n == "neighbour" or n.startswith("fovbench_plugin_")]:
-        del sys.modules[name]
+    sys.modules.pop("neighbour", None)
 
 
 def status(capsys, *words):

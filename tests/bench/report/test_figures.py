@@ -6,7 +6,6 @@ import dataclasses
 
 import pytest
 
-from bench.registry import LIVE
 from bench.report.figures import FailedPlot, Figure, figures
 from bench.report.render import render, render_markdown
 from bench.report.site import pages
@@ -45,12 +44,10 @@ def own(results):
 
 
 @pytest.fixture
-def plotted(tmp_path, synthetic):
+def plotted(tmp_path, synthetic, plugins_of_test):
     """Results of an ablation with a plug-in of plots."""
     (tmp_path / "plots.py").write_text(PLOTS)
-    yield dataclasses.replace(synthetic, plugins=(str(tmp_path / "plots.py"),))
-    for name in ("raising", "nameless", "textual", "again", "own"):
-        LIVE.plots._entries.pop(name, None)
+    return dataclasses.replace(synthetic, plugins=(str(tmp_path / "plots.py"),))
 
 
 def test_a_plot_that_fails_costs_its_own_figures_only(plotted):

@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 
 from bench.cli import errors
-from bench.registry import LIVE
-from bench.registry.catalogue import KINDS, PLUGIN_PREFIX, registry_of
 from bench.report.figures import FailedPlot, figures
 from bench.results.store import Store
 from bench.spec.ablation import load
@@ -19,7 +17,7 @@ from tests.bench.sweep.mistakes import ABLATION, MISTAKES, PLUGIN, Mistake
 
 
 @pytest.fixture
-def attempt(tmp_path: Path):
+def attempt(tmp_path: Path, plugins_of_test: None):
     """Plans, measures and draws an ablation with a plug-in of this text, in this process; gives all errors."""
 
     def attempt(text: str) -> list[str]:
@@ -31,11 +29,7 @@ def attempt(tmp_path: Path):
         except Exception as error:
             return [errors.described(error)]
 
-    yield attempt
-    for kind in KINDS:
-        registry = registry_of(LIVE, kind)
-        for name in [entry.name for entry in registry if entry.module.startswith(PLUGIN_PREFIX)]:
-            del registry._entries[name]
+    return attempt
 
 
 def carried_out(file: Path, plugin: str, path: Path) -> list[str]:
