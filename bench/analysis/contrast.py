@@ -261,7 +261,7 @@ def _check(aggregate: Aggregate) -> None:
     name = f"{aggregate.metric} of {aggregate.variant}"
     if aggregate.errors:
         seed, message = aggregate.errors[0]
-        raise ContrastError(f"{name}{_of(seed)} failed: {message.splitlines()[0]}")
+        raise ContrastError(f"{name}{_of(seed)} failed: {message.splitlines()[0].removeprefix('failed: ')}")
     if aggregate.missing:
         raise ContrastError(f"{name} is not measured{_of(aggregate.missing[0])}")
     if aggregate.value is None:

@@ -34,7 +34,7 @@ from bench.sweep.executors.reservation import lock_folder, reserved
 from bench.sweep.executors.supervisor import served, supervised
 
 _WAITING, _STARTED, _ITEM, _ENDED, _REFUSED = "waiting", "started", "item", "ended", "refused"
-_UNREADABLE = "unreadable"
+_UNREADABLE, _HALF = "unreadable", "half"
 
 LOST = 255
 """The exit status that multiprocessing gives a process whose fork server was killed."""
@@ -278,7 +278,7 @@ def _followed(process: Any, pipe: Connection, receive: Emit, timeout: float, rep
             if now >= deadline:
                 return Exit(f"timeout: no result within {timeout:g} s")
             continue
-        message = _message(pipe) if pipe in sources else None
+        message = _whole_message(pipe, process, timeout) if pipe in sources else None
         if message is None and report is not None and pipe in sources:
             sources = [report, process.sentinel]  # the supervisor reports once nothing of the job is left
             continue
@@ -295,6 +295,8 @@ def _followed(process: Any, pipe: Connection, receive: Emit, timeout: float, rep
             return Exit(
                 f"died: its messages cannot be read ({item}): it wrote to a file descriptor that is not its own"
             )
+        if tag == _HALF:
+            return Exit(f"timeout: it sent half a message, and the rest not within {timeout:g} s")
         if tag in (_ITEM, _WAITING):
             receive(item)
         if not isinstance(item, Progress):
@@ -304,6 +306,23 @@ def _followed(process: Any, pipe: Connection, receive: Emit, timeout: float, rep
 def _suspended(late: float) -> float:
     """The seconds that this process was suspended, by how much later than it asked for it woke."""
     return late if late > LATE else 0.0
+
+
+def _whole_message(pipe: Connection, process: Any, timeout: float) -> Any:
+    """As `_message`; ends the worker of a job that sends the first half of a message only, which is `_HALF`."""
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        end_process(process)
+
+    timer = threading.Timer(timeout, end)
+    timer.start()
+    try:
+        message = _message(pipe)
+    finally:
+        timer.cancel()
+    return (_HALF, None) if message is None and late.is_set() else message
 
 
 def _message(pipe: Connection | _Codes) -> Any:

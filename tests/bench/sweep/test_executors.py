@@ -308,16 +308,22 @@ def exit_with_255(emit):
     os._exit(255)
 
 
-def send_half_a_message(emit):
-    """Killed in the middle of a message: its length is sent, and no more."""
+def send_half_a_message(ending, emit):
+    """Killed or stopped in the middle of a message: its length is sent, and no more."""
     pipe = emit.__closure__[0].cell_contents
     os.write(pipe.fileno(), (1000).to_bytes(4, "big") + b"x")
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), ending)
 
 
 def test_half_a_message_is_the_end_of_a_job_like_none(executor):
-    end = executor.submit(send_half_a_message, lambda item: None, timeout=60).result()
+    end = executor.submit(partial(send_half_a_message, signal.SIGKILL), lambda item: None, timeout=60).result()
     assert end.fault == "killed"
+
+
+def test_a_job_that_stops_in_the_middle_of_a_message_has_its_time_and_no_more(executor):
+    end = executor.submit(partial(send_half_a_message, signal.SIGSTOP), lambda item: None, timeout=1).result()
+    assert end == Exit("timeout: it sent half a message, and the rest not within 1 s")
+    assert executor.submit(count, lambda item: None, timeout=60).result() == Exit()
 
 
 def write_between_messages(content, emit):
