@@ -17,8 +17,8 @@ from bench.sweep.executors import imports
 from bench.sweep.executors.local import end_process, perform_supervised
 
 OURS = ("bench", "architectures")
-LIBRARIES = ("torch", "torch._dynamo", "torchvision", "timm")
-"""What the fork server imports once; the code of a side is imported by each process anew."""
+PRELOADED = ("torch", "torch._dynamo", "torchvision", "timm", "bench.sweep.side_process")
+"""What the fork server imports once; the code of another root is imported by each process anew."""
 
 
 class ElsewhereError(RuntimeError):
@@ -30,7 +30,7 @@ def context() -> Any:
     methods = multiprocessing.get_all_start_methods()
     chosen: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if "forkserver" in methods:
-        os.environ.setdefault(imports.VARIABLE, ",".join(LIBRARIES))
+        os.environ.setdefault(imports.VARIABLE, ",".join(PRELOADED))
         chosen.set_forkserver_preload(["bench.sweep.roots", "bench.sweep.executors.in_advance"])
     return chosen
 
@@ -41,16 +41,21 @@ def start(process: Any) -> None:
         process.start()
 
 
-def move(folder: str, root: str) -> None:
-    """Work in a folder, and import our packages from a root; empty: those of this process."""
+def is_ours(root: str) -> bool:
+    """Whether our packages of this root are those of this process; empty: they are."""
+    return not root or Path(root, "bench") == Path(__file__).parents[1]
+
+
+def move(folder: str, root: str, anew: bool = False) -> None:
+    """Work in a folder, and import our packages from a root; `anew`: also where those of this process are the same."""
     if folder:
         os.chdir(folder)
-    if not root or Path(root, "bench") == Path(__file__).parents[1]:
-        return
-    sys.path.insert(0, root)
-    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)  # of what is started from here
-    for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
-        del sys.modules[name]
+    if not is_ours(root):
+        sys.path.insert(0, root)
+        os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)  # of what is started from here
+    if anew or not is_ours(root):
+        for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
+            del sys.modules[name]
 
 
 LIMIT = 300.0

@@ -11,6 +11,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
@@ -19,7 +20,7 @@ from bench.hardware.environment import device_kind
 from bench.results.turns import TIMED, Group, SideError, Turn
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload
-from bench.sweep.roots import LIMIT, Remote, SilenceError, move
+from bench.sweep.roots import LIMIT, Remote, SilenceError, is_ours, move
 
 TURNS = 16
 """Turns of each process in a group, of a metric that is timed call by call; another is measured once a process."""
@@ -58,6 +59,11 @@ class Pair:
         """How many turns each process of a group takes."""
         return TURNS if self.metric in TIMED else 1
 
+    @property
+    def anew(self) -> bool:
+        """Whether each process imports our packages anew: both sides alike, where one has them from another root."""
+        return not (is_ours(self.a.root) and is_ours(self.b.root))
+
     def groups(self) -> Iterator[Group]:
         """Groups without end, on other cores in turn. Raises SideError for a side that does not run."""
         for cores in cycle(core_sets(self.a.workload)):
@@ -66,7 +72,8 @@ class Pair:
     def _group(self, cores: tuple[int, ...]) -> Group:
         with contextlib.ExitStack() as stack:
             sides = (self.a, self.a, self.b, self.b)
-            remotes = [stack.enter_context(Remote(serve, side, self.metric, cores, daemon=True)) for side in sides]
+            call = partial(Remote, serve, daemon=True)
+            remotes = [stack.enter_context(call(side, self.metric, cores, self.anew)) for side in sides]
             processes = [_Process(r, side.label, self.timeout) for r, side in zip(remotes, sides, strict=True)]
             return group_of(processes, self.turns, cores)
 
@@ -127,10 +134,10 @@ class _Process:
         return answer
 
 
-def serve(pipe: Connection, side: Side, metric: str, cores: Sequence[int]) -> None:
+def serve(pipe: Connection, side: Side, metric: str, cores: Sequence[int], anew: bool) -> None:
     """What a process of one side does: build the network, then a turn whenever it is asked, until the pipe ends."""
     try:
-        move(side.folder, side.root)
+        move(side.folder, side.root, anew)
         from bench.sweep.side_process import prepared  # from the root of the side
 
         turn: Callable[[], dict[str, Any]] = prepared(side.variant, side.workload, side.plugins, metric, tuple(cores))
