@@ -361,15 +361,14 @@ def gate_against(
     whose code differs are timed against the revision, both sides in turns, by `metrics` of kind speed, until the
     interval of the ratio decides at `tolerance`, or `budget` seconds are over; `notify` is called after each round.
     `settings` are overrides such as `workload.batch=4`, in both. Raises RevisionError where there is no such revision,
-    AblationError for a name that is in neither.
+    AblationError for a name that is in neither, and without names where neither has an ablation.
     """
-    from bench.gate.against import Against, checks_of, matched, to_time, untimed
+    from bench.gate.against import Against, by_code, checks_of, for_each, matched, to_time, untimed
     from bench.gate.paired import compared, task_of
     from bench.results.location import location_of
     from bench.results.session import read_changes
-    from bench.spec.ablation import find
     from bench.stats.paired import Rule
-    from bench.sweep.revision import below_project, networks_of, pairs_of, refuse_other_metrics
+    from bench.sweep.revision import below_project, networks_of, pairs_of, refuse_other_metrics, refuse_unknown
     from bench.sweep.worktrees import checkout, commit_of, here
 
     read_changes()
@@ -377,16 +376,16 @@ def gate_against(
     place, chosen = location_of(store or project().store), tuple(below_project(name) for name in names)
     with checkout(revision) as old:
         before, after = (networks_of(tree, chosen, plugins, place, settings) for tree in (old, here()))
-        for name in chosen:
-            if Path(name).stem not in {*before, *after}:
-                find(name)
+        refuse_unknown(chosen, {*before, *after}, revision)
         matches = matched(before, after)
         checks = [check for match in matches for check in checks_of(match, before, after)]
         differing, same = to_time(matches, before, after)
-        sides = [(m.name, before[m.ablation][m.before or ""], after[m.ablation][m.after or ""]) for m in differing]
+        groups = by_code(differing, before, after)
+        firsts = [group[0] for group in groups]
+        sides = [(m.name, before[m.ablation][m.before or ""], after[m.ablation][m.after or ""]) for m in firsts]
         pairs = pairs_of(sides, (old, here()), metrics, budget)
         tasks = [task_of(name, metric, pair.groups()) for name, metric, pair in pairs]
-        comparisons = compared(tasks, Rule(tolerance=tolerance), budget, notify)
+        comparisons = for_each(compared(tasks, Rule(tolerance=tolerance), budget, notify), groups)
     skipped = tuple(untimed(matches, before, after))
     return Against(commit_of(revision), tuple(checks), tuple(comparisons), same, skipped)
 

@@ -16,6 +16,7 @@ from bench.cli.options import (
     echo,
     echo_error,
     json_option,
+    own_ablations,
     plugin,
     print_json,
     print_lines,
@@ -44,7 +45,6 @@ def accept(
     The file is results/expected/ABLATION.csv. It has the static metrics that the ablation names, and those that the
     gate compares in any case (docs/gate.md). What is not stored is measured first."""
     from bench.gate.expectations import accept_all, own_folder
-    from bench.registry.builtin import own_names
     from bench.results.store import Store
     from bench.spec.ablation import load
     from bench.sweep.running import measure_static
@@ -52,10 +52,9 @@ def accept(
 
     if bool(names) == everything:
         raise click.UsageError("name the ablations, or write --all for all of the project")
-    if everything and not own_names():
-        raise click.UsageError("the project has no file ablations/NAME.yaml; name the ablations to accept: bench list")
+    chosen_names = names or own_ablations("accept")
     with Store(store) as stored:
-        ablations = [load(name, overrides, plugins) for name in names or own_names()]
+        ablations = [load(name, overrides, plugins) for name in chosen_names]
         plans = measure_static([with_structure(ablation) for ablation in ablations], stored)
         chosen = [(ablation, plan.requests) for ablation, plan in zip(ablations, plans, strict=True)]
         for path in accept_all(chosen, stored, own_folder()):
@@ -151,13 +150,13 @@ def _gate_against(
     """Compare with a revision, print and write the outcome; the exit code."""
     import bench
     from bench.gate.output.outcome import outcome_against
-    from bench.registry.builtin import names as all_of_project
+    from bench.registry.builtin import own_names
 
     outcome: Against = bench.gate_against(revision, *names, **common, notify=say_round, **timing)
     outputs.write(outcome_against(outcome), as_json)
     _print_against(outcome, as_json, details)
     if history:
-        _append(history, _readable(outcome.checks, names or all_of_project()), **common, outcome=outcome)
+        _append(history, _readable(outcome.checks, names or own_names()), **common, outcome=outcome)
     return outcome.exit_code
 
 

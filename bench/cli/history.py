@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import Names, echo, json_option, plugin, print_json, print_lines, store_option
+from bench.cli.options import Names, echo, json_option, own_ablations, plugin, print_json, print_lines, store_option
 
 if TYPE_CHECKING:
     from bench.results.history import Number
@@ -105,14 +105,13 @@ def add(
     bench history add
     bench history add --from results/reference/fcn_skips --commit v1.2
     """
-    from bench.registry.builtin import names as own_names
     from bench.sweep.recording import numbers_of_bundle, static_numbers
 
     if bundle is None and commit:
         raise click.UsageError("--commit goes with --from; the numbers of the working tree are those of HEAD")
     if bundle is not None and names:
         raise click.UsageError("name ablations, or a bundle with --from")
-    numbers = numbers_of_bundle(bundle) if bundle else static_numbers(names or tuple(own_names()), store, plugins)
+    numbers = numbers_of_bundle(bundle) if bundle else static_numbers(names or own_ablations("record"), store, plugins)
     append_numbers(numbers, files or context.obj or (), commit or "HEAD", here=bundle is None)
 
 

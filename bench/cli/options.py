@@ -30,6 +30,17 @@ LINES = 500
 """How many lines are printed at once."""
 
 
+def own_ablations(purpose: str) -> tuple[str, ...]:
+    """The ablations of the project. Raises click.UsageError where it has none: which are meant for `purpose`?"""
+    from bench.registry.builtin import own_names
+
+    if not own_names():
+        raise click.UsageError(
+            f"the project has no file ablations/NAME.yaml; name the ablations to {purpose}: bench list"
+        )
+    return tuple(own_names())
+
+
 class Seconds(click.ParamType[Any]):
     """`90`, `45s`, `30m`, `2h` as seconds."""
 

@@ -137,7 +137,7 @@ def report(
     bench report A B --compare       reports/site/compare/A-B/index.html; needs equal data and recipe
     """
     from bench.data.fingerprint import unchanged_data
-    from bench.registry.builtin import names as own_names
+    from bench.registry.builtin import names as default_names
     from bench.report.frontier import frontiers
     from bench.report.index import row_of
     from bench.report.site import index, pages
@@ -153,7 +153,7 @@ def report(
     if not names and not every:
         raise click.UsageError("name an ablation, or give --all")
     with unchanged_data():
-        chosen = [read_results(name, quiet=every, **options) for name in names or own_names()]
+        chosen = [read_results(name, quiet=every, **options) for name in names or default_names()]
     filled = [results for results in chosen if names or not results.frame.empty]
     rows = []
     for results in filled:

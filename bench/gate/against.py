@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from bench.analysis.verdict import Verdict
@@ -137,6 +137,23 @@ def to_time(matches: Iterable[Match], before: Networks, after: Networks) -> tupl
     both = [(match, old, new) for match, old, new in pairs if old is not None and new is not None]
     differing = [m for m, old, new in both if old.code != new.code and not old.broken and not new.broken]
     return differing, sum(old.code == new.code and not old.broken for _, old, new in both)
+
+
+def by_code(matches: Iterable[Match], before: Networks, after: Networks) -> list[list[Match]]:
+    """Groups of variants that have the same code in each revision: a variant that several ablations have is one."""
+    groups: dict[tuple[str, str], list[Match]] = {}
+    for match in matches:
+        old, new = match.of(before, after)
+        assert old is not None
+        assert new is not None
+        groups.setdefault((old.code, new.code), []).append(match)
+    return list(groups.values())
+
+
+def for_each(comparisons: Iterable[Comparison], groups: Iterable[Sequence[Match]]) -> list[Comparison]:
+    """Each comparison under the names of all variants of its group, whose first was timed."""
+    names = {group[0].name: [match.name for match in group] for group in groups}
+    return [replace(each, name=name) for each in comparisons for name in names[each.name]]
 
 
 def untimed(matches: Iterable[Match], before: Networks, after: Networks) -> list[tuple[str, str]]:

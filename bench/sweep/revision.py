@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.registry import Metric, RegistryError
-from bench.registry.builtin import all_names, names
+from bench.registry.builtin import all_names, own_names
 from bench.registry.catalogue import CatalogueError
 from bench.registry.project import project
 from bench.results.keys import requests
@@ -17,7 +17,7 @@ from bench.results.measurement import Measurement
 from bench.results.store import Store
 from bench.results.turns import WHOLE
 from bench.results.unreadable import settled
-from bench.spec.ablation import Ablation, load
+from bench.spec.ablation import Ablation, AblationError, find, load
 from bench.spec.characters import printable
 from bench.spec.variant import Variant
 from bench.spec.workload import Workload
@@ -94,6 +94,18 @@ def below_project(name: str | Path) -> str:
     return str(file.relative_to(folder) if file.is_relative_to(folder) else file)
 
 
+def refuse_unknown(chosen: Sequence[str], known: Collection[str], revision: str) -> None:
+    """Raises AblationError for a name that neither revision has, and without names where neither has an ablation."""
+    for name in chosen:
+        if Path(name).stem not in known:
+            find(name)
+    if not chosen and not known:
+        raise AblationError(
+            f"neither {revision} nor the working tree has a file ablations/NAME.yaml; "
+            "name the ablations to compare: bench list"
+        )
+
+
 def refuse_other_metrics(metrics: Sequence[str], plugins: Sequence[str]) -> None:
     """Raises RegistryError for a metric that is not of speed, also where nothing is to be timed.
 
@@ -118,7 +130,7 @@ def described(
 ) -> Networks:
     """Every variant of these ablations (default: those of the project) in the code that this process has."""
     existing = all_names()
-    wanted = [name for name in chosen or names() if name in existing or Path(name).is_file()]
+    wanted = [name for name in chosen or own_names() if name in existing or Path(name).is_file()]
     ablations = {name: _read(name, settings, plugins) for name in wanted}
     unread: Networks = {Path(n).stem: {WHOLE: each} for n, each in ablations.items() if isinstance(each, Unread)}
     read = [each for each in ablations.values() if isinstance(each, Ablation)]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from bench.gate.against import Against, checks_of, matched, to_time, untimed
+from bench.gate.against import Against, by_code, checks_of, for_each, matched, to_time, untimed
 from bench.gate.paired import Comparison
 from bench.gate.summary import lines
 from bench.results.measurement import Measurement
@@ -106,6 +106,16 @@ def test_only_what_runs_other_code_in_both_revisions_is_timed():
     differing, same = to_time(matched(before, after), before, after)
     assert [match.name for match in differing] == ["a: changed"]
     assert same == 1
+
+
+def test_a_variant_of_two_ablations_is_timed_once_and_judged_in_both():
+    before = {"a": {"net": Network(), "other": Network(code="o1")}, "b": {"net": Network()}}
+    after = {"a": {"net": Network(code="2"), "other": Network(code="o2")}, "b": {"net": Network(code="2")}}
+    groups = by_code(to_time(matched(before, after), before, after)[0], before, after)
+    assert [[match.name for match in group] for group in groups] == [["a: net", "b: net"], ["a: other"]]
+    timed = [Comparison("a: net", "latency", "win"), Comparison("a: other", "latency", "pass")]
+    judged = [(each.name, each.verdict) for each in for_each(timed, groups)]
+    assert judged == [("a: net", "win"), ("b: net", "win"), ("a: other", "pass")]
 
 
 def comparison(verdict):

@@ -13,6 +13,7 @@ from bench.gate.expectations import Check
 from bench.gate.hints import hints
 from bench.registry.project import project as of_project
 from bench.results.history import read
+from bench.spec.ablation import AblationError
 
 NETWORK = """
 from torch import nn
@@ -157,12 +158,35 @@ def test_networks_whose_structure_cannot_be_read_are_not_the_same_by_that(projec
     assert {check.verdict for check in outcome.checks} == {"missing", "new"}
 
 
-def test_all_of_a_project_without_ablations_are_none(tmp_path, monkeypatch):
+@pytest.fixture
+def empty(tmp_path, monkeypatch):
+    """A repository whose project has no ablations: those of fovbench do not stand in for them."""
     (tmp_path / "fovbench.toml").write_text("")
     monkeypatch.chdir(tmp_path)
-    done = run("accept", "--all")
-    assert (done.exit_code, "name the ablations to accept" in done.stderr) == (2, True)
-    assert not (tmp_path / "results").exists()
+    git("init", "-q")
+    git("add", "-A")
+    git("commit", "-qm", "empty")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("command", "purpose"), [("accept --all", "accept"), ("history add", "record")])
+def test_all_of_a_project_without_ablations_are_none(empty, command, purpose):
+    done = run(*command.split())
+    assert (done.exit_code, f"name the ablations to {purpose}" in done.stderr) == (2, True)
+    assert not (empty / "results").exists()
+
+
+def test_without_ablations_nothing_can_be_compared_with_a_revision(empty):
+    with pytest.raises(AblationError, match="neither HEAD nor the working tree has a file"):
+        gate_against("HEAD")
+
+
+def test_the_first_ablation_is_new_against_a_revision_without_any(empty):
+    (empty / "net.py").write_text(NETWORK)
+    (empty / "fovbench.toml").write_text('plugins = ["net.py"]\n')
+    (empty / "ablations").mkdir()
+    (empty / "ablations" / "one.yaml").write_text(ABLATION)
+    assert [(check.ablation, check.verdict) for check in gate_against("HEAD").checks] == [("one", "new")]
 
 
 def test_a_tag_is_its_commit(project):
