@@ -187,6 +187,7 @@ def study(chosen: argparse.Namespace) -> None:
             before = os.getloadavg()[0]
             a, b, made = sides(name, effect, pieces[name])
             row = {"kind": "decision", "network": name, "effect": effect, "made": made, "load": chosen.load}
+            row |= {"machine": chosen.machine}
             row |= {**decided(a, b, chosen.budget), "rules": rules(alone(a), alone(b)), "load_average": before}
             append(chosen.file, row)
             print(f"{name} {effect:+d} %: {row['verdict']} after {row['elapsed']:.0f} s", file=sys.stderr)
@@ -195,30 +196,39 @@ def study(chosen: argparse.Namespace) -> None:
 RIGHT = {0: "pass", 3: "", 5: "regression", 10: "regression", -5: "win", -10: "win"}
 """Of 3 %, the tolerance itself, no verdict is wrong."""
 
+VERDICTS = ("pass", "regression", "win", "inconclusive")
 HEAD = (
+    "machine",
     "load",
     "B is slower by",
     "decisions",
-    "pass",
-    "regression",
-    "win",
-    "inconclusive",
+    *VERDICTS,
     "decided in",
     "others say slower",
 )
 
 
 def table(rows: Sequence[Row]) -> str:
-    """A Markdown table: a row for each load and effect."""
-    decisions = [row for row in rows if row["kind"] == "decision"]
-    groups = sorted({(row["load"], row["effect"]) for row in decisions}, key=lambda g: (g[0], EFFECTS.index(g[1])))
-    body = [cells([row for row in decisions if (row["load"], row["effect"]) == group], *group) for group in groups]
-    lines = [HEAD, ("---",) * len(HEAD), *body]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    """A Markdown table: a row for each machine, load and effect; below it the false alarms of all A/A decisions."""
+    groups: dict[tuple[str, int, int], list[Row]] = {}
+    for row in [row for row in rows if row["kind"] == "decision"]:
+        groups.setdefault((row["machine"], row["load"], row["effect"]), []).append(row)
+    machines = list(dict.fromkeys(machine for machine, _, _ in groups))
+    ordered = sorted(groups, key=lambda group: (machines.index(group[0]), group[1], EFFECTS.index(group[2])))
+    body = [cells(groups[group], *group) for group in ordered]
+    lines = [f"| {' | '.join(line)} |" for line in [HEAD, ("---",) * len(HEAD), *body]]
+    return "\n".join([*lines, "", false_alarms([row for group in groups if group[2] == 0 for row in groups[group]])])
 
 
-def cells(rows: Sequence[Row], load: int, effect: int) -> tuple[str, ...]:
-    verdicts = [fraction([row["verdict"] == each for row in rows], RIGHT[effect] == each) for each in HEAD[3:7]]
+def false_alarms(rows: Sequence[Row]) -> str:
+    """What all A/A decisions together say."""
+    alarms = fraction([row["verdict"] in ("regression", "win") for row in rows])
+    others = "; ".join(f"{name} {fraction([row['rules'][name] for row in rows])}" for name in rows[0]["rules"])
+    return f"A/A in all: {len(rows)} decisions, false alarms {alarms}. Of the others: {others}."
+
+
+def cells(rows: Sequence[Row], machine: str, load: int, effect: int) -> tuple[str, ...]:
+    verdicts = [fraction([row["verdict"] == each for row in rows], RIGHT[effect] == each) for each in VERDICTS]
     spent = sorted(row["elapsed"] for row in rows)
     calls = statistics.median(row["seconds"] for row in rows)
     time_spent = (
@@ -226,7 +236,7 @@ def cells(rows: Sequence[Row], load: int, effect: int) -> tuple[str, ...]:
     )
     others = "; ".join(f"{name} {fraction([row['rules'][name] for row in rows])}" for name in rows[0]["rules"])
     made = statistics.fmean(row["made"] for row in rows)
-    return str(load), "A/A" if effect == 0 else f"{made:+.1f} %", str(len(rows)), *verdicts, time_spent, others
+    return machine, str(load), "A/A" if effect == 0 else f"{made:+.1f} %", str(len(rows)), *verdicts, time_spent, others
 
 
 def fraction(hits: Sequence[bool], right: bool = False) -> str:
@@ -246,6 +256,7 @@ def main() -> None:
     run.add_argument("--effects", type=lambda text: [int(each) for each in text.split(",")], default=list(EFFECTS))
     run.add_argument("--budget", type=float, default=60.0, help="seconds for one decision")
     run.add_argument("--load", type=int, default=0, help="busy processes that run meanwhile")
+    run.add_argument("--machine", default="this one", help="what the table calls this machine")
     run.add_argument("--minutes", type=float, default=float("inf"), help="start no decision after so many minutes")
     show = commands.add_parser("table", help="print the table of FILES")
     show.add_argument("files", type=Path, nargs="+")

@@ -27,7 +27,7 @@ def study() -> ModuleType:
 
 def decision(network: str, effect: int, verdict: str, load: int = 0) -> dict[str, Any]:
     times = {"seconds": 4.0, "elapsed": 20.0, "made": float(effect)}
-    case = {"kind": "decision", "network": network, "effect": effect, "load": load}
+    case = {"kind": "decision", "network": network, "effect": effect, "load": load, "machine": "this one"}
     return {**case, **times, "verdict": verdict, "rules": {"asv": effect > 0}}
 
 
@@ -65,13 +65,18 @@ def test_the_rules_are_those_of_the_tools(study: ModuleType) -> None:
     assert not any(study.rules(before, [each / 1.2 for each in before]).values())
 
 
-def test_the_table_has_a_row_for_each_load_and_effect_with_bounds(study: ModuleType) -> None:
+def test_the_table_has_a_row_for_each_machine_load_and_effect_with_bounds(study: ModuleType) -> None:
     rows = [decision("conv", 0, "pass")] * 59 + [decision("conv", 5, "regression", 4)] * 3 + [{"kind": "calibration"}]
     lines = study.table(rows).splitlines()
-    assert len(lines) == 4
-    assert "| 0 | A/A | 59 | 100 % (at least 95 %) | 0 % (at most 5 %) |" in lines[2]  # 0.05 ** (1 / 59) = 0.951
-    assert "| 4 | +5.0 % | 3 | 0 % (at most 63 %) | 100 % (at least 37 %) |" in lines[3]  # 0.05 ** (1 / 3) = 0.368
+    assert len(lines) == 6
+    assert (
+        "| this one | 0 | A/A | 59 | 100 % (at least 95 %) | 0 % (at most 5 %) |" in lines[2]
+    )  # 0.05 ** (1 / 59) = 0.951
+    assert (
+        "| this one | 4 | +5.0 % | 3 | 0 % (at most 63 %) | 100 % (at least 37 %) |" in lines[3]
+    )  # 0.05 ** (1 / 3) = 0.368
     assert "asv 100 %" in lines[3]
+    assert lines[5] == "A/A in all: 59 decisions, false alarms 0 % (at most 5 %). Of the others: asv 0 % (at most 5 %)."
 
 
 def test_the_table_of_the_docs_is_made_from_the_committed_decisions(study: ModuleType) -> None:
