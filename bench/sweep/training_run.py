@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.registry.cache import cache_folder
 from bench.registry.catalogue import declarations, live
@@ -23,6 +23,9 @@ from bench.sweep.executors.disk import refuse_disk_fault
 from bench.sweep.executors.local import described
 from bench.sweep.plugin_checks import check_network, check_output, load
 from bench.sweep.process_state import seed_generators
+
+if TYPE_CHECKING:
+    from bench.training.loop import Trained
 
 
 def trained(
@@ -42,57 +45,85 @@ def trained(
     is the file that the weights are written to which are evaluated; None: they are not kept.
     """
     from bench.hardware.energy import account
-    from bench.training.chosen_loss import fit
-    from bench.training.weights import save_weights
 
-    work, declared = request.workload, declarations(plugins)
-    family = runnable(request.variant.architecture, plugins)
-    task: Any = live(declared.tasks.get(work.task), plugins).call
-    seed, recipe = request.seed or 0, _in_steps(request, recipe, plugins)
+    work, recipe = request.workload, _in_steps(request, recipe, plugins)
+    task: Any = live(declarations(plugins).tasks.get(work.task), plugins).call
     train, held_out = _train_and_judge(request, data, plugins, held_back)
-    seed_generators(seed)
+    network, recipe, initial = _network(request, recipe, task, train, plugins)
+    energy = account(work.device) if recipe.trains else None
+    result = _fitted(network, task, train, recipe, request, runs, _reporter(request, emit, energy))
+    drawn = {} if energy is None else {"energy": energy.facts()}
+    kept = {} if keep is None else {"kept_weights": _kept(result, keep)}
+    evaluation: Evaluation = task.evaluate(result.model, held_out, work.device, result.mode)
+    return _completed(evaluation, result, task, held_out, work, {**drawn, **initial, **kept})
+
+
+def _network(
+    request: Request, recipe: Recipe, task: Any, train: Any, plugins: tuple[str, ...]
+) -> tuple[Any, Recipe, dict[str, Any]]:
+    """The network from the requested seed, checked, with the weights that the recipe names: as `_with_weights`."""
+    family = runnable(request.variant.architecture, plugins)
+    seed_generators(request.seed or 0)
     network = family.build(**request.variant.values)
     check_network(network, request.variant.name)
     recipe, initial = _with_weights(network, request, recipe, task, train)
     check_output(network, task, train, request.variant.name)
-    label, energy = f"{request.variant.name} seed {seed}", account(work.device) if recipe.trains else None
+    return network, recipe, initial
+
+
+def _reporter(request: Request, emit: Emit, energy: Any) -> Callable[[int, int, float], None]:
+    """Emits the progress of the training; a counter of energy, if there is one, is read in time."""
+    label = f"{request.variant.name} seed {request.seed or 0}"
 
     def report(step: int, steps: int, loss: float) -> None:
         emit(Progress(label, step, steps, f"loss {loss:.4g}"))
         if energy is not None:
             energy.poll()
 
-    result = fit(
-        network,
-        task,
-        train,
-        recipe,
-        seed=seed,
-        device=work.device,
-        threads=work.threads,
-        progress=report,
-        cache=cache_folder(),
-        runs=runs,
-    )
-    drawn = {"energy": energy.facts()} if energy is not None else {}
-    if keep is not None:
-        save_weights(result.model, keep, result.mode)
-        initial["kept_weights"] = {"digest": (file_digest(keep) or "")[:DIGITS], "bytes": keep.stat().st_size}
-    evaluation: Evaluation = task.evaluate(result.model, held_out, work.device, result.mode)
-    took: dict[str, Any] = {"seconds": result.seconds, "cpu_seconds": result.cpu_seconds, "steps": result.steps}
-    seen = {"effective_receptive_field": _seen(result.model, held_out, task, work)}
+    return report
+
+
+def _fitted(
+    network: Any,
+    task: Any,
+    train: Any,
+    recipe: Recipe,
+    request: Request,
+    runs: int,
+    report: Callable[[int, int, float], None],
+) -> Trained:
+    from bench.training.chosen_loss import fit
+
+    work = request.workload
+    how = {"seed": request.seed or 0, "device": work.device, "threads": work.threads}
+    result: Trained = fit(network, task, train, recipe, **how, progress=report, cache=cache_folder(), runs=runs)
+    return result
+
+
+def _kept(result: Trained, file: Path) -> dict[str, Any]:
+    """Write the trained weights; what the file is, for the detail."""
+    from bench.training.weights import save_weights
+
+    save_weights(result.model, file, result.mode)
+    return {"digest": (file_digest(file) or "")[:DIGITS], "bytes": file.stat().st_size}
+
+
+def _completed(
+    evaluation: Evaluation, result: Trained, task: Any, held_out: Any, work: Workload, facts: Mapping[str, Any]
+) -> Evaluation:
+    """The evaluation with what else is known of the training run, ready to be stored."""
+    seen = _seen(result.model, held_out, task, work)
     units, errors = _offered(result.model, held_out, task, work)
-    facts = {
-        **evaluation.facts,
+    of_training = {
         "mode": result.mode,
         "execution": result.execution,
         "refused": dict(result.refused),
-        **took,
-        **drawn,
-        **seen,
-        **errors,
-        **initial,
+        "seconds": result.seconds,
+        "cpu_seconds": result.cpu_seconds,
+        "steps": result.steps,
+        "effective_receptive_field": seen,
     }
+    facts = {**evaluation.facts, **of_training, **errors, **facts}
     evaluation = replace(evaluation, units={**evaluation.units, **units}, curves=result.curves, facts=facts)
     summaries = task.summaries(evaluation) if hasattr(task, "summaries") else {}
     return storable_evaluation(replace(evaluation, summaries=summaries))
