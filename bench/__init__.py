@@ -381,8 +381,7 @@ def gate_against(
         checks = [check for match in matches for check in checks_of(match, before, after)]
         differing, same = to_time(matches, before, after)
         groups = by_code(differing, before, after)
-        firsts = [group[0] for group in groups]
-        sides = [(m.name, before[m.ablation][m.before or ""], after[m.ablation][m.after or ""]) for m in firsts]
+        sides = [(m.name, before[m.ablation][m.before or ""], after[m.ablation][m.after or ""]) for m, *_ in groups]
         pairs = pairs_of(sides, (old, here()), metrics, budget)
         tasks = [task_of(name, metric, pair.groups()) for name, metric, pair in pairs]
         comparisons = for_each(compared(tasks, Rule(tolerance=tolerance), budget, notify), groups)

@@ -11,7 +11,6 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import cycle
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
@@ -72,8 +71,9 @@ class Pair:
     def _group(self, cores: tuple[int, ...]) -> Group:
         with contextlib.ExitStack() as stack:
             sides = (self.a, self.a, self.b, self.b)
-            call = partial(Remote, serve, daemon=True)
-            remotes = [stack.enter_context(call(side, self.metric, cores, self.anew)) for side in sides]
+            remotes = [
+                stack.enter_context(Remote(serve, side, self.metric, cores, self.anew, daemon=True)) for side in sides
+            ]
             processes = [_Process(r, side.label, self.timeout) for r, side in zip(remotes, sides, strict=True)]
             return group_of(processes, self.turns, cores)
 

@@ -186,8 +186,8 @@ def study(chosen: argparse.Namespace) -> None:
                 return
             before = os.getloadavg()[0]
             a, b, made = sides(name, effect, pieces[name])
-            row = {"kind": "decision", "network": name, "effect": effect, "made": made, "load": chosen.load}
-            row |= {"machine": chosen.machine}
+            where = {"load": chosen.load, "machine": chosen.machine}
+            row = {"kind": "decision", "network": name, "effect": effect, "made": made, **where}
             row |= {**decided(a, b, chosen.budget), "rules": rules(alone(a), alone(b)), "load_average": before}
             append(chosen.file, row)
             print(f"{name} {effect:+d} %: {row['verdict']} after {row['elapsed']:.0f} s", file=sys.stderr)
@@ -217,14 +217,19 @@ def table(rows: Sequence[Row]) -> str:
     ordered = sorted(groups, key=lambda group: (machines.index(group[0]), group[1], EFFECTS.index(group[2])))
     body = [cells(groups[group], *group) for group in ordered]
     lines = [f"| {' | '.join(line)} |" for line in [HEAD, ("---",) * len(HEAD), *body]]
-    return "\n".join([*lines, "", false_alarms([row for group in groups if group[2] == 0 for row in groups[group]])])
+    equal = [row for (_, _, effect), group in groups.items() if effect == 0 for row in group]
+    return "\n".join([*lines, "", false_alarms(equal)] if equal else lines)
 
 
 def false_alarms(rows: Sequence[Row]) -> str:
     """What all A/A decisions together say."""
     alarms = fraction([row["verdict"] in ("regression", "win") for row in rows])
-    others = "; ".join(f"{name} {fraction([row['rules'][name] for row in rows])}" for name in rows[0]["rules"])
-    return f"A/A in all: {len(rows)} decisions, false alarms {alarms}. Of the others: {others}."
+    return f"A/A in all: {len(rows)} decisions, false alarms {alarms}. Of the others: {slower_by_others(rows)}."
+
+
+def slower_by_others(rows: Sequence[Row]) -> str:
+    """In what part of the decisions each other rule says that B is slower."""
+    return "; ".join(f"{name} {fraction([row['rules'][name] for row in rows])}" for name in rows[0]["rules"])
 
 
 def cells(rows: Sequence[Row], machine: str, load: int, effect: int) -> tuple[str, ...]:
@@ -234,9 +239,9 @@ def cells(rows: Sequence[Row], machine: str, load: int, effect: int) -> tuple[st
     time_spent = (
         f"{statistics.median(spent):.0f} s ({calls:.0f} s of calls), 95 %: {spent[int(0.95 * len(spent))]:.0f} s"
     )
-    others = "; ".join(f"{name} {fraction([row['rules'][name] for row in rows])}" for name in rows[0]["rules"])
     made = statistics.fmean(row["made"] for row in rows)
-    return machine, str(load), "A/A" if effect == 0 else f"{made:+.1f} %", str(len(rows)), *verdicts, time_spent, others
+    case = (machine, str(load), "A/A" if effect == 0 else f"{made:+.1f} %", str(len(rows)))
+    return *case, *verdicts, time_spent, slower_by_others(rows)
 
 
 def fraction(hits: Sequence[bool], right: bool = False) -> str:

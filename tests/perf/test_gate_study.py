@@ -79,6 +79,11 @@ def test_the_table_has_a_row_for_each_machine_load_and_effect_with_bounds(study:
     assert lines[5] == "A/A in all: 59 decisions, false alarms 0 % (at most 5 %). Of the others: asv 0 % (at most 5 %)."
 
 
+def test_a_study_without_equal_pairs_says_nothing_of_false_alarms(study: ModuleType) -> None:
+    lines = study.table([decision("conv", 5, "regression")]).splitlines()
+    assert [line[:6] for line in lines] == ["| mach", "| --- ", "| this"]
+
+
 def test_the_table_of_the_docs_is_made_from_the_committed_decisions(study: ModuleType) -> None:
     root = Path(__file__).parents[2]
     rows = study.rows_of([Path(__file__).with_name("gate_study.jsonl")])
