@@ -76,16 +76,23 @@ def package_folder(package: str) -> Path:
     return Path(next(iter(spec.submodule_search_locations))).joinpath(*rest)
 
 
-def sources(plugins: Sequence[str] = ()) -> Iterator[Source]:
-    """Every module that may register something: those of our folders, of entry points, and the named plug-ins."""
+def own_sources() -> Iterator[Source]:
+    """Every module of our folders that may register something."""
     for package in FOLDERS:
         for path in sorted(package_folder(package).glob("*.py")):
             if path.stem != "__init__":
                 yield Source(f"{package}.{path.stem}", path)
-    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        yield plugin_source(point.value)
-    for plugin in plugins:
-        yield plugin_source(plugin)
+
+
+def plugin_sources(plugins: Sequence[str] = ()) -> Iterator[Source]:
+    """Every other one: those of entry points, and the named plug-ins."""
+    yield from map(plugin_source, (*_entry_points(), *plugins))
+
+
+@functools.cache
+def _entry_points() -> tuple[str, ...]:
+    """The modules that installed packages name. They are looked for once: it takes 10 ms."""
+    return tuple(point.value for point in importlib.metadata.entry_points(group=ENTRY_POINTS))
 
 
 def is_named(file: str, plugins: Sequence[str]) -> bool:
@@ -148,18 +155,34 @@ def _definition(path: Path, name: str) -> int:
 @functools.cache
 def declarations(plugins: tuple[str, ...] = ()) -> Registries:
     """All entries as declared in the sources. Raises RegistryError for a doubled name or an unreadable file."""
+    declared = own_declarations().copy()
+    _declare_all(list(plugin_sources(plugins)), declared)
+    _check_entries(declared)
+    return declared
+
+
+@functools.cache
+def own_declarations() -> Registries:
+    """The entries of our own folders, which all plug-ins are added to."""
+    _entry_points()  # a process that is forked from this one need not look for them either
     declared = Registries()
+    _declare_all(list(own_sources()), declared)
+    return declared
+
+
+def _declare_all(sources: Sequence[Source], into: Registries) -> None:
+    """Add the entries of all `sources`; their skeletons come from the cache, or go into it."""
+    if not sources:
+        return
     cached, used = read_table(_TABLE, _version()), {}
-    for source in sources(plugins):
+    for source in sources:
         content = _read(source.path)
         DECLARED[source.path] = text_digest(content)
         key = hashlib.sha256(b"%s\0%s" % (os.fsencode(source.path), content)).hexdigest()
         used[key] = cached[key] if key in cached else _skeleton(_parsed(content, source.path), source)
-        declare(source, used[key], declared)
-    _check_entries(declared)
+        declare(source, used[key], into)
     if used.keys() - cached.keys():
         write_table(_TABLE, _version(), dict(islice({**used, **cached}.items(), MOST_CACHED)))
-    return declared
 
 
 def _check_entries(declared: Registries) -> None:

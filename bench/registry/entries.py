@@ -197,6 +197,12 @@ class Registry(Generic[T]):
             raise RegistryError(f"{self.kind} '{entry.name}' is registered twice: {places}; choose another name")
         self._entries[entry.name] = entry
 
+    def copy(self) -> Registry[T]:
+        """Another registry with the same entries."""
+        copied: Registry[T] = Registry(self.kind)
+        copied._entries = dict(self._entries)
+        return copied
+
     def get(self, name: str) -> T:
         """The entry of this name. Raises RegistryError with the most similar name where there is none."""
         if name not in self._entries:
@@ -299,6 +305,13 @@ class Registries:
         self.tasks: Registry[Task] = Registry("task")
         self.datasets: Registry[Dataset] = Registry("dataset")
         self.plots: Registry[Plot] = Registry("plot")
+
+    def copy(self) -> Registries:
+        """Others with the same entries."""
+        copied = Registries()
+        for name, entries in vars(self).items():
+            setattr(copied, name, entries.copy())
+        return copied
 
     def architecture(
         self,

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Collection, Iterator
 
 from bench.registry import catalogue
-from bench.registry.catalogue import CatalogueError, declarations
+from bench.registry.catalogue import CatalogueError, declarations, own_declarations
 from bench.results import keys, sources
 from bench.results.freshness import DIGITS, state
 
-_CACHED = (declarations, keys.files_behind, keys.instrument, *sources.CACHED)
+_CACHED = (declarations, own_declarations, keys.files_behind, keys.instrument, *sources.CACHED)
 _folders: set[str] = set()
 """The folders in which code was read: the path of a plug-in is relative to the current one."""
 

@@ -33,6 +33,7 @@ from bench.sweep.noop import check_effects
 from bench.sweep.placing import OnCard
 from bench.sweep.plan import Plan, data_stamp, places_of
 from bench.sweep.settings import BATCH, DEFAULT, Began, Kept, Options
+from bench.sweep.together import leaves_nothing, series, taken
 from bench.sweep.watched import Stale, Unfinished, watched
 from bench.sweep.worker import Evaluated, MeasureJob, SharedJob, TrainJob, failure
 
@@ -75,9 +76,12 @@ def run(plan: Plan, store: Store, executor: Executor, options: Options = DEFAULT
 
 @dataclass(frozen=True)
 class _Flight:
-    """A job that runs, the device that it has, and the time of the monotonic clock when it was submitted."""
+    """Jobs that run in a process, one after the other, on a device.
 
-    job: Work
+    `started` is the time of the monotonic clock when they were submitted.
+    """
+
+    jobs: tuple[Work, ...]
     device: str
     started: float
 
@@ -93,6 +97,7 @@ class _Run:
         self.done: set[str] = set()
         self.evaluated: dict[str, Any] = {}
         self.failed = 0
+        self.durations: list[float] = []
         self.faults = Faults()
         self.ends = time.monotonic() + options.budget
         self.by_key = {request.key: request for request in plan.due}
@@ -179,7 +184,7 @@ class _Run:
         pending = deque(self._jobs(due))
         while pending or self.flying:
             while pending and self._room(pending[0]) and self._time_left():
-                self._submit(pending.popleft())
+                self._submit(taken(pending, self.options.workers, self.durations, _may_share))
             if not self._time_left():
                 pending.clear()
             self._receive()
@@ -229,7 +234,7 @@ class _Run:
 
     def _room(self, job: Work) -> bool:
         """Whether the job may start now. One whose process was ended from outside runs alone, to have all memory."""
-        others = [flight.job for flight in self.flying.values()]
+        others = [flight.jobs[0] for flight in self.flying.values()]
         if any(other.attempt > 1 or self._lane(other) == "exclusive" for other in others):
             return False
         alone = self._lane(job) == "exclusive" or job.attempt > 1
@@ -237,8 +242,11 @@ class _Run:
         at_most = self.options.trainings if trains and self.options.trainings else self.options.workers
         return len(self.flying) < (1 if alone else at_most)
 
-    def _submit(self, job: Work) -> None:
-        said, performed = job.requests[0].workload.device, watched(job, self.keyed, self.where)
+    def _submit(self, jobs: tuple[Work, ...]) -> None:
+        job = jobs[0]
+        trainings = [each for each in jobs if isinstance(each, TrainJob)]
+        performed = watched(series(trainings) if len(jobs) > 1 else job, self.keyed, self.where)
+        said = job.requests[0].workload.device
         card = self.options.cards.place(said, [each.device for each in self.flying.values()], isinstance(job, TrainJob))
         device = card.device if card else said
         future = self.executor.submit(
@@ -249,7 +257,7 @@ class _Run:
             lane=self._lane(job),
         )
         future.add_done_callback(lambda _: self.received.put(None))
-        self.flying[future] = _Flight(job, device, time.monotonic())
+        self.flying[future] = _Flight(jobs, device, time.monotonic())
 
     def _receive(self) -> None:
         """Wait for news, then keep all that has come in one transaction."""
@@ -281,6 +289,7 @@ class _Run:
 
     def _evaluated(self, item: Evaluated) -> None:
         """Keep the evaluation of a training run, unless the data that it was trained on changed meanwhile."""
+        self.durations.append(float(item.evaluation.facts["job_seconds"]))
         if self.plan.data_stamp and data_stamp(self.plan.ablation, self.plan.data) != self.plan.data_stamp:
             names = dict.fromkeys(work.dataset for work in self.plan.ablation.workloads)
             changed = f"dataset {' or '.join(names)}"
@@ -335,16 +344,25 @@ class _Run:
         """Account for the jobs that ended; what a dead one left undone comes back as a job."""
         for future in [f for f in self.flying if f.done()]:
             flight = self.flying.pop(future)
-            job = flight.job
             self._take(list(self._waiting()))
-            left = tuple(request for request in job.requests if not self._is_settled(request.key))
-            if left and isinstance(job, SharedJob) and not future.result().error:
-                yield from (MeasureJob((request,), job.plugins) for request in left)
-            elif left:
-                yield from self._after_death(flight, left, future.result())
+            undone = [job for job in flight.jobs if self._left(job)]
+            if undone:
+                yield from self._unfinished(flight, undone[0], future.result())
+                yield from undone[1:]  # they had not begun
 
-    def _after_death(self, flight: _Flight, left: tuple[Request, ...], end: Exit) -> Iterator[Work]:
-        job, seconds = flight.job, time.monotonic() - flight.started
+    def _left(self, job: Work) -> tuple[Request, ...]:
+        return tuple(request for request in job.requests if not self._is_settled(request.key))
+
+    def _unfinished(self, flight: _Flight, job: Work, end: Exit) -> Iterator[Work]:
+        """What is to be done of a job that ended without all of its results."""
+        if isinstance(job, SharedJob) and not end.error:
+            yield from (MeasureJob((request,), job.plugins) for request in self._left(job))
+        else:
+            yield from self._after_death(flight, job, end)
+
+    def _after_death(self, flight: _Flight, job: Work, end: Exit) -> Iterator[Work]:
+        left = self._left(job)
+        seconds = time.monotonic() - flight.started - self._earlier(flight, job)
         error = end.error or "died: the job ended without a result for this measurement"
         name = f"{left[0].variant.name} {left[0].metric}"
         if end.fault and self.faults.again(left[0].key, name, end, flight.started):
@@ -358,8 +376,17 @@ class _Run:
         if innocent:
             yield self._again(job, innocent, attempt=1)
 
+    def _earlier(self, flight: _Flight, job: Work) -> float:
+        """The seconds of the training runs that were before this one in its process."""
+        before = (each.requests[0].training_run for each in flight.jobs[: flight.jobs.index(job)])
+        return sum(float(self.evaluated[run].facts["job_seconds"]) for run in before if run in self.evaluated)
+
     def _again(self, job: Work, requests: tuple[Request, ...], attempt: int) -> Work:
         if isinstance(job, TrainJob):
             evaluation = job.evaluation or self.evaluated.get(requests[0].training_run)
             return replace(job, requests=requests, evaluation=evaluation, attempt=attempt)
         return replace(job, requests=requests, attempt=attempt)
+
+
+def _may_share(job: Work) -> bool:
+    return isinstance(job, TrainJob) and leaves_nothing(job)

@@ -25,10 +25,11 @@ def signature(key: str, subject: Subject) -> Signature:
 
     from bench.metrics.receptive_field import receptive_field
     from bench.structure.costs import costs
-    from bench.structure.tape import StructureError, record
+    from bench.structure.network import network_of, shapes_of
+    from bench.structure.tape import StructureError
 
     try:
-        tape = record(model, (1, *subject.shape))
+        tape = network_of(model, training=False).tape(model, shapes_of(subject.shape))  # the field's own recording
         graph = graphs(model, tape, subject.shape)
         field = receptive_field(model, subject.shape).size
     except (StructureError, RuntimeError, ValueError) as error:

@@ -25,7 +25,7 @@ from bench.results.signature import Signature
 from bench.sweep import opened
 from bench.sweep.executors import Emit
 from bench.sweep.imported_files import is_imported
-from bench.sweep.worker import Evaluated, Imported, SharedJob, TrainJob
+from bench.sweep.worker import Evaluated, Imported, SharedJob, TrainJob, TrainJobs
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,10 @@ class Watched:
 
     def __call__(self, emit: Emit) -> None:
         opened.start()
+        for job in self.job.jobs if isinstance(self.job, TrainJobs) else (self.job,):
+            replace(self, job=job)._alone(emit)
+
+    def _alone(self, emit: Emit) -> None:
         left = {request.key: request for request in self.job.requests}
         evaluation = self.job.evaluation if isinstance(self.job, TrainJob) else None
         watch = _Watch(self.keyed, self.where, evaluation, dict(_named_by_axes(self.job.requests)))

@@ -243,6 +243,23 @@ class TrainJob:
             emit(storable(replace(result, duration=spent, detail={**result.detail, **training_facts})))
 
 
+@dataclass(frozen=True)
+class TrainJobs:
+    """Training runs that share a process, one after the other; see `bench.sweep.together`."""
+
+    jobs: tuple[TrainJob, ...]
+    plugins: tuple[str, ...] = ()
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        """The measurements of all of them, in their order."""
+        return tuple(request for job in self.jobs for request in job.requests)
+
+    def __call__(self, emit: Emit) -> None:
+        for job in self.jobs:
+            job(emit)
+
+
 def _import_all(request: Request, plugins: tuple[str, ...]) -> None:
     """Import what a training run needs, so that what an import changes is put back before the run."""
     declared, work = declarations(plugins), request.workload

@@ -2,11 +2,13 @@
 
 What is printed: the part of the ideal (the sum of the measurements' own times over the workers) that the run reaches,
 and the seconds of a worker beyond that for each training run. The others run the same training jobs, made by our plan,
-and store nothing; of ours, planning, the no-op check, the static metrics and the store count as overhead too, and of all
-three the start. FOVBENCH_TEST_MEASUREMENTS sets the number, a third of which are training runs.
+and keep their scores as their users would: `tune.report`, a file in Hydra's output folder. Of ours, planning, the no-op
+check and the store count as overhead too, and of all three the start.
+FOVBENCH_TEST_MEASUREMENTS sets the number: each variant has two static metrics and eight seeds.
 
-The overhead of a training run is a number of seconds, so that the part of the ideal depends on the network: two
-convolutions train in less time than a process needs to start and end, a narrow U-Net does not.
+The overhead of a training run is a number of seconds, so that the part of the ideal depends on the network. Two
+convolutions of a plug-in train in less time than a process needs to start and end, and each training has a process of
+its own; those of our U-Net share processes (`bench.sweep.together`).
 """
 
 import importlib.util
@@ -27,7 +29,8 @@ from bench.sweep.running import Job, run_all
 from bench.sweep.worker import TrainJob
 
 COUNT = int(os.environ.get("FOVBENCH_TEST_MEASUREMENTS", "1000"))
-RUNS = max(2, COUNT // 3)
+VARIANTS, SEEDS = max(2, COUNT // 10), 8
+RUNS, ROWS = VARIANTS * SEEDS, VARIANTS * (SEEDS + 2)
 PLUGIN = '''
 from torch import nn
 from bench.registry import architecture
@@ -42,18 +45,19 @@ metrics: [params, macs, miou]
 main: miou
 workload: {dataset: {name: boundaries, train_count: 16, val_count: 8}, shape: [3, 32, 32]}
 train: {steps: 20, batch: 4, mode: fp32}
-"""
+seeds: SEEDS
+""".replace("SEEDS", str(SEEDS))
 ABLATIONS = {
     "two convolutions": f"""
 question: What does a measurement cost?
 architecture: small
-vary: {{width: {list(range(2, RUNS + 1))}}}
+vary: {{width: {list(range(2, VARIANTS + 1))}}}
 {WORK}""",
     "U-Net of an eighth of the width": f"""
 question: What does a measurement cost?
 architecture: unet
 baseline: {{width: 0.125, depth: 3, norm: batch, dropout: 0.0}}
-vary: {{dropout: {[round(0.9 * number / RUNS, 5) for number in range(1, RUNS)]}}}
+vary: {{dropout: {[round(0.9 * number / VARIANTS, 5) for number in range(1, VARIANTS)]}}}
 {WORK}""",
 }
 TASK = """
@@ -68,16 +72,19 @@ def task(number):
     started = time.perf_counter()
     scores = []
     job(scores.append)
-    assert any(getattr(each, "samples", ()) for each in scores)
+    (score,) = (each.samples[0] for each in scores if getattr(each, "samples", ()))
     (FOLDER / "times" / str(number)).write_text(str(time.perf_counter() - started))
+    return score
 """
 HYDRA = """
+from pathlib import Path
 import hydra
 from task import task
 
 @hydra.main(version_base=None, config_path=None, config_name=None)
 def main(config):
-    task(int(config.number))
+    score = task(int(config.number))
+    Path(hydra.core.hydra_config.HydraConfig.get().runtime.output_dir, "score").write_text(str(score))
 
 main()
 """
@@ -89,7 +96,7 @@ from ray import tune
 def trial(config):
     sys.path.insert(0, FOLDER)
     from task import task
-    task(config["number"])
+    tune.report({"score": task(config["number"])})
 
 FOLDER, runs, workers = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 ray.init(address="local", num_cpus=workers, include_dashboard=False, _node_ip_address="127.0.0.1",
@@ -116,7 +123,7 @@ def ours(folder, ablation, workers):
         assert not run_all(Job([ablation], store, None, workers=workers, verbosity=-1), lambda p: None, lambda p: None)
         elapsed = time.perf_counter() - started
         rows = [record.measurement for record in store.records()]
-    assert len(rows) == 3 * RUNS
+    assert len(rows) == ROWS
     return elapsed, sum(row.duration for row in rows)
 
 
@@ -185,6 +192,6 @@ def test_overhead_of_real_measurements(network, tmp_path, capsys):
         lines.append(f"  {name:23} {took:8.1f} s   {spent / workers / took:4.0%} of the ideal   "
                      f"{beyond:7.3f} s overhead a training run, {beyond / overhead:.1f} times ours")  # fmt: skip
     with capsys.disabled():
-        counts = f"{3 * RUNS} measurements, {RUNS} training runs of 20 steps, {workers} workers"
+        counts = f"{ROWS} measurements, {RUNS} training runs of 20 steps, {workers} workers"
         print(f"\n{network}: {counts}", *lines, sep="\n")
     assert 0 < own / workers / elapsed <= 1.05

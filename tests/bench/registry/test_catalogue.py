@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bench.registry import Fact, RegistryError, catalogue
-from bench.registry.catalogue import KINDS, CatalogueError, declarations, live, plugin_source, registry_of
+from bench.registry.catalogue import KINDS, CatalogueError, declarations, live, registry_of
 
 ALL = [(kind, entry.name) for kind in KINDS for entry in registry_of(declarations(), kind)]
 
@@ -160,7 +160,13 @@ def test_a_missing_plugin_is_an_error():
 def cold(tmp_path, monkeypatch):
     """Reads declarations as a new process would, with a cache of its own that is empty at first."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return declarations.__wrapped__
+
+    def read(plugins=()):
+        catalogue.own_declarations.cache_clear()
+        return declarations.__wrapped__(plugins)
+
+    yield read
+    catalogue.own_declarations.cache_clear()
 
 
 def facts(registries):
@@ -223,7 +229,7 @@ def test_an_error_of_the_compiler_alone_is_reported_with_its_line(cold, tmp_path
 
 
 def test_the_cache_holds_a_limited_number_and_drops_the_least_recently_used(cold, tmp_path, monkeypatch):
-    monkeypatch.setattr(catalogue, "sources", lambda plugins: map(plugin_source, plugins))
+    monkeypatch.setattr(catalogue, "own_sources", lambda: ())
     monkeypatch.setattr(catalogue, "MOST_CACHED", 2)
     paths = [written(tmp_path, PLUG.format(unit=str(n), words="P"), f"p{n}.py") for n in range(3)]
     for path in paths:

@@ -113,6 +113,18 @@ def test_an_error_of_the_builder_and_what_is_no_network_are_left_to_the_caller()
         _ = Subject(lambda: {"a": 1}, (3, 8, 8)).structure
 
 
+def draw_with_negative_deviation(net):
+    nn.init.normal_(net.conv.weight, std=-1.0)
+
+
+def test_an_operator_that_only_fills_is_not_run_and_one_that_would_raise_is():
+    assert unfilled(lambda: Masked(draw_with_negative_deviation)) is None
+    with pytest.raises(RuntimeError, match="std"):
+        Masked(draw_with_negative_deviation)
+    net = unfilled(lambda: Masked(lambda net: nn.init.normal_(nn.init.zeros_(net.conv.weight), std=0.1)))
+    assert net.conv.weight.is_meta
+
+
 def test_random_generators_are_left_as_they_were():
     before = torch.get_rng_state()
     assert unfilled(lambda: Masked(nothing)) is not None

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bench.results.keyed import keyed
+from bench.results.measurement import Measurement
 from bench.results.store import Store
 from bench.spec.ablation import load as load_ablation
 from bench.sweep.executors import Exit, WorkerError, cluster
@@ -22,8 +23,9 @@ from bench.sweep.executors.node import Beat, Order, Refused
 from bench.sweep.executors.shipping import moved, other_code, relocated, resolved, shipment
 from bench.sweep.plan import places_of, plan
 from bench.sweep.running import Job, run_all
+from bench.sweep.together import series
 from bench.sweep.watched import watched
-from bench.sweep.worker import MeasureJob
+from bench.sweep.worker import Evaluated, MeasureJob, TrainJob
 from tests.bench.sweep.fake_ray import FakeRay
 
 PLUGIN = """
@@ -196,6 +198,35 @@ def test_a_node_runs_what_was_sent_and_refuses_other_code_libraries_and_machines
     (reply,) = on_node(folder, order)
     assert "plug.py on the node" in reply.reason
     assert not reply.device
+
+
+TRAININGS = """
+question: q
+architecture: unet
+baseline: {width: 0.125, depth: 1}
+metrics: [miou]
+workload: {dataset: {name: boundaries, train_count: 4, val_count: 4}, shape: [3, 32, 32]}
+train: {steps: 1, batch: 2, mode: fp32}
+seeds: 2
+"""
+
+
+def test_a_node_performs_training_runs_in_a_row_without_the_plug_in_of_their_ablation(project, tmp_path):
+    (project / "trainings.yaml").write_text(TRAININGS)
+    ablation = load_ablation("trainings.yaml", (), (str(project / "plug.py"),))
+    with Store(tmp_path / "s.sqlite") as store:
+        planned = plan(ablation, store)
+    _, folder, order = orders(planned, tmp_path)
+    jobs = [TrainJob((each,), ablation.recipe_of(each.variant), None, ablation.plugins) for each in planned.due]
+    together = watched(series(jobs), keyed(planned.due, ablation.plugins), places_of(ablation, None))
+    (project / "plug.py").unlink()
+    *emitted, end = on_node(folder, replace(order, watched=resolved(together)))
+    assert end == Exit()
+    assert [item.training_run for item in emitted if isinstance(item, Evaluated)] == [
+        r.training_run for r in planned.due
+    ]
+    assert [item.key for item in emitted if isinstance(item, Measurement)] == [r.key for r in planned.due]
+    assert not [item.error for item in emitted if isinstance(item, Measurement) if item.error]
 
 
 IMPATIENT = Patience(1.0, 60.0, 0.0, 0.0)

@@ -32,7 +32,6 @@ PATIENCE = 2
 VALUES = list(range(1, 25))
 PLUGIN = '''
 import time
-from typing import Literal
 from bench.registry import architecture, metric
 
 
@@ -40,14 +39,6 @@ from bench.registry import architecture, metric
 def plain(*, a: int = 0):
     """A number."""
     return {"a": a}
-
-
-@architecture(task="segmentation", source="nobody")
-def learner(*, kernel: Literal[1, 3] = 1, classes: int = 2):
-    """One convolution."""
-    from torch import nn
-
-    return nn.Conv2d(3, classes, kernel, padding=kernel // 2)
 
 
 @metric(unit="px", better="lower", kind="static")
@@ -70,10 +61,11 @@ architecture: plain
 vary: {{a: {VALUES}}}
 metrics: [doubled, timed]
 """,
-    "learner": """
-question: Does a training run survive?
-architecture: learner
-seeds: 3
+    "unet": """
+question: Does a training run survive, also in a process that several share?
+architecture: unet
+baseline: {width: 0.125, depth: 1}
+seeds: 12
 metrics: [miou, pixel_accuracy]
 workload: {dataset: {name: boundaries, train_count: 4, val_count: 4}, shape: [3, 32, 32]}
 train: {steps: 4, batch: 2, mode: fp32}
@@ -232,7 +224,7 @@ def rows(path):
         connection.close()
 
 
-@pytest.mark.parametrize(("name", "kills"), [("plain", KILLS - OF_TRAINING), ("learner", OF_TRAINING)])
+@pytest.mark.parametrize(("name", "kills"), [("plain", KILLS - OF_TRAINING), ("unet", OF_TRAINING)])
 def test_kills_at_random_moments_lose_and_double_nothing(folder, name, kills, capsys):
     undisturbed = folder / "undisturbed.sqlite"
     Killer(folder, name, 0, random.Random(0)).complete("undisturbed.sqlite")
