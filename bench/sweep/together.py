@@ -40,8 +40,9 @@ def taken(pending: deque[J], workers: int, durations: Sequence[float], may_share
     share = len(pending) // (2 * workers)
     at_most = min(share, MOST, int(SECONDS / median_low(durations))) if durations else 1
     jobs = [pending.popleft()]
-    while len(jobs) < at_most and may_share(jobs[0]) and may_share(pending[0]):
-        jobs.append(pending.popleft())
+    if at_most > 1 and may_share(jobs[0]):
+        while len(jobs) < at_most and may_share(pending[0]):
+            jobs.append(pending.popleft())
     return tuple(jobs)
 
 

@@ -245,7 +245,7 @@ class TrainJob:
 
 @dataclass(frozen=True)
 class TrainJobs:
-    """Training runs that share a process, one after the other; see `bench.sweep.together`."""
+    """Training runs that share a process; each is watched on its own (`bench.sweep.together`, `watched`)."""
 
     jobs: tuple[TrainJob, ...]
     plugins: tuple[str, ...] = ()
@@ -254,10 +254,6 @@ class TrainJobs:
     def requests(self) -> tuple[Request, ...]:
         """The measurements of all of them, in their order."""
         return tuple(request for job in self.jobs for request in job.requests)
-
-    def __call__(self, emit: Emit) -> None:
-        for job in self.jobs:
-            job(emit)
 
 
 def _import_all(request: Request, plugins: tuple[str, ...]) -> None:

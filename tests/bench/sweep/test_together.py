@@ -52,10 +52,10 @@ seeds: [0]
 """
 
 
-def job_of(folder, text, name="asked.yaml", **plugins):
-    """The first training run of an ablation file."""
-    (folder / name).write_text(text)
-    ablation = ablations.load(folder / name, **plugins)
+def job_of(folder, text, **plugins):
+    """The last training run of an ablation file."""
+    (folder / "asked.yaml").write_text(text)
+    ablation = ablations.load(folder / "asked.yaml", **plugins)
     with Store(folder / "empty.sqlite") as store:
         due = planning.plan(ablation, store).due
     requests = tuple(r for r in due if r.training_run and r.training_run == due[-1].training_run)
@@ -239,6 +239,12 @@ def test_a_series_names_no_plug_in_so_that_every_node_of_a_cluster_can_run_it(jo
     assert alone.plugins
     assert {each.plugins for each in together.jobs} == {()}
     assert together.requests == alone.requests * 2
+
+
+def test_a_training_run_that_begins_with_weights_has_a_process_of_its_own(job):
+    alone = job()
+    recipe = alone.recipe.model_copy(update={"weights": "weights.safetensors"})
+    assert not leaves_nothing(replace(alone, recipe=recipe))
 
 
 def test_a_training_run_that_is_tried_again_or_read_again_has_a_process_of_its_own(job):
